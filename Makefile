@@ -1,0 +1,52 @@
+# Everything a fresh machine needs is Python >= 3.11, make and git; each target sets itself up.
+#
+#   make demo     back up real files, restore them, prove them identical (below ./demo)
+#   make test     pytest; more flags in ARGS, e.g. make test ARGS='tests/vault -k header'
+#   make lint     ruff, mypy, import-linter, and no address of this machine in a committed file
+#   make bench    against restic, borg and tar | zstd | openssl; ARGS=--quick for a small tree
+#   make lock     choose newer dependencies and pin them in requirements.lock
+
+PYTHON ?= python3
+ARGS   ?=
+BIN    := .venv/bin
+READY  := .venv/ready
+
+.PHONY: demo test lint bench lock clean
+
+demo: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+test: $(READY)
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy -p benchmarks
+	$(BIN)/mypy examples/same_tree.py
+	$(BIN)/lint-imports
+	bash .ci/no_machine_paths.sh
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+# The build backend is locked as well, so that installing packrat itself needs no network.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Packrat needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo 'Installing the locked dependencies into .venv ...'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+lock:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet --disable-pip-version-check --upgrade uv
+	printf '%s\n' hatchling editables | build/uv/bin/uv pip compile --quiet --no-config --upgrade \
+	  --universal --generate-hashes --custom-compile-command 'make lock' \
+	  --extra dev pyproject.toml - -o requirements.lock
+
+clean:
+	rm -rf .venv build demo benchmarks/work

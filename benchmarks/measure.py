@@ -1,0 +1,71 @@
+"""What a command costs: wall time, CPU time and peak memory."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+
+class CommandFailedError(Exception):
+    """A measured command ended with an exit status other than 0."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The price of one command, with all the processes it started and waited for."""
+
+    wall: float
+    """Seconds on the clock."""
+    cpu: float
+    """Seconds of all cores, in user and kernel mode."""
+    memory: int
+    """Bytes resident at the peak, of the largest process."""
+
+    @classmethod
+    def median(cls, costs: Iterable[Self]) -> Self:
+        """Take the median of each figure by itself."""
+        walls, cpus, memories = zip(*((c.wall, c.cpu, c.memory) for c in costs), strict=True)
+        return cls(median(walls), median(cpus), int(median(memories)))
+
+
+def run(
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Cost:
+    """Run a command to its end, its output in a log that is shown when it fails."""
+    os.sync()  # what earlier commands left to write is not this one's to pay
+    with log.open("wb") as output:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | (env or {}),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise CommandFailedError(
+            f"{' '.join(command)} ended with {process.returncode}:\n"
+            f"{log.read_text(errors='replace')[-4000:]}"
+        )
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def stored(folder: Path) -> int:
+    """Bytes that a folder takes on the disk."""
+    return sum(
+        (Path(parent) / name).lstat().st_blocks * 512
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )

@@ -1,0 +1,174 @@
+"""From a spec to a validated graph of stages, and from a graph to its reverse.
+
+A spec is plain data: name -> {kind, after: [names], parameters…}. A scope's second node says
+`releases: NAME` instead of a kind. This is the only module that knows networkx.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+
+from engine.node import Node, Reading, Unknown
+from engine.stage import FanOut, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from engine.stage import Stage
+
+__all__ = ["Graph", "GraphFaults", "Node"]
+
+
+class GraphFaults(Exception):  # noqa: N818 (it carries several)
+    """A spec does not build; `faults` says everything that is wrong with it, in order."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = list(faults)
+
+
+class Graph:
+    """Validated nodes and edges, in a deterministic order."""
+
+    def __init__(self, nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> None:
+        """Check everything; raises GraphFaults with every fault there is."""
+        self.nodes = {node.name: node for node in nodes}
+        self._dag: nx.DiGraph[str] = nx.DiGraph()
+        self._dag.add_nodes_from(self.nodes)
+        self._dag.add_edges_from(edges)
+        if faults := [*self._cycles(), *self._ports(), *self._scopes()]:
+            raise GraphFaults(faults)
+        place = {name: number for number, name in enumerate(self.nodes)}
+        self.order = [
+            self.nodes[name]
+            for name in nx.lexicographical_topological_sort(self._dag, key=place.__getitem__)
+        ]
+
+    @classmethod
+    def build(cls, spec: Mapping[str, Any], kinds: Iterable[type[Stage]]) -> Graph:
+        """Build the graph that a spec describes; raises GraphFaults."""
+        reading = Reading(spec, kinds)
+        try:
+            graph = cls(reading.nodes.values(), reading.edges)
+        except GraphFaults as error:
+            raise GraphFaults([*reading.faults, *error.faults]) from None
+        if reading.faults:
+            raise GraphFaults(reading.faults)
+        return graph
+
+    def before(self, name: str) -> list[Node]:
+        """Nodes that must be done, or that feed this one."""
+        return [self.nodes[other] for other in self._dag.predecessors(name)]
+
+    def after(self, name: str) -> list[Node]:
+        """Nodes that wait for this one, or that it feeds."""
+        return [self.nodes[other] for other in self._dag.successors(name)]
+
+    def feeder(self, name: str) -> Node | None:
+        """Give the node whose items flow into this one."""
+        if self.nodes[name].takes is None:
+            return None
+        return next((node for node in self.before(name) if node.gives is not None), None)
+
+    def fed(self, name: str) -> list[Node]:
+        """Nodes that this one's items flow into."""
+        return [node for node in self.after(name) if self.feeder(node.name) is self.nodes[name]]
+
+    def downstream(self, name: str) -> set[str]:
+        """Names of all nodes that come after this one."""
+        return set(nx.descendants(self._dag, name))
+
+    def reverse(self, keep: str, source: Node) -> Graph:
+        """Turn the branch that ends at `keep` around, fed by `source`.
+
+        Stages without an inverse fall out, what they ordered stays ordered; a scope's two nodes
+        change places.
+        """
+        branch = {keep} | nx.ancestors(self._dag, keep)
+        branch |= {n.name for n in self.nodes.values() if n.releases in branch}
+        dag = self._dag.subgraph(branch).copy()
+        for name in branch:
+            stage = self.nodes[name].stage
+            if stage.inverse is None and not isinstance(stage, Scope):
+                dag.add_edges_from(
+                    [(a, b) for a in dag.predecessors(name) for b in dag.successors(name)]
+                )
+                dag.remove_node(name)
+        pairs = [
+            (n.name, n.releases) for n in self.nodes.values() if n.releases and n.releases in dag
+        ]
+        swap = dict(pairs) | {acquire: release for release, acquire in pairs}
+        nodes = [
+            Node(
+                swap.get(node.name, node.name),
+                node.stage,
+                releases=node.name if node.name in swap and not node.releases else None,
+                reversed=True,
+            )
+            for node in reversed(self.nodes.values())
+            if node.name in dag
+        ]
+        edges = [(swap.get(b, b), swap.get(a, a)) for a, b in dag.edges]
+        return Graph([source, *nodes], [(source.name, keep), *edges])
+
+    def edges(self) -> list[tuple[str, str]]:
+        """All edges, in the order of the nodes."""
+        return [(n.name, after.name) for n in self.nodes.values() for after in self.after(n.name)]
+
+    def _cycles(self) -> list[str]:
+        """Name one cycle in each knot."""
+        faults = []
+        place = {name: number for number, name in enumerate(self._dag)}
+        knots = [
+            sorted(knot, key=place.__getitem__)
+            for knot in nx.strongly_connected_components(self._dag)
+            if len(knot) > 1 or self._dag.has_edge(*knot, *knot)
+        ]
+        for knot in sorted(knots, key=lambda knot: place[knot[0]]):
+            inside: nx.DiGraph[str] = nx.DiGraph()
+            inside.add_edges_from((a, b) for a in knot for b in self._dag[a] if b in knot)
+            cycle = [edge[0] for edge in nx.find_cycle(inside, knot[0])]
+            faults.append(f"{cycle[0]}: waits for itself: {' -> '.join([*cycle, cycle[0]])}")
+        return faults
+
+    def _ports(self) -> list[str]:
+        faults = []
+        for node in self.nodes.values():
+            feeding = [n for n in self.before(node.name) if n.gives is not None]
+            if node.takes is not None:
+                wanted = node.takes.__name__
+                faults += [
+                    f"{node.name}: takes {wanted}, but {n.name} gives {_name(n.gives)}"
+                    for n in feeding
+                    if n.gives is not node.takes
+                ]
+                unsure = any(isinstance(n.stage, Unknown) for n in self.before(node.name))
+                if not feeding and not unsure:
+                    faults.append(f"{node.name}: takes {wanted}, and nothing before it gives that")
+                elif len(feeding) > 1:
+                    names = ", ".join(n.name for n in feeding)
+                    faults.append(f"{node.name}: is fed by {names}; one is the most")
+            fed = [n.name for n in self.after(node.name) if n.takes is not None]
+            if node.gives is not None and len(fed) > 1 and not isinstance(node.stage, FanOut):
+                faults.append(f"{node.name}: feeds {', '.join(fed)}; only a fan-out feeds several")
+        return faults
+
+    def _scopes(self) -> list[str]:
+        releases = Counter(node.releases for node in self.nodes.values() if node.releases)
+        faults = []
+        for node in self.nodes.values():
+            if node.releases is None and isinstance(node.stage, Scope):
+                if not releases[node.name]:
+                    faults.append(f"{node.name}: acquires something that no stage releases")
+                elif releases[node.name] > 1:
+                    faults.append(f"{node.name}: is released more than once")
+            if node.releases in self.nodes and node.name not in self.downstream(node.releases):
+                faults.append(f"{node.name}: releases {node.releases!r} but does not come after it")
+        return faults
+
+
+def _name(port: type | None) -> str:
+    return "nothing" if port is None else port.__name__

@@ -1,0 +1,29 @@
+"""Heavy work on a thread pool, in order and bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor, Future
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int) -> Iterator[B]:
+    """Give `work(item)` for each item, in order, with at most `ahead` of them under way."""
+    queue: deque[Future[B]] = deque()
+    try:
+        for item in items:
+            queue.append(pool.submit(work, item))
+            # What is ready goes on at once: an item must not wait for the next one to be read.
+            while queue and (len(queue) >= ahead or queue[0].done()):
+                yield queue.popleft().result()
+        while queue:
+            yield queue.popleft().result()
+    finally:
+        for future in queue:
+            future.cancel()

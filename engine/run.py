@@ -1,0 +1,317 @@
+"""Run a graph: wire chains of generators, start a thread for each branch, own every release.
+
+The rules of the wiring, all of them:
+
+- A chain is nested generators, drained in one thread. It starts at a stage that takes nothing.
+- A fan-out ends its chain; each branch behind it is a chain in a thread of its own.
+- What only waits for others runs in the thread that finished the last of them.
+- When a stage fails, what depends on it is skipped, but for stages that run `always`. Other
+  branches go on. A scope that was acquired is released, whatever happens.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Started, Warned
+from engine.stage import FanOut, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from engine.graph import Graph, Node
+
+Context = TypeVar("Context")
+
+PROGRESS_SECONDS = 0.1
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter from the others. Python's 5 ms would let the threads
+that talk to a network slow the one that drives the chain, which gives way at each system call, to
+a third of its speed (measured)."""
+
+
+class Cancelled(BaseException):
+    """The run was asked to stop. Not an Exception, so that no stage swallows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where a run gets its time from."""
+
+    now: Callable[[], int] = time.time_ns
+    """Nanoseconds since 1970."""
+    ticks: Callable[[], float] = time.monotonic
+    """Seconds that never go back."""
+
+
+@dataclass
+class Shared:
+    """What all stages of one run have in common."""
+
+    listeners: Sequence[Listener] = ()
+    clock: Clock = field(default_factory=Clock)
+    random: Callable[[int], bytes] = os.urandom
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count()))
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class Run(Generic[Context]):
+    """A stage's view of the run: time, randomness, cancellation and the events come from here.
+
+    `context` is what the program gave the run for its stages to share.
+    """
+
+    def __init__(self, context: Context, shared: Shared | None = None, stage: str = "") -> None:
+        self.context = context
+        self.shared = shared or Shared()
+        self.stage = stage
+        self.items = 0
+        self.bytes = 0
+        self.orphaned = threading.Event()
+        """Set when what feeds this stage will never end well."""
+        self._due = 0.0
+
+    def at(self, stage: str) -> Run[Context]:
+        """Give the same run, as seen by another stage."""
+        return Run(self.context, self.shared, stage)
+
+    @property
+    def clock(self) -> Clock:
+        """The time of this run."""
+        return self.shared.clock
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads for heavy work; one for each core."""
+        return self.shared.pool
+
+    def random(self, size: int) -> bytes:
+        """Give `size` random bytes."""
+        return self.shared.random(size)
+
+    def cancel(self) -> None:
+        """Ask all stages to stop."""
+        self.shared.cancelled.set()
+
+    def check(self) -> None:
+        """Raise Cancelled when the run was asked to stop, or no more can come for this stage."""
+        if self.shared.cancelled.is_set() or self.orphaned.is_set():
+            raise Cancelled
+
+    def advance(self, items: int = 0, bytes: int = 0) -> None:  # noqa: A002 (the unit is the name)
+        """Count what has passed, and tell listeners now and then."""
+        self.items += items
+        self.bytes += bytes
+        ticks = self.shared.clock.ticks()
+        if ticks >= self._due:
+            self._due = ticks + PROGRESS_SECONDS
+            self.emit(Progress(self.stage, self.items, self.bytes))
+
+    def warn(self, text: str) -> None:
+        """Tell a person something; the run goes on."""
+        self.emit(Warned(self.stage, text))
+
+    def emit(self, event: Event) -> None:
+        """Send an event to every listener, one at a time."""
+        with self.shared.lock:
+            for listener in self.shared.listeners:
+                listener(event)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. What is in none of the two sets is done."""
+
+    failed: dict[str, BaseException]
+    """Stage -> what ended it; a cancelled run has a Cancelled here."""
+    skipped: dict[str, str]
+    """Stage -> the stage because of which it did not run to its end."""
+
+
+def execute(graph: Graph, run: Run[Any]) -> Outcome:
+    """Run the graph to its end and say how it ended; raises nothing that a stage raised."""
+    return _Execution(graph, run).execute()
+
+
+class _Execution:
+    """One run of one graph."""
+
+    def __init__(self, graph: Graph, run: Run[Any]) -> None:
+        self.graph = graph
+        self.run = run
+        self.views = {name: run.at(name) for name in graph.nodes}
+        self.settled: set[str] = set()
+        self.begun: set[str] = set()
+        self.started: dict[str, float] = {}
+        self.outcome = Outcome({}, {})
+        self.releases = ExitStack()
+        self.held: dict[str, Callable[[], None]] = {}
+
+    def execute(self) -> Outcome:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        threads = [
+            threading.Thread(target=self._chain, args=(branch.name,), name=branch.name, daemon=True)
+            for node in self.graph.order
+            if isinstance(node.stage, FanOut) and not node.reversed
+            for branch in self.graph.fed(node.name)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            try:
+                for node in self.graph.order:
+                    if not self.graph.before(node.name):
+                        self._chain(node.name)
+            finally:
+                # Before joining: a branch may take hours, and a container is waiting.
+                self.releases.close()
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            self.run.cancel()
+            raise
+        finally:
+            self.run.pool.shutdown(wait=True, cancel_futures=True)
+        return self.outcome
+
+    def _chain(self, head: str) -> None:
+        """Run the chain that starts here, then what waited only for its stages."""
+        with self.run.shared.lock:
+            if head in self.begun:
+                return
+            self.begun.add(head)
+        chain = self._members(head)
+        generators: list[Iterator[Any]] = []
+        try:
+            items: Iterator[Any] = self._source(chain[0])
+            for node in chain:
+                items = self._watched(node, items)
+                generators.append(items)
+            for _ in items:
+                pass
+        except BaseException as error:  # noqa: BLE001 (the outcome carries it, whatever it is)
+            if isinstance(error, KeyboardInterrupt):
+                self.run.cancel()
+            if not any(node.name in self.outcome.failed for node in chain):
+                self._failed(chain[0], error)
+        finally:
+            for generator in reversed(generators):
+                generator.close()
+        culprit = next((n.name for n in chain if n.name in self.outcome.failed), None)
+        culprit = culprit or self._blocked(chain[0])
+        for node in chain:
+            if node.name not in self.settled:
+                self._settle(node, because=culprit)
+
+    def _members(self, head: str) -> list[Node]:
+        chain = [self.graph.nodes[head]]
+        while True:
+            fed = self.graph.fed(chain[-1].name)
+            forks = isinstance(chain[-1].stage, FanOut) and not chain[-1].reversed
+            if forks or not fed:
+                return chain
+            chain.append(fed[0])
+
+    def _source(self, node: Node) -> Iterator[Any]:
+        feeder = self.graph.feeder(node.name)
+        if feeder and isinstance(feeder.stage, FanOut):
+            return feeder.stage.branch(self.views[node.name])
+        return iter(())
+
+    def _watched(self, node: Node, items: Iterator[Any]) -> Iterator[Any]:
+        """One stage's output: says when it starts and ends, names the stage that failed."""
+        view = self.views[node.name]
+        cancelled = view.shared.cancelled.is_set
+        self.started[node.name] = view.clock.ticks()
+        view.emit(Started(node.name))
+        try:
+            for item in self._work(node, items, view):
+                if cancelled():
+                    view.check()
+                yield item
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._failed(node, error)
+            raise
+        self._settle(node)
+
+    def _work(self, node: Node, items: Iterator[Any], view: Run[Any]) -> Iterator[Any]:
+        if isinstance(node.stage, Scope):
+            if node.releases:
+                self._let_go(node.releases)
+            else:
+                self._hold(node, node.stage, view)
+            return iter(())
+        work = node.stage.inverse if node.reversed else node.stage.forward
+        result: Iterator[Any] = work(items, view)
+        return result
+
+    def _hold(self, node: Node, scope: Scope, view: Run[Any]) -> None:
+        """Acquire; the release is owned by the run from just before, and happens once."""
+        self.held[node.name] = lambda: scope.release(view)
+        self.releases.callback(self._let_go, node.name)
+        scope.acquire(view)
+
+    def _let_go(self, name: str) -> None:
+        self.held.pop(name, lambda: None)()
+
+    def _failed(self, node: Node, error: BaseException) -> None:
+        with self.run.shared.lock:
+            if any(error is known for known in self.outcome.failed.values()):
+                return  # a stage further down the chain sees the same error pass
+            if self.views[node.name].orphaned.is_set():
+                return  # not its fault: it is skipped
+            self.outcome.failed[node.name] = error
+        self.run.emit(Failed(node.name, error))
+
+    def _settle(self, node: Node, because: str | None = None) -> None:
+        """Count a stage as over, and run what waited only for it."""
+        view = self.views[node.name]
+        with self.run.shared.lock:
+            self.settled.add(node.name)
+            if because and isinstance(node.stage, FanOut):
+                for branch in self.graph.fed(node.name):
+                    for member in self._members(branch.name):
+                        self.views[member.name].orphaned.set()
+            if because and node.name != because:
+                self.outcome.skipped[node.name] = because
+                view.emit(Skipped(node.name, because))
+            elif because is None:
+                seconds = view.clock.ticks() - self.started.get(node.name, view.clock.ticks())
+                view.emit(Finished(node.name, view.items, view.bytes, seconds))
+            ready = [
+                after
+                for after in self.graph.after(node.name)
+                if self.graph.feeder(after.name) is None
+                and all(b.name in self.settled for b in self.graph.before(after.name))
+            ]
+        for after in ready:
+            bad = self._blocked(after)
+            # What is held is let go, whatever happened to the stages in between.
+            if bad is None or after.stage.always or after.releases in self.held:
+                self._chain(after.name)
+            else:
+                self._skip(after, bad)
+
+    def _blocked(self, node: Node) -> str | None:
+        """Give the stage because of which this one cannot run."""
+        for before in self.graph.before(node.name):
+            if before.name in self.outcome.failed:
+                return before.name
+            if before.name in self.outcome.skipped:
+                return self.outcome.skipped[before.name]
+        return None
+
+    def _skip(self, node: Node, because: str) -> None:
+        for member in self._members(node.name):
+            if member.name not in self.settled:
+                self._settle(member, because=because)

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Prove that two directory trees are the same, with nothing of Packrat's.
+
+Usage: same_tree.py ORIGINAL COPY
+
+Compares type, mode, owner, mtime to the nanosecond, size, bytes, link targets, device numbers,
+extended attributes (POSIX ACLs are among them), and which names are hard links of one another.
+Exit status: 0 identical, 1 different (each difference on a line), 2 usage.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SHOWN = 20
+BLOCK = 1 << 20
+
+
+@dataclass
+class Tree:
+    """One of the two trees; remembers the first name of each hard-linked file."""
+
+    root: bytes
+    first_names: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def names(self) -> Iterator[bytes]:
+        """Every path below the root, the root itself (empty) first."""
+        yield b""
+        pending = [b""]
+        while pending:
+            folder = pending.pop()
+            with os.scandir(os.path.join(self.root, folder)) as entries:
+                for entry in entries:
+                    name = os.path.join(folder, entry.name)
+                    yield name
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(name)
+
+    def path(self, name: bytes) -> bytes:
+        """Where a name is on disk."""
+        return os.path.join(self.root, name) if name else self.root
+
+    def facts(self, name: bytes) -> dict[str, object]:
+        """Return everything about one name but its bytes."""
+        path = self.path(name)
+        info = os.lstat(path)
+        kind = stat.S_IFMT(info.st_mode)
+        facts: dict[str, object] = {
+            "type": kind,
+            "mode": oct(stat.S_IMODE(info.st_mode)),
+            "owner": (info.st_uid, info.st_gid),
+            "mtime": info.st_mtime_ns,
+            "xattrs": {
+                key: os.getxattr(path, key, follow_symlinks=False)
+                for key in os.listxattr(path, follow_symlinks=False)
+            },
+        }
+        if kind == stat.S_IFREG:
+            facts["size"] = info.st_size
+        if kind == stat.S_IFLNK:
+            facts["link target"] = os.readlink(path)
+        if kind in (stat.S_IFCHR, stat.S_IFBLK):
+            facts["device"] = info.st_rdev
+        if kind != stat.S_IFDIR and info.st_nlink > 1:
+            first = self.first_names.setdefault((info.st_dev, info.st_ino), name)
+            facts |= {"hard link of": first} if first != name else {}
+        return facts
+
+
+def same_bytes(one: bytes, other: bytes) -> bool:
+    """Whether two regular files hold the same bytes."""
+    with Path(os.fsdecode(one)).open("rb") as left, Path(os.fsdecode(other)).open("rb") as right:
+        while block := left.read(BLOCK):
+            if block != right.read(BLOCK):
+                return False
+        return not right.read(1)
+
+
+def differences(original: Tree, copy: Tree, names: list[bytes]) -> Iterator[str]:
+    """Say how the copy differs, for names that both trees have."""
+    for name in names:
+        shown = os.fsdecode(name) or "."
+        wanted, found = original.facts(name), copy.facts(name)
+        for fact in wanted | found:
+            if wanted.get(fact) != found.get(fact):
+                yield f"{shown}: {fact} is {found.get(fact)!r}, not {wanted.get(fact)!r}"
+        is_file = wanted["type"] == found["type"] == stat.S_IFREG
+        if is_file and not same_bytes(original.path(name), copy.path(name)):
+            yield f"{shown}: other bytes"
+
+
+def compare(original: Tree, copy: Tree) -> tuple[int, list[str]]:
+    """Return how many names the original has, and every difference."""
+    wanted, found = set(original.names()), set(copy.names())
+    faults = [f"{os.fsdecode(name)}: missing" for name in sorted(wanted - found)]
+    faults += [f"{os.fsdecode(name)}: not in the original" for name in sorted(found - wanted)]
+    faults += differences(original, copy, sorted(wanted & found))
+    return len(wanted), faults
+
+
+def main(arguments: list[str]) -> int:
+    """Compare the two trees that are named on the command line."""
+    try:
+        one, other = arguments
+    except ValueError:
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    count, faults = compare(Tree(os.fsencode(one)), Tree(os.fsencode(other)))
+    for fault in faults[:SHOWN]:
+        sys.stdout.write(f"{fault!r}\n" if not fault.isprintable() else f"{fault}\n")
+    if faults:
+        sys.stdout.write(f"{len(faults):,} differences among {count:,} files and folders\n")
+        return 1
+    sys.stdout.write(f"{count:,} files and folders: identical\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,5 @@
+"""`python -m packrat`."""
+
+from packrat.cli import main
+
+main()

@@ -1,0 +1,162 @@
+"""Back up a service: run its pipeline forward, under its lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.events import Warned
+from engine.run import Cancelled, Clock, Run, Shared, execute
+from packrat.exits import Exit
+from packrat.lock import service_lock
+from packrat.program import open_cache, open_destinations
+from packrat.result import Result, sum_up
+from stages.errors import SourceError
+from stages.kinds import PLANNED
+from stages.session import BackupSession
+from vault.errors import VaultError
+from vault.keys import read_key_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from engine.events import Event, Listener
+    from engine.graph import Graph
+    from specs.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user accepts, this once."""
+
+    take_over: bool = False
+    """Go on where another host left off."""
+    accept_shrink: bool = False
+    """Take a source that has lost more than half of its files or bytes for a normal one."""
+
+
+def back_up(
+    pipeline: Pipeline,
+    listeners: Sequence[Listener] = (),
+    choices: Choices | None = None,
+    clock: Clock | None = None,
+) -> Result:
+    """Run one service's pipeline forward; every fault ends in the result."""
+    result = Result(pipeline.service)
+    clock = clock or Clock()
+    begun = clock.ticks()
+    try:
+        graph = pipeline.graph()
+        refuse_planned(graph)
+        with service_lock(pipeline.state_dir, pipeline.service, clock.now() / 1e9):
+            session = _open_session(pipeline, choices or Choices())
+            _run(graph, session, listeners, clock, result)
+    except (Exception, KeyboardInterrupt, Cancelled) as error:  # the result carries it
+        if os.environ.get("PACKRAT_DEBUG"):
+            raise
+        result.fail(error)
+    result.seconds = round(clock.ticks() - begun, 3)
+    return result
+
+
+def refuse_planned(graph: Graph) -> None:
+    """Refuse before anything starts what would silently be left undone; raises SourceError."""
+    for node in graph.order:
+        for kind, what in PLANNED.items():
+            if isinstance(node.stage, kind):
+                raise SourceError(
+                    f"stage {node.name}: this version of packrat cannot {what} yet",
+                    "plan and check know it already; running it comes with a later version",
+                )
+
+
+def _open_session(pipeline: Pipeline, choices: Choices) -> BackupSession:
+    stages = pipeline.stages.values()
+    return BackupSession(
+        service=pipeline.service,
+        host=pipeline.host,
+        keys=read_key_file(pipeline.key_file),
+        destinations=open_destinations(pipeline),
+        cache=open_cache(pipeline.state_dir),
+        spool_path=os.path.join(pipeline.spool, pipeline.service),
+        readers=tuple(str(s["destination"]) for s in stages if s.get("kind") == "upload"),
+        archive_id=os.urandom(16),
+        source=next((s["path"] for s in stages if s.get("kind") == "collect"), ""),
+        take_over=choices.take_over,
+        accept_shrink=choices.accept_shrink,
+    )
+
+
+def _run(
+    graph: Graph,
+    session: BackupSession,
+    listeners: Sequence[Listener],
+    clock: Clock,
+    result: Result,
+) -> None:
+    def note(event: Event) -> None:
+        if isinstance(event, Warned):
+            result.warnings.append(event.text)
+
+    _clear(session.spool_path)
+    run = Run(session, Shared([note, *listeners], clock))
+    try:
+        with interruptible(run):
+            outcome = execute(graph, run)
+        sum_up(graph, outcome, session, result)
+    finally:
+        _empty_spool(session, result)
+        session.cache.close()
+
+
+def _clear(folder: str) -> None:
+    """Remove what a dead run left half-written in the spool: we hold the lock."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if name.startswith("."):
+                os.unlink(os.path.join(folder, name))
+
+
+def _empty_spool(session: BackupSession, result: Result) -> None:
+    """Remove what a destination has by now; what none could take stays for a later run."""
+    spool = session.spool
+    if spool and spool.whole and not result.holders and result.exit != Exit.INTERRUPTED:
+        spool.keep()
+        result.error = (
+            f"{result.error}. The backup {result.id} waits in the spool;"
+            " the next run takes it to the destinations without reading the source again"
+        )
+    elif spool:
+        spool.remove()
+    for name in result.holders:
+        with suppress(VaultError):
+            catalog = session.cache.catalog(
+                session.destinations[name], session.service, session.keys
+            )
+            there = [held.stored for held in catalog.held]
+            for held in [held for held in session.waiting.held if held.stored in there]:
+                session.waiting.destination.delete(session.service, held.stored.name)
+                session.waiting.held.remove(held)
+
+
+@contextmanager
+def interruptible(run: Run[Any]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        run.cancel()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

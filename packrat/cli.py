@@ -1,0 +1,310 @@
+"""The command line. Each command is thin: it calls one module of the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from typer import Argument, Option
+
+from packrat import __version__
+from packrat.exits import Exit, UsageError, explain
+from packrat.usage import Command, misused
+
+if TYPE_CHECKING:
+    from packrat.program import Program
+
+app = typer.Typer(
+    name="packrat",
+    help="Encrypted, incremental backups of homelab services.",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ConfigFile = Annotated[
+    str | None, Option("--config", "-c", metavar="FILE", help="Instead of packrat.yaml and others.")
+]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
+PasswordFile = Annotated[
+    str | None, Option(metavar="FILE", help="Read the password from the first line of FILE.")
+]
+Source = Annotated[str | None, Option("--from", metavar="DEST", help="Only look at DEST.")]
+WhichBackup = Option(
+    metavar="ID|latest|TIME", help="An id or a time as list shows it, or its beginning."
+)
+OneService = Annotated[str | None, Argument(metavar="[SERVICE]", hidden=True)]
+SomeServices = Annotated[list[str] | None, Argument(metavar="[SERVICE]...", hidden=True)]
+
+
+def main() -> NoReturn:
+    """Run the command line; every error ends in one message and an exit status."""
+    try:
+        status = app(standalone_mode=False, prog_name="packrat")
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the border to the user)
+        status = _fail(error)
+    sys.stdout.flush()
+    sys.exit(status or 0)
+
+
+def _fail(error: BaseException) -> int:
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        error = KeyboardInterrupt()
+    if hasattr(error, "format_message"):  # of click, which typer keeps under a private name
+        return misused(error)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    if os.environ.get("PACKRAT_DEBUG"):
+        raise error
+    from packrat.report import complain
+    from specs.faults import ConfigFaults
+
+    status, message = explain(error)
+    complain(message, bare=isinstance(error, ConfigFaults))
+    return status
+
+
+def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False) -> Program:
+    from packrat.program import Program
+
+    return Program(config or ctx.find_root().params.get("config"), only_look=only_look)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"packrat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    config: ConfigFile = None,
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+    ] = False,
+) -> None:
+    del config, version
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        raise typer.Exit(Exit.USAGE)
+
+
+@app.command(cls=Command)
+def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
+    """Choose the password, and make the key file from it."""
+    from packrat.setup import initialize
+
+    initialize(_program(ctx, config), password_file)
+
+
+@app.command(cls=Command)
+def rekey(
+    ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
+) -> None:
+    """Make the key file again, from the password and any backup."""
+    from packrat.setup import make_again
+
+    make_again(_program(ctx, config), password_file)
+
+
+@app.command(cls=Command)
+def check(
+    ctx: typer.Context,
+    connect: Annotated[bool, Option("--connect", help="Also try every destination.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Validate the configuration: every mistake at once."""
+    from packrat.setup import check_all
+
+    return check_all(_program(ctx, config), connect=connect, as_json=json)
+
+
+@app.command(cls=Command)
+def plan(
+    ctx: typer.Context,
+    what: Annotated[list[str] | None, Argument(metavar="[SPEC] [SERVICE]...", hidden=True)] = None,
+    restore: Annotated[bool, Option("--restore", help="Draw the way back instead.")] = False,
+    format: Annotated[  # noqa: A002
+        str,
+        Option(metavar="FORM", help="As a tree, or as mermaid, dot, json or yaml."),
+    ] = "tree",
+    config: ConfigFile = None,
+) -> None:
+    """Show what a run does, stage by stage. It changes nothing.
+
+    SPEC is a file: a configuration, or a pipeline document. Without SERVICE, every service is
+    shown. What --format yaml prints, packrat run executes.
+    """
+    from packrat.planning import show_plan
+
+    show_plan(_program(ctx, config, only_look=True), what or [], format, restore=restore)
+
+
+@app.command(cls=Command)
+def run(
+    ctx: typer.Context,
+    spec: Annotated[str, Argument(metavar="SPEC", hidden=True)],
+    services: SomeServices = None,
+    json: AsJson = False,
+) -> int:
+    """Run a specification file now.
+
+    SPEC is a configuration, or a pipeline document as plan --format yaml prints it.
+    """
+    from packrat.planning import pipelines_of
+    from packrat.showing import back_up_all
+
+    return back_up_all(pipelines_of(_program(ctx, spec), spec, services or []), as_json=json)
+
+
+@app.command(cls=Command)
+def backup(
+    ctx: typer.Context,
+    services: SomeServices = None,
+    all_: Annotated[bool, Option("--all", help="Every service.")] = False,
+    full: Annotated[bool, Option("--full", help="Refer to no other archive.")] = False,
+    take_over: Annotated[
+        bool, Option("--take-over", help="Go on where another host left off.")
+    ] = False,
+    accept_shrink: Annotated[
+        bool, Option("--accept-shrink", help="A much smaller source is normal now.")
+    ] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Back up services now."""
+    from packrat.backup import Choices
+    from packrat.showing import back_up_all
+    from specs.compile import compile_service
+
+    if bool(services) == all_:
+        raise UsageError("name the services to back up, or give --all")
+    program = _program(ctx, config)
+    names = list(program.config.services) if all_ else program.services(services or [])
+    pipelines = [compile_service(program.config, name, full=full) for name in names]
+    return back_up_all(pipelines, Choices(take_over, accept_shrink), as_json=json)
+
+
+@app.command("list", cls=Command)
+def list_(
+    ctx: typer.Context,
+    service: OneService = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """List backups, and the destinations that hold each."""
+    from packrat.listing import list_backups
+
+    return list_backups(_program(ctx, config), service, as_json=json)
+
+
+@app.command(cls=Command)
+def ls(
+    ctx: typer.Context,
+    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    backup: Annotated[str, Argument(metavar="[BACKUP]", hidden=True)] = "latest",
+    path: Annotated[str, Argument(metavar="[PATH]", hidden=True)] = "",
+    source: Source = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """List the files in a folder of a backup.
+
+    BACKUP is an id or a time as list shows it, or its beginning; by default the latest.
+    """
+    from packrat.listing import list_files
+
+    program = _program(ctx, config, only_look=True)
+    list_files(program, service, backup, path, source, as_json=json)
+
+
+@app.command(cls=Command)
+def restore(
+    ctx: typer.Context,
+    service: OneService = None,
+    backup: Annotated[str, WhichBackup] = "latest",
+    source: Source = None,
+    path: Annotated[
+        list[str] | None,
+        Option(metavar="PATH", help="Only this, and what is below it; may be repeated."),
+    ] = None,
+    to: Annotated[str | None, Option(metavar="DIR", help="An empty or new folder.")] = None,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Restore a backup, or some paths of it, to a folder."""
+    from packrat.showing import restore_to
+
+    if service is None or to is None:
+        raise UsageError("restore needs a service and where to: packrat restore SERVICE --to DIR")
+    return restore_to(
+        _program(ctx, config), service, backup, source, path or [], to, yes=yes, as_json=json
+    )
+
+
+@app.command(cls=Command)
+def verify(
+    ctx: typer.Context,
+    service: OneService = None,
+    backup: Annotated[str | None, WhichBackup] = None,
+    source: Source = None,
+    deep: Annotated[bool, Option("--deep", help="Read every byte.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Prove what is stored.
+
+    Both ends and the whole index of each archive are read, and samples of the rest.
+    """
+    from packrat.listing import verify_stored
+
+    return verify_stored(_program(ctx, config), service, backup, source, deep=deep, as_json=json)
+
+
+@app.command(cls=Command)
+def prune(
+    ctx: typer.Context,
+    service: OneService = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only say what would go.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Delete the backups that retention lets go."""
+    from packrat.pruning import prune as prune_now
+
+    return prune_now(_program(ctx, config), service, dry_run=dry_run, as_json=json)
+
+
+@app.command("explain", cls=Command)
+def explain_(
+    ctx: typer.Context,
+    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    path: Annotated[str, Argument(metavar="PATH", hidden=True)],
+    config: ConfigFile = None,
+) -> None:
+    """Say whether a path is backed up, and which pattern says so.
+
+    PATH is absolute, or begins at the service's path.
+    """
+    from packrat.planning import explain_path
+
+    explain_path(_program(ctx, config), service, path)
+
+
+@app.command(cls=Command)
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from packrat.report import as_json
+    from specs.config import Config
+
+    as_json(Config.model_json_schema())

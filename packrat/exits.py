@@ -1,0 +1,98 @@
+"""Exit statuses, and the one place where an error becomes a message and a status."""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Exit(IntEnum):
+    """What the command line ends with; scripts rely on it."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    CONFIG = 3
+    FAILED = 4
+    PARTIAL = 5
+    LOCKED = 6
+    KEY = 7
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """The command line asks for something that it cannot."""
+
+
+class Unusable(Exception):  # noqa: N818 (it is the folder that is)
+    """Something of packrat's own cannot be used; `hint` says what to do next."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+class Locked(Exception):  # noqa: N818 (not an error of anybody)
+    """Another run holds the lock of a service."""
+
+
+def explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a table)
+    """Give the exit status and the message of an error: what failed, and what to do next."""
+    from engine.graph import GraphFaults
+    from engine.run import Cancelled
+    from specs.faults import ConfigFaults
+    from specs.secret import SecretFault
+    from stages.errors import SourceError
+    from vault.errors import KeyFileError, VaultError, WrongKey
+
+    match error:
+        case KeyboardInterrupt() | Cancelled():
+            return Exit.INTERRUPTED, "interrupted; nothing half-done is left behind"
+        case UsageError():
+            return Exit.USAGE, str(error)
+        case ConfigFaults():
+            return Exit.CONFIG, "\n".join(map(str, error.faults))
+        case GraphFaults():
+            return Exit.CONFIG, "\n".join(f"pipeline: {fault}" for fault in error.faults)
+        case SecretFault():
+            return Exit.CONFIG, str(error)
+        case Locked():
+            return Exit.LOCKED, str(error)
+        case WrongKey() | KeyFileError():
+            return Exit.KEY, _with_hint(error)
+        case VaultError() | SourceError() | Unusable():
+            return Exit.FAILED, _with_hint(error)
+        case OSError() if error.strerror:
+            named = isinstance(error.filename, str | bytes)
+            where = f"{os.fsdecode(error.filename)}: " if named else ""
+            return Exit.FAILED, f"{where}{error.strerror}"
+        case OSError() | MemoryError():
+            return Exit.FAILED, str(error) or "out of memory"
+        case _:
+            text = f"unexpected {type(error).__name__}: {error}"
+            return Exit.UNEXPECTED, f"{text}; please report it, with PACKRAT_DEBUG=1 set"
+
+
+def worst(exits: Iterable[Exit]) -> Exit:
+    """Give the status of several runs: the gravest one."""
+    gravity = [
+        Exit.DONE,
+        Exit.PARTIAL,
+        Exit.LOCKED,
+        Exit.FAILED,
+        Exit.USAGE,
+        Exit.CONFIG,
+        Exit.KEY,
+        Exit.UNEXPECTED,
+        Exit.INTERRUPTED,
+    ]
+    return max(exits, key=gravity.index, default=Exit.DONE)
+
+
+def _with_hint(error: BaseException) -> str:
+    hint = getattr(error, "hint", "")
+    return f"{error}; {hint}" if hint else str(error)

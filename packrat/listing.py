@@ -1,0 +1,213 @@
+"""List backups and files, and verify what is stored."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from engine.events import Progress
+from packrat.exits import Exit
+from packrat.progress import progress
+from packrat.report import as_json as print_json
+from packrat.report import bytes_text, count_text, table, time_text, warn
+from specs.faults import printable
+
+if TYPE_CHECKING:
+    from engine.events import Listener
+    from packrat.program import Program
+    from vault.catalog import Catalog
+    from vault.format import Entry, Summary
+
+
+def catalogs(program: Program, service: str, source: str | None = None) -> list[Catalog]:
+    """Give the catalog of each destination that answers; warns of others.
+
+    Raises Away when none answers.
+    """
+    from vault.errors import VaultError
+
+    keys = program.keys
+    destinations = program.destinations(service)
+    if source is not None:
+        destinations = {source: program.destination(source)}
+    found, failed = [], []
+    for destination in destinations.values():
+        try:
+            found.append(program.cache.catalog(destination, service, keys))
+        except VaultError as error:
+            failed.append(error)
+    for other in failed if found else failed[1:]:
+        warn(str(other))
+    if not found:
+        raise failed[0]
+    return found
+
+
+def list_backups(program: Program, service: str | None, *, as_json: bool) -> int:
+    """Print each backup once, with the destinations that hold it; gives the exit status."""
+    services = program.services([service]) if service else list(program.config.services)
+    rows: dict[str, dict[str, Any]] = {}
+    others = 0
+    for name in services:
+        for catalog in catalogs(program, name):
+            for held in catalog.backups:
+                assert held.summary is not None
+                row = rows.setdefault(held.stored.name, _row(held.summary, held.stored.size))
+                row["destinations"].append(catalog.destination.name)
+            for held in catalog.held:
+                if held.problem:
+                    others += 1
+                    warn(held.problem)
+    ordered = sorted(rows.values(), key=lambda row: (row["time"], row["service"]))
+    if as_json:
+        print_json(ordered)
+        return Exit.DONE
+    if not ordered:
+        print("no backups yet" if not others else "no backups under this key")
+        return Exit.DONE
+    table(
+        ["SERVICE", "ID", "TIME", "KIND", "FILES", "SIZE", "STORED", "AT"],
+        [
+            [
+                row["service"],
+                row["id"],
+                time_text(row["time"])[:-3],  # an id tells two of one minute apart
+                row["kind"][:4],
+                f"{row['files']:,}",
+                bytes_text(row["size"]),
+                bytes_text(row["stored"]),
+                ", ".join(row["destinations"]),
+            ]
+            for row in ordered
+        ],
+        right=["FILES", "SIZE", "STORED"],
+    )
+    return Exit.DONE
+
+
+def _row(summary: Summary, stored: int) -> dict[str, Any]:
+    return {
+        "service": summary.service,
+        "id": summary.id[:8],
+        "time": summary.time,
+        "kind": summary.kind,
+        "files": summary.files,
+        "size": summary.size,
+        "stored": stored,
+        "destinations": [],
+    }
+
+
+def list_files(
+    program: Program, service: str, backup: str, path: str, source: str | None, *, as_json: bool
+) -> None:
+    """Print what is directly in a folder of a backup, or the file itself."""
+    from packrat.restore import choose, open_session
+    from vault.errors import NotThere
+    from vault.index import blocks_of, read_entries, selected
+
+    program.services([service])
+    path = path.strip("/")
+    chosen = choose(program, service, backup, source)
+    session = open_session(program, service, chosen, [path], "")
+    depth = path.count("/") + 1 if path else 0
+    index = blocks_of(chosen.archive.manifest.index, [path])
+    found = []
+    folder = not path
+    for entry in read_entries(index, session.fetch, chosen.archive.where):
+        name = entry.name
+        if name == path and entry.type == "dir":
+            folder = True
+        elif name and selected(name, [path]) and name.count("/") <= depth:
+            found.append(entry)
+    if not found and not folder:
+        raise NotThere(
+            f"{chosen.archive.name} has no {path!r}", f"packrat ls {service} shows what it has"
+        )
+    if as_json:
+        keys = ("type", "mode", "uid", "gid", "mtime", "size")
+        print_json([{"path": e.name} | {key: getattr(e, key) for key in keys} for e in found])
+        return
+    for entry in found:
+        print(_line(entry))
+
+
+def _line(entry: Entry) -> str:
+    kinds = {
+        "file": stat.S_IFREG,
+        "dir": stat.S_IFDIR,
+        "symlink": stat.S_IFLNK,
+        "fifo": stat.S_IFIFO,
+        "char": stat.S_IFCHR,
+        "block": stat.S_IFBLK,
+    }
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=entry.mtime // 10**9)
+        when = moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:
+        when = str(entry.mtime // 10**9)
+    name = printable(os.path.normpath(entry.name) + ("/" if entry.type == "dir" else ""))
+    target = f" -> {printable(entry.target or '?')}" if entry.type == "symlink" else ""
+    mode = stat.filemode(kinds[entry.type] | entry.mode)
+    return f"{mode}  {bytes_text(entry.size):>10}  {when}  {name}{target}"
+
+
+def verify_stored(
+    program: Program,
+    service: str | None,
+    backup: str | None,
+    source: str | None,
+    *,
+    deep: bool,
+    as_json: bool,
+) -> int:
+    """Verify and report; gives the exit status: failed when anything is damaged or missing."""
+    from packrat.restore import choose
+    from vault.verify import Verifier
+
+    services = program.services([service]) if service else list(program.config.services)
+    rows: list[dict[str, Any]] = []
+    for name in services:
+        for catalog in catalogs(program, name, source):
+            only = None
+            if backup:
+                only = choose(program, name, backup, catalog.destination.name).archive.name
+            verifier = Verifier(catalog, program.keys, os.urandom, deep=deep)
+            total = sum(held.stored.size for held in catalog.held)
+            title = f"{name} at {catalog.destination.name}"
+            with progress(title, {"verify": "verifying"}, partial(int, total)) as listener:
+                rows += [
+                    {
+                        "service": name,
+                        "id": verdict.id,
+                        "destination": verdict.destination,
+                        "status": verdict.status,
+                        "problems": verdict.problems,
+                        "bytes_read": verdict.bytes_read,
+                    }
+                    for verdict in verifier.verdicts(only, partial(_tell, listener))
+                ]
+    bad = [row for row in rows if row["status"] != "ok"]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            problems = "".join(f"\n    {printable(problem)}" for problem in row["problems"])
+            print(
+                f"{row['service']} {row['id']} at {row['destination']}: {row['status']},"
+                f" {bytes_text(row['bytes_read'])} read{problems}"
+            )
+        if not rows:
+            print("no backups yet: there is nothing to prove")
+            return Exit.DONE
+        how = "every byte" if deep else "both ends, the index and samples"
+        print(f"{len(rows) - len(bad)} of {count_text(len(rows), 'archive')} good ({how} read)")
+    return Exit.FAILED if bad else Exit.DONE
+
+
+def _tell(listener: Listener, done: int) -> None:
+    listener(Progress("verify", 0, done))

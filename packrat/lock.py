@@ -1,0 +1,49 @@
+"""One run of a service at a time: a kernel lock, which dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from packrat.exits import Locked, Unusable
+from packrat.report import time_text
+from vault.format import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
+    """Hold the lock of a service; raises Locked, naming the holder."""
+    folder = os.path.join(state_dir, "locks")
+    # Never deleted: a lock on a file that another process has just replaced protects nothing.
+    file = os.path.join(folder, f"{service}.lock")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unusable(
+            f"state folder {state_dir}: {error.strerror}",
+            "state_dir in the configuration, or $PACKRAT_STATE_DIR, names one to write to",
+        ) from None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 400, 0).decode(errors="replace").strip() or "another process"
+            raise Locked(
+                f"another run of {service} holds its lock: {holder}; wait for it to end, or end it"
+            ) from None
+        words = " ".join(["packrat", *sys.argv[1:]])[:200]
+        os.ftruncate(fd, 0)
+        holder = f"process {os.getpid()} ({words}) since {time_text(stamp(now))}\n"
+        with suppress(OSError):  # on a full disk nobody learns the name, and the lock still holds
+            os.pwrite(fd, holder.encode(errors="backslashreplace"), 0)
+        yield
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)

@@ -1,0 +1,198 @@
+"""Show what a run would do, without doing it; say why a path is in or out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from packrat.exits import UsageError
+from packrat.report import as_json, bytes_text, count_text, warn
+from specs.faults import printable
+from stages.exclude import Excludes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from engine.graph import Graph
+    from packrat.program import Program
+    from specs.pipeline import Pipeline
+
+FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
+
+
+def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) -> list[Pipeline]:
+    """Give the pipelines of a pipeline document, or compile those of a configuration.
+
+    Raises ConfigFaults, and UsageError for a service that is not there.
+    """
+    from specs.compile import compile_service
+    from specs.pipeline import load_pipelines
+
+    if spec is not None and _begins_as_pipeline(spec):
+        pipelines = load_pipelines(spec)
+        known = [pipeline.service for pipeline in pipelines]
+        for name in services:
+            if name not in known:
+                raise UsageError(f"{spec} has no pipeline of {name!r}; it has: {', '.join(known)}")
+        return [p for p in pipelines if not services or p.service in services]
+    names = program.services(services) if services else list(program.config.services)
+    return [compile_service(program.config, name) for name in names]
+
+
+def _begins_as_pipeline(spec: str) -> bool:
+    from specs.pipeline import is_pipeline
+
+    try:
+        with open(spec, encoding="utf-8", errors="replace") as file:
+            return is_pipeline(file.read(1 << 20))
+    except OSError:
+        return False  # the loader of configurations says what is wrong with it
+
+
+def show_plan(program: Program, what: Sequence[str], form: str, *, restore: bool) -> None:
+    """Print the graphs of some services, or of all."""
+    from packrat import drawing
+    from packrat.program import Program as ProgramOf
+    from specs.pipeline import to_yaml
+
+    if form not in FORMATS:
+        raise UsageError(f"there is no format {form!r}; there are: {', '.join(FORMATS)}")
+    spec = what[0] if what and os.path.isfile(what[0]) else None
+    if what and not spec and what[0].endswith((".yaml", ".yml", ".json")):
+        raise UsageError(f"there is no file {what[0]!r}")
+    if spec:
+        program, what = ProgramOf(spec, only_look=True), what[1:]
+    pipelines = pipelines_of(program, spec, what)
+    compiled = not (spec and _begins_as_pipeline(spec))
+    graphs = {p.service: _reversed(p) if restore else p.graph() for p in pipelines}
+    if form == "yaml":
+        print(to_yaml(pipelines), end="")
+    elif form == "json":
+        as_json([_document(p, graphs[p.service]) for p in pipelines])
+    elif form in ("mermaid", "dot"):
+        print(getattr(drawing, form)(graphs))
+    else:
+        for number, pipeline in enumerate(pipelines):
+            print("\n" * bool(number) + pipeline.service)
+            notes = {} if restore else _notes(pipeline)
+            if compiled and not restore:
+                notes |= _prune_notes(program, pipeline)
+            print(drawing.tree(graphs[pipeline.service], notes))
+
+
+def _reversed(pipeline: Pipeline) -> Graph:
+    from engine.graph import Node
+    from stages.select import Select
+
+    nearest = next(iter(pipeline.destinations))
+    return pipeline.graph().reverse(f"upload:{nearest}", Node("select", Select()))
+
+
+def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
+    return {
+        "service": pipeline.service,
+        "stages": [
+            {
+                "name": node.name,
+                "kind": node.stage.kind,
+                "releases": node.releases,
+                "reversed": node.reversed,
+                "after": [before.name for before in graph.before(node.name)],
+                "does": node.does,
+            }
+            for node in graph.order
+        ],
+    }
+
+
+def _notes(pipeline: Pipeline) -> dict[str, str]:
+    """Say what stages would do now: how much there is to read."""
+    notes = {}
+    for name, params in pipeline.stages.items():
+        if params.get("kind") == "collect":
+            try:
+                files, size = count_source(params["path"], params.get("exclude", ()))
+                notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
+            except OSError as error:
+                notes[name] = f"now: {(error.strerror or '').lower()}"
+    return notes
+
+
+def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
+    """Say what prune would delete after the next backup, where the key is at hand."""
+    from packrat.pruning import prunable
+    from specs.secret import SecretFault
+    from vault.errors import VaultError
+
+    notes = {}
+    try:
+        if not os.path.exists(pipeline.key_file):
+            return {}
+        for catalog, old in prunable(program, pipeline.service, coming=1):
+            stage = f"prune:{catalog.destination.name}"
+            if isinstance(old, VaultError):
+                notes[stage] = f"now: {old}"
+            elif old:
+                notes[stage] = "would delete " + ", ".join(held.stored.name for held in old)
+    except (VaultError, SecretFault) as error:  # no key, no secret: that is no fault of a plan
+        warn(f"what prune would delete is not known: {error}")
+    return notes
+
+
+def count_source(path: str, exclude: Iterable[str]) -> tuple[int, int]:
+    """Count files and bytes below a path as collect would; raises OSError."""
+    excludes = Excludes(exclude)
+    files = size = 0
+    todo = [("", os.fsencode(path))]
+    while todo:
+        prefix, folder = todo.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            if not prefix:
+                raise
+            continue
+        for entry in entries:
+            name = prefix + os.fsdecode(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                if not excludes.excludes(name + "/") and not excludes.excludes_all_below(name):
+                    todo.append((name + "/", entry.path))
+            elif not excludes.excludes(name):
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                files += 1
+                size += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return files, size
+
+
+def explain_path(program: Program, service: str, path: str) -> None:
+    """Print whether a path is backed up, and which pattern says so."""
+    [service] = program.services([service])
+    settings = program.config.services[service]
+    inside = path
+    if os.path.isabs(path):
+        inside = os.path.relpath(path, settings.path)
+        if inside.split("/")[0] == "..":
+            print(f"out: {printable(path)} is not below {printable(settings.path)}")
+            return
+    inside = os.path.normpath(inside)
+    whole = os.path.join(settings.path, inside)
+    if os.path.isdir(whole) and not os.path.islink(whole) and inside != ".":
+        inside += "/"
+    excludes = Excludes(settings.exclude)
+    said = excludes.why(inside)
+    if said is None:
+        there = "" if os.path.lexists(whole) else ", but it is not there now"
+        print(f"in: {printable(inside)}: no pattern matches it{there}")
+        return
+    part, pattern = said
+    verdict = "out" if excludes.excludes(part) else "in"
+    above = "" if part == inside else f" {printable(part)}, above it,"
+    number = settings.exclude.index(pattern)
+    print(
+        f"{verdict}: {printable(inside)}:{above} matches {pattern!r}"
+        f" (services.{service}.exclude[{number}])"
+    )

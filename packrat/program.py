@@ -1,0 +1,134 @@
+"""What every command begins with: the configuration, the state, the keys, the destinations."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from packrat.exits import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from specs.config import Config
+    from specs.destinations import Destination as DestinationSpec
+    from specs.pipeline import Pipeline
+    from vault.catalog import CatalogCache
+    from vault.destination import Destination
+    from vault.keys import Keys
+
+
+class Program:
+    """One configuration, loaded when it is first needed."""
+
+    def __init__(self, config_file: str | None, *, only_look: bool = False) -> None:
+        """With `only_look`, not even the cache is changed."""
+        self._given = config_file
+        self._only_look = only_look
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration; raises ConfigFaults."""
+        from specs.load import find_config, load_config
+
+        return load_config(find_config(self._given))
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys of the key file; raises KeyFileError."""
+        from vault.keys import read_key_file
+
+        return read_key_file(self.config.encryption.key_file)
+
+    @cached_property
+    def cache(self) -> CatalogCache:
+        """What was seen at the destinations before."""
+        return open_cache(self.config.state_dir, aside=self._only_look)
+
+    def destinations(self, service: str | None = None) -> dict[str, Destination]:
+        """Give the destinations of one service, or all; raises Away for one of a kind to come."""
+        named = self.config.destinations()
+        if service is not None and service in self.config.services:
+            named = self.config.destinations_of(self.config.services[service])
+        return _open(named, self.config.encryption.key_file)
+
+    def destination(self, name: str) -> Destination:
+        """Give one destination; raises UsageError when there is none of that name."""
+        destinations = self.destinations()
+        if name not in destinations:
+            raise UsageError(
+                f"there is no destination {name!r}; there are: {', '.join(destinations)}"
+            )
+        return destinations[name]
+
+    def services(self, names: Iterable[str]) -> list[str]:
+        """Check names of services; raises UsageError with the nearest one."""
+        import difflib
+
+        for name in names:
+            if name not in self.config.services:
+                near = difflib.get_close_matches(name, self.config.services, 1)
+                hint = (
+                    f"did you mean {near[0]!r}?"
+                    if near
+                    else "there are: " + ", ".join(self.config.services)
+                )
+                raise UsageError(f"there is no service {name!r}; {hint}")
+        return list(names)
+
+
+def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
+    """Open the cache of a state folder; with `aside`, a copy of it in memory."""
+    from vault.catalog import CatalogCache
+
+    return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
+
+
+def open_destinations(pipeline: Pipeline) -> dict[str, Destination]:
+    """Make the destinations of a pipeline; raises SecretFault."""
+    return _open(pipeline.destinations, pipeline.key_file)
+
+
+def _open(specs: dict[str, DestinationSpec], key_file: str) -> dict[str, Destination]:
+    beside = os.path.join(os.path.dirname(key_file), "known_hosts")
+    return {name: _open_destination(name, spec, beside) for name, spec in specs.items()}
+
+
+def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> Destination:
+    # Imported where they are used: the libraries behind them take a while to load.
+    match spec.type:
+        case "local":
+            from vault.local import Local
+
+            return Local(name, spec.path, spec.limit)
+        case "sftp":
+            from vault.sftp import Sftp
+
+            return Sftp(
+                name,
+                spec.host,
+                spec.port,
+                spec.username,
+                spec.path,
+                key_file=spec.key_file,
+                password=spec.password.resolve() if spec.password else None,
+                known_hosts=[spec.known_hosts]
+                if spec.known_hosts
+                else [os.path.expanduser("~/.ssh/known_hosts"), accepted_hosts],
+                host_key=spec.host_key,
+                limit=spec.limit,
+            )
+        case "s3":
+            from vault.s3 import S3
+
+            return S3(
+                name,
+                spec.bucket,
+                spec.path,
+                spec.access_key_id.resolve(),
+                spec.secret_access_key.resolve(),
+                endpoint=spec.endpoint,
+                region=spec.region,
+                limit=spec.limit,
+            )

@@ -1,0 +1,192 @@
+"""Restore a backup: choose it, turn its pipeline around, run that."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.events import Warned
+from engine.graph import Node
+from engine.run import Cancelled, Run, Shared, execute
+from packrat.backup import interruptible, refuse_planned
+from packrat.report import count_text, time_text
+from specs.compile import compile_service
+from stages.select import Select
+from stages.session import RestoreSession
+from vault.errors import Away, NotThere, VaultError
+from vault.format import ArchiveName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.events import Event, Listener
+    from engine.graph import Graph
+    from packrat.program import Program
+    from vault.archive import Archive
+    from vault.catalog import Catalog
+
+
+@dataclass
+class Restored:
+    """What a restore did; its fields are the keys of `--json`."""
+
+    service: str
+    id: str
+    source: str
+    """The destination it came from; `from` in JSON."""
+    target: str
+    files: int = 0
+    size: int = 0
+    downloaded: int = 0
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Chosen:
+    """A backup, and where it is read from."""
+
+    catalog: Catalog
+    archive: Archive
+
+
+def choose(
+    program: Program,
+    service: str,
+    backup: str = "latest",
+    source: str | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Chosen:
+    """Find and open a backup at the nearest destination that has it whole.
+
+    `backup` is the beginning of an id or of a time, or `latest`. Raises NotThere, Away, Damaged.
+    """
+    keys = program.keys
+    names = program.destinations(service)
+    if source is not None:
+        names = {source: program.destination(source)}
+    failed: list[VaultError] = []
+    catalogs: list[Catalog] = []
+    for destination in names.values():
+        try:
+            catalogs.append(program.cache.catalog(destination, service, keys))
+        except VaultError as error:
+            failed.append(error)
+    for other in failed if catalogs else failed[1:]:
+        warn(str(other))
+    if not catalogs:
+        raise failed[0]
+    wanted = _match(catalogs, service, backup)
+    for catalog in catalogs:
+        if wanted not in [held.stored.name for held in catalog.backups]:
+            continue
+        try:
+            return Chosen(catalog, catalog.open(wanted, keys))
+        except VaultError as error:
+            failed.append(error)
+            warn(str(error))
+    raise failed[-1] if failed else Away(f"no destination has {wanted}")
+
+
+def _match(catalogs: Sequence[Catalog], service: str, backup: str) -> str:
+    """Give the name of the archive that the user means."""
+    names = sorted({held.stored.name for catalog in catalogs for held in catalog.backups})
+    if not names:
+        locked = sum(held.locked for catalog in catalogs for held in catalog.held)
+        raise NotThere(
+            f"there is no backup of {service}",
+            f"what is there ({count_text(locked, 'archive')}) is sealed under another key;"
+            " packrat rekey makes that one from its password"
+            if locked
+            else f"packrat backup {service} makes one",
+        )
+    if backup == "latest":
+        return names[-1]
+    parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
+    of_id = [name for name, parts in parsed if backup and parts.short.startswith(backup)]
+    of_time = [name for name, parts in parsed if _is_of(backup, parts.time)]
+    if of_time:
+        return of_time[-1]
+    if len(of_id) == 1:
+        return of_id[0]
+    raise NotThere(
+        f"{len(of_id)} backups of {service} have an id that begins with {backup!r}"
+        if of_id
+        else f"there is no backup {backup!r} of {service}",
+        f"packrat list {service} shows them",
+    )
+
+
+def _is_of(wanted: str, stamp: str) -> bool:
+    """Say whether a time begins as the user wrote it: local as in a list, or UTC as in JSON."""
+    local, wanted = (text.replace("T", " ") for text in (time_text(stamp), wanted))
+    plain = str.maketrans("", "", "-:")
+    begins = local.translate(plain).startswith(wanted.translate(plain) or "never")
+    return begins or wanted == stamp.replace("T", " ")
+
+
+def reversed_graph(program: Program, service: str, source: str, paths: Sequence[str]) -> Graph:
+    """Give the restore of a service: its pipeline in reverse, from one destination."""
+    graph = compile_service(program.config, service).graph()
+    return graph.reverse(f"upload:{source}", Node("select", Select(paths=tuple(paths))))
+
+
+def restore(
+    program: Program,
+    service: str,
+    chosen: Chosen,
+    paths: Sequence[str],
+    target: str,
+    listeners: Sequence[Listener] = (),
+) -> tuple[Restored, RestoreSession]:
+    """Run the reversed graph; raises what ended it."""
+    begun = time.monotonic()
+    graph = reversed_graph(program, service, chosen.catalog.destination.name, paths)
+    refuse_planned(graph)
+    session = open_session(program, service, chosen, paths, target)
+    warnings: list[str] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Warned):
+            warnings.append(event.text)
+
+    run = Run(session, Shared([note, *listeners]))
+    with interruptible(run):
+        outcome = execute(graph, run)
+    for error in outcome.failed.values():
+        if isinstance(error, Cancelled):  # nobody but the engine knows that one
+            raise KeyboardInterrupt
+        raise error
+    warnings += [
+        f"{what} could not be set on {count_text(n, 'file')}" for what, n in session.unset.items()
+    ]
+    return (
+        Restored(
+            service,
+            chosen.archive.manifest.id[:8],
+            chosen.catalog.destination.name,
+            target,
+            session.files,
+            session.size,
+            session.downloaded,
+            round(time.monotonic() - begun, 3),
+            warnings,
+        ),
+        session,
+    )
+
+
+def open_session(
+    program: Program, service: str, chosen: Chosen, paths: Sequence[str], target: str
+) -> RestoreSession:
+    """Make what the stages of a restore share."""
+    return RestoreSession(
+        service=service,
+        keys=program.keys,
+        destination=chosen.catalog.destination,
+        catalog=chosen.catalog,
+        backup=chosen.archive,
+        paths=tuple(paths),
+        target=target,
+    )

@@ -1,0 +1,600 @@
+#!/usr/bin/python3
+"""Restore Packrat archives on a bare machine, with nothing of Packrat installed.
+
+For the day when all that is left is a copy of one destination and the password (or the key file).
+This file knows only docs/format.md, version 1, and was written apart from Packrat itself. Fetch the
+whole folder of a service, for an archive refers to older ones beside it. Then, on Debian 12:
+
+    apt-get install python3-cryptography python3-zstandard python3-argon2
+    python3 rescue.py --list gitea/gitea-20261123T020000Z-1a2b3c4d.packrat
+    python3 rescue.py gitea/gitea-20261123T020000Z-1a2b3c4d.packrat /srv/gitea
+
+TARGET must be absent or empty; of several archives each goes to a folder TARGET/SERVICE. Only root
+can give files their owners back. Exit status: 0 done (what could not be set is counted), 1 damaged,
+incomplete or not writable, 2 usage, 7 wrong password or key.
+"""
+# ruff: noqa: T201 - a program: it prints
+
+import argparse
+import base64
+import contextlib
+import functools
+import getpass
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import stat
+import struct
+import sys
+import unicodedata
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+try:
+    import zstandard
+    from argon2.exceptions import HashingError
+    from argon2.low_level import Type, hash_secret_raw
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+except ImportError as missing:
+    packages = "python3-cryptography python3-zstandard python3-argon2"
+    sys.exit(f"rescue.py: {missing}; on Debian: apt-get install {packages}")
+
+T = TypeVar("T")
+MIB, GIB = 1 << 20, 1 << 30
+KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
+LIMITS = {b"m": GIB, b"t": GIB, b"d": 4 * MIB, b"i": GIB}  # of the content
+TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+TYPES |= {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
+HANDLES = 64  # folders that are kept open
+FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+USAGE, WRONG_KEY, INTERRUPTED = 2, 7, 130
+
+
+class RescueError(Exception):
+    """What stopped the rescue, in one sentence, and the exit status that says so."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@contextlib.contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn all that foreign data can provoke into one sentence that names the place."""
+    try:
+        yield
+    except FOREIGN as error:
+        detail = f"no {error}" if isinstance(error, KeyError) else error
+        raise RescueError(f"{where} is not as the format says: {detail}") from error
+
+
+def show(name: bytes) -> str:
+    """Write a name so that it can do nothing to a terminal."""
+    text = name.decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def number(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:
+    """Take an integer within bounds and nothing else."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{value!r:.40} is no number from {low} to {high}")
+    return value
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Take two integers."""
+    first, second = value
+    return number(first), number(second)
+
+
+def name_of(item: dict[str, Any], key: str) -> bytes:
+    """Read a name that is text under its key, or else base64 under the key with 64."""
+    if f"{key}64" in item:
+        return base64.b64decode(item[f"{key}64"], validate=True)
+    return bytes(item.get(key, "").encode())
+
+
+# Keys
+
+
+def derive(key: bytes, salt: bytes, purpose: bytes, length: int = 32) -> bytes:
+    """Make a key of its own for a purpose."""
+    return bytes(HKDF(SHA256(), length, salt, purpose).derive(key))
+
+
+def key_id(master: bytes) -> bytes:
+    """Give the name under which archives know their key."""
+    return derive(master, b"", b"packrat key id", 8)
+
+
+def read_key(path: str) -> bytes:
+    """Read the master key from the key file."""
+    with open(path, encoding="utf-8") as file, reading(path):
+        said = json.load(file)
+        master = bytes.fromhex(said["key"])
+        if key_id(master).hex() != said["key_id"]:
+            raise ValueError("its key is not the one that its key_id names")
+    return master
+
+
+def read_password(path: str | None) -> bytes:
+    """Ask for the password, or take the first line of a file."""
+    with reading(path or "the password"):
+        if path is None:
+            line = getpass.getpass("Password: ")
+        else:
+            with open(path, encoding="utf-8", newline="") as file:
+                line = file.readline().rstrip("\r\n")
+        return unicodedata.normalize("NFC", line).encode()
+
+
+@functools.cache
+def stretch(password: bytes, salt: bytes, memory: int, passes: int, lanes: int) -> bytes:
+    """Make the master key from the password and what a header says."""
+    try:
+        return bytes(hash_secret_raw(password, salt, passes, memory, lanes, 32, Type.ID))
+    except HashingError as error:
+        raise RescueError(f"Argon2 with {memory} KiB of memory: {error}") from error
+
+
+def unlock(path: str, header: bytes, key: bytes | None, password: bytes) -> bytes:
+    """Give the master key of an archive, or say that we do not have it."""
+    with reading(f"{path}: the cost of Argon2 in the header"):
+        memory, passes, lanes = struct.unpack(">III", header[52:64])
+        number(memory, 64 * 1024, 4096 * 1024)
+        number(passes, 1, 16)
+        number(lanes, 1, 64)
+    master = key or stretch(password, header[36:52], memory, passes, lanes)
+    if key_id(master) != header[28:36]:
+        raise RescueError(f"{path}: wrong password or key: it is sealed under another", WRONG_KEY)
+    return master
+
+
+# One archive
+
+
+def read(path: str, offset: int, length: int) -> bytes:
+    """Read a range of a file, all of it."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(length)
+    except OSError as error:
+        raise RescueError(f"{path}: {error.strerror}, from byte {offset}") from error
+    if len(data) < length:
+        raise RescueError(f"{path} is cut off: it ends at byte {offset + len(data)}")
+    return data
+
+
+def read_header(path: str) -> bytes:
+    """Read the header and find out damage; whose key it is under is not yet the question."""
+    if os.path.basename(path).startswith("."):
+        raise RescueError(f"{path}: a name that begins with a dot is that of an unfinished archive")
+    header = read(path, 0, 72)
+    if header[:8] != b"PACKRAT\n":
+        raise RescueError(f"{path} is no packrat archive: it does not begin with PACKRAT")
+    if header[64:] != hashlib.sha256(header[:64]).digest()[:8]:
+        raise RescueError(f"{path}: the header, bytes 0 to 71, is damaged")
+    if header[8:12] != struct.pack(">HH", 1, 72):
+        raise RescueError(f"{path}: the header is not of format version 1")
+    return header
+
+
+class Archive:
+    """An archive whose header, trailer, manifest, table and name are found to be in order."""
+
+    def __init__(self, path: str, header: bytes, master: bytes) -> None:
+        self.path, self.name, self.id = path, os.path.basename(path), header[12:28].hex()
+        self.size = os.path.getsize(path)
+        self.cipher = AESGCM(derive(master, header[12:28], b"packrat archive"))
+        self.binding = hashlib.sha256(header).digest()
+        end = max(self.size - 32, 72)
+        offset, length, rest, start_of_id, magic = struct.unpack(">QII8s8s", read(path, end, 32))
+        if magic != b"TARKCAP\n" or start_of_id != header[12:20]:
+            raise RescueError(f"{path}: the trailer at byte {end} is damaged, or the file cut off")
+        if offset + length + rest != end:
+            raise RescueError(f"{path}: the trailer at byte {end} does not sum up to the file")
+        with reading(f"{path}: the manifest at byte {offset}"):
+            self.manifest = said = json.loads(self.unseal(0, offset, length, b"m"))
+            self.service: str = said["service"]
+            if self.name != f"{self.service}-{said['time']}-{self.id[:8]}.packrat":
+                raise ValueError(f"it is that of {self.service}-{said['time']}, not of this name")
+            if not re.fullmatch(r"[^/]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.packrat", self.name):
+                raise ValueError("it has no service or no time")
+            if (said["format"], said["id"]) != (1, self.id):
+                raise ValueError("its format is not 1, or its id is not the header's")
+            if said["kind"] != ("incremental" if said["archives"] else "full"):
+                raise ValueError("its kind is not what its list of archives says")
+        with reading(f"{path}: the table at byte {offset + length}"):
+            table = json.loads(self.unseal(1, offset + length, rest, b"t"))
+            self.frames = [(number(place), number(size, 1)) for place, size in table["frames"]]
+            position = 72
+            for place, size in [*sorted(self.frames), (offset, 0)]:
+                if place != position:
+                    raise ValueError(f"after byte {position} comes byte {place}")
+                position += size
+
+    def unseal(self, frame: int, offset: int, length: int, kind: bytes) -> bytes:
+        """Read, authenticate and decompress a frame."""
+        where = f"{self.path}: {KINDS[kind]} (frame {frame}) at byte {offset}"
+        limit = LIMITS[kind]
+        if length > limit + limit // 128 + 1024:
+            raise RescueError(f"{where} is larger than the format allows")
+        nonce, bound = frame.to_bytes(12, "big"), self.binding + frame.to_bytes(8, "big") + kind
+        sealed = read(self.path, offset, length)
+        try:
+            packed = self.cipher.decrypt(nonce, sealed, bound)
+            size = zstandard.frame_content_size(packed)
+            number(size, 0, limit)
+            plain = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
+            number(len(plain), size, size)
+        except InvalidTag as error:
+            raise RescueError(f"{where} is damaged, or not of this place") from error
+        except (ValueError, zstandard.ZstdError) as error:
+            raise RescueError(f"{where} does not decompress: {error}") from error
+        return plain
+
+
+# A backup: an archive and those that it refers to
+
+
+class Reference(NamedTuple):
+    """Where a chunk stands: archive, frame, place in the frame's content."""
+
+    archive: str
+    frame: int
+    offset: int
+    length: int
+
+
+class Entry:
+    """One path of the backup, checked as far as can be done without the others."""
+
+    def __init__(self, item: dict[str, Any], reference: Callable[[Any], Reference]) -> None:
+        self.path, self.target = name_of(item, "path"), name_of(item, "target")
+        self.type: str = item.get("type", "file")
+        self.mode = number(item.get("mode", 0), 0, 0o7777)
+        self.uid = number(item.get("uid", 0), 0, 2**32 - 2)
+        self.gid = number(item.get("gid", 0), 0, 2**32 - 2)
+        self.mtime = number(item.get("mtime", 0), -(2**63))
+        self.size = size = number(item.get("size", 0))
+        self.device = os.makedev(*pair(item.get("device", (0, 0))))
+        self.link = pair(item["link"]) if "link" in item else None
+        xattrs = {name.encode(): value for name, value in item.get("xattrs", {}).items()}
+        for name, value in item.get("xattrs64", {}).items():
+            xattrs[base64.b64decode(name, validate=True)] = value
+        self.xattrs = {k: base64.b64decode(v, validate=True) for k, v in xattrs.items()}
+        self.chunks = [reference(chunk) for chunk in item.get("chunks", ())]
+        self.extents: list[tuple[int, int, int]] = []  # place in data, place in file, length
+        whole = [[0, size]] if self.type == "file" and size else []
+        data = end = 0
+        for start, length in item.get("extents", whole):
+            self.extents.append((data, number(start, end, size), number(length, 1, size - start)))
+            data, end = data + length, start + length
+        if data != sum(chunk.length for chunk in self.chunks) or (data and self.type != "file"):
+            raise ValueError(f"the chunks of '{show(self.path)}' are not the data it should have")
+        if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
+            raise ValueError(f"'{show(self.path)}' has the type {self.type!r:.40}")
+        self.unsettled = bool(item.get("unsettled"))
+        self.twin: Entry | None = None  # the entry before, of which this is another hard link
+        self.made = True
+
+    def content(self) -> tuple[object, ...]:
+        """Give what all hard links of a file have in common."""
+        return self.type, self.size, self.target, self.device, self.extents, self.chunks
+
+
+class Backup:
+    """All that is needed to restore one archive."""
+
+    def __init__(self, path: str, key: bytes | None, password: bytes) -> None:
+        header = read_header(path)
+        master = unlock(path, header, key, password)
+        self.archive = Archive(path, header, master)
+        self.archives = {self.archive.id: self.archive}
+        with reading(f"{path}: the list of archives in the manifest"):
+            for item in self.archive.manifest["archives"]:
+                other, head = self.find(bytes.fromhex(item["id"]), item["name"])
+                if head[28:36] != header[28:36]:
+                    raise RescueError(f"{other}, which {path} needs, is sealed under another key")
+                archive = Archive(other, head, master)
+                self.archives[archive.id] = archive
+                if archive.size != number(item["size"]):
+                    raise RescueError(f"{other} has not the size that {path} says")
+
+    def find(self, wanted: bytes, name: str) -> tuple[str, bytes]:
+        """Find an archive in the same folder by its id; another name is refused in its turn."""
+        folder = os.path.dirname(self.archive.path)
+        for candidate in sorted(os.listdir(folder or "."), key=lambda other: other != name):
+            if re.fullmatch(rf"[^.].*-{wanted[:4].hex()}\.packrat", candidate):
+                path = os.path.join(folder, candidate)
+                header = read_header(path)
+                if header[12:28] == wanted:
+                    return path, header
+        lost = f"{show(name.encode())} (id {wanted.hex()})"
+        raise RescueError(f"{self.archive.path} needs {lost}, which is not in the same folder")
+
+    def fetch(
+        self, kind: bytes, wanted: Iterable[tuple[Reference, T]]
+    ) -> Iterator[tuple[T, bytes]]:
+        """Give what references name, in the order of the archives: each frame is read once."""
+        frames: defaultdict[tuple[str, int, int], list[tuple[Reference, T]]] = defaultdict(list)
+        for reference, owner in wanted:
+            archive = self.archives[reference.archive]
+            offset, _ = archive.frames[reference.frame - 2]
+            frames[archive.name, offset, reference.frame].append((reference, owner))
+        for at in sorted(frames):
+            references, (_, offset, frame) = frames.pop(at), at
+            archive = self.archives[references[0][0].archive]
+            plain = archive.unseal(frame, *archive.frames[frame - 2], kind)
+            for reference, owner in references:
+                piece = plain[reference.offset : reference.offset + reference.length]
+                if len(piece) < reference.length:
+                    where = f"{archive.path}: {KINDS[kind]} (frame {frame}) at byte {offset}"
+                    raise RescueError(f"{where} is referred to beyond its end at {len(plain)}")
+                yield owner, piece
+
+    def reference(self, item: Any) -> Reference:
+        """Check a reference as far as can be done without its frame."""
+        chunk, archive, frame, offset, length = item
+        if not re.fullmatch("[0-9a-f]{32}", chunk) or archive not in self.archives:
+            raise ValueError(f"{chunk!r:.40} in {archive!r:.40} cannot be referred to")
+        archive = self.archives[archive]
+        number(frame, 2, len(archive.frames) + 1)
+        return Reference(archive.id, frame, number(offset), number(length, 1))
+
+    def entries(self) -> list[Entry]:
+        """Read the index; its entries hold all that is to be known before anything is written."""
+        said, index = self.archive.manifest, self.archive.manifest["index"]
+        blocks: list[list[Entry]] = [[] for _ in index]
+        wanted = [(self.reference(block["chunk"]), n) for n, block in enumerate(index)]
+        for n, data in self.fetch(b"i", wanted):
+            blocks[n] = [Entry(item, self.reference) for item in json.loads(data)]
+            known = number(index[n]["entries"], 1), name_of(index[n], "first")
+            if (len(blocks[n]), blocks[n][0].path) != known:
+                raise ValueError(f"block {n} is not the one that the manifest describes")
+        entries = [entry for block in blocks for entry in block]
+        files = sum(entry.type != "dir" for entry in entries)
+        if (len(entries), files) != (said["entries"], said["files"]):
+            raise ValueError(f"it has {len(entries)} entries, not {said['entries']}")
+        check(entries)
+        return entries
+
+
+def check(entries: list[Entry]) -> None:
+    """Refuse every path that a walk of one folder cannot have given, and tie the hard links."""
+    folders: set[bytes] = {b""}
+    links: dict[tuple[int, int], Entry] = {}
+    last: list[bytes] | None = None
+    for entry in entries:
+        names = entry.path.split(b"/") if entry.path else []
+        if any(name in (b"", b".", b"..") or b"\0" in name for name in names):
+            raise ValueError(f"the path '{show(entry.path)}' is not allowed")
+        if b"/".join(names[:-1]) not in folders or (not names and entry.type != "dir"):
+            raise ValueError(f"the path '{show(entry.path)}' is in no folder of the backup")
+        if last is not None and names <= last:
+            raise ValueError(f"the path '{show(entry.path)}' is not in its order")
+        last = names
+        if entry.type == "dir":
+            folders.add(entry.path)
+        elif entry.link and links.setdefault(entry.link, entry) is not entry:
+            entry.twin = links[entry.link]
+            if entry.content() != entry.twin.content():
+                raise ValueError(f"'{show(entry.path)}' is unlike the files it is one with")
+
+
+# The folder that is written
+
+
+class Target:
+    """The folder to restore to; all below it is made anew, and reached by handles, not paths."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.lost: Counter[str] = Counter()
+        self.handles: dict[bytes, int] = {}
+        os.makedirs(path, 0o700, exist_ok=True)
+        self.root = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(OSError):
+            os.chmod(self.root, 0o700)
+        for inherited in ("system.posix_acl_access", "system.posix_acl_default"):
+            with contextlib.suppress(OSError):
+                os.removexattr(self.root, inherited)
+
+    def folder(self, path: bytes) -> int:
+        """Open a folder below the target, name by name; those used last stay open."""
+        if not path:
+            return self.root
+        if path not in self.handles:
+            above, _, name = path.rpartition(b"/")
+            handle = os.dup(self.handles.get(above, self.root))
+            for part in [name] if above in self.handles else path.split(b"/"):
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                below = os.open(part, flags, dir_fd=handle)
+                os.close(handle)
+                handle = below
+            self.handles[path] = handle
+            if len(self.handles) > HANDLES:
+                os.close(self.handles.pop(next(iter(self.handles))))
+        self.handles[path] = self.handles.pop(path)  # now the last
+        return self.handles[path]
+
+    @contextlib.contextmanager
+    def place(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Give a path as the handle of its folder and a name; a failure names the path."""
+        folder, _, name = path.rpartition(b"/")
+        try:
+            yield self.folder(folder), name or b"."
+        except (OSError, ValueError, OverflowError) as error:
+            detail = error.strerror if isinstance(error, OSError) else error
+            raise RescueError(f"{self.path}: cannot write {show(path)}: {detail}") from error
+
+    @contextlib.contextmanager
+    def open(self, path: bytes, flags: int) -> Iterator[int]:
+        """Open what stands at a path, never what a symlink points to."""
+        with self.place(path) as (folder, name):
+            handle = os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            try:
+                yield handle
+            finally:
+                os.close(handle)
+
+    def attempt(self, what: str, act: Callable[..., object], *values: Any, **keys: Any) -> bool:
+        """Do what only root may do, or only some filesystems can; else count it."""
+        try:
+            act(*values, **keys)
+        except OSError:
+            self.lost[what] += 1
+            return False
+        return True
+
+    def make(self, entry: Entry) -> None:
+        """Make what an entry is, yet without data and for nobody else to open."""
+        if entry.type == "file" and not entry.twin:
+            with self.open(entry.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY) as handle:
+                os.ftruncate(handle, entry.size)
+            return
+        with self.place(entry.path) as (folder, name):
+            if entry.twin:
+                entry.made = entry.twin.made
+                with self.place(entry.twin.path) as (other, first):
+                    if entry.made:
+                        both = {"src_dir_fd": other, "dst_dir_fd": folder}
+                        os.link(first, name, **both, follow_symlinks=False)
+            elif entry.type == "symlink":
+                os.symlink(entry.target, name, dir_fd=folder)
+            elif entry.type == "dir":
+                if entry.path:
+                    os.mkdir(name, 0o700, dir_fd=folder)
+            else:
+                made = name, TYPES[entry.type] | 0o600, entry.device
+                entry.made = self.attempt("special files", os.mknod, *made, dir_fd=folder)
+
+    def write(self, entry: Entry, position: int, data: bytes) -> None:
+        """Write a piece of a file's data where its extents say."""
+        with self.open(entry.path, os.O_WRONLY) as handle:
+            while data:
+                part = bisect_right(entry.extents, position, key=lambda extent: extent[0]) - 1
+                begin, offset, length = entry.extents[part]
+                skip = position - begin
+                written = os.pwrite(handle, data[: length - skip], offset + skip)
+                position, data = position + written, data[written:]
+
+    def dress(self, entry: Entry) -> None:
+        """Set owner, attributes, mode and time, in the order in which none undoes another."""
+        with self.open(entry.path, os.O_PATH) as handle:
+            here = f"/proc/self/fd/{handle}"  # this very inode, be it a symlink or a device
+            mode = entry.mode
+            if not self.attempt("owners", os.chown, here, entry.uid, entry.gid):
+                mode &= 0o1777  # setuid would be a gift to another owner
+            for attribute, value in entry.xattrs.items():
+                self.attempt("extended attributes", os.setxattr, here, attribute, value)
+            if entry.type != "symlink":
+                self.attempt("modes", os.chmod, here, mode)
+            self.attempt("times", os.utime, here, ns=(entry.mtime, entry.mtime))
+
+    def restore(self, backup: Backup, entries: list[Entry]) -> None:
+        """Write everything: first what there is, then the data, last what it looks like."""
+        for entry in entries:
+            self.make(entry)
+        for (entry, position), data in backup.fetch(b"d", pieces(entries)):
+            self.write(entry, position, data)
+        for entry in reversed(entries):
+            if entry.made and not entry.twin:
+                self.dress(entry)
+
+
+def pieces(entries: list[Entry]) -> Iterator[tuple[Reference, tuple[Entry, int]]]:
+    """Give each reference with the entry that it belongs to and its place in the entry's data."""
+    for entry in entries:
+        position = 0
+        for chunk in () if entry.twin else entry.chunks:
+            yield chunk, (entry, position)
+            position += chunk.length
+
+
+# The program
+
+
+def parse(words: list[str] | None) -> argparse.Namespace:
+    """Understand the command line."""
+    parser = argparse.ArgumentParser("rescue.py", description="Restores Packrat archives.")
+    parser.usage = (
+        "rescue.py ARCHIVE... TARGET | --list ARCHIVE...  [--password-file | --key-file F]"
+    )
+    parser.add_argument("archives", nargs="+", metavar="ARCHIVE", help="a *.packrat file")
+    parser.add_argument("--list", action="store_true", help="list the paths, restore nothing")
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument("--password-file", metavar="F", help="its first line is the password")
+    secret.add_argument("--key-file", metavar="F", help="the key file that packrat init wrote")
+    arguments = parser.parse_args(words)
+    target = arguments.target = None if arguments.list else arguments.archives.pop()
+    if not arguments.archives:
+        parser.error("an ARCHIVE and a TARGET are needed")
+    if target and os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
+        parser.error(f"{target} must be an empty folder, or absent")
+    for path in [*arguments.archives, arguments.key_file, arguments.password_file]:
+        if path and not os.path.exists(path):
+            parser.error(f"{path} does not exist")
+    return arguments
+
+
+def rescue(backup: Backup, target: str | None, prefix: str) -> None:
+    """List or restore one archive, and say what came of it."""
+    archive = backup.archive
+    with reading(f"{archive.path}: the index"):
+        entries = backup.entries()
+    if target is None:
+        for entry in entries:
+            if entry.path:
+                print(prefix + show(entry.path))
+        return
+    written = Target(os.path.join(target, prefix))
+    try:
+        written.restore(backup, entries)
+    except RescueError as error:
+        raise RescueError(f"{error}; what stands in {target} is unfinished") from error
+    files = sum(entry.made and entry.type != "dir" for entry in entries)
+    print(f"{archive.name}: {files} files restored to {written.path}")
+    torn = [f"{show(entry.path)} changed while it was read" for entry in entries if entry.unsettled]
+    lost = [f"{what} that could not be restored: {count}" for what, count in written.lost.items()]
+    missed = [f"files that could not be read: {n}" for n in [archive.manifest.get("missed")] if n]
+    for warning in torn + lost + missed:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the program and give its exit status."""
+    try:
+        given = parse(words)
+        key = read_key(given.key_file) if given.key_file else None
+        password = b"" if key else read_password(given.password_file)
+        backups = [Backup(path, key, password) for path in given.archives]
+        prefixes = [f"{backup.archive.service}/" for backup in backups]
+        if len(set(prefixes)) < len(prefixes):
+            print("rescue.py: give only one archive of a service", file=sys.stderr)
+            return USAGE
+        for backup, prefix in zip(backups, prefixes, strict=True):
+            rescue(backup, given.target, prefix if len(backups) > 1 else "")
+    except (RescueError, OSError, MemoryError) as error:
+        print(f"rescue.py: {error or 'not enough memory'}", file=sys.stderr)
+        return error.status if isinstance(error, RescueError) else 1
+    except (KeyboardInterrupt, EOFError):
+        print("rescue.py: interrupted; what was written is unfinished", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())

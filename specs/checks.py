@@ -1,0 +1,75 @@
+"""What no single value can know: the faults between different places of a configuration.
+
+They look at the plain document, so that they are found together with every other fault.
+"""
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from specs.document import Document, KeyPath
+from specs.faults import Fault
+
+FIXED = ("local", "synology", "s3")
+NO_VALUE = ("has no value", "write one, or remove the key")
+
+
+def cross_faults(document: Document) -> Iterator[Fault]:
+    """Yield what does not fit together, wherever the parts themselves are in order."""
+    backup = _mapping(document.data.get("backup"))
+    fixed = [name for name in FIXED if name in backup]
+    named = _mapping(backup.get("destinations"))
+    known = [*fixed, *named]
+    if isinstance(document.data.get("backup"), dict) and not known:
+        hint = "write one, such as local: {path: /mnt/backup}"
+        yield document.fault(("backup",), "names no destination", hint, at_key=True)
+    for name in fixed:
+        if name in named:
+            path = ("backup", "destinations", name)
+            hint = "give one of the two another name"
+            yield document.fault(path, f"backup.{name} has that name, too", hint, at_key=True)
+    for name, service in _mapping(document.data.get("services")).items():
+        yield from _unknown_destinations(document, name, _mapping(service), known)
+        yield from _absolute_patterns(document, name, _mapping(service))
+
+
+def missing_values(document: Document) -> Iterator[Fault]:
+    """Yield the keys with nothing behind them: nobody can say what was meant."""
+    for path, value in _walk(document.data, ()):
+        # The seed's word: for AWS, leave the endpoint empty.
+        if value is None and path[-1] != "endpoint":
+            yield document.fault(path, *NO_VALUE, at_key=True)
+
+
+def _unknown_destinations(
+    document: Document, name: str, service: dict[str, Any], known: list[str]
+) -> Iterator[Fault]:
+    chosen = service.get("destinations")
+    for at, choice in enumerate(chosen if isinstance(chosen, list) else []):
+        if isinstance(choice, str) and choice not in known:
+            near = difflib.get_close_matches(choice, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
+            path = ("services", name, "destinations", at)
+            yield document.fault(path, f"there is no destination '{choice}'", hint)
+
+
+def _absolute_patterns(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
+    exclude, root = service.get("exclude"), str(service.get("path")).rstrip("/") + "/"
+    for at, pattern in enumerate(exclude if isinstance(exclude, list) else []):
+        if isinstance(pattern, str) and root != "/" and pattern.startswith(root):
+            path = ("services", name, "exclude", at)
+            inside = pattern.removeprefix(root.rstrip("/"))
+            message = "matches nothing: patterns begin at the service's path"
+            yield document.fault(path, message, f"write {inside}")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(value, dict | list):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _walk(inner, (*path, step))
+    elif path:
+        yield path, value

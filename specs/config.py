@@ -1,0 +1,150 @@
+"""The whole configuration, as `packrat schema` prints it."""
+
+import os
+import re
+import socket
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from specs.destinations import Backup, Destination, Section
+from specs.secret import Password
+from specs.service import Service
+from specs.values import LocalPath, Name, Schedule, Size, refusal
+
+Outcome = Literal["done", "partial", "failed", "skipped"]
+_OUTCOME = {"enum": list(get_args(Outcome))}
+
+
+def check_timezone(text: str) -> str:
+    """Accept the name of a time zone.
+
+    Raises:
+        PydanticCustomError: This machine knows none of that name.
+    """
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(text)
+    except (OSError, LookupError, ValueError):
+        raise refusal("not a time zone", "write such as Europe/Berlin or UTC") from None
+    return text
+
+
+def check_listen(text: str) -> str:
+    """Accept an address and a port.
+
+    Raises:
+        PydanticCustomError: One of the two is not there.
+    """
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
+    if not match or not 0 < int(match[2]) < 1 << 16:
+        raise refusal("not an address and a port", 'write such as "127.0.0.1:9180"')
+    return text
+
+
+def default_state_dir() -> str:
+    """Return where state is kept when the configuration does not say."""
+    given = os.environ.get("PACKRAT_STATE_DIR")
+    return given or ("/var/lib/packrat" if os.geteuid() == 0 else "~/.local/state/packrat")
+
+
+class Encryption(Section):
+    """The key that seals every archive."""
+
+    key_file: LocalPath = Field("~/.config/packrat/key", validate_default=True)
+    """The file with the derived key, made by `packrat init`."""
+
+
+class Spool(Section):
+    """The disk that holds sealed archives until every destination has them."""
+
+    path: LocalPath | None = None
+    """The folder, by default `spool` in the state folder."""
+    max_size: Size = 8 << 30
+    """How much may wait there, in bytes."""
+    min_free: Size = 1 << 30
+    """How much of the disk is always left free, in bytes."""
+
+
+class Notify(Section):
+    """Who is told how a run ended."""
+
+    urls: tuple[Password, ...] = ()
+    """Where one line is sent to."""
+    on: Annotated[
+        tuple[Outcome, ...],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        WithJsonSchema({"anyOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}),
+    ] = ("failed", "partial")
+    """The outcomes worth a message: done, partial, failed, skipped."""
+
+
+class Verify(Section):
+    """How the stored backups are proven, again and again."""
+
+    schedule: Schedule = "@weekly"
+    """When the daemon verifies."""
+    deep_percent: float = Field(5, ge=0, le=100)
+    """How much of what is stored is read in full each time, in percent."""
+
+
+class Config(Section):
+    """A packrat configuration."""
+
+    services: dict[Name, Service] = Field(
+        min_length=1, examples=["{documents: {path: /home/me/documents}}"]
+    )
+    """What is backed up, by name."""
+    backup: Backup = Field(examples=["{local: {path: /mnt/backup}}"])
+    """Where it goes."""
+    encryption: Encryption = Field(default_factory=Encryption)
+    """How it is sealed."""
+    host: str = Field(default_factory=socket.gethostname, min_length=1)
+    """The name of this machine in its archives."""
+    state_dir: LocalPath = Field(default_factory=default_state_dir, validate_default=True)
+    """Where journal, cache and history are kept; see also $PACKRAT_STATE_DIR."""
+    spool: Spool = Field(default_factory=Spool)
+    """Where sealed archives wait for their destinations."""
+    catch_up: bool = True
+    """Make up, once, for what was missed while the machine slept."""
+    timezone: Annotated[str, AfterValidator(check_timezone)] | None = None
+    """The time zone of every schedule, by default the machine's."""
+    max_parallel: int = Field(1, ge=1, le=64)
+    """How many services the daemon backs up at once."""
+    notify: Notify = Field(default_factory=Notify)
+    """Who is told."""
+    ping: Password | None = None
+    """A URL to call after each good run, for a dead man's switch."""
+    listen: Annotated[str, AfterValidator(check_listen)] | None = None
+    """The address and port where the daemon serves health and metrics."""
+    verify: Verify = Field(default_factory=Verify)
+    """How backups are proven."""
+
+    @property
+    def spool_path(self) -> str:
+        """The spool's folder."""
+        return self.spool.path or os.path.join(self.state_dir, "spool")
+
+    def destinations(self) -> dict[str, Destination]:
+        """Return every destination by name: local, synology, s3, then the others as written."""
+        return self.backup.named()
+
+    def destinations_of(self, service: Service) -> dict[str, Destination]:
+        """Return the destinations that a service goes to, by name.
+
+        Raises:
+            KeyError: It names one that is not there; a loaded configuration never does.
+        """
+        named = self.destinations()
+        return (
+            named if service.destinations is None else {n: named[n] for n in service.destinations}
+        )
+
+    def retention_of(self, service: Service) -> int:
+        """Return how many backups of a service each destination keeps."""
+        return service.retain_backups or self.backup.retain_backups
+
+    def catches_up(self, service: Service) -> bool:
+        """Return whether a missed backup of a service is made up for."""
+        return self.catch_up if service.catch_up is None else service.catch_up

@@ -1,0 +1,140 @@
+"""Where archives go: the kinds of destination, and the `backup:` section that names them."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from specs.secret import Password
+from specs.values import LocalPath, Name, Rate, refusal
+
+
+class Section(BaseModel):
+    """A mapping of the configuration: immutable, and an unknown key is a fault."""
+
+    # A plain number keeps its text (see specs.document), so `username: 1000` means "1000".
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+def check_endpoint(text: str | None) -> str | None:
+    """Accept a URL, or nothing for AWS.
+
+    Raises:
+        PydanticCustomError: It does not say http or https, and a host.
+    """
+    if text and not re.fullmatch(r"https?://[^\s/]+\S*", text):
+        raise refusal("not a URL", "write such as https://s3.us-west-001.backblazeb2.com")
+    return text or None
+
+
+def check_bucket(text: str) -> str:
+    """Accept a bucket's name, without the folders inside.
+
+    Raises:
+        PydanticCustomError: It is empty, or a path.
+    """
+    if not re.fullmatch(r"[^\s/:]+", text):
+        raise refusal(
+            "not a bucket's name", "write the name alone, and the folders inside it in path:"
+        )
+    return text
+
+
+def check_host_key(text: str) -> str:
+    """Accept a fingerprint as `ssh-keygen -l` prints it.
+
+    Raises:
+        PydanticCustomError: It is none.
+    """
+    if not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
+        raise refusal("not a fingerprint", 'write "SHA256:…" as ssh-keygen -l prints it')
+    return text
+
+
+class Local(Section):
+    """A folder of this machine: another disk, or a share that is mounted."""
+
+    type: Literal["local"] = "local"
+    """`local`; in `backup.local` it is understood."""
+    path: LocalPath
+    """The folder; a relative one is beside the configuration."""
+    limit: Rate | None = None
+    """The most that is written, in bytes a second."""
+
+
+class S3(Section):
+    """A bucket at AWS, Backblaze B2, MinIO or whoever else speaks S3."""
+
+    type: Literal["s3"] = "s3"
+    """`s3`; in `backup.s3` it is understood."""
+    endpoint: Annotated[str | None, AfterValidator(check_endpoint)] = None
+    """The server's URL; empty for AWS."""
+    region: str | None = None
+    """The region's name, such as `us-west-001`."""
+    bucket: Annotated[str, AfterValidator(check_bucket)] = Field(examples=["homelab-backups"])
+    """The bucket's name. It must exist."""
+    access_key_id: Password = Field(examples=["{env: ACCESS_KEY_ID}"])
+    """The key's name (keyID at B2)."""
+    secret_access_key: Password = Field(examples=["{env: SECRET_ACCESS_KEY}"])
+    """The key itself (applicationKey at B2)."""
+    path: str = ""
+    """The folder inside the bucket."""
+    limit: Rate | None = None
+    """The most that is uploaded, in bytes a second."""
+
+
+class Sftp(Section):
+    """A folder behind SSH, such as a Synology NAS."""
+
+    type: Literal["sftp"] = "sftp"
+    """`sftp`; in `backup.synology` it is understood."""
+    host: Annotated[str, Field(min_length=1, examples=["192.168.1.100"])]
+    """The server's name or address."""
+    port: int = Field(22, ge=1, le=65535)
+    """The port of its SSH server."""
+    username: Annotated[str, Field(min_length=1, examples=["backups"])]
+    """Who logs in."""
+    key_file: LocalPath | None = None
+    """The private key on this machine."""
+    password: Password | None = None
+    """The login's password, or the passphrase of the key file where there is one."""
+    path: str = "."
+    """The folder on the server; a relative one is in the login folder."""
+    known_hosts: LocalPath | None = None
+    """The file of accepted host keys; by default ~/.ssh/known_hosts, then one by the key file."""
+    host_key: Annotated[str, AfterValidator(check_host_key)] | None = None
+    """The fingerprint of the one host key to accept."""
+    limit: Rate | None = None
+    """The most that is uploaded, in bytes a second."""
+
+
+Destination = Local | S3 | Sftp
+Typed = Annotated[Destination, Field(discriminator="type")]
+
+
+class Backup(Section):
+    """The destinations, and what holds for every service that does not say otherwise."""
+
+    retain_backups: int = Field(7, ge=1)
+    """How many backups of a service each destination keeps."""
+    confirm: Literal["samples", "full"] = "samples"
+    """How much of a new archive is read back before it counts: both ends and samples, or all."""
+    local: Local | None = None
+    """The destination named `local`: a folder of this machine."""
+    synology: Sftp | None = None
+    """The destination named `synology`: SFTP."""
+    s3: S3 | None = None
+    """The destination named `s3`."""
+    destinations: dict[Name, Typed] = Field(default_factory=dict)
+    """Further destinations by name, each with its `type`: local, s3 or sftp."""
+
+    def named(self) -> dict[str, Destination]:
+        """Return every destination by name: local, synology, s3, then the others as written."""
+        fixed = {"local": self.local, "synology": self.synology, "s3": self.s3}
+        return {name: one for name, one in fixed.items() if one} | self.destinations

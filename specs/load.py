@@ -1,0 +1,74 @@
+"""A configuration file becomes a `Config`, or every fault in it at once."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from specs.checks import cross_faults, missing_values
+from specs.config import Config
+from specs.document import KeyPath, read_document
+from specs.faults import ConfigFaults, Fault
+from specs.secret import Secret
+from specs.translate import translate
+
+PLACES = ("packrat.yaml", "~/.config/packrat/config.yaml", "/etc/packrat/config.yaml")
+
+
+def find_config(explicit: str | None = None) -> str:
+    """Return the configuration file: the one given, $PACKRAT_CONFIG, or the first that exists.
+
+    Raises:
+        ConfigFaults: There is none.
+    """
+    given = explicit or os.environ.get("PACKRAT_CONFIG")
+    if given:
+        return given
+    for place in map(os.path.expanduser, PLACES):
+        if os.path.exists(place):
+            return place
+    hint = f"write {', '.join(PLACES[:-1])} or {PLACES[-1]}, or name one with -c FILE"
+    raise ConfigFaults([Fault("packrat", 0, 0, "", "no configuration found", hint)])
+
+
+def load_config(file: str) -> Config:
+    """Read and validate a configuration file.
+
+    Its local paths are absolute, and each literal secret knows where it stands.
+
+    Raises:
+        ConfigFaults: Everything that is wrong with it, in the order of the file.
+    """
+    document = read_document(file)
+    folder = os.path.dirname(os.path.abspath(file))
+    found = list(document.faults)
+    try:
+        config = Config.model_validate(document.data, context={"folder": folder})
+    except ValidationError as error:
+        found += translate(error, document, Config)
+    found += cross_faults(document)
+    # What is refused already is not refused again for being empty, nor for what is in it.
+    refused = tuple(f"{fault.where}{end}" for fault in found for end in ".[")
+    found += [
+        fault for fault in missing_values(document) if not f"{fault.where}.".startswith(refused)
+    ]
+    if found:
+        raise ConfigFaults(found)
+    for path, secret in _secrets(config, ()):
+        pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
+        # Frozen to everybody else: only here is it known where a secret was written.
+        object.__setattr__(secret, "source", f"{os.path.abspath(file)}#/{pointer}")
+    return config
+
+
+def _secrets(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Secret]]:
+    """Yield every secret in a model, with its path, which is also that in the file."""
+    if isinstance(value, Secret):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name, inner in value:
+            yield from _secrets(inner, (*path, name))
+    elif isinstance(value, dict | tuple):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _secrets(inner, (*path, step))

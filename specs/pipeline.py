@@ -1,0 +1,118 @@
+"""The pipeline document: one service's run as plain, self-contained data."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError
+
+from engine.graph import Graph, GraphFaults
+from specs.destinations import Section, Typed
+from specs.document import Document, read_documents
+from specs.faults import ConfigFaults, Fault
+from specs.translate import translate
+from specs.values import refusal
+from stages.kinds import KINDS
+
+
+def check_after(params: dict[str, Any]) -> dict[str, Any]:
+    """Accept the parameters of a stage, if what it comes after is a list of names.
+
+    Raises:
+        PydanticCustomError: It is something else.
+    """
+    after = params.get("after", [])
+    if not isinstance(after, list) or not all(isinstance(name, str) for name in after):
+        raise refusal("its after: is not a list of stages", "write such as after: [collect]")
+    return params
+
+
+Params = Annotated[dict[str, Any], AfterValidator(check_after)]
+
+
+class Pipeline(Section):
+    """What `plan --format yaml` prints and `run` executes."""
+
+    pipeline: Literal[1]
+    """The version of this kind of document."""
+    service: str
+    """Whose backup it is."""
+    host: str
+    """The name of this machine in the archive."""
+    key_file: str
+    """The file with the key."""
+    state_dir: str
+    """Where locks and caches are kept."""
+    spool: str
+    """Where the sealed archive waits for its destinations."""
+    destinations: dict[str, Typed] = Field(min_length=1)
+    """Name -> where archives go; stages refer to them by name."""
+    stages: dict[str, Params] = Field(min_length=1)
+    """Name -> {kind, after: [NAME…], parameters…}."""
+
+    def graph(self) -> Graph:
+        """Build the graph.
+
+        Raises:
+            GraphFaults: It does not build; every fault is named.
+        """
+        unknown = [
+            f"{name}: there is no destination {where!r}; known: {', '.join(self.destinations)}"
+            for name, params in self.stages.items()
+            if isinstance(where := params.get("destination"), str)
+            and where not in self.destinations
+        ]
+        try:
+            graph = Graph.build(self.stages, KINDS)
+        except GraphFaults as error:
+            raise GraphFaults([*error.faults, *unknown]) from None
+        if unknown:
+            raise GraphFaults(unknown)
+        return graph
+
+    def document(self) -> dict[str, Any]:
+        """Give the plain data; secrets are references."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def to_yaml(pipelines: list[Pipeline]) -> str:
+    """Print pipelines, one YAML document each."""
+    documents = [pipeline.document() for pipeline in pipelines]
+    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=100)
+
+
+def is_pipeline(text: str) -> bool:
+    """Say whether a file holds pipeline documents, rather than a configuration."""
+    return any(line.startswith(("pipeline:", '"pipeline":')) for line in text.splitlines())
+
+
+def load_pipelines(file: str) -> list[Pipeline]:
+    """Read the pipeline documents of a file.
+
+    Raises:
+        ConfigFaults: It cannot be read, or is none; every fault is named.
+    """
+    faults: list[Fault] = []
+    pipelines = []
+    for document in read_documents(file):
+        faults += document.faults
+        try:
+            pipeline = Pipeline.model_validate(document.data)
+            pipeline.graph()
+            pipelines.append(pipeline)
+        except ValidationError as error:
+            faults += translate(error, document, Pipeline)
+        except GraphFaults as error:
+            faults += [_at_its_stage(what, document) for what in error.faults]
+    if faults:
+        raise ConfigFaults(faults)
+    return pipelines
+
+
+def _at_its_stage(what: str, document: Document) -> Fault:
+    """Place a fault of a graph, which begins with the stage's name."""
+    stages = document.data["stages"]
+    of = [name for name in stages if what.startswith((f"{name}:", f"{name}."))]
+    path = ("stages", max(of, key=len)) if of else ("stages",)
+    fault = document.fault(path, what, at_key=True)
+    return replace(fault, where="stages")

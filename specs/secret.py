@@ -1,0 +1,194 @@
+"""Secrets: written as text, or as a reference to where the text is; never shown by us."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from specs.document import read_document
+from specs.faults import ConfigFaults
+from specs.values import absolute, folder_of, refusal
+
+LARGEST = 1 << 16  # characters; a file that is no secret, such as a disk, is not read whole
+PATIENCE = 60  # seconds that a command may take to print one
+
+_HINT = 'write text, {env: NAME}, {file: PATH} or {command: "…"}'
+
+
+class SecretFault(Exception):  # noqa: N818 - named as the other faults are
+    """A secret that cannot be had now.
+
+    Attributes:
+        what: What is wrong, and with which secret; never a part of its value.
+        hint: What to do about it.
+    """
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}; {hint}")
+        self.what, self.hint = what, hint
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A text that nobody sees: it shows neither in repr, str and errors nor in a dump.
+
+    Attributes:
+        form: ``text``, or how to find the text: ``env``, ``file``, ``command`` or ``config``.
+        value: The text itself, the variable, the path, the command, or ``FILE#/pointer``.
+        source: Where it was written, ``FILE#/pointer``; empty outside a configuration file.
+    """
+
+    form: str
+    value: str
+    source: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        return "Secret(text)" if self.form == "text" else f"Secret({self.form}: {self.value})"
+
+    def resolve(self) -> str:
+        """Find the text, without one trailing newline. Nothing is kept: each call looks again.
+
+        Raises:
+            SecretFault: It is not there.
+        """
+        try:
+            found = _FINDERS[self.form](self.value)
+        except SecretFault as fault:
+            what = f"the secret {self.source or self.form}: {fault.what}"
+            raise SecretFault(what, fault.hint) from None
+        return re.sub(r"\r?\n\Z", "", found)
+
+    def reference(self) -> dict[str, str]:
+        """Say where the text is, in the form a pipeline document prints: a literal is not shown.
+
+        Raises:
+            ValueError: It is a literal that stands in no file.
+        """
+        if self.form != "text":
+            return {self.form: self.value}
+        if not self.source:
+            raise ValueError("a literal secret outside a file cannot be written down")
+        return {"config": self.source}
+
+    @classmethod
+    def parse(cls, value: Any, folder: str = "") -> "Secret":
+        """Read a secret as it is written; a relative file is beside the configuration.
+
+        Raises:
+            PydanticCustomError: It has no form that we know; the value is not repeated.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, bool):
+            return cls("text", str(value).lower())
+        if isinstance(value, str | int | float):
+            return cls("text", str(value))
+        if isinstance(value, dict) and len(value) == 1:
+            [(form, name)] = value.items()
+            if form in _REFERENCES and isinstance(name, str) and name:
+                return cls(form, absolute(name, folder) if form in ("file", "config") else name)
+        raise refusal("not a secret", _HINT)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            lambda value, info: cls.parse(value, folder_of(info)),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.reference),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: Any, __: Any) -> dict[str, Any]:
+        one = {"type": "object", "maxProperties": 1, "minProperties": 1}
+        forms = {form: {"type": "string"} for form in _REFERENCES}
+        reference = one | {"properties": forms, "additionalProperties": False}
+        return {"anyOf": [{"type": ["string", "number", "boolean"]}, reference]}
+
+
+def refuse_path(secret: Secret) -> Secret:
+    """Refuse a literal that is a path: meant is what stands in that file.
+
+    Raises:
+        PydanticCustomError: It looks like one, or is empty.
+    """
+    if secret.form == "text" and not secret.value.strip():
+        raise refusal("an empty secret", _HINT)
+    if secret.form == "text" and secret.value.startswith(("/", "~/", "./", "../")):
+        hint = "write {file: PATH}, or {env: NAME} for a secret that does begin so"
+        raise refusal("looks like a path, not a secret", hint)
+    return secret
+
+
+Password = Annotated[Secret, AfterValidator(refuse_path)]
+"""A secret that is never a path."""
+
+
+def _from_environment(name: str) -> str:
+    try:
+        return os.environ[name]
+    except (KeyError, ValueError):
+        hint = "set it where packrat is started"
+        raise SecretFault(f"the environment has no {name}", hint) from None
+
+
+def _from_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            found = stream.read(LARGEST + 1)
+        reason = f"longer than {LARGEST} characters"
+        if len(found) <= LARGEST:
+            return found
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+    hint = "write the secret there, readable by packrat's user"
+    raise SecretFault(f"{path} cannot be read: {reason}", hint)
+
+
+def _from_command(command: str) -> str:
+    # Its standard error is not repeated: nobody knows what it prints there.
+    try:
+        return subprocess.run(  # noqa: S603 - the user's own command
+            ["bash", "-o", "pipefail", "-c", command],  # noqa: S607 - NixOS has no /bin/bash
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=PATIENCE,
+        ).stdout.decode()
+    except subprocess.CalledProcessError as error:
+        what = f"its command ended with status {error.returncode}"
+    except subprocess.TimeoutExpired:
+        what = f"its command took longer than {PATIENCE} s"
+    except (OSError, ValueError):
+        what = "its command cannot be run, or prints no text"
+    raise SecretFault(what, "run it by hand as packrat's user")
+
+
+def _from_config(place: str) -> str:
+    """Read a configuration again, and there the secret that ``FILE#/pointer`` names."""
+    file, _, pointer = place.rpartition("#/")
+    try:
+        found: Any = read_document(file).data
+        for step in pointer.split("/"):
+            key = step.replace("~1", "/").replace("~0", "~")
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        secret = Secret.parse(found, os.path.dirname(file))
+    except (ConfigFaults, LookupError, TypeError, ValueError):
+        hint = "put it back there, or plan again"
+        raise SecretFault(f"there is no secret at {place}", hint) from None
+    if secret.form == "config":  # it might refer to itself
+        raise SecretFault(f"{place} only refers on", "name the place that has the secret")
+    return secret.resolve()
+
+
+_FINDERS: dict[str, Callable[[str], str]] = {
+    "text": str,
+    "env": _from_environment,
+    "file": _from_file,
+    "command": _from_command,
+    "config": _from_config,
+}
+_REFERENCES = [form for form in _FINDERS if form != "text"]

@@ -1,0 +1,119 @@
+"""What is backed up: a service, the containers it runs in, the commands around it."""
+
+import os
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from specs.destinations import Section
+from specs.secret import Secret
+from specs.values import Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
+
+
+def check_container(text: str) -> str:
+    """Accept the name or the id of a container.
+
+    Raises:
+        PydanticCustomError: Docker would not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
+        raise refusal("not a container's name", "write it as `docker ps` shows it")
+    return text
+
+
+def check_variable(text: str) -> str:
+    """Accept the name of an environment variable.
+
+    Raises:
+        PydanticCustomError: A shell would not.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise refusal("not a variable's name", "use letters, digits and '_', such as PGPASSWORD")
+    return text
+
+
+Container = Annotated[str, AfterValidator(check_container), Field(examples=["gitea"])]
+Variable = Annotated[str, AfterValidator(check_variable)]
+
+
+class Docker(Section):
+    """The containers that stand still while the service's files are read."""
+
+    container: Container | None = None
+    """The one container to stop and start."""
+    containers: tuple[Container, ...] = ()
+    """Or several: stopped in this order, started in reverse."""
+    host: str | None = Field(None, examples=["unix:///var/run/docker.sock"])
+    """The engine's address; by default what `docker` itself would use."""
+    stop_timeout: Duration = 30
+    """How long a container may take to stop before it is killed, in seconds."""
+    health_timeout: Wait = 120
+    """How long one may take to become healthy after the start, in seconds."""
+    warm: bool = True
+    """Read the bulk before the stop, and after it only what changed."""
+    max_downtime: Wait | None = None
+    """Warn when the containers stood still for longer than this, in seconds."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The containers, in the order they are stopped."""
+        return (self.container,) if self.container else self.containers
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if bool(self.container) == bool(self.containers):
+            raise refusal("needs one of container and containers", "write container: NAME")
+        return self
+
+
+class Command(Section):
+    """A command that runs before or after; it must succeed in time."""
+
+    command: str = Field(min_length=1, examples=["pg_dumpall -U postgres > dump.sql"])
+    """What bash runs. Packrat substitutes nothing in it: ${NAME} is the shell's."""
+    working_dir: str | None = None
+    """Where it runs, by default in the service's path; a relative one is inside that."""
+    environment: dict[Variable, Secret] = Field(default_factory=dict)
+    """Variables it gets besides packrat's own. Their values are secrets."""
+    timeout: Wait = 3600
+    """How long it may take, in seconds; then it is killed and has failed."""
+    container: Container | None = None
+    """The running container to run it in, by default on this machine."""
+
+
+class Service(Section):
+    """One thing to back up, and how: it gets an archive of its own."""
+
+    path: LocalPath
+    """The folder to back up."""
+    schedule: Schedule | None = None
+    """When the daemon backs it up; without one only by hand."""
+    docker: Docker | None = None
+    """The containers to stop meanwhile."""
+    pre_backup: Command | None = None
+    """Runs before anything is read, such as a dump; if it fails, so does the backup."""
+    post_backup: Command | None = None
+    """Runs at the end whenever pre_backup began, also when the backup failed."""
+    post_restore: Command | None = None
+    """Runs after a restore in place, such as the loading of a dump."""
+    exclude: tuple[Pattern, ...] = ()
+    """What is left out, as in a .gitignore at the top of the path."""
+    retain_backups: int | None = Field(None, ge=1)
+    """How many backups each destination keeps; by default as in `backup`."""
+    destinations: tuple[Name, ...] | None = Field(None, min_length=1)
+    """The names of the destinations it goes to, by default all."""
+    incremental: bool = True
+    """Store only what the destinations do not have yet; false makes every archive whole."""
+    catch_up: bool | None = None
+    """Whether a backup missed while the machine slept is made up for; by default as above."""
+    timeout: Wait | None = None
+    """How long a whole run may take, in seconds."""
+    max_age: Wait | None = None
+    """How old the newest backup may be before the service counts as overdue, in seconds."""
+
+    def working_dir_of(self, command: Command) -> str | None:
+        """Return where a command runs; None is wherever its container's processes start."""
+        if command.container:
+            return command.working_dir
+        return os.path.join(self.path, os.path.expanduser(command.working_dir or "")).rstrip("/")

@@ -1,0 +1,133 @@
+"""What a file has besides its bytes: read from the source, and set on what is restored."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from vault.format import Entry, text, untext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TYPES = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+}
+"""File types that can be stored; sockets are made anew by who listens on them."""
+
+NO_XATTRS = (errno.ENOTSUP, errno.ENODATA, errno.ENOSYS)
+
+
+def read_entry(path: str, found: os.stat_result) -> Entry:
+    """Make an entry of what lstat found; its type must be one of TYPES."""
+    plain, encoded = text(path)
+    kind = stat.S_IFMT(found.st_mode)
+    entry = Entry(
+        plain,
+        encoded,
+        TYPES[kind],  # type: ignore[arg-type]
+        stat.S_IMODE(found.st_mode),
+        found.st_uid,
+        found.st_gid,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_ino,
+    )
+    if kind == stat.S_IFREG:
+        entry.size = found.st_size
+    elif kind in (stat.S_IFCHR, stat.S_IFBLK):
+        entry.device = (os.major(found.st_rdev), os.minor(found.st_rdev))
+    if found.st_nlink > 1 and kind != stat.S_IFDIR:
+        entry.link = (found.st_dev, found.st_ino)
+    return entry
+
+
+def read_target(entry: Entry, name: str, folder: int) -> None:
+    """Read where a symlink points."""
+    entry.target, entry.target64 = text(os.readlink(name, dir_fd=folder))
+
+
+def read_xattrs(entry: Entry, at: int | str) -> None:
+    """Read extended attributes, ACLs among them, of a descriptor or of a path itself."""
+    follow = isinstance(at, int)
+    try:
+        names = os.listxattr(at, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in NO_XATTRS:
+            return
+        raise
+    if not names:
+        return
+    plain: dict[str, str] = {}
+    encoded: dict[str, str] = {}
+    for name in names:
+        try:
+            value = os.getxattr(at, name, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno in NO_XATTRS:
+                continue  # removed meanwhile
+            raise
+        as_text, as_base64 = text(name)
+        (plain if as_base64 is None else encoded)[as_base64 or as_text] = base64.b64encode(
+            value
+        ).decode()
+    entry.xattrs, entry.xattrs64 = plain, encoded
+
+
+def set_attributes(
+    entry: Entry, name: str, folder: int, fd: int | None, unset: Callable[[str], None]
+) -> None:
+    """Set owner, mode, xattrs and times of what was restored as `name` in an open folder.
+
+    `fd` is the open file or folder, None for what cannot be opened without an effect. `unset` is
+    told what the target or the user could not take. The order matters: a change of owner drops
+    setuid and capabilities, a change of anything changes the times.
+    """
+    try:
+        if fd is None:
+            os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+        elif os.geteuid() == 0 or not _owned(fd, entry):
+            os.fchown(fd, entry.uid, entry.gid)
+    except OSError:
+        unset("owner")
+    try:
+        if fd is not None:
+            os.fchmod(fd, entry.mode)
+        elif entry.type != "symlink":
+            os.chmod(name, entry.mode, dir_fd=folder)
+    except OSError:
+        unset("mode")
+    if entry.xattrs or entry.xattrs64:
+        _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}", unset)
+    try:
+        # The time of access is not stored; a restored file counts as read when it was written.
+        times = (entry.mtime, entry.mtime)
+        if fd is not None:
+            os.utime(fd, ns=times)
+        else:
+            os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+    except (OSError, OverflowError):
+        unset("times")
+
+
+def _owned(fd: int, entry: Entry) -> bool:
+    found = os.fstat(fd)
+    return (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
+
+
+def _set_xattrs(entry: Entry, at: int | str, unset: Callable[[str], None]) -> None:
+    values = [(name, value) for name, value in entry.xattrs.items()]
+    values += [(untext("", name), value) for name, value in entry.xattrs64.items()]
+    for name, value in values:
+        try:
+            os.setxattr(at, name, base64.b64decode(value), follow_symlinks=isinstance(at, int))
+        except OSError:
+            unset(f"xattr {name}")

@@ -1,0 +1,95 @@
+"""Chunk: cut the data of files where its content says so, and name each chunk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from engine.stage import Stage
+from stages.items import Chunk, Piece
+from vault.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
+from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.run import Run
+    from stages.session import BackupSession, RestoreSession
+    from vault.format import Entry
+
+
+class ChunkStage(Stage):
+    """A small file is one chunk; a large one is cut about every MiB."""
+
+    kind: ClassVar[str] = "chunk"
+    backwards: ClassVar[str] = "prove"
+    takes: ClassVar[type | None] = Piece
+    gives: ClassVar[type | None] = Chunk
+
+    def forward(self, pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Chunk]:
+        """Give the chunks of each piece; an entry without data is one chunk without an id."""
+        key = run.context.keys.naming_key
+        cutting = _Cutting(run.context.keys.naming_key)
+        for piece in pieces:
+            if piece.kept:
+                yield Chunk(piece.entry, kept=piece.kept)
+            elif piece.last and len(piece.data) <= CHUNK_LEAST and not cutting.has(piece.entry):
+                name = chunk_id(key, piece.data) if piece.data else ""
+                yield Chunk(piece.entry, name, piece.offset, piece.data)
+            else:
+                yield from cutting.add(piece)
+
+    def inverse(self, chunks: Iterator[Chunk], run: Run[RestoreSession]) -> Iterator[Piece]:
+        """Prove each chunk by its name, and give it as a piece of its file; raises Damaged."""
+        key = run.context.keys.naming_key
+        proven: bytes | memoryview | None = None
+        for chunk in chunks:
+            if chunk.data is not proven:
+                if chunk_id(key, chunk.data) != chunk.id:
+                    raise Damaged(run.context.backup.where, f"chunk {chunk.id} has other content")
+                proven = chunk.data
+            yield Piece(chunk.entry, chunk.offset, chunk.data, chunk.last)
+
+
+class _Cutting:
+    """One large file at a time, cut as its pieces come."""
+
+    def __init__(self, naming_key: bytes) -> None:
+        self._key = naming_key
+        self._cutter = Cutter()
+        self._entry: Entry | None = None
+        self._tail = b""
+        """Data that has no true cut behind it yet."""
+        self._at = 0
+        """Where the tail stands in the file."""
+        self._again = False
+
+    def has(self, entry: Entry) -> bool:
+        return entry is self._entry
+
+    def add(self, piece: Piece) -> Iterator[Chunk]:
+        if piece.again or piece.entry is not self._entry:
+            self._entry, self._tail, self._at = piece.entry, b"", piece.offset
+            self._again = piece.again
+        if piece.offset != self._at + len(self._tail):  # a hole: no chunk crosses it
+            yield from self._give(self._cutter.cut(self._tail))
+            self._at = piece.offset
+        views = self._cutter.cut(b"".join((self._tail, piece.data)))
+        if piece.last:
+            yield from self._give(views)
+            # Ends the entry; it may be one that has no data at all.
+            yield Chunk(piece.entry, again=self._again)
+            self._entry = None
+        else:
+            # Where the data ends for now is no true cut, unless a chunk cannot be longer.
+            tail = b"" if not views or len(views[-1]) == CHUNK_MOST else bytes(views.pop())
+            yield from self._give(views)
+            self._tail = tail
+
+    def _give(self, views: list[memoryview]) -> Iterator[Chunk]:
+        assert self._entry is not None
+        for view in views:
+            name = chunk_id(self._key, view)
+            yield Chunk(self._entry, name, self._at, view, last=False, again=self._again)
+            self._at += len(view)
+            self._again = False
+        self._tail = b""

@@ -1,0 +1,97 @@
+"""What flows from stage to stage. Each item reads the same in both directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vault.format import Block, Entry, Kind
+
+
+class Kept(Struct, frozen=True, gc=False):
+    """A whole block of the parent's index in which nothing has changed."""
+
+    block: Block
+    entries: list[Entry]
+    files: int
+    size: int
+
+
+class Piece(Struct, frozen=True, gc=False):
+    """Some data of one file, or none of it: folders and unchanged files have no data."""
+
+    entry: Entry
+    offset: int = 0
+    """Where the data stands in the file."""
+    data: bytes | memoryview = b""
+    last: bool = True
+    """Nothing more of this entry follows."""
+    again: bool = False
+    """The file changed while it was read: what came before of this entry is void."""
+    kept: Kept | None = None
+    """Instead of one entry: a block of them, `entry` being its first."""
+
+
+class Chunk(Struct, frozen=True, gc=False):
+    """A whole chunk of one file, named by its content."""
+
+    entry: Entry
+    id: str = ""
+    offset: int = 0
+    data: bytes | memoryview = b""
+    last: bool = True
+    again: bool = False
+    kept: Kept | None = None
+
+
+class Segment(Struct, frozen=True, gc=False):
+    """The plaintext of one frame: many chunks, end to end."""
+
+    archive: str
+    """Archive id."""
+    number: int
+    kind: Kind
+    data: tuple[bytes | memoryview, ...]
+    """Pieces of it, end to end: whoever compresses them puts them together, in its thread."""
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """A segment, compressed."""
+
+    archive: str
+    number: int
+    kind: Kind
+    data: bytes
+
+
+class Sealed(Struct, frozen=True, gc=False):
+    """A frame, encrypted; or the clear header or trailer, whose number is -1."""
+
+    archive: str
+    number: int
+    kind: Kind | None
+    data: bytes
+
+
+class Part(Struct, frozen=True, gc=False):
+    """A stretch of the bytes of one archive, and how to get them."""
+
+    archive: str
+    offset: int
+    length: int
+    read: Callable[[], bytes]
+    places: tuple[Place, ...] = ()
+    """The frames in it that are wanted."""
+
+
+class Place(Struct, frozen=True, gc=False):
+    """Where something stands at a destination: a whole archive going there, a frame coming back."""
+
+    archive: str
+    offset: int
+    length: int
+    number: int = -1

@@ -1,0 +1,137 @@
+"""The layout of a restore: which piece of which frame goes where in which file.
+
+Frames arrive in the order of the archives, files lie in the order of the tree; in between stands
+this table, in a private SQLite file, so that memory stays small with a million files.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stages.items import Chunk
+from vault.errors import Damaged
+from vault.format import Entry, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stages.items import Segment
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+class Layout:
+    """Everything that is to be restored."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Bytes that will be written."""
+        self._entries = 0
+        self._links: dict[tuple[int, int], int] = {}
+        self._archives: dict[str, int] = {}
+        self._left: dict[int, int] = {}
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA cache_size = -32768")
+        # `same`: the number of the entry that this one is another hard link of.
+        self._db.execute(
+            "CREATE TABLE entries (number INTEGER PRIMARY KEY, entry BLOB, pieces INT, same INT)"
+        )
+        self._db.execute(
+            "CREATE TABLE pieces (archive INT, frame INT, offset INT, length INT, id TEXT,"
+            " entry INT, at INT)"
+        )
+        self._db.execute("BEGIN")
+
+    def add(self, entry: Entry) -> None:
+        """Lay out one entry; they come in the order of the index, folders before their content."""
+        number = self._entries
+        self._entries += 1
+        same = self._links.setdefault(entry.link, number) if entry.link else number
+        chunks, entry.chunks = entry.chunks, []
+        pieces = 0
+        if same == number and chunks:
+            rows = list(self._pieces(entry, chunks, number))
+            pieces = len(rows)
+            self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self.size += sum(row[3] for row in rows)
+        self._db.execute(
+            "INSERT INTO entries VALUES (?, ?, ?, ?)",
+            (number, encode(entry), pieces, None if same == number else same),
+        )
+
+    def _pieces(
+        self, entry: Entry, chunks: list[tuple[str, str, int, int, int]], number: int
+    ) -> Iterator[tuple[int, int, int, int, str, int, int]]:
+        """Chunks, end to end, are the data of the extents, end to end."""
+        extents = iter(entry.data)
+        at, left = next(extents, (0, 0))
+        for name, archive, frame, offset, length in chunks:
+            if not left:
+                at, left = next(extents, (0, 0))
+            if length > left:
+                raise Damaged(repr(entry.name), "its chunks do not fit its size")
+            place = self._archives.setdefault(archive, len(self._archives))
+            yield place, frame, offset, length, name, number, at
+            at, left = at + length, left - length
+
+    def frames(self, name_of: Callable[[str], str]) -> list[tuple[str, int]]:
+        """Give (archive id, frame number) of each frame that is needed, oldest archive first."""
+        self._db.execute("COMMIT")
+        self._db.execute("CREATE INDEX by_frame ON pieces (archive, frame, offset)")
+        ids = {place: archive for archive, place in self._archives.items()}
+        needed = self._db.execute("SELECT DISTINCT archive, frame FROM pieces").fetchall()
+        named = [(name_of(ids[place]), frame, ids[place]) for place, frame in needed]
+        return [(archive, frame) for _, frame, archive in sorted(named)]
+
+    def chunks_of(self, segment: Segment) -> Iterator[Chunk]:
+        """Cut a segment into the chunks that are wanted of it; raises Damaged."""
+        rows = self._db.execute(
+            "SELECT offset, length, pieces.id, at, number, entries.pieces, entries.entry"
+            " FROM pieces JOIN entries ON number = pieces.entry"
+            " WHERE archive = ? AND frame = ? ORDER BY offset, length",
+            (self._archives[segment.archive], segment.number),
+        ).fetchall()
+        view = memoryview(segment.data[0])
+        cut = (-1, -1)
+        data = view[:0]
+        for offset, length, name, at, number, pieces, encoded in rows:
+            if cut != (offset, length):
+                if offset + length > len(view):
+                    raise Damaged(segment.archive, f"frame {segment.number} is too short")
+                cut, data = (offset, length), view[offset : offset + length]
+            last = pieces == 1
+            if not last:
+                left = self._left.get(number, pieces) - 1
+                self._left[number] = left
+                last = not left
+                if last:
+                    del self._left[number]
+            yield Chunk(_decode(encoded), name, at, data, last)
+
+    def folders(self, *, deepest_first: bool = False) -> Iterator[Entry]:
+        """Give the folders, in order or against it."""
+        for entry, _, _ in self._each(backwards=deepest_first):
+            if entry.type == "dir":
+                yield entry
+
+    def without_data(self) -> Iterator[tuple[Entry, Entry | None]]:
+        """Give all that no piece makes: (entry, the entry that it is a hard link of)."""
+        for entry, pieces, same in self._each():
+            if entry.type != "dir" and not pieces:
+                yield entry, self._entry(same) if same is not None else None
+
+    def _entry(self, number: int) -> Entry:
+        row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
+        return _decode(row[0])
+
+    def _each(self, *, backwards: bool = False) -> Iterator[tuple[Entry, int, int | None]]:
+        direction = "DESC" if backwards else "ASC"
+        for encoded, pieces, same in self._db.execute(
+            f"SELECT entry, pieces, same FROM entries ORDER BY number {direction}"  # noqa: S608
+        ):
+            yield _decode(encoded), pieces, same

@@ -1,0 +1,100 @@
+"""One line of a .gitignore as a regular expression for one path.
+
+pathspec's expressions also match what lies below a match. A walk does not go into what is out, so
+ours match the path itself only: else `!` would let in again what another pattern names.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """What one pattern says; both expressions are for paths in which a folder ends in `/`."""
+
+    excludes: bool
+    regex: str
+    hollow: str | None
+    """Matches the folders of which it names all content: x of `x/*` and `x/**`."""
+
+
+@lru_cache(maxsize=1024)
+def rule(pattern: str) -> Rule | None:
+    """Translate; None for a blank line or a comment, ValueError for what cannot be parsed."""
+    line = re.sub(r"(?<!\\)((?:\\\\)*) +$", r"\1", pattern)
+    if not line or line.startswith("#"):
+        return None
+    body = line.removeprefix("!")
+    folder = body.endswith("/")
+    if body.strip("/") == "":
+        return None
+    regex = _anchored(body[:-1] if folder else body) + "(?<!/)"  # no name is empty
+    stem, slash, last = body.rpartition("/")
+    hollow = f"{_anchored(f'/{stem}' if '/' not in stem else stem)}/" if stem and slash else None
+    return Rule(
+        body == line,
+        f"{regex}/" if folder else f"{regex}/?",
+        hollow if last in ("*", "**") else None,
+    )
+
+
+def _anchored(body: str) -> str:
+    """Translate what has a slash from the top on, and what has none at any depth."""
+    above = "" if "/" in body else "(?:.*/)?"
+    return above + _glob(body.removeprefix("/"))
+
+
+def _glob(body: str) -> str:
+    parts = []
+    at = 0
+    while at < len(body):
+        letter = body[at]
+        if found := re.compile(r"\*\*+(/|$)").match(body, at) if _starts(body, at) else None:
+            parts.append("(?:.*/)?" if found[1] else ".+")
+            at = found.end()
+        elif letter == "*":
+            parts.append("[^/]*")
+            at = re.compile(r"\*+").match(body, at).end()  # type: ignore[union-attr]
+        elif letter == "[":
+            part, at = _class(body, at + 1)
+            parts.append(part)
+        else:
+            if letter == "\\":
+                at += 1
+                if at == len(body):
+                    raise ValueError(f"{body} ends in a backslash")
+            parts.append("[^/]" if letter == "?" else re.escape(body[at]))
+            at += 1
+    return "".join(parts)
+
+
+def _starts(body: str, at: int) -> bool:
+    return at == 0 or body[at - 1] == "/"
+
+
+def _class(body: str, at: int) -> tuple[str, int]:
+    """Translate `[…]`, from behind its bracket on; gives where it ends. It matches no slash."""
+    sign = "^" if body[at : at + 1] in ("!", "^") else ""
+    start = at = at + len(sign)
+    items = []
+    before = ""
+    while at < len(body) and (body[at] != "]" or at == start):
+        if body[at] == "-" and before and body[at + 1 : at + 2] not in ("", "]"):
+            last, at = _letter(body, at + 1)
+            if before <= last:  # else it is an empty range
+                items.append(f"{re.escape(before)}-{re.escape(last)}")
+            before = ""
+        else:
+            before, at = _letter(body, at)
+            items.append(re.escape(before))
+    if at >= len(body):
+        raise ValueError(f"{body} has a [ without a ]")
+    return f"(?!/)[{sign}{''.join(items)}]", at + 1
+
+
+def _letter(body: str, at: int) -> tuple[str, int]:
+    if body[at] == "\\":
+        at += 1
+    return body[at : at + 1], at + 1

@@ -1,0 +1,111 @@
+"""Walk a folder in the order of the index, by directory handles: no path is too long."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import stat
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from stages.exclude import Excludes
+
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_name = attrgetter("name")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Found(NamedTuple):
+    """Something in the tree. `fd` is open for folders, as long as the walk stands at it."""
+
+    path: str
+    name: str
+    folder: int
+    stat: os.stat_result
+    fd: int | None
+
+
+def syncfs(fd: int) -> None:
+    """Write out the file system that holds `fd`, so that it stamps mapped writes again."""
+    _libc.syncfs(fd)
+
+
+def allow_deep_trees() -> None:
+    """Raise the soft limit of open files: a walk holds one for each level."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def walk(
+    root: int,
+    excludes: Excludes,
+    never: Collection[tuple[int, int]],
+    unreadable: Callable[[str, OSError], None],
+) -> Iterator[Found]:
+    """Give everything below the open folder `root`, and itself first, as path "".
+
+    Folders in `never`, by (device, inode), are left out. `unreadable` is told of what cannot be
+    listed. Each file system is synced when the walk enters it.
+    """
+    found = os.fstat(root)
+    syncfs(root)
+    devices = {found.st_dev}
+    stack: list[tuple[str, int, Iterator[os.DirEntry[str]]]] = [("", root, _listed(root))]
+    try:
+        yield Found("", ".", root, found, root)
+        while stack:
+            prefix, folder, entries = stack[-1]
+            inner = None
+            for entry in entries:
+                path = prefix + entry.name
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                    if not stat.S_ISDIR(found.st_mode):
+                        if not excludes.excludes(path):
+                            yield Found(path, entry.name, folder, found, None)
+                        continue
+                    if excludes.excludes(path + "/") or (found.st_dev, found.st_ino) in never:
+                        continue
+                    inner = _enter(entry.name, folder, empty=excludes.excludes_all_below(path))
+                except FileNotFoundError:
+                    continue  # it went away since it was listed
+                except OSError as error:
+                    unreadable(path, error)
+                    continue
+                if found.st_dev not in devices:
+                    devices.add(found.st_dev)
+                    syncfs(inner[0])
+                stack.append((path + "/", *inner))
+                yield Found(path, entry.name, folder, found, inner[0])
+                break
+            if inner is None:
+                stack.pop()
+                if stack:
+                    os.close(folder)
+    finally:
+        for _, fd, _ in stack[1:]:
+            os.close(fd)
+
+
+def _enter(name: str, folder: int, *, empty: bool) -> tuple[int, Iterator[os.DirEntry[str]]]:
+    fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
+    try:
+        return fd, iter(()) if empty else _listed(fd)
+    except OSError:
+        os.close(fd)
+        raise
+
+
+def _listed(fd: int) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(fd) as entries:
+        found = list(entries)
+    # Text sorts as its bytes do, but for names that are not UTF-8; ASCII is the quick case.
+    if "".join(map(_name, found)).isascii():
+        return iter(sorted(found, key=_name))
+    return iter(sorted(found, key=lambda entry: os.fsencode(entry.name)))

@@ -1,0 +1,34 @@
+"""What all tests share: the marker `root`, one set of keys, a home for a whole packrat."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.helpers.house import House
+from vault.keys import MIB, Derivation
+
+settings.register_profile(
+    "packrat",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("packrat")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root: owners, devices, capabilities")
+
+
+@pytest.fixture(scope="session")
+def keys():
+    """Real keys, as cheap as the format allows."""
+    return Derivation(b"sixteen of salt.", 64 * MIB, 1, 1).keys("correct horse battery")
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A packrat of its own, with all the verbs that a law needs."""
+    return House(tmp_path)

@@ -1,0 +1,96 @@
+"""Work on a pool of threads: in order, bounded, and over when it is over."""
+
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.parallel import in_order
+
+WAIT = 10
+
+
+@given(st.integers(0, 40), st.integers(1, 6), st.integers(1, 4))
+def test_in_order_keeps_the_order_and_the_bound(count, ahead, threads):
+    """For any number of items: results in order, never more than `ahead` begun and not given."""
+    begun = given_out = most = 0
+
+    def items():
+        nonlocal begun, most
+        for number in range(count):
+            begun += 1
+            most = max(most, begun - given_out)
+            yield number
+
+    with ThreadPoolExecutor(threads) as pool:
+        seen = []
+        for result in in_order(pool, lambda n: n * n, items(), ahead):
+            given_out += 1
+            seen.append(result)
+    assert seen == [n * n for n in range(count)]
+    assert most <= ahead
+
+
+@given(st.integers(1, 20), st.data())
+def test_in_order_gives_what_came_before_an_error_and_then_the_error(count, data):
+    """A piece of work that fails ends the stream at its place."""
+    bad = data.draw(st.integers(0, count - 1))
+
+    def work(number):
+        if number == bad:
+            raise OSError("this one")
+        return number
+
+    seen = []
+    with ThreadPoolExecutor(2) as pool:
+        stream = in_order(pool, work, range(count), 3)
+        seen.extend(itertools.islice(stream, bad))
+        with pytest.raises(OSError, match="this one"):
+            next(stream)
+    assert seen == list(range(bad))
+
+
+def test_in_order_gives_a_result_without_waiting_for_the_next_item():
+    """What is ready goes on at once, when the source is slow."""
+    done = threading.Event()
+
+    def items():
+        yield 1
+        assert done.wait(WAIT)
+        time.sleep(0.05)
+        yield 2
+        yield 3
+
+    def work(number):
+        done.set()
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+        stream = in_order(pool, work, items(), 2)
+        assert next(stream) == 1
+
+
+def test_in_order_left_early_begins_no_more_work():
+    """Who stops asking cancels what has not begun."""
+    worked = []
+    first, go_on = threading.Event(), threading.Event()
+
+    def work(number):
+        first.set()
+        assert go_on.wait(WAIT)
+        worked.append(number)
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+        stream = in_order(pool, work, iter(range(100)), 5)
+        reader = threading.Thread(target=next, args=(stream,))
+        reader.start()
+        assert first.wait(WAIT)
+        go_on.set()
+        reader.join()
+        stream.close()
+    assert len(worked) <= 6

@@ -1,0 +1,17 @@
+"""Small disks of their own, for what happens when one is full or read-only."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def disk(at: Path, options: str) -> Iterator[Path]:
+    """Mount a tmpfs; needs root."""
+    at.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", at], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", at], check=True)

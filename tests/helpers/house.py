@@ -1,0 +1,147 @@
+"""A whole packrat below one folder: configuration, key, state, spool, destinations, source."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.run import Clock
+from packrat.backup import Result, back_up
+from packrat.program import Program
+from packrat.restore import choose, restore
+from specs.compile import compile_service
+from specs.pipeline import Pipeline
+from vault.catalog import Catalog
+from vault.keys import Derivation, Keys, write_key_file
+from vault.verify import Verdict, Verifier
+
+PASSWORD = "correct horse"
+SALT = b"sixteen of salt."
+
+
+@cache
+def cheap_keys(password: str = PASSWORD, salt: bytes = SALT) -> Keys:
+    """Derive keys with the least that the format allows."""
+    return Derivation(salt, 64 * 1024, 1, 2).keys(password)
+
+
+class House:
+    """What a test needs of one machine; everything stands below `root`."""
+
+    def __init__(
+        self,
+        root: Path,
+        destinations: tuple[str, ...] = ("local",),
+        service: str = "svc",
+        keep: int = 100,
+        **more: Any,
+    ) -> None:
+        self.root, self.service = root, service
+        self.source, self.state = root / "source", root / "state"
+        self.key_file, self.config_file = root / "key", root / "packrat.yaml"
+        self.stores = {name: root / "store" / name for name in destinations}
+        self.source.mkdir(exist_ok=True, parents=True)
+        places = {name: {"type": "local", "path": str(at)} for name, at in self.stores.items()}
+        document = {
+            "services": {service: {"path": str(self.source)} | more.pop("settings", {})},
+            "backup": {"retain_backups": keep, "destinations": places},
+            "encryption": {"key_file": str(self.key_file)},
+            "state_dir": str(self.state),
+            "host": "here",
+        }
+        self.config_file.write_text(yaml.safe_dump(document | more))
+        if not self.key_file.exists():
+            write_key_file(str(self.key_file), cheap_keys())
+
+    @property
+    def store(self) -> Path:
+        """The service's folder at the first destination."""
+        return next(iter(self.stores.values())) / self.service
+
+    @property
+    def program(self) -> Program:
+        """A program that has loaded nothing yet."""
+        return Program(str(self.config_file))
+
+    @property
+    def archives(self) -> list[Path]:
+        """The published archives at the first destination, oldest first."""
+        return sorted(self.store.glob("*.packrat"))
+
+    def pipeline(self, *, full: bool = False) -> Pipeline:
+        """Compile the service."""
+        return compile_service(self.program.config, self.service, full=full)
+
+    def back_up(self, *, full: bool = False, clock: Clock | None = None) -> Result:
+        """Back up in this process."""
+        return back_up(self.pipeline(full=full), clock=clock)
+
+    def backed_up(self, *, full: bool = False) -> Path:
+        """Back up, which must succeed, and give the new archive's file."""
+        before = set(self.archives)
+        result = self.back_up(full=full)
+        assert (result.status, result.error) == ("done", None), result
+        [new] = set(self.archives) - before
+        return new
+
+    def catalog(self, destination: str | None = None) -> Catalog:
+        """List a destination as `packrat list` does."""
+        program = self.program
+        name = destination or next(iter(self.stores))
+        return program.cache.catalog(program.destination(name), self.service, program.keys)
+
+    def restore(self, to: str = "out", backup: str = "latest", *paths: str) -> Path:
+        """Restore in this process to a folder below root; raises what ends it."""
+        program = self.program
+        target = self.root / to
+        restore(program, self.service, choose(program, self.service, backup), paths, str(target))
+        return target
+
+    def verify(self, *, deep: bool = True) -> list[Verdict]:
+        """Verify the first destination."""
+        return list(Verifier(self.catalog(), self.program.keys, os.urandom, deep=deep).verdicts())
+
+    def forget(self) -> None:
+        """Lose the cache, as on a new machine."""
+        for name in self.state.glob("catalog.sqlite*"):
+            name.unlink()
+
+    def litter(self) -> list[str]:
+        """Give every file that is neither an archive, nor packrat's own state, nor the source."""
+        own = {self.key_file, self.config_file, self.root / "password"}
+        kept = (self.source, self.state / "locks", self.root / "out")
+        return sorted(
+            str(file.relative_to(self.root))
+            for file in self.root.rglob("*")
+            if (
+                not file.is_dir()
+                and file not in own
+                and not any(file.is_relative_to(folder) for folder in kept)
+                and not file.name.startswith("catalog.sqlite")
+                and not (file.suffix == ".packrat" and file.parent.name == self.service)
+                and not file.name.startswith("ignored-")
+            )
+            or (file.is_relative_to(self.state / "spool") and not file.is_dir())
+        )
+
+    def password_file(self, password: str = PASSWORD) -> str:
+        """Write a password file and give its name."""
+        path = self.root / "password"
+        path.write_text(password + "\n")
+        return str(path)
+
+    def cli(self, *words: str, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run the real program in a process of its own."""
+        command = [*wrap, sys.executable, "-m", "packrat", "-c", str(self.config_file), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def json(self, *words: str, wrap: tuple[str, ...] = (), status: int = 0) -> Any:
+        """Run the real program with --json and give its document."""
+        done = self.cli(*words, "--json", wrap=wrap)
+        assert done.returncode == status, done.stderr
+        return json.loads(done.stdout)

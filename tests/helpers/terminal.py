@@ -1,0 +1,31 @@
+"""A terminal of 80 by 24, as a person has it."""
+
+import re
+import sys
+from typing import Any
+
+import pexpect
+
+from tests.helpers.house import House
+
+SIZE = (24, 80)
+
+
+def terminal(house: House, *words: str, timeout: float = 60) -> Any:
+    """Start packrat on a terminal; whoever asks reads it with `expect`."""
+    arguments = ["-m", "packrat", "-c", str(house.config_file), *words]
+    return pexpect.spawn(
+        sys.executable, arguments, dimensions=SIZE, encoding="utf-8", timeout=timeout
+    )
+
+
+def plain(text: str) -> str:
+    """Leave out colours and movements, and give what was written, frame after frame."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text)
+
+
+def status(child: Any) -> int:
+    """Wait for the end and give the exit status."""
+    child.expect(pexpect.EOF)
+    child.close()
+    return int(child.exitstatus if child.exitstatus is not None else -child.signalstatus)

@@ -1,0 +1,46 @@
+"""What a user types and sees, in a form that can be compared to the letter."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.helpers.house import House
+
+SWAPS = (
+    (r"\b\d{8}T\d{6}Z\b", "STAMP"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
+    (r"\b[0-9a-f]{16}\b", "KEYID"),
+    (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "ARCHIVE"),
+    (r"process \d+", "process N"),
+    (r"stored \S+ \S+ at", "stored N at"),
+    (r"read \S+ \S+, stored", "read N, stored"),
+    (r"\d+\.\d s\b", "N s"),
+)
+
+
+def seen(house: House, *words: str, cwd: Path | None = None, **env: str) -> str:
+    """Run packrat as typed, without a terminal; give the command, all it said, its status."""
+    surroundings = {**os.environ, "PACKRAT_CONFIG": str(house.config_file), "HOME": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-m", "packrat", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=cwd or house.root,
+        env={name: value for name, value in (surroundings | env).items() if value},
+    )
+    text = done.stdout.replace(str(house.root), "ROOT")
+    for pattern, word in SWAPS:
+        text = re.sub(pattern, word, text)
+    typed = " ".join(["$ packrat", *words]).replace(str(house.root), "ROOT")
+    return f"{typed}\n{text}-> {done.returncode}\n"
+
+
+def golden(file: Path, title: str) -> str:
+    """Give one section of a golden file, in which a line `## title` begins each."""
+    sections = re.split(r"^## (.*)\n", file.read_text(), flags=re.MULTILINE)
+    return dict(zip(sections[1::2], sections[2::2], strict=True))[title].rstrip("\n") + "\n"

@@ -1,0 +1,125 @@
+"""What has not changed costs nothing, on 50,000 files."""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+
+from tests.helpers.house import House
+from tests.helpers.trees import differences, fill, noise, settle
+from vault.local import Local
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A house with 50,000 files and one backup of them."""
+    house = House(tmp_path_factory.mktemp("large"))
+    for folder in range(500):
+        os.makedirs(house.source / f"f{folder:03}")
+        for number in range(100):
+            with open(house.source / f"f{folder:03}" / f"{number:02}.leaf", "wb") as file:
+                file.write(noise(300, folder * 100 + number))
+    (house.source / "mega").write_bytes(noise(MIB, 1))
+    settle()
+    house.backed_up()
+    return house
+
+
+def stored(house):
+    return house.backed_up().stat().st_size
+
+
+def test_nothing_changed_opens_no_file_and_stores_next_to_nothing(large):
+    """An unchanged run opens no file of the source, and stores at most 64 KiB."""
+    trace = large.root / "trace"
+    wrap = ("strace", "-f", "-o", str(trace), "-e", "trace=open,openat,openat2")
+    [result] = large.json("backup", "svc", wrap=wrap)
+    assert (result["status"], result["read"], result["files"]) == ("done", 0, 50_001)
+    assert result["stored"] <= 64 << 10
+    opened = [line for line in trace.read_text().splitlines() if ".leaf" in line or "mega" in line]
+    assert opened == []
+    trace.unlink()
+
+
+def test_one_changed_file_stores_little_more_than_itself(large):
+    """One 1 MiB file changed: at most 1.3 MiB stored."""
+    (large.source / "mega").write_bytes(noise(MIB, 2))
+    assert stored(large) <= 1.3 * MIB
+
+
+def test_a_renamed_folder_is_not_stored_again(large):
+    """The content of a renamed folder is known by its chunks."""
+    os.rename(large.source / "f100", large.source / "renamed")
+    [result] = large.json("backup", "svc")
+    assert result["stored"] <= 128 << 10
+    os.rename(large.source / "renamed", large.source / "f100")
+
+
+def test_a_lost_state_folder_costs_no_storage(large):
+    """With the state folder deleted, the next run is still incremental."""
+    settle()
+    large.backed_up()  # what was younger than 2 s in the last pass is read once more
+    shutil.rmtree(large.state)
+    [result] = large.json("backup", "svc")
+    assert (result["kind"], result["read"]) == ("incremental", 0)
+
+
+def test_full_refers_to_nothing(large):
+    """`--full` makes an archive that restores without any other."""
+    archive = large.backed_up(full=True)
+    [held] = [held for held in large.catalog().held if held.stored.name == archive.name]
+    assert held.summary.kind == "full"
+    assert held.summary.archives == []
+
+
+def test_a_gigabyte_file_stores_what_was_added(house):
+    """1 MiB appended to a 1 GiB file, and 1 MiB inserted in its middle: at most 8 MiB each."""
+    file = house.source / "disk.img"
+    with open(file, "wb") as image:
+        image.writelines(noise(16 * MIB, number) for number in range(64))
+    house.backed_up()
+    with open(file, "ab") as image:
+        image.write(noise(MIB, 77))
+    assert stored(house) <= 8 * MIB
+    with open(file, "r+b") as image:
+        image.seek(500 * MIB + 12_345)
+        rest = image.read()
+        image.seek(500 * MIB + 12_345)
+        image.write(noise(MIB, 78) + rest)
+    assert stored(house) <= 8 * MIB
+
+
+def test_after_sixty_runs_a_restore_reads_each_segment_once(tmp_path, monkeypatch):
+    """However scattered a backup is, each byte of each archive is fetched at most once."""
+    house = House(tmp_path)
+    fill(house.source, {f"d{n % 20:02}/{n:04}": noise(3000, n) for n in range(2000)})
+    house.backed_up()
+    for run in range(60):
+        fill(
+            house.source,
+            {f"d{n % 20:02}/{n:04}": noise(3000, run * 7919 + n) for n in range(run, 2000, 97)},
+        )
+        house.backed_up()
+    reads: Counter[tuple[str, int]] = Counter()
+    original = Local.read
+
+    def read(self, service, name, offset, length):
+        reads.update((name, block) for block in range(offset // 512, (offset + length) // 512))
+        return original(self, service, name, offset, length)
+
+    program, out = house.program, house.root / "out"
+    from packrat.restore import choose, restore
+
+    chosen = choose(program, "svc")
+    list(house.verify(deep=False))
+    monkeypatch.setattr(Local, "read", read)
+    restore(program, "svc", chosen, [], str(out))
+    assert differences(house.source, out) == []
+    # Header, tail and index of an archive share blocks with its segments at their borders.
+    often = [place for place, count in reads.items() if count > 3]
+    assert often == []
+    total = sum(reads.values()) * 512
+    assert total < 1.5 * sum(path.stat().st_size for path in house.archives)

@@ -1,0 +1,121 @@
+"""Damage of any kind is an error that names the file, never wrong data."""
+
+import random
+import shutil
+
+import pytest
+
+from tests.helpers.house import PASSWORD, House, cheap_keys
+from tests.helpers.trees import differences, fill, noise
+from vault.archive import Archive
+from vault.errors import Damaged, VaultError
+from vault.format import FIRST_SEGMENT, HEADER_BYTES, TRAILER
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A house with a full backup and one that refers to it."""
+    house = House(tmp_path_factory.mktemp("chain"))
+    fill(house.source, {"a": noise(200_000), "b/c": b"text " * 5000, "b/d": b""})
+    house.backed_up()
+    fill(house.source, {"b/e": noise(50_000, 5)})
+    house.backed_up()
+    return house
+
+
+def opened(data, name):
+    def read(offset, length):
+        return data[offset : offset + length]
+
+    return Archive(read, len(data), name, cheap_keys())
+
+
+def everything(data, name):
+    """Open an archive and every frame of it, as verify --deep does."""
+    archive = opened(data, name)
+    for number in range(FIRST_SEGMENT, FIRST_SEGMENT + len(archive.frames)):
+        archive.any_frame(number)
+
+
+def test_every_flipped_byte_is_found(chain):
+    """Each byte of header and trailer, and 2,000 others: an error that names the file."""
+    for path in chain.archives:
+        whole = path.read_bytes()
+        everything(whole, path.name)
+        ends = [*range(HEADER_BYTES), *range(len(whole) - TRAILER.size, len(whole))]
+        some = [random.Random(1).randrange(len(whole)) for _ in range(2000)]
+        for place in ends + some:
+            data = bytearray(whole)
+            data[place] ^= 1 << (place % 8)
+            with pytest.raises(VaultError, match=path.name):
+                everything(bytes(data), path.name)
+
+
+def test_every_cut_is_found(chain):
+    """A file cut at any structural boundary, or near it, is not a backup."""
+    for path in chain.archives:
+        whole = path.read_bytes()
+        archive = opened(whole, path.name)
+        edges = {0, 1, HEADER_BYTES, archive.trailer.manifest_offset, len(whole) - TRAILER.size}
+        edges |= {offset for offset, _ in archive.frames}
+        edges.add(archive.trailer.manifest_offset + archive.trailer.manifest_length)
+        for edge in sorted({max(0, e + near) for e in edges for near in (-1, 0, 1)}):
+            with pytest.raises(Damaged, match=path.name):
+                everything(whole[:edge], path.name)
+
+
+def test_two_exchanged_archives_are_found(chain):
+    """An archive under the name of another is refused."""
+    first, second = chain.archives
+    for name, data in ((first.name, second.read_bytes()), (second.name, first.read_bytes())):
+        with pytest.raises(Damaged, match=name):
+            opened(data, name)
+
+
+def test_an_old_archive_replayed_under_a_newer_name_is_found(chain):
+    """A name must say what the manifest says: service, time and id."""
+    first, second = chain.archives
+    newer = f"svc-{second.name.split('-')[1]}-{first.stem[-8:]}.packrat"
+    with pytest.raises(Damaged, match=newer):
+        opened(first.read_bytes(), newer)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_backup_restores_identically_or_not_at_all(chain, tmp_path, seed):
+    """A restore from a damaged chain ends in an error, or everything is identical."""
+    house = House(tmp_path)
+    shutil.copytree(chain.store, house.store)
+    victim = house.archives[seed % 2]
+    data = bytearray(victim.read_bytes())
+    data[random.Random(seed).randrange(len(data))] ^= 0x40
+    victim.write_bytes(data)
+    done = house.cli("restore", "svc", "--to", str(tmp_path / "out"), "--yes")
+    if done.returncode == 0:
+        # The damage is in what this backup does not need, or the newest one is no backup now.
+        assert house.cli("verify", "--deep").returncode == 4 or "warning" in done.stderr
+    else:
+        assert done.returncode == 4
+        assert "Traceback" not in done.stderr
+    found = house.cli("verify", "--deep")
+    assert found.returncode == 4
+    assert victim.stem[-8:] in found.stdout
+
+
+def test_a_wrong_password_touches_nothing(chain):
+    """Rekey with another password: exit 7, and the key file stays as it is."""
+    before = chain.key_file.read_bytes()
+    done = chain.cli("rekey", "--password-file", chain.password_file("something else"))
+    assert done.returncode == 7
+    assert "not the password" in done.stderr
+    assert chain.key_file.read_bytes() == before
+
+
+def test_the_password_and_a_destination_are_enough(chain, tmp_path):
+    """With key file and state lost, rekey and restore bring everything back."""
+    house = House(tmp_path)
+    shutil.copytree(chain.store, house.store)
+    house.key_file.unlink()
+    done = house.cli("rekey", "--password-file", house.password_file(PASSWORD))
+    assert done.returncode == 0, done.stderr
+    assert house.key_file.stat().st_mode & 0o777 == 0o600
+    assert differences(chain.source, house.restore()) == []

@@ -1,0 +1,101 @@
+"""Whatever dies leaves garbage that the next run removes, never a backup that does not restore."""
+
+import fcntl
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from packrat.restore import choose, restore
+from tests.helpers.house import House
+from tests.helpers.trees import differences, fill, noise
+
+KILLED = Path(__file__).parent / "helpers" / "killed.py"
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A house with two destinations, one of which links and one copies, and one backup."""
+    house = House(tmp_path, destinations=("one", "two"), keep=2)
+    fill(house.source, {"a": noise(300_000), "b/c": noise(6_000_000, 3), "b/d": b"small"})
+    house.backed_up()
+    fill(house.source, {"a": noise(300_000, 9), "b/new": noise(5_000_000, 4)})
+    return house
+
+
+def run(house, number, name="SIGKILL"):
+    command = [sys.executable, KILLED, house.config_file, house.service, str(number), name]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=KILLED.parents[2]
+    )
+
+
+def every_listed_backup_restores(house, number):
+    program = house.program
+    for place in house.stores:
+        for held in house.catalog(place).backups:
+            short = held.summary.id[:8]
+            chosen = choose(program, "svc", short, place)
+            restore(program, "svc", chosen, [], str(house.root / f"out/{number}-{place}-{short}"))
+    shutil.rmtree(house.root / "out")
+
+
+def test_killed_at_every_stage_edge(two):
+    """SIGKILL at each event: what is listed restores, the next run works and leaves no litter."""
+    number = 0
+    while True:
+        number += 1
+        done = run(two, number)
+        every_listed_backup_restores(two, number)
+        assert two.back_up().status == "done"
+        assert two.litter() == []
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        fill(two.source, {"a": noise(300_000, number + 10)})
+    assert number > 20
+    assert differences(two.source, two.restore("out")) == []
+
+
+def test_killed_at_any_time(two):
+    """SIGKILL at random moments: the same."""
+    for number in range(15):
+        fill(two.source, {"b/c": noise(6_000_000, number + 50)})
+        command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            time.sleep(random.Random(number).uniform(0.2, 0.7))
+            process.kill()
+        every_listed_backup_restores(two, number)
+    assert two.back_up().status == "done"
+    assert two.litter() == []
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_interrupted_at_every_stage_edge(two, name):
+    """Ctrl-C and SIGTERM end the run with 130, and leave nothing half-done."""
+    for number in (1, 3, 5, 8, 12, 16):
+        fill(two.source, {"a": noise(300_000, number + 10)})
+        done = run(two, number, name)
+        assert done.returncode in (130, 0), done.stderr
+        assert two.litter() == []
+    assert run(two, 5, name).returncode == 130
+
+
+def test_two_runs_of_one_service(house):
+    """The second run ends with 6 and names the holder; a dead holder holds nothing."""
+    (house.source / "x").write_bytes(b"x")
+    house.backed_up()
+    with open(house.state / "locks" / "svc.lock", "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"process {os.getpid()} (packrat backup svc) since 20260101T000000Z\n")
+        lock.flush()
+        done = house.cli("backup", "svc")
+    assert done.returncode == 6
+    assert f"process {os.getpid()} (packrat backup svc)" in done.stderr
+    assert house.cli("backup", "svc").returncode == 0

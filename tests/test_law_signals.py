@@ -1,0 +1,150 @@
+"""Ctrl-C and SIGTERM end any run in order; one service has one run at a time."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+
+import pytest
+
+from engine.events import Started
+from packrat.backup import back_up
+from tests.helpers.house import House
+from tests.helpers.trees import differences, fill, noise
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A house with two destinations and one backup."""
+    house = House(tmp_path, destinations=("one", "two"))
+    fill(house.source, {"a": noise(300_000), "b/c": noise(2_000_000, 3), "b/d": b"small"})
+    house.backed_up()
+    return house
+
+
+def forked(house, listener):
+    """Back up in a child that is as warm as this process; gives (process id, how to wait)."""
+    child = os.fork()
+    if not child:
+        try:
+            status = 99
+            status = int(back_up(house.pipeline(), [listener]).exit)
+        finally:
+            os._exit(status)
+    return child, lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def backups(house, name):
+    """Give the names of what a destination lists."""
+    return {held.stored.name for held in house.catalog(name).backups}
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_interrupted_at_every_event(two, number):
+    """At each event of a run: exit 130 and nothing left, or the run was through and is whole."""
+    statuses = []
+    for at in count(1):
+        fill(two.source, {"a": noise(200_000, at)})
+        before = [backups(two, name) for name in two.stores]
+        events = count(1)
+        seen, tell = os.pipe()
+
+        def listener(_, at=at, events=events, tell=tell):
+            if next(events) == at:
+                os.write(tell, b"!")
+                os.kill(os.getpid(), number)
+
+        _, wait = forked(two, listener)
+        statuses.append(wait())
+        os.close(tell)
+        signalled = os.read(seen, 1)
+        os.close(seen)
+        assert two.litter() == []
+        if not signalled:
+            break
+        assert statuses[-1] in (0, 130)
+        after = [backups(two, name) for name in two.stores]
+        assert all(old <= new for old, new in zip(before, after, strict=True))
+        if statuses[-1] == 0:
+            assert len({max(names) for names in after}) == 1
+            assert max(after[0]) not in before[0]
+    assert statuses[-1] == 0
+    assert statuses[: len(statuses) // 2] == [130] * (len(statuses) // 2)
+    assert len(statuses) > 25
+    assert {verdict.status for verdict in two.verify()} == {"ok"}
+    assert differences(two.source, two.restore()) == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_interrupted_at_any_time(two, number):
+    """The real program, signalled at random moments: 130, or done; no litter, no traceback."""
+    chance = random.Random(number)
+    statuses = []
+    for run in range(12):
+        fill(two.source, {"b/c": noise(20_000_000, run + 50)})
+        command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(chance.uniform(0.25, 0.6))
+            process.send_signal(number)
+            _, errors = process.communicate()
+        statuses.append(process.returncode)
+        # Before the program has said what it does with signals, they do what they always do.
+        assert process.returncode in (0, 130, -number)
+        assert b"Traceback" not in errors or process.returncode == -signal.SIGINT
+        assert two.litter() == []
+    assert 130 in statuses
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupted_restore_says_so(tmp_path, number):
+    """A restore that is ended says so in one line, with exit status 130."""
+    house = House(tmp_path)
+    fill(house.source, {f"{n}": noise(4_000_000, n) for n in range(40)})
+    house.backed_up()
+    statuses = []
+    for run in range(6):
+        out = tmp_path / "out" / str(run)
+        command = [sys.executable, "-m", "packrat", "-c", house.config_file]
+        command += ["restore", "svc", "--to", out, "--yes"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while not (out.exists() and os.listdir(out)) and process.poll() is None:
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, errors = process.communicate()
+        statuses.append(process.returncode)
+        assert b"Traceback" not in errors
+    assert 130 in statuses
+    assert set(statuses) <= {0, 130}
+
+
+def test_two_real_runs_of_one_service(two):
+    """While one run goes on another ends with 6 and names its process; afterwards it works."""
+    ready, go = os.pipe(), os.pipe()
+
+    def listener(event):
+        if isinstance(event, Started) and event.stage == "collect":
+            os.write(ready[1], b"!")
+            os.read(go[0], 1)
+
+    child, wait = forked(two, listener)
+    try:
+        os.read(ready[0], 1)
+        done = two.cli("backup", "svc")
+        [result] = two.json("backup", "svc", status=6)
+    finally:
+        os.write(go[1], b"!")
+        status = wait()
+        for end in (*ready, *go):
+            os.close(end)
+    assert done.returncode == 6
+    assert f"process {child} " in done.stderr
+    assert "svc" in done.stderr
+    assert (result["status"], str(child) in result["error"]) == ("failed", True)
+    assert status == 0
+    assert two.cli("backup", "svc").returncode == 0
+    assert len(two.catalog().backups) == 3

@@ -1,0 +1,114 @@
+"""Archives that were made on the day the format was are restored for ever, by two programs."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.house import House
+from tests.helpers.trees import digest
+from tests.vectors.make import PASSWORD, first_tree, listing, second_tree
+
+VECTORS = Path(__file__).parent / "vectors"
+ROOT = Path(__file__).parents[1]
+ARCHIVES = sorted(VECTORS.glob("*.packrat"))
+
+
+def expected(number):
+    return json.loads((VECTORS / f"{number}.json").read_text())
+
+
+def test_the_vectors_are_frozen():
+    """Nobody changes, adds or removes a vector without saying so in SHA256SUMS."""
+    sums = dict(
+        reversed(line.split("  ")) for line in (VECTORS / "SHA256SUMS").read_text().splitlines()
+    )
+    assert {name: digest(VECTORS / name) for name in sums} == sums
+    others = {"SHA256SUMS", "make.py", "__pycache__"}
+    assert {path.name for path in VECTORS.iterdir()} - others == set(sums)
+    assert (VECTORS / "password").read_text() == PASSWORD + "\n"
+
+
+def test_there_is_one_of_everything():
+    """The vectors hold every type of entry, holes, hard links, attributes and odd names."""
+    entries = expected(1)
+    assert {entry["type"] for entry in entries} == {
+        oct(kind << 12) for kind in (0o01, 0o02, 0o04, 0o06, 0o10, 0o12)
+    }
+    assert any("path64" in entry for entry in entries)
+    assert any(not entry.get("allocated", True) for entry in entries)
+    assert sum("same as" in entry for entry in entries) == 3
+    assert sum("xattrs" in entry for entry in entries) == 2
+    names = {name for name in (entry.get("path") for entry in entries) if name}
+    assert names - {entry.get("path") for entry in expected(2)} >= {"twin", "hard 2", "folder"}
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A machine that has nothing but the archives and the password."""
+    house = House(tmp_path, service="vectors")
+    house.store.mkdir(parents=True)
+    for archive in ARCHIVES:
+        shutil.copy(archive, house.store)
+    house.key_file.unlink()
+    done = house.cli("rekey", "--password-file", str(VECTORS / "password"))
+    assert done.returncode == 0, done.stderr
+    return house
+
+
+@pytest.mark.root
+def test_packrat_restores_the_vectors(house):
+    """packrat finds both archives whole, and restores each to the letter of its JSON."""
+    assert [held.summary.kind for held in house.catalog().backups] == ["full", "incremental"]
+    for number, archive in enumerate(ARCHIVES, 1):
+        out = house.restore(f"out/{number}", archive.stem[-8:])
+        assert listing(out) == expected(number)
+    assert {verdict.status for verdict in house.verify()} == {"ok"}
+
+
+@pytest.mark.root
+def test_rescue_alone_restores_the_vectors(tmp_path):
+    """rescue.py by itself, with nothing of packrat in reach, restores the same."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for file in (ROOT / "rescue.py", VECTORS / "password", *ARCHIVES):
+        shutil.copy(file, alone)
+    for number, archive in enumerate(ARCHIVES, 1):
+        words = [archive.name, f"out{number}", "--password-file", "password"]
+        command = [sys.executable, "-I", "rescue.py", *words]
+        done = subprocess.run(command, cwd=alone, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert listing(alone / f"out{number}") == expected(number)
+
+
+@pytest.mark.root
+def test_the_script_still_makes_such_trees(tmp_path):
+    """make.py makes the trees that the JSON describes: the vectors hold what it says."""
+    for number, change in enumerate((first_tree, second_tree), 1):
+        change(tmp_path / "source")
+        made = {
+            (entry.get("path"), entry.get("path64")): (entry["type"], entry.get("sha256"))
+            for entry in listing(tmp_path / "source")
+        }
+        told = {
+            (entry.get("path"), entry.get("path64")): (entry["type"], entry.get("sha256"))
+            for entry in expected(number)
+        }
+        assert made == told
+
+
+def test_a_vector_is_what_the_format_says_at_its_ends():
+    """Header and trailer of the frozen files, taken apart by hand."""
+    for archive in ARCHIVES:
+        data = archive.read_bytes()
+        assert data[:12] == b"PACKRAT\n\0\1\0\x48"
+        assert data[12:16].hex() == archive.stem[-8:]
+        assert data[64:72] == hashlib.sha256(data[:64]).digest()[:8]
+        assert data[-16:] == data[12:20] + b"TARKCAP\n"
+        offset = int.from_bytes(data[-32:-24])
+        lengths = int.from_bytes(data[-24:-20]) + int.from_bytes(data[-20:-16])
+        assert offset + lengths + 32 == len(data)

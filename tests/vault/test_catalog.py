@@ -1,0 +1,185 @@
+"""The catalog tells backups from bases, locked and damaged ones; its cache may be lost any time."""
+
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+from tests.helpers.house import House, cheap_keys
+from tests.helpers.trees import fill, noise
+from vault.catalog import CatalogCache, missing, open_archive
+from vault.errors import Away
+from vault.local import Local
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A house whose third archive refers to the first two."""
+    house = House(tmp_path_factory.mktemp("chain"))
+    for number in range(3):
+        fill(house.source, {f"{number}": noise(5000, number)})
+        house.backed_up()
+    return house
+
+
+@pytest.fixture
+def place(chain, tmp_path):
+    """A copy of its destination."""
+    shutil.copytree(chain.store, tmp_path / "store" / "svc")
+    return Local("copy", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return CatalogCache(str(tmp_path / "state" / "catalog.sqlite"))
+
+
+def names(found):
+    return [held.stored.name for held in found]
+
+
+def test_a_backup_is_an_archive_that_has_all_it_refers_to(chain, place, cache):
+    """Without what it refers to an archive is a base: it stands, and is not listed."""
+    first, second, third = [path.name for path in chain.archives]
+    assert names(cache.catalog(place, "svc", cheap_keys()).backups) == [first, second, third]
+    place.delete("svc", second)
+    catalog = cache.catalog(place, "svc", cheap_keys())
+    assert names(catalog.backups) == [first]
+    assert names(catalog.held) == [first, third]
+    assert missing(catalog.held[1].summary, catalog.standing) == [second]
+
+
+def test_a_reference_of_another_size_does_not_stand(chain, place, cache):
+    """What is referred to must have the size that it had."""
+    catalog = cache.catalog(place, "svc", cheap_keys())
+    summary = catalog.backups[-1].summary
+    other = summary.archives[0]
+    other.size += 1
+    assert missing(summary, catalog.standing) == [other.name]
+
+
+def test_the_cache_spares_the_opening(chain, place, cache, monkeypatch):
+    """What was opened once under this key is only listed the next time."""
+    cache.catalog(place, "svc", cheap_keys())
+    monkeypatch.setattr(Local, "read", None)
+    assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
+
+
+def test_a_file_that_changed_its_size_is_opened_again(chain, place, cache):
+    """The cache holds for a name and a size; a grown file is damage."""
+    cache.catalog(place, "svc", cheap_keys())
+    path = os.path.join(place.root, "svc", chain.archives[-1].name)
+    with open(path, "ab") as file:
+        file.write(b"!")
+    catalog = cache.catalog(place, "svc", cheap_keys())
+    assert chain.archives[-1].name in catalog.held[-1].problem
+    assert len(catalog.backups) == 2
+
+
+def test_a_summary_counts_only_under_the_key_that_made_it(place, cache):
+    """After a change of keys everything there is locked, whatever the cache remembers, and back."""
+    assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
+    other = cheap_keys("another")
+    assert [held.locked for held in cache.catalog(place, "svc", other).held] == [True] * 3
+    assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
+
+
+def test_locked_and_damaged_are_told_apart(chain, place, cache):
+    """Of another key: locked. Not what was written: damaged. Neither is a backup."""
+    with open(os.path.join(place.root, "svc", chain.archives[1].name), "r+b") as file:
+        file.write(b"rubbish")
+    held = cache.catalog(place, "svc", cheap_keys()).held
+    assert [(one.locked, bool(one.problem)) for one in held] == [
+        (False, False),
+        (False, True),
+        (False, False),
+    ]
+    held = cache.catalog(place, "svc", cheap_keys("another")).held
+    assert [one.locked for one in held] == [True, False, True]
+
+
+def test_an_empty_list_where_archives_were_is_away_until_accepted(place, cache, tmp_path):
+    """An unmounted disk lists nothing: that is an error until `forget` accepts it."""
+    cache.catalog(place, "svc", cheap_keys())
+    shutil.rmtree(place.root)
+    os.mkdir(place.root)
+    for _ in range(2):
+        with pytest.raises(Away, match="now lists none"):
+            cache.catalog(place, "svc", cheap_keys())
+    cache.forget(place)
+    assert cache.catalog(place, "svc", cheap_keys()).held == []
+
+
+def test_one_that_is_gone_is_forgotten(chain, place, cache):
+    """A deleted archive that comes back is opened again."""
+    path = os.path.join(place.root, "svc", chain.archives[-1].name)
+    cache.catalog(place, "svc", cheap_keys())
+    os.rename(path, path + ".away")
+    assert len(cache.catalog(place, "svc", cheap_keys()).held) == 2
+    with open(path, "wb") as file:
+        file.write(bytes(os.stat(path + ".away").st_size))
+    assert cache.catalog(place, "svc", cheap_keys()).held[-1].problem
+
+
+@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize("content", [b"", b"not a database at all", bytes(5000), None])
+def test_a_damaged_cache_is_made_anew(place, tmp_path, content, aside):
+    """The cache may hold anything, or be a folder: what counts stands at the destination."""
+    path = tmp_path / "damaged.sqlite"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    cache = CatalogCache(str(path), aside=aside)
+    assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
+    cache.close()
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_cache_of_another_version_is_made_anew(place, tmp_path, aside):
+    """The cache of another packrat, with other columns, is no obstacle."""
+    path = tmp_path / "old.sqlite"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE archives (destination TEXT, service TEXT, name TEXT)")
+    db.commit()
+    db.close()
+    cache = CatalogCache(str(path), aside=aside)
+    assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
+    cache.close()
+
+
+def test_nothing_foreign_is_ever_touched(tmp_path):
+    """Through backups, prunes and the cleaning of dead runs, what packrat did not write stays."""
+    house = House(tmp_path, keep=1)
+    house.store.mkdir(parents=True)
+    name = "svc-20200101T000000Z-00112233.packrat"
+    theirs = {"notes.txt": b"x", ".hidden": b"", name: b"somebody's", "a/b.packrat": b"y"}
+    fill(house.store, theirs)
+    for number in range(4):
+        fill(house.source, {"only": noise(9000, number)})
+        assert house.back_up(full=True).status == "done"
+    assert house.json("prune", "svc") == []
+    assert len(house.catalog().backups) == 1
+    found = {
+        str(path.relative_to(house.store)): path.read_bytes()
+        for path in house.store.rglob("*")
+        if path.is_file()
+    }
+    assert theirs.items() <= found.items()
+    assert len(found) == len(theirs) + 1
+
+
+def test_an_archive_opens_with_two_reads(chain, monkeypatch):
+    """Opening costs the header and the tail, however large the archive is."""
+    reads = []
+    original = Local.read
+
+    def read(self, *place):
+        reads.append(place)
+        return original(self, *place)
+
+    monkeypatch.setattr(Local, "read", read)
+    place = Local("local", str(chain.stores["local"]))
+    open_archive(place, "svc", chain.archives[0].name, cheap_keys())
+    assert len(reads) == 2

@@ -1,0 +1,173 @@
+"""Names, header and trailer are as docs/format.md says, byte by byte, both ways."""
+
+import hashlib
+import struct
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vault.errors import Damaged
+from vault.format import (
+    HEADER_BYTES,
+    TRAILER,
+    ArchiveName,
+    Entry,
+    Header,
+    Trailer,
+    decode_entries,
+    encode,
+    order,
+    stamp,
+    text,
+    unstamp,
+    untext,
+)
+from vault.keys import Derivation
+
+derivations = st.builds(
+    Derivation,
+    st.binary(min_size=16, max_size=16),
+    st.integers(64 * 1024, 4096 * 1024),
+    st.integers(1, 16),
+    st.integers(1, 64),
+)
+ids = st.binary(min_size=16, max_size=16)
+headers = st.builds(Header, ids, st.binary(min_size=8, max_size=8), derivations)
+names = st.binary(min_size=1, max_size=20).filter(lambda name: not set(name) & set(b"/\0"))
+paths = st.lists(names, min_size=1, max_size=4).map(b"/".join)
+
+
+def as_text(path):
+    return path.decode("utf-8", "surrogateescape")
+
+
+@given(headers)
+def test_a_header_is_72_bytes_at_the_documented_offsets(header):
+    """Each field stands where the table says, and the whole comes back."""
+    data = header.pack()
+    assert len(data) == HEADER_BYTES == 72
+    assert data[:12] == b"PACKRAT\n\0\1\0\x48"
+    assert data[12:28] == header.archive_id
+    assert data[28:36] == header.key_id
+    d = header.derivation
+    assert data[36:64] == d.salt + struct.pack(">III", d.memory, d.passes, d.lanes)
+    assert data[64:] == hashlib.sha256(data[:64]).digest()[:8]
+    assert Header.unpack(data, "x") == header
+
+
+@given(headers, st.integers(0, 575))
+def test_any_flipped_bit_of_a_header_is_found(header, bit):
+    """One flipped bit anywhere in the header is an error that names the file."""
+    data = bytearray(header.pack())
+    data[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Damaged, match="the-file"):
+        Header.unpack(bytes(data), "the-file")
+
+
+def test_a_header_of_another_version_says_so():
+    """What a newer packrat wrote is no damage: the hint is a newer packrat."""
+    header = Header(bytes(16), bytes(8), Derivation(bytes(16)))
+    head = bytearray(header.pack()[:64])
+    head[9] = 2
+    with pytest.raises(Damaged, match="format version 2") as caught:
+        Header.unpack(bytes(head) + hashlib.sha256(head).digest()[:8], "x")
+    assert "newer packrat" in caught.value.hint
+
+
+def test_a_header_whose_parameters_are_out_of_bounds_is_refused():
+    """A checksum that fits does not make 1 TiB of memory acceptable."""
+    header = Header(bytes(16), bytes(8), Derivation(bytes(16), memory=2**30))
+    with pytest.raises(Damaged, match="out of bounds"):
+        Header.unpack(header.pack(), "x")
+
+
+@given(headers, st.integers(0, 2**40), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_a_trailer_comes_back(header, offset, manifest, table):
+    """A trailer is 32 bytes, and says where manifest and table are."""
+    trailer = Trailer(offset, manifest, table, header.archive_id)
+    data = trailer.pack()
+    assert len(data) == TRAILER.size == 32
+    assert data[24:] == b"TARKCAP\n"
+    size = offset + manifest + table + 32
+    assert Trailer.unpack(b"before" + data, size, header, "x") == trailer
+
+
+@given(headers, st.integers(0, 255))
+def test_any_flipped_bit_of_a_trailer_is_found(header, bit):
+    """One flipped bit anywhere in the trailer is an error that names the file."""
+    data = bytearray(Trailer(72, 100, 50, header.archive_id).pack())
+    data[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Damaged, match="the-file"):
+        Trailer.unpack(bytes(data), 254, header, "the-file")
+
+
+@given(
+    st.from_regex(r"[^/\n]+", fullmatch=True),
+    st.integers(0, 2**33),
+    st.binary(min_size=4, max_size=4),
+)
+@example("a-20260101T000000Z-00000000.packrat", 0, b"\0\0\0\0")
+@example("-", 0, b"abcd")
+def test_an_archive_name_says_service_time_and_id(service, seconds, short):
+    """Whatever a service is called, its archives' names come apart again."""
+    name = ArchiveName(service, stamp(seconds), short.hex())
+    assert ArchiveName.parse(str(name)) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "svc.packrat",
+        "-20260101T000000Z-0011aabb.packrat",
+        "svc-20260101T000000Z-0011AABB.packrat",
+        "svc-20260101T000000-0011aabb.packrat",
+        "svc-20260101T000000Z-0011aab.packrat",
+        "svc-20260101T000000Z-0011aabb.packrat.part",
+        "svc-20260101T000000Z-0011aabb.packrat\n",
+        "svc-\u0662\u0660\u0662\u06660101T000000Z-0011aabb.packrat",
+        "notes.txt",
+    ],
+)
+def test_other_names_are_none_of_ours(name):
+    """What packrat never named is never taken for an archive."""
+    assert ArchiveName.parse(name) is None
+
+
+@given(st.integers(0, 253_402_300_798))
+def test_times_come_back_to_the_second(seconds):
+    """Stamps sort as times do, and read back."""
+    assert unstamp(stamp(seconds)) == seconds
+    assert stamp(seconds) < stamp(seconds + 1)
+
+
+@given(paths)
+def test_any_name_survives_json(path):
+    """A name is text, or base64 when it is not UTF-8; either way it comes back, byte by byte."""
+    plain, encoded = text(as_text(path))
+    entry = Entry(plain, encoded)
+    [back] = decode_entries(encode([entry]))
+    assert back.name.encode("utf-8", "surrogateescape") == path
+    assert untext(back.path, back.path64) == back.name
+    try:
+        path.decode()
+        assert encoded is None
+    except UnicodeDecodeError:
+        assert plain == ""
+
+
+@given(st.lists(paths, unique=True, max_size=30))
+def test_the_order_is_that_of_a_walk(found):
+    """Sorting by `order` is going through each folder by the bytes of its names."""
+    by_walk = sorted(found, key=lambda path: path.split(b"/"))
+    assert sorted(found, key=lambda path: order(as_text(path))) == by_walk
+
+
+def test_what_is_in_a_folder_comes_before_its_neighbours():
+    """`a`, `a/b`, `a-b`: a folder's content follows it at once."""
+    assert sorted(["a-b", "a/b", "a", "a.b", "a/-"], key=order) == ["a", "a/-", "a/b", "a-b", "a.b"]
+
+
+def test_defaults_cost_nothing():
+    """Keys that have their default are left out of the JSON."""
+    assert encode(Entry()) == b"{}"

@@ -1,0 +1,213 @@
+"""The index: blocks cut by content, in the order of the walk, found by path."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault.chunks import chunk_id
+from vault.errors import Damaged
+from vault.format import Entry, order, text
+from vault.index import (
+    ENTRIES_LEAST,
+    ENTRIES_MOST,
+    WAITING_MOST,
+    BlockCutter,
+    Usage,
+    blocks_of,
+    read_blocks,
+    read_entries,
+    selected,
+)
+
+KEY = bytes(32)
+OWN = "0" * 32
+
+
+def entry(path, **more):
+    plain, encoded = text(path)
+    return Entry(plain, encoded, **more)
+
+
+def stored(entries):
+    """Cut entries into blocks, all in one segment; gives (blocks, fetch)."""
+    cutter, blocks, segment = BlockCutter(), [], b""
+    for full in [*map(cutter.add, entries), cutter.flush()]:
+        if full:
+            data, block = full
+            block.chunk = (chunk_id(KEY, data), OWN, 2, len(segment), len(data))
+            blocks.append(block)
+            segment += data
+
+    def fetch(archive_id, number):
+        assert (archive_id, number) == (OWN, 2)
+        return segment
+
+    return blocks, fetch
+
+
+def tree(count, seed=0):
+    """Give the paths of a tree with its folders, in order."""
+    chance = random.Random(seed)
+    paths = {""}
+    while len(paths) < count:
+        parts = [f"{chance.randrange(12):x}{'.-_'[chance.randrange(3)]}" for _ in range(4)]
+        depth = chance.randrange(1, 5)
+        paths |= {"/".join(parts[:n]) for n in range(1, depth + 1)}
+    return sorted(paths, key=order)
+
+
+@given(st.integers(1, 3000), st.integers(0, 99))
+def test_blocks_hold_all_entries_in_order_within_their_bounds(count, seed):
+    """Cutting and reading gives the same entries; no block but the last is short, none is long."""
+    entries = [entry(path) for path in tree(count, seed)]
+    blocks, fetch = stored(entries)
+    assert list(read_entries(blocks, fetch, "x")) == entries
+    sizes = [block.entries for block in blocks]
+    assert sum(sizes) == len(entries)
+    assert all(ENTRIES_LEAST <= size <= ENTRIES_MOST for size in sizes[:-1])
+    for block, entries_ in read_blocks(blocks, fetch, "x"):
+        assert (block.first, len(entries_)) == (entries_[0].path, block.entries)
+
+
+def test_an_insertion_changes_few_blocks():
+    """One new entry anywhere changes its block and at most the few after it."""
+    paths = tree(6000)
+    before = {block.chunk[0] for block in stored([entry(path) for path in paths])[0]}
+    assert len(before) > 25
+    for seed in range(40):
+        more = f"{random.Random(seed).choice(paths)}+new{seed}"
+        after = stored([entry(path) for path in sorted([*paths, more], key=order)])[0]
+        fresh = [block for block in after if block.chunk[0] not in before]
+        assert 1 <= len(fresh) <= 4
+
+
+def test_a_deletion_changes_few_blocks():
+    """One entry less, also one that a block ended with: few blocks are new."""
+    paths = tree(6000)
+    entries = [entry(path) for path in paths]
+    blocks = stored(entries)[0]
+    before = {block.chunk[0] for block in blocks}
+    end = 0
+    for block in blocks[:-1]:
+        end += block.entries
+        after = stored(entries[: end - 1] + entries[end:])[0]
+        assert sum(block.chunk[0] not in before for block in after) <= 4
+
+
+def test_a_changed_entry_changes_one_block():
+    """Where blocks are cut depends on paths alone: new times of a file change only its block."""
+    paths = tree(6000)
+    entries = [entry(path) for path in paths]
+    before = {block.chunk[0] for block in stored(entries)[0]}
+    for place in range(0, 6000, 97):
+        changed = [*entries]
+        changed[place] = entry(paths[place], mtime=1)
+        assert sum(b.chunk[0] not in before for b in stored(changed)[0]) == 1
+
+
+PATHS = [*tree(4000, 7), "caf\udce9", "caf\udce9/\udcff"]
+BLOCKS, FETCH = stored([entry(path) for path in sorted(PATHS, key=order)])
+
+
+@given(st.lists(st.sampled_from(PATHS), min_size=1, max_size=3))
+def test_every_selected_path_is_in_the_blocks_that_are_read(wanted):
+    """What is selected, all that is below it, and the folders above it are found in blocks_of."""
+    names = {e.name for e in read_entries(blocks_of(BLOCKS, wanted), FETCH, "x")}
+    assert {path for path in PATHS if selected(path, wanted)} <= names
+    above = {path[:at] for path in wanted for at, letter in enumerate(path) if letter == "/"}
+    assert above | {""} <= names
+
+
+@given(st.text("0123456789ab.-_/", min_size=1, max_size=9))
+def test_a_path_that_is_not_there_is_not_found(path):
+    """blocks_of gives some blocks for any path, and in them is what there is and no more."""
+    names = [e.name for e in read_entries(blocks_of(BLOCKS, [path]), FETCH, "x")]
+    assert [name for name in names if selected(name, [path])] == [
+        name for name in sorted(PATHS, key=order) if selected(name, [path])
+    ]
+
+
+def test_one_path_of_a_large_index_reads_little():
+    """A single file costs its block, and those of the folders above it."""
+    deep = max(PATHS, key=lambda path: path.count("/"))
+    assert len(blocks_of(BLOCKS, [deep])) <= 2 + deep.count("/")
+    assert len(BLOCKS) > 15
+
+
+def test_selecting_is_by_whole_names():
+    """`a` selects `a` and what is below it, not `ab`; an empty path selects everything."""
+    assert selected("a", ["a"])
+    assert selected("a/b", ["a"])
+    assert not selected("ab", ["a"])
+    assert not selected("a", ["a/b"])
+    assert selected("anything", [])
+    assert selected("anything", [""])
+
+
+def test_each_segment_of_an_index_is_read_once():
+    """Blocks scattered over segments and archives cost one read each segment, in their order."""
+    chance = random.Random(1)
+    segments = {(f"{n % 3:032}", 2 + n): b"" for n in range(9)}
+    entries = [entry(f"{number:04}") for number in range(2000)]
+    blocks, _ = stored(entries)
+    cutter = BlockCutter()
+    datas = [full[0] for full in [*map(cutter.add, entries), cutter.flush()] if full]
+    for block, data in zip(blocks, datas, strict=True):
+        place = chance.choice(list(segments))
+        block.chunk = (chunk_id(KEY, data), *place, len(segments[place]), len(data))
+        segments[place] += data
+    reads = []
+
+    def fetch(archive, number):
+        reads.append((archive, number))
+        return segments[archive, number]
+
+    assert list(read_entries(blocks, fetch, "x")) == entries
+    assert reads == sorted(set(reads))
+
+
+def test_a_large_index_waits_compressed_and_reads_the_same():
+    """Also an index beyond the bound of what waits in memory as it is comes back."""
+    target = "t" * 4000
+    entries = [entry(f"{n:06}", type="symlink", target=target) for n in range(9000)]
+    blocks, fetch = stored(entries)
+    assert sum(block.chunk[4] for block in blocks) > WAITING_MOST
+    assert sum(e.target == target for e in read_entries(blocks, fetch, "x")) == 9000
+
+
+@pytest.mark.parametrize("data", [b"", b"[{]", b'[{"type": "door"}]', b'{"path": "a"}'])
+def test_an_index_that_does_not_parse_names_its_archive(data):
+    """What is no list of entries, or ends too early, is damage that names the file."""
+    blocks, _ = stored([entry("a")])
+    for found in (data, data.ljust(blocks[0].chunk[4])):
+        with pytest.raises(Damaged, match="the-file"):
+            list(read_entries(blocks, lambda *_, found=found: found, "the-file"))
+
+
+references = st.tuples(
+    st.just("id"),
+    st.sampled_from([OWN, "1" * 32, "2" * 32]),
+    st.integers(2, 3),
+    st.integers(0, 60).map(lambda n: n * 64),
+    st.integers(1, 20).map(lambda n: n * 64),
+)
+
+
+@given(st.lists(references, max_size=40))
+def test_usage_counts_each_byte_of_other_archives_once(found):
+    """However often and in whatever order a byte is referred to, it counts once."""
+    usage = Usage(OWN)
+    for reference in found:
+        usage.add(reference)
+    bytes_ = {
+        (archive, frame, at)
+        for _, archive, frame, offset, length in found
+        for at in range(offset, offset + length)
+    }
+    expected = {}
+    for archive, _, _ in bytes_:
+        if archive != OWN:
+            expected[archive] = expected.get(archive, 0) + 1
+    assert usage.by_archive() == expected

@@ -1,0 +1,167 @@
+"""Retention: what may go, what is owed, what is replaced; on histories that hypothesis makes up."""
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from vault.catalog import Catalog, Held
+from vault.destination import Stored
+from vault.format import ArchiveName, Referred, Summary, stamp
+from vault.local import Local
+from vault.retention import doomed, replaced, still_owed, wanted
+
+NOWHERE = Local("nowhere", "/nowhere")
+
+
+def summary(number, references, host="here", files=10, normal=(10, 100), used=1000):
+    return Summary(
+        id=f"{number:032x}",
+        service="svc",
+        host=host,
+        time=stamp(number * 86_400),
+        kind="incremental" if references else "full",
+        parent=None,
+        barrier=0,
+        source="/",
+        entries=10,
+        files=files,
+        size=files * 10,
+        read=0,
+        payload=2000,
+        missed=0,
+        normal=normal,
+        archives=[Referred(f"{n:032x}", name(n), 100, used) for n in sorted(references)],
+    )
+
+
+def name(number):
+    return str(ArchiveName("svc", stamp(number * 86_400), f"{number:032x}"[:8]))
+
+
+def held(number, references=(), **more):
+    return Held(Stored(name(number), 100), summary(number, references, **more))
+
+
+@st.composite
+def histories(draw, most=12):
+    """Archives 1 to n; each refers to older ones, and to all that those it builds on refer to."""
+    found = []
+    for number in range(1, draw(st.integers(1, most)) + 1):
+        older = list(range(1, number))
+        references = draw(st.sets(st.sampled_from(older))) if older else set()
+        found.append(held(number, references, host=draw(st.sampled_from(["here"] * 5 + ["far"]))))
+    return found
+
+
+def catalog(found):
+    return Catalog(NOWHERE, "svc", list(found))
+
+
+def ids(found):
+    return [one.summary.id for one in found]
+
+
+@given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
+def test_what_is_kept_stays_whole_at_every_moment(found, keep, gone):
+    """After each single deletion, wherever a run dies, the kept backups are whole."""
+    found = [one for number, one in enumerate(found, 1) if number not in gone]
+    assume(found)
+    kept = ids(catalog(found).backups[-keep:])
+    for victim in doomed(catalog(found), keep, "here"):
+        found.remove(victim)
+        after = ids(catalog(found).backups)
+        assert after[-len(kept) :] == kept
+
+
+@given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 12)))
+def test_never_the_newest_nor_the_owed_nor_what_is_not_ours(found, keep, gone, owed):
+    """The newest good backup, what is younger than it, what is owed, other hosts' stay."""
+    found = [one for number, one in enumerate(found, 1) if number not in gone]
+    locked = Held(Stored(name(90), 7), problem="another key", locked=True)
+    damaged = Held(Stored(name(91), 7), problem="damaged")
+    whole = catalog([*found, locked, damaged])
+    owed_ids = {f"{number:032x}" for number in owed}
+    victims = doomed(whole, keep, "here", owed_ids)
+    assert all(victim.summary.host == "here" for victim in victims)
+    assert not owed_ids & set(ids(victims))
+    if not whole.backups:
+        assert victims == []
+    for victim in victims:
+        assert victim.stored.name < whole.backups[-keep:][0].stored.name
+
+
+@given(histories(), st.integers(1, 5))
+def test_what_nobody_needs_does_go(found, keep):
+    """Older than the kept, an archive of this host that none refers to goes, whole or not."""
+    backups = catalog(found).backups
+    needed = {other.id for one in backups[-keep:] for other in one.summary.archives}
+    expected = {
+        one.summary.id
+        for one in found
+        if backups
+        and one.stored.name < backups[-keep:][0].stored.name
+        and one.summary.host == "here"
+        and one.summary.id not in needed
+    }
+    assert set(ids(doomed(catalog(found), keep, "here"))) == expected
+
+
+@given(histories(), st.integers(1, 5))
+def test_a_plan_names_only_what_a_run_may_delete(found, keep):
+    """With one more backup to come, which builds on the newest: one more goes, never the newest."""
+    found = [one for one in found if one.summary.host == "here"]
+    assume(found)
+    newest = found[-1]
+    assume(newest in catalog(found).backups)
+    refers = {other.id for other in newest.summary.archives} | {newest.summary.id}
+    coming = held(13, {int(id_, 16) for id_ in refers})
+    planned = ids(doomed(catalog(found), keep, "here", coming=1))
+    assert planned == ids(doomed(catalog([*found, coming]), keep, "here"))
+
+
+def test_a_shrunken_newest_backup_holds_retention():
+    """While the newest has under half of the files or bytes of a normal one, nothing goes."""
+    full = [held(number) for number in range(1, 6)]
+    assert len(doomed(catalog(full), 2, "here")) == 3
+    for normal in ((21, 100), (10, 201)):
+        small = held(6, files=10, normal=normal)
+        assert doomed(catalog([*full, small]), 2, "here") == []
+    assert len(doomed(catalog([*full, held(6, normal=(20, 200))]), 2, "here")) == 4
+
+
+@given(histories(), st.integers(1, 5))
+def test_a_new_destination_gets_what_the_kept_backups_need_and_no_more(found, keep):
+    """Catch-up brings the newest backups with all they refer to, references first."""
+    source, own = catalog(found), catalog([])
+    for one in wanted(own, [source], keep):
+        assert not own.held or own.held[-1].stored.name < one.stored.name
+        own.held.append(one)
+    kept = source.backups[-keep:]
+    assert set(ids(kept)) <= set(ids(own.backups))
+    needed = {other.id for one in kept for other in one.summary.archives}
+    assert set(ids(own.held)) <= needed | set(ids(kept))
+    assert wanted(own, [source], keep) == []
+    assert still_owed(own, [source], keep) == set()
+
+
+@given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
+def test_what_catch_up_needs_is_owed_until_it_came(found, keep, lacking):
+    """Prune never takes from a destination what a backup that comes by catch-up refers to."""
+    own = catalog([one for number, one in enumerate(found, 1) if number not in lacking])
+    owed = still_owed(own, [catalog(found)], keep)
+    coming = wanted(own, [catalog(found)], keep)
+    victims = set(ids(doomed(own, keep, "here", owed)))
+    for one in coming:
+        assert not victims & {other.id for other in one.summary.archives}
+
+
+def test_only_old_and_little_used_archives_are_replaced():
+    """Past retention everywhere and under 60% in use: new backups refer to it no more."""
+    base = [held(1), held(2), held(3, {1, 2}), held(4, {1, 2, 3})]
+    parent = summary(5, {1, 2, 3, 4}, used=1199)
+    newest = Held(Stored(name(5), 100), parent)
+    assert replaced(parent, [catalog([*base, newest])], 2) == {f"{n:032x}" for n in (1, 2, 3, 4)}
+    assert replaced(parent, [catalog([*base, newest])], 4) == {f"{n:032x}" for n in (1, 2)}
+    full = summary(5, {1, 2, 3, 4}, used=1200)
+    assert replaced(full, [catalog([*base, newest])], 2) == set()
+    behind = catalog(base[:2])  # another destination, where 1 and 2 are the newest
+    assert not replaced(parent, [catalog([*base, newest]), behind], 3) & set(ids(base[:2]))

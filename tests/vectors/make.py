@@ -1,0 +1,185 @@
+"""How the frozen archives beside this file were made. They are not to be made again.
+
+    python -m tests.vectors.make FOLDER     (as root: there are devices and owners)
+
+makes a tree with every type of entry in FOLDER/source, backs it up, changes it, backs it up again
+with packrat as it was then, and writes the two archives, and what they hold as JSON, to FOLDER.
+The password is in `password`. Archive ids and salts are random, so another run gives other bytes;
+what is frozen is what was made on the day the format was. Readers must restore it for ever.
+
+The JSON says of every path, in base64 where it is not UTF-8, what a restore must give: type, mode,
+owner, mtime, size and SHA-256 of the content, extents of data, target, device, xattrs, and the
+name of the first of the names that are one file.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import stat
+import struct
+import sys
+import time
+from pathlib import Path
+
+from engine.run import Clock
+from packrat.backup import back_up
+from specs.compile import compile_service
+from specs.load import load_config
+from vault.keys import Derivation, write_key_file
+
+PASSWORD = "Pässwört mit Leerzeichen"
+WHEN = 1_700_000_000_123_456_789
+ACL = struct.pack("<I" + "HHi" * 5, 2, 1, 6, -1, 2, 4, 1234, 4, 4, -1, 16, 4, -1, 32, 0, -1)
+CONFIG = """
+services: {{vectors: {{path: {0}/source}}}}
+backup: {{local: {{path: {0}/store}}}}
+encryption: {{key_file: {0}/key}}
+state_dir: {0}/state
+host: frozen
+"""
+
+
+def pattern(size: int, seed: int) -> bytes:
+    """Bytes that anybody can make again: SHA-256 of seed and counter, end to end."""
+    count = range(-(-size // 32))
+    return b"".join(hashlib.sha256(f"{seed} {n}".encode()).digest() for n in count)[:size]
+
+
+def letters(size: int, seed: int) -> bytes:
+    """Give a text of two letters, which packs eight to one and is cut into chunks."""
+    return pattern(size, seed).translate(bytes(b"ab"[n & 1] for n in range(256)))
+
+
+def first_tree(root: Path) -> None:
+    """Make one of everything."""
+    root.mkdir()
+    (root / "folder").mkdir()
+    (root / "folder/empty folder").mkdir()
+    (root / "folder/small").write_bytes(b"small\n")
+    (root / "folder-beside").write_bytes(b"sorts after what is in folder\n")
+    (root / "empty").write_bytes(b"")
+    (root / "text").write_bytes(b"the same line again\n" * 3000)
+    (root / "twin").write_bytes(b"the same line again\n" * 3000)
+    (root / "large").write_bytes(letters(3_000_000, 1))
+    with open(root / "sparse", "wb") as file:
+        for offset, seed in ((1 << 20, 2), (1 << 24, 3)):
+            file.seek(offset)
+            file.write(pattern(4096, seed))
+        file.truncate(1 << 26)
+    with open(root / "hole", "wb") as file:
+        file.truncate(1 << 20)
+    (root / "hard 1").write_bytes(b"one file, three names\n")
+    os.link(root / "hard 1", root / "hard 2")
+    os.link(root / "hard 1", root / "folder/hard 3")
+    os.symlink("folder/small", root / "link")
+    os.symlink("/nowhere/at all", root / "dangling")
+    os.symlink(b"\xff\xfe", root / "odd link")
+    os.mkfifo(root / "fifo", 0o640)
+    os.mknod(root / "char", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mknod(root / "block", stat.S_IFBLK | 0o660, os.makedev(259, 1_048_575))
+    for name in (b"caf\xe9", b"new\nline", "ünïcode".encode(), b"n" * 255, b"back\\slash \x1b[31m"):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + name)).write_bytes(name)
+    (root / "setuid").write_bytes(b"#!/bin/true\n")
+    os.chown(root / "setuid", 1234, 2345)
+    (root / "setuid").chmod(0o4751)
+    (root / "sticky").mkdir()
+    (root / "sticky").chmod(0o1777)
+    (root / "secret").write_bytes(b"nobody may read this\n")
+    (root / "secret").chmod(0)
+    os.setxattr(root / "text", "user.note", b"\0\xffbinary")
+    os.setxattr(root / "text", b"user.\xff", b"a name that is not UTF-8")
+    os.setxattr(root / "large", "system.posix_acl_access", ACL)
+
+
+def second_tree(root: Path) -> None:
+    """Change some of it: content, a name, one of the hard links, and what is gone."""
+    (root / "large").write_bytes(letters(3_000_000, 1) + pattern(500, 4))
+    (root / "folder").rename(root / "renamed folder")
+    (root / "hard 2").unlink()
+    (root / "twin").unlink()
+    (root / "new").write_bytes(b"new in the second\n")
+
+
+def freeze_times(root: Path) -> None:
+    """Give everything the time WHEN, some of it times before 1970 and after 2038."""
+    for folder, names, files in os.walk(os.fsencode(root), topdown=False):
+        for name in [*names, *files]:
+            path = os.path.join(folder, name)
+            mtime = {b"empty": -1_500_000_001, b"text": 4_000_000_000_000_000_001}.get(name, WHEN)
+            os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
+    os.utime(root, ns=(WHEN, WHEN))
+
+
+def name_of(path: bytes) -> dict[str, str]:
+    """Write a name as JSON can hold it."""
+    try:
+        return {"path": path.decode()}
+    except UnicodeDecodeError:
+        return {"path64": base64.b64encode(path).decode()}
+
+
+def listing(root: Path) -> list[dict[str, object]]:
+    """Say everything that a restore must give."""
+    found = []
+    firsts: dict[int, bytes] = {}
+    top = os.fsencode(root)
+    paths = [top]
+    for folder, names, files in os.walk(top):
+        paths += [os.path.join(folder, name) for name in [*names, *files]]
+    relative = {os.path.relpath(path, top) if path != top else b"": path for path in paths}
+    for name in sorted(relative, key=lambda name: name.split(b"/") if name else []):
+        path, info = relative[name], os.lstat(relative[name])
+        facts: dict[str, object] = name_of(name)
+        facts |= {"type": oct(stat.S_IFMT(info.st_mode)), "mode": oct(stat.S_IMODE(info.st_mode))}
+        facts |= {"owner": [info.st_uid, info.st_gid], "mtime": info.st_mtime_ns}
+        if stat.S_ISREG(info.st_mode):
+            facts |= {"size": info.st_size, "sha256": content(path)}
+            facts["allocated"] = info.st_blocks * 512 >= info.st_size
+        if stat.S_ISLNK(info.st_mode):
+            facts["target"] = base64.b64encode(os.readlink(path)).decode()
+        if stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
+            facts["device"] = [os.major(info.st_rdev), os.minor(info.st_rdev)]
+        attributes = {
+            base64.b64encode(os.fsencode(key)).decode(): base64.b64encode(
+                os.getxattr(path, key, follow_symlinks=False)
+            ).decode()
+            for key in os.listxattr(path, follow_symlinks=False)
+        }
+        if attributes:
+            facts["xattrs"] = attributes
+        if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
+            first = firsts.setdefault(info.st_ino, name)
+            facts["same as"] = first.decode()
+        found.append(facts)
+    return found
+
+
+def content(path: bytes) -> str:
+    """Give the SHA-256 of a file, whose holes are zeros."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main(folder: Path) -> None:
+    """Make everything."""
+    folder.mkdir(parents=True)
+    source, store = folder / "source", folder / "store" / "vectors"
+    (folder / "password").write_text(PASSWORD + "\n")
+    (folder / "packrat.yaml").write_text(CONFIG.format(folder.absolute()))
+    write_key_file(str(folder / "key"), Derivation(os.urandom(16), 64 * 1024, 1, 2).keys(PASSWORD))
+    pipeline = compile_service(load_config(str(folder / "packrat.yaml")), "vectors")
+    later = Clock(now=lambda: time.time_ns() + 10**10)  # everything is old enough to be believed
+    for number, change in enumerate((first_tree, second_tree), 1):
+        change(source)
+        freeze_times(source)
+        result = back_up(pipeline, clock=later)
+        assert result.status == "done", result
+        (folder / f"{number}.json").write_text(json.dumps(listing(source), indent=1) + "\n")
+    for archive in sorted(store.iterdir()):
+        shutil.copy(archive, folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

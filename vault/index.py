@@ -1,0 +1,157 @@
+"""The index: every entry of a backup in the order of the walk, in blocks that deduplicate."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import msgspec
+import zstandard
+
+from vault.errors import Damaged
+from vault.format import Block, Entry, Reference, decode_entries, encode, order, text, untext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Fetch = Callable[[str, int], bytes]
+    """(archive id, frame number) -> plaintext of that index segment."""
+
+ENTRIES_LEAST, ENTRIES_MOST, CUT_MASK = 32, 1024, 127
+WAITING_MOST = 32 << 20
+
+
+class BlockCutter:
+    """Collects entries and cuts them into blocks where their paths say so."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether a block begins with the next entry."""
+        return not self._entries
+
+    def add(self, entry: Entry) -> tuple[bytes, Block] | None:
+        """Take the next entry; gives a block's bytes when one is full."""
+        self._entries.append(entry)
+        count = len(self._entries)
+        if count < ENTRIES_LEAST:
+            return None
+        cut = crc32(entry.name.encode("utf-8", "surrogateescape")) & CUT_MASK == 0
+        return self.flush() if cut or count >= ENTRIES_MOST else None
+
+    def flush(self) -> tuple[bytes, Block] | None:
+        """Give the last block's bytes, and a Block that still lacks its reference."""
+        if not self._entries:
+            return None
+        first, first64 = text(self._entries[0].name)
+        data = encode(self._entries)
+        block = Block(("", "", 0, 0, 0), len(self._entries), first, first64)
+        self._entries = []
+        return data, block
+
+
+def read_entries(blocks: list[Block], fetch: Fetch, archive: str) -> Iterator[Entry]:
+    """Give the entries of these blocks, in order; see `read_blocks`."""
+    for _, entries in read_blocks(blocks, fetch, archive):
+        yield from entries
+
+
+def read_blocks(
+    blocks: list[Block], fetch: Fetch, archive: str
+) -> Iterator[tuple[Block, list[Entry]]]:
+    """Give these blocks with their entries, in order.
+
+    Each segment is fetched once, in the order of its archive; those of a large
+    index wait for their turn compressed. Raises Damaged, naming `archive`, whose index this is.
+    """
+    wanted: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for number, block in enumerate(blocks):
+        wanted[block.chunk[1], block.chunk[2]].append(number)
+    pack: Callable[[Any], Any] = bytes
+    unpack: Callable[[Any], Any] = bytes
+    if sum(block.chunk[4] for block in blocks) > WAITING_MOST:
+        pack, unpack = zstandard.ZstdCompressor(1).compress, zstandard.ZstdDecompressor().decompress
+    waiting: dict[int, Any] = {}
+    for (archive_id, frame), numbers in sorted(wanted.items()):
+        segment = memoryview(fetch(archive_id, frame))
+        for number in numbers:
+            _, _, _, offset, length = blocks[number].chunk
+            if offset + length > len(segment):
+                raise Damaged(archive, f"its index refers past the end of frame {frame}")
+            waiting[number] = pack(segment[offset : offset + length])
+    for number in range(len(blocks)):
+        try:
+            entries = decode_entries(unpack(waiting.pop(number)))
+        except msgspec.MsgspecError as error:
+            raise Damaged(archive, f"its index does not parse: {error}") from None
+        yield blocks[number], entries
+
+
+def blocks_of(blocks: list[Block], paths: Iterable[str]) -> list[Block]:
+    """Give the blocks that can hold these paths, what is below them, and the folders above."""
+    firsts = [order(untext(block.first, block.first64)) for block in blocks]
+    ranges = [*pairwise([*firsts, b"\xff" * 5000])]
+    wanted: set[int] = set()
+    for path in paths:
+        above = [path[:at] for at, letter in enumerate(path) if letter == "/"]
+        spans = [(order(path), order(path) + b"\1"), *((order(p), order(p)) for p in ["", *above])]
+        if not path:
+            return blocks
+        for low, high in spans:
+            wanted |= {
+                number for number, (first, end) in enumerate(ranges) if first <= high and low < end
+            }
+    return [blocks[number] for number in sorted(wanted)]
+
+
+def selected(entry: str, paths: Iterable[str]) -> bool:
+    """Say whether an entry is one of these paths, or below one; no paths select everything."""
+    return not paths or any(
+        not path or entry == path or entry.startswith(path + "/") for path in paths
+    )
+
+
+class Usage:
+    """Counts how many plaintext bytes of other archives are referred to, each byte once.
+
+    A segment is counted in cells of 64 bytes, as a bitmap: exact enough to tell 60%, and
+    8 KiB of memory at the most for a segment however many files refer to it.
+    """
+
+    CELL = 64
+
+    def __init__(self, own: str) -> None:
+        """`own` is the id of the archive that refers."""
+        self._own = own
+        self._cells: defaultdict[tuple[str, int], int] = defaultdict(int)
+        # Files that were packed one after the other are referred to one after the other: their
+        # stretch is counted as one.
+        self._archive, self._frame, self._start, self._end = own, -1, 0, 0
+
+    def add(self, reference: Reference) -> None:
+        """Count one reference; those within the own archive do not matter."""
+        _, archive, frame, offset, length = reference
+        if offset == self._end and frame == self._frame and archive == self._archive:
+            self._end += length
+            return
+        self._count()
+        self._archive, self._frame, self._start, self._end = archive, frame, offset, offset + length
+
+    def by_archive(self) -> dict[str, int]:
+        """Archive id -> bytes."""
+        self._count()
+        used: defaultdict[str, int] = defaultdict(int)
+        for (archive, _), cells in self._cells.items():
+            used[archive] += cells.bit_count() * self.CELL
+        return dict(used)
+
+    def _count(self) -> None:
+        if self._archive != self._own and self._end > self._start:
+            first, last = self._start // self.CELL, (self._end - 1) // self.CELL
+            mask = ((1 << (last - first + 1)) - 1) << first
+            self._cells[self._archive, self._frame] |= mask
+        self._start = self._end

@@ -1,0 +1,104 @@
+"""What S3 and SFTP have in common: an asynchronous fsspec file system behind a network.
+
+Each destination has an event loop in a thread of its own, so that none waits for another. Every
+call has a time limit, and is tried again where that can help; both happen in `call`, and there
+alone the errors of the libraries become ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vault.destination import Destination
+from vault.errors import Away, VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+Result = TypeVar("Result")
+
+TRIES = 4
+BACKOFF_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+SLOWEST_RATE = 32 << 10
+"""Bytes a second that a transfer may be as slow as before it counts as hanging."""
+
+
+class Worth(Exception):  # noqa: N818 (worth another try)
+    """Carries a fault that may be gone the next time."""
+
+    def __init__(self, fault: VaultError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+class Remote(Destination):
+    """A destination that is reached by calls which may hang, fail, or be cut off."""
+
+    def __init__(self, name: str, root: str, limit: int | None = None) -> None:
+        """`limit` is the most that is sent, in bytes a second."""
+        super().__init__(name, root)
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fs: Any = None
+
+    @abstractmethod
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> Any:
+        """Make a new file system; called in a thread that may block."""
+
+    @abstractmethod
+    def _translate(self, action: str, error: Exception) -> VaultError | Worth:
+        """Turn a foreign error into ours, wrapped in Worth where another try may help."""
+
+    def _reset(self) -> None:
+        """Prepare another try after a fault; most libraries mend their connections themselves."""
+
+    def call(
+        self,
+        action: str,
+        work: Callable[[Any], Awaitable[Result]],
+        size: int = 0,
+        tries: int = TRIES,
+    ) -> Result:
+        """Run `work(fs)` in the loop, with patience for `size` bytes; raises VaultError."""
+        left = tries
+        while True:
+            try:
+                return self._try(work, PATIENCE_SECONDS + size / SLOWEST_RATE)
+            except VaultError:
+                raise
+            except Exception as error:  # the border: nothing foreign gets past
+                fault = self._translate(action, error)
+                if not isinstance(fault, Worth):
+                    raise fault from error
+                self._reset()
+                left -= 2 if isinstance(error, TimeoutError) else 1  # who is silent stays so
+                if left <= 0:
+                    raise fault.fault from error
+                wait = BACKOFF_SECONDS * 2 ** (tries - left - 1)
+                time.sleep(wait * (0.5 + random.random() / 2))  # noqa: S311
+
+    def _try(self, work: Callable[[Any], Awaitable[Result]], seconds: float) -> Result:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                # Tasks that the libraries leave behind after a fault of which we were told already.
+                self._loop.set_exception_handler(lambda *_: None)
+                threading.Thread(target=self._loop.run_forever, daemon=True).start()
+            if self._fs is None:
+                self._fs = self._connect(self._loop)
+            fs = self._fs
+
+        async def bounded() -> Result:
+            return await asyncio.wait_for(work(fs), seconds)
+
+        return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+
+    def _away(self, action: str, why: str, hint: str) -> Away:
+        return Away(f"destination {self.name} ({self.root}): cannot {action}: {why}", hint)

@@ -1,0 +1,367 @@
+"""A folder behind SSH, such as a Synology NAS, over sshfs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from vault.destination import Stored, unfinished
+from vault.errors import Away, NotThere, UnknownHost, VaultError
+from vault.remote import Remote, Result, Worth
+from vault.throttle import Throttle
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from vault.copy import Source
+
+CONNECT_SECONDS = 20
+FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+"""First: every processor has AES; asyncssh would begin with ChaCha20, at half the speed."""
+SYNOLOGY = "on a Synology, SFTP shows shares at /, not at /volume1"
+
+
+class Sftp(Remote):
+    """Takes an archive under a dotted name, and renames it by the SFTP channel itself.
+
+    The library's own `mv` copies by a shell and then deletes the source, also when the copy
+    failed; it is never used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        username: str,
+        path: str,
+        key_file: str | None = None,
+        password: str | None = None,
+        known_hosts: Iterable[str] = (),
+        host_key: str | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """`path` is relative to the login folder unless it begins with a slash.
+
+        `known_hosts` are files of accepted host keys; `host_key`, a fingerprint, is the only one
+        accepted instead. `password` unlocks the key file where there is one.
+        """
+        super().__init__(name, path.removeprefix("./").rstrip("/") or ".", limit)
+        self._host, self._port, self._username = host, port, username
+        self._key_file, self._password = key_file, password
+        self._known_hosts = [file for file in known_hosts if os.path.exists(file)]
+        self._host_key = host_key
+        self.offered: Any = None
+        """The host key that the server showed last."""
+
+    def services(self) -> list[str]:
+        """Give the folders that stand here."""
+        return [name for name, attrs in self._list(self.root) if _is_folder(attrs)]
+
+    def files(self, service: str) -> list[Stored]:
+        """Give all regular files of a service."""
+        listed = self._list(self._path(service))
+        return [Stored(name, attrs.size) for name, attrs in listed if not _is_folder(attrs)]
+
+    def read(self, service: str, name: str, offset: int, length: int) -> bytes:
+        """Read a range: the library's `cat_file` would fetch the whole file."""
+
+        async def work(channel: Any) -> bytes:
+            async with await channel.open(self._path(service, name), "rb") as file:
+                data: bytes = await file.read(length, offset)
+                return data
+
+        return self._ask(f"read {service}/{name}", work, length)
+
+    def size(self, service: str, name: str) -> int:
+        """Give the size of a file."""
+
+        async def work(channel: Any) -> int:
+            return int((await channel.stat(self._path(service, name))).size)
+
+        return self._ask(f"look at {service}/{name}", work)
+
+    def receive(
+        self, service: str, name: str, source: Source, ranges: Iterable[tuple[int, int]]
+    ) -> Iterator[int]:
+        """Write each range where it belongs; a cut connection goes on where it was."""
+        path = self._path(service, unfinished(name))
+        action = f"write {service}/{name}"
+        throttle = Throttle(self._limit)
+        file: Any = None
+        owner: Any = None
+
+        async def opened(channel: Any) -> Any:
+            nonlocal file, owner
+            if file is None:
+                await channel.makedirs(self._path(service), exist_ok=True)
+                file, owner = await channel.open(path, "wb"), self._fs
+            elif owner is not self._fs:  # connected anew: what was written stands
+                file, owner = await channel.open(path, "r+b"), self._fs
+            return file
+
+        async def finish(channel: Any) -> None:
+            from asyncssh.sftp import SFTPOpUnsupported
+
+            file = await opened(channel)
+            with suppress(SFTPOpUnsupported):  # not every server can
+                await file.fsync()
+            await file.close()
+
+        for offset, length in ranges:
+            throttle.wait(length)
+            data = source.read(offset, length)
+
+            async def write(channel: Any, data: bytes = data, offset: int = offset) -> None:
+                await (await opened(channel)).write(data, offset)
+
+            self._ask(action, write, length)
+            yield offset + length
+        self._ask(action, finish)
+
+    def publish(self, service: str, name: str, prove: Callable[[str], None]) -> None:
+        """Prove, then rename; a server without posix-rename gets the plain kind."""
+        prove(unfinished(name))
+        source, target = self._path(service, unfinished(name)), self._path(service, name)
+
+        async def work(channel: Any) -> None:
+            await _rename(channel, source, target)
+
+        try:
+            self._ask(f"publish {service}/{name}", work)
+        except NotThere:
+            # A rename whose answer was lost: it is done when the target stands.
+            self.size(service, name)
+
+    def discard(self, service: str, name: str) -> None:
+        """Unlink the unfinished file."""
+        with suppress(NotThere):
+            self.delete(service, unfinished(name))
+
+    def clean(self, service: str) -> None:
+        """Unlink unfinished files."""
+        for name in self._unfinished(service):
+            self.delete(service, name)
+
+    def delete(self, service: str, name: str) -> None:
+        """Unlink one file."""
+
+        async def work(channel: Any) -> None:
+            await channel.unlink(self._path(service, name))
+
+        self._ask(f"delete {service}/{name}", work)
+
+    def probe(self, token: str) -> None:
+        """Write a small file, read it back, rename and delete it."""
+        first, second = f"{self.root}/.packrat-{token}.part", f"{self.root}/.packrat-{token}"
+
+        async def work(channel: Any) -> bool:
+            await channel.makedirs(self.root, exist_ok=True)
+            async with await channel.open(first, "wb") as file:
+                await file.write(token.encode())
+            async with await channel.open(first, "rb") as file:
+                same = bool(await file.read() == token.encode())
+            await _rename(channel, first, second)
+            await channel.unlink(second)
+            return same
+
+        if not self._ask("write, read back, rename and delete a file", work):
+            raise self._away("read back a file", "other bytes came back", "look at its disk")
+
+    def free(self) -> int | None:
+        """Give what the server's disk has left, if it says."""
+
+        async def work(channel: Any) -> int | None:
+            from asyncssh.sftp import SFTPOpUnsupported
+
+            try:
+                found = await channel.statvfs(self.root)
+            except SFTPOpUnsupported:
+                return None
+            return int(found.bavail) * int(found.frsize)
+
+        return self._ask("look at its disk", work)
+
+    def _list(self, path: str) -> list[tuple[str, Any]]:
+        async def work(channel: Any) -> list[tuple[str, Any]]:
+            found = await channel.readdir(path)
+            listed = [(str(item.filename), item.attrs) for item in found]
+            return sorted((one for one in listed if one[0] not in (".", "..")), key=itemgetter(0))
+
+        try:
+            return self._ask(f"list {path}", work)
+        except NotThere:
+            return []
+
+    def _ask(self, action: str, work: Callable[[Any], Awaitable[Result]], size: int = 0) -> Result:
+        """Run `work(channel)`, an SFTP channel of the library's pool; raises VaultError."""
+
+        async def on_channel(fs: Any) -> Result:
+            async with fs._pool.get() as channel:
+                return await work(channel)
+
+        return self.call(action, on_channel, size)
+
+    def _path(self, service: str, name: str = "") -> str:
+        return f"{self.root}/{service}/{name}".rstrip("/")
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> Any:
+        import asyncssh
+        from sshfs import SSHFileSystem
+
+        destination = self
+
+        class Client(asyncssh.SSHClient):
+            """Is asked about a host key that is in no file of accepted ones."""
+
+            def validate_host_public_key(
+                self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+            ) -> bool:
+                del host, addr, port
+                destination.offered = key
+                return key.get_fingerprint() == destination._host_key
+
+        class OnLoop(SSHFileSystem):  # type: ignore[misc]
+            """Lives in our loop; given as an argument it would go on to asyncssh, which balks."""
+
+            @property
+            def loop(self) -> asyncio.AbstractEventLoop:
+                return loop
+
+        secret = {"passphrase": self._password} if self._key_file else {"password": self._password}
+        return OnLoop(
+            self._host,
+            port=self._port,
+            username=self._username,
+            client_keys=[self._key_file] if self._key_file else None,
+            known_hosts=([] if self._host_key else self._known_hosts) or b"",
+            client_factory=Client,
+            connect_timeout=CONNECT_SECONDS,
+            login_timeout=CONNECT_SECONDS,
+            keepalive_interval=15,
+            keepalive_count_max=3,
+            encryption_algs=FAST_CIPHERS,
+            config=None,
+            agent_path=None,
+            timeout=2 * CONNECT_SECONDS,
+            skip_instance_cache=True,
+            **secret,
+        )
+
+    def _reset(self) -> None:
+        """Hang up: a broken SFTP connection stays broken, the next call makes a new one."""
+        broken, self._fs = self._fs, None
+        if broken is not None:
+            with suppress(Exception):
+                broken.loop.call_soon_threadsafe(broken.client.abort)
+
+    def _translate(self, action: str, error: Exception) -> VaultError | Worth:  # noqa: PLR0911
+        import asyncssh
+        from asyncssh import sftp
+
+        who = f"{self._username}@{self._host}:{self._port}"
+        if isinstance(error.__cause__, asyncssh.Error):
+            error = error.__cause__  # the library says less than what it was told
+        match error:
+            case asyncssh.HostKeyNotVerifiable():
+                return self._host_key_fault(action)
+            case asyncssh.PermissionDenied():
+                return self._away(
+                    action,
+                    f"{who} refuses the login",
+                    "its user, key or password is wrong: try ssh with the same ones",
+                )
+            case asyncssh.KeyImportError():
+                return self._away(
+                    action,
+                    f"key file {self._key_file}: {error}",
+                    "a passphrase goes into password:",
+                )
+            case FileNotFoundError() | sftp.SFTPNoSuchFile() | sftp.SFTPNoSuchPath():
+                return NotThere(
+                    f"destination {self.name} ({self.root}): cannot {action}: it is not there",
+                    SYNOLOGY if self.root.startswith("/") else "",
+                )
+            case sftp.SFTPPermissionDenied() | sftp.SFTPWriteProtect() | PermissionError():
+                return self._away(
+                    action, "permission denied", f"{who} needs to write there; {SYNOLOGY}"
+                )
+            case sftp.SFTPNoSpaceOnFilesystem() | sftp.SFTPQuotaExceeded():
+                return self._away(action, "its disk is full", "make room there")
+            case sftp.SFTPConnectionLost() | sftp.SFTPNoConnection() | asyncssh.ConnectionLost():
+                return Worth(self._away(action, f"{who} cut the connection", "is it up?"))
+            case sftp.SFTPFailure():
+                return self._away(
+                    action,
+                    f"the server says {error.reason!r}",
+                    "most often its disk is full, or the user's quota",
+                )
+            case TimeoutError():
+                return Worth(
+                    self._away(action, f"{who} does not answer", "is it up, and not asleep?")
+                )
+            case asyncssh.DisconnectError() | ConnectionError():
+                why = getattr(error, "strerror", None) or str(error)
+                return Worth(self._away(action, f"{who}: {why}", "is it up, with SFTP enabled?"))
+            case OSError():
+                return Worth(
+                    self._away(action, f"{who}: {error.strerror or error}", "is the address right?")
+                )
+            case _:
+                return self._away(
+                    action, f"{type(error).__name__}: {error}", "is it an SFTP server?"
+                )
+
+    def _host_key_fault(self, action: str) -> Away:
+        shown = self.offered.get_fingerprint() if self.offered else "of a kind not accepted before"
+        where = f"[{self._host}]:{self._port}" if self._port != 22 else self._host  # noqa: PLR2004
+        if self._host_key:
+            return self._away(
+                action,
+                f"the host key of {where} is {shown}, not {self._host_key}",
+                "somebody may be in between; if the server was set up anew, change host_key",
+            )
+        if self._known():
+            return self._away(
+                action,
+                f"the host key of {where} has changed: it is {shown}",
+                "somebody may be in between; if the server was set up anew,"
+                f" remove the old key with: ssh-keygen -R '{where}'",
+            )
+        fault = UnknownHost(
+            f"destination {self.name} ({self.root}): cannot {action}:"
+            f" the host key of {where} is unknown: {shown}",
+            "compare it with the server's own, then accept it with: packrat check --connect",
+        )
+        if self.offered:
+            fault.fingerprint = shown
+            key = self.offered.export_public_key("openssh").decode().split()
+            fault.line = f"{where} {key[0]} {key[1]}"
+        return fault
+
+    def _known(self) -> bool:
+        import asyncssh
+
+        for file in self._known_hosts:
+            with suppress(OSError, ValueError):
+                if asyncssh.match_known_hosts(file, self._host, "", self._port)[0]:
+                    return True
+        return False
+
+
+async def _rename(channel: Any, source: str, target: str) -> None:
+    from asyncssh.sftp import SFTPOpUnsupported
+
+    try:
+        await channel.posix_rename(source, target)
+    except SFTPOpUnsupported:
+        await channel.rename(source, target)
+
+
+def _is_folder(attrs: Any) -> bool:
+    import stat
+
+    return stat.S_ISDIR(attrs.permissions or 0)

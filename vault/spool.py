@@ -1,0 +1,161 @@
+"""The spool: sealed bytes on disk between one writer and several readers, each at its own pace.
+
+Its folder is laid out like a destination's: what grows has an unfinished name, a whole archive its
+final one. So an archive that no destination could take waits there as at one more destination.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from vault.destination import unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+PART_BYTES = 8 << 20
+POLL_SECONDS = 0.2
+PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+PUNCH_BYTES = 16 << 20
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Spool:
+    """An append-only file that is read while it grows.
+
+    As long as the archive fits the budget all of it stays until the end. Of a larger one a part
+    goes as soon as every reader has taken it, and the writer waits for the slowest of them.
+    """
+
+    def __init__(
+        self, folder: str, name: str, readers: Iterable[str], max_size: int, min_free: int
+    ) -> None:
+        """Make the file. Raises OSError.
+
+        `max_size` is the budget, `min_free` what must stay free on the disk, both in bytes.
+        """
+        self._min_free = min_free
+        self._folder, self._name = folder, name
+        self.path = os.path.join(folder, unfinished(name))
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._changed = threading.Condition()
+        self._taken = dict.fromkeys(readers, 0)
+        self._max_size = max_size
+        self.whole = False
+        """Nothing more comes, and nothing of it has gone."""
+        self._ended = False
+        self._claimed = False
+        self.size = 0
+        self.gone = 0
+        """Bytes at the beginning that are no longer there."""
+
+    def write(self, offset: int, data: bytes) -> int:
+        """Write sealed bytes where they belong; gives where they end, for `grow`.
+
+        Raises OSError when the disk is full. Several threads may write at once.
+        """
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view, offset = view[written:], offset + written
+        return offset
+
+    def grow(self, size: int, check: Callable[[], None]) -> None:
+        """Say that everything up to `size` is written; waits where the budget is used up.
+
+        `check` is called while waiting, and may raise to end it. Raises OSError when the budget is
+        used up and no reader is left, or less than `min_free` of the disk is free.
+        """
+        if os.fstatvfs(self._fd).f_bavail * os.fstatvfs(self._fd).f_frsize < self._min_free:
+            raise OSError(errno.ENOSPC, "less than its min_free is left on its disk")
+        with self._changed:
+            self.size = size
+            self._changed.notify_all()
+            while self._over() > 0 and not self._claimed:
+                if not self._taken:
+                    raise OSError(errno.EDQUOT, "its max_size is used up, and nobody takes it")
+                self._release()
+                if self._over() > 0:
+                    self._changed.wait(POLL_SECONDS)
+                    check()
+
+    def finish(self) -> None:
+        """Say that no more will come."""
+        with self._changed:
+            self._ended = True
+            self.whole = not self.gone
+            self._changed.notify_all()
+
+    def ranges(self, check: Callable[[], None]) -> Iterator[tuple[int, int]]:
+        """Give (offset, length) of what there is to read, until the file is whole.
+
+        `check` is called while waiting, and may raise to end it.
+        """
+        cursor = 0
+        while True:
+            with self._changed:
+                while not self._ended and self.size - cursor < PART_BYTES:
+                    self._changed.wait(POLL_SECONDS)
+                    check()
+                length = min(self.size - cursor, PART_BYTES)
+                if not length:
+                    return
+            yield cursor, length
+            cursor += length
+
+    def take(self, reader: str, size: int) -> None:
+        """Say that a reader has all up to `size`, and will not ask for it again."""
+        with self._changed:
+            self._taken[reader] = size
+            self._changed.notify_all()
+
+    def leave(self, reader: str) -> None:
+        """Say that a reader has failed: nothing waits for it any more."""
+        with self._changed:
+            self._taken.pop(reader, None)
+            self._changed.notify_all()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read back what was written."""
+        return os.pread(self._fd, length, offset)
+
+    def claim(self) -> bool:
+        """Say yes to the first who asks to keep the file itself by a link.
+
+        Two links would be one copy at two destinations, which fall ill together.
+        """
+        with self._changed:
+            first, self._claimed = not self._claimed and not self.gone, True
+        return first
+
+    def keep(self) -> None:
+        """Let the whole archive stay, under its final name, for a later run; raises OSError."""
+        os.fsync(self._fd)
+        os.rename(self.path, os.path.join(self._folder, self._name))
+        os.close(self._fd)
+
+    def remove(self) -> None:
+        """Delete the file."""
+        os.close(self._fd)
+        os.unlink(self.path)
+
+    def _over(self) -> int:
+        return self.size - self.gone - self._max_size
+
+    def _release(self) -> None:
+        """Punch a hole where every reader is through."""
+        through = min(self._taken.values()) // 4096 * 4096
+        if through - self.gone < min(PUNCH_BYTES, self._max_size // 4):
+            return
+        length = ctypes.c_int64(through - self.gone)
+        if _libc.fallocate(self._fd, PUNCH_HOLE, ctypes.c_int64(self.gone), length):
+            code = ctypes.get_errno()
+            if code != errno.EOPNOTSUPP:
+                raise OSError(code, os.strerror(code), self.path)
+            # A file system that keeps its bytes: the budget cannot be held, the data can.
+        self.gone = through
