@@ -8,6 +8,7 @@
 
 PYTHON ?= python3
 ARGS   ?=
+UPGRADE ?= --upgrade
 BIN    := .venv/bin
 READY  := .venv/ready
 
@@ -44,7 +45,7 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/pip install --quiet --disable-pip-version-check --upgrade uv
-	printf '%s\n' hatchling editables | build/uv/bin/uv pip compile --quiet --no-config --upgrade \
+	printf '%s\n' hatchling editables | build/uv/bin/uv pip compile --quiet --no-config $(UPGRADE) \
 	  --universal --generate-hashes --custom-compile-command 'make lock' \
 	  --extra dev pyproject.toml - -o requirements.lock
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vault.destination import Destination, Stored, unfinished
 from vault.errors import NotThere
+from vault.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

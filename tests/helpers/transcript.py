@@ -12,7 +12,7 @@ SWAPS = (
     (r"\b\d{8}T\d{6}Z\b", "STAMP"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
     (r"\b[0-9a-f]{16}\b", "KEYID"),
-    (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}\b", "ARCHIVE"),
+    (r"\b[0-9a-f]{8}\b", "ARCHIVE"),
     (r"process \d+", "process N"),
     (r"stored \S+ \S+ at", "stored N at"),
     (r"read \S+ \S+, stored", "read N, stored"),

@@ -1,59 +1,39 @@
-"""What a person sees on a terminal: questions, bars, and Ctrl-C; and nothing of it in a pipe."""
+"""What a person sees on a terminal: bars that move, and are gone at the end; nothing in a pipe."""
 
-import os
 import re
 import signal
-import time
+import tempfile
+from pathlib import Path
 
-import pexpect
 import pytest
 
-from tests.helpers.house import PASSWORD, House
+from tests.helpers.house import House
 from tests.helpers.terminal import plain, status, terminal
-from tests.helpers.trees import differences, fill, noise
+from tests.helpers.trees import fill, noise
 
 MIB = 1 << 20
 BAR = re.compile(
-    r"svc[^\n]*: (?P<what>reading|to local|restoring|verifying) +[━╸╺]+ +"
+    r"svc: (?P<what>reading|to local) +[━╸╺]+ +"
     r"(?P<bytes>[\d.]+(/[\d.]+)? [KMG]?i?B)( +(?P<files>[\d,]+ files?))?"
     r"( +(?P<rate>[\d.]+ [KMG]?i?B/s))?( +(?P<left>\d\d:\d\d|--:--))?"
 )
 
 
-def slow(house, *, to="1MiB/s"):
-    """Make the destination as slow as a home's upload."""
-    text = house.config_file.read_text()
-    house.config_file.write_text(text.replace("type: local", f"type: local, limit: {to}"))
-    return house
-
-
 @pytest.fixture
 def slow_house(tmp_path):
-    house = House(tmp_path)
-    text = house.config_file.read_text()
-    assert "      type: local\n" in text
-    house.config_file.write_text(
-        text.replace("      type: local\n", "      type: local\n      limit: 1 MiB/s\n")
-    )
-    fill(house.source, {f"f{n}": noise(MIB // 4, n) for n in range(12)})
-    return house
+    """A house whose destination is a slow disk of its own: nothing is linked there."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as store:
+        places = {"local": {"type": "local", "path": store, "limit": "8 MiB/s"}}
+        house = House(tmp_path, backup={"retain_backups": 7, "destinations": places})
+        house.stores = {"local": Path(store)}
+        fill(house.source, {f"f{n}": noise(MIB, n) for n in range(24)})
+        yield house
 
 
 def bars(text):
     found = [match.groupdict() for match in BAR.finditer(plain(text))]
-    return {what: [bar for bar in found if bar["what"] == what] for what in {b["what"] for b in found}}
-
-
-def paused(child, begun, seconds=1.3):
-    """Let a run that would be over in a moment take longer than a second."""
-    deadline = time.monotonic() + 30
-    while not begun():
-        assert child.isalive()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(child.pid, signal.SIGSTOP)
-    time.sleep(seconds)
-    os.kill(child.pid, signal.SIGCONT)
+    names = {bar["what"] for bar in found}
+    return {name: [bar for bar in found if bar["what"] == name] for name in names}
 
 
 def test_a_backup_shows_bytes_files_rate_and_time_left(slow_house):
@@ -61,11 +41,20 @@ def test_a_backup_shows_bytes_files_rate_and_time_left(slow_house):
     child = terminal(slow_house, "backup", "svc")
     assert status(child) == 0
     shown = bars(child.before)
-    [reading, sending] = shown["reading"], shown["to local"]
-    assert "12 files" in {bar["files"] for bar in reading} or reading[-1]["files"] == "13 files"
-    assert all(bar["bytes"].endswith("3.0 MiB") for bar in reading)
-    assert len({bar["bytes"] for bar in sending}) > 2, "the bar moves"
-    assert any(bar["rate"] for bar in sending)
-    assert all(len(line) <= 80 for line in plain(child.before).split("\n")[:-2])
+    assert shown["reading"][-1]["files"] == "25 files", "the folder counts"
+    assert any(bar["bytes"] == "24.0/24.0 MiB" for bar in shown["reading"])
+    assert len({bar["bytes"] for bar in shown["to local"]}) > 1, "the bar moves"
+    assert any(bar["rate"] for bar in shown["to local"])
     last = plain(child.before).strip().split("\n")[-1]
-    assert re.match(r"svc: [0-9a-f]{8} full, 12 files, 3.0 MiB; read 3.0 MiB, stored 3.0 MiB", last)
+    assert re.match(r"svc: [0-9a-f]{8} full, 24 files, 24.0 MiB; read 24.0 MiB, stored 24", last)
+
+
+def test_ctrl_c_at_a_bar_ends_in_one_sentence(slow_house):
+    """Exit 130, one message, and nothing half-done stays at the destination."""
+    child = terminal(slow_house, "backup", "svc")
+    child.expect("to local")
+    child.kill(signal.SIGINT)
+    assert status(child) == 130
+    last = plain(child.before).strip().split("\n")[-1]
+    assert last == "packrat: svc: interrupted; nothing half-done is left behind"
+    assert not [file for file in slow_house.stores["local"].rglob("*") if file.is_file()]
