@@ -92,7 +92,7 @@ class Graph:
         dag = self._dag.subgraph(branch).copy()
         for name in branch:
             stage = self.nodes[name].stage
-            if stage.inverse is None and not isinstance(stage, Scope):
+            if stage.one_way if isinstance(stage, Scope) else stage.inverse is None:
                 dag.add_edges_from(
                     [(a, b) for a in dag.predecessors(name) for b in dag.successors(name)]
                 )
@@ -146,7 +146,7 @@ class Graph:
                     if n.gives is not node.takes
                 ]
                 unsure = any(isinstance(n.stage, Unknown) for n in self.before(node.name))
-                if not feeding and not unsure:
+                if not feeding and not unsure and not node.may_begin:
                     faults.append(f"{node.name}: takes {wanted}, and nothing before it gives that")
                 elif len(feeding) > 1:
                     names = ", ".join(n.name for n in feeding)

@@ -43,6 +43,11 @@ class Node:
         return self.stage.gives if self.reversed else self.stage.takes
 
     @property
+    def may_begin(self) -> bool:
+        """Whether what it takes need not come; on the way back every chain has its source."""
+        return self.stage.may_begin and not self.reversed
+
+    @property
     def gives(self) -> type | None:
         """The item type that flows out."""
         return self.stage.takes if self.reversed else self.stage.gives

@@ -5,6 +5,8 @@ The rules of the wiring, all of them:
 - A chain is nested generators, drained in one thread. It starts at a stage that takes nothing.
 - A fan-out ends its chain; each branch behind it is a chain in a thread of its own.
 - What only waits for others runs in the thread that finished the last of them.
+- A patient stage works before the others that it comes after are over, and then joins them: what
+  has not begun by then runs in its thread.
 - When a stage fails, what depends on it is skipped, but for stages that run `always`. Other
   branches go on. A scope that was acquired is released, whatever happens.
 """
@@ -18,6 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Started, Warned
@@ -78,6 +81,7 @@ class Run(Generic[Context]):
         self.orphaned = threading.Event()
         """Set when what feeds this stage will never end well."""
         self._due = 0.0
+        self._join: Callable[[], None] = lambda: None
 
     def at(self, stage: str) -> Run[Context]:
         """Give the same run, as seen by another stage."""
@@ -101,10 +105,19 @@ class Run(Generic[Context]):
         """Ask all stages to stop."""
         self.shared.cancelled.set()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self.shared.cancelled.is_set()
+
     def check(self) -> None:
         """Raise Cancelled when the run was asked to stop, or no more can come for this stage."""
         if self.shared.cancelled.is_set() or self.orphaned.is_set():
             raise Cancelled
+
+    def join(self) -> None:
+        """See to it that all the stage comes after is over; raises the error of what failed."""
+        self._join()
 
     def advance(self, items: int = 0, bytes: int = 0) -> None:  # noqa: A002 (the unit is the name)
         """Count what has passed, and tell listeners now and then."""
@@ -148,6 +161,8 @@ class _Execution:
         self.graph = graph
         self.run = run
         self.views = {name: run.at(name) for name in graph.nodes}
+        for name, view in self.views.items():
+            view._join = partial(self._join, name)  # noqa: SLF001 (a run and its execution are one)
         self.settled: set[str] = set()
         self.begun: set[str] = set()
         self.started: dict[str, float] = {}
@@ -206,7 +221,7 @@ class _Execution:
             for generator in reversed(generators):
                 generator.close()
         culprit = next((n.name for n in chain if n.name in self.outcome.failed), None)
-        culprit = culprit or self._blocked(chain[0])
+        culprit = culprit or next(filter(None, map(self._blocked, chain)), None)
         for node in chain:
             if node.name not in self.settled:
                 self._settle(node, because=culprit)
@@ -233,6 +248,8 @@ class _Execution:
         self.started[node.name] = view.clock.ticks()
         view.emit(Started(node.name))
         try:
+            if self.graph.feeder(node.name) and not node.stage.patient:
+                view.join()
             for item in self._work(node, items, view):
                 if cancelled():
                     view.check()
@@ -255,14 +272,36 @@ class _Execution:
         result: Iterator[Any] = work(items, view)
         return result
 
+    def _join(self, name: str) -> None:
+        """Run what a stage comes after and has not begun, but for what feeds it."""
+        feeder = self.graph.feeder(name)
+        others = [other for other in self.graph.before(name) if other is not feeder]
+        for other in others:
+            if other.name not in self.settled:
+                self._chain(other.name)
+        for other in others:
+            while other.name not in self.settled:  # it runs in another thread
+                self.views[name].check()
+                time.sleep(PROGRESS_SECONDS)
+        culprit = next(filter(None, map(self._culprit, others)), None)
+        if culprit:
+            raise self.outcome.failed[culprit]
+
     def _hold(self, node: Node, scope: Scope, view: Run[Any]) -> None:
         """Acquire; the release is owned by the run from just before, and happens once."""
         self.held[node.name] = lambda: scope.release(view)
-        self.releases.callback(self._let_go, node.name)
+        self.releases.callback(self._let_go_at_last, node)
         scope.acquire(view)
 
     def _let_go(self, name: str) -> None:
         self.held.pop(name, lambda: None)()
+
+    def _let_go_at_last(self, node: Node) -> None:
+        """Release what no node came to release; its error ends nothing else."""
+        try:
+            self._let_go(node.name)
+        except BaseException as error:  # noqa: BLE001 (the outcome carries it)
+            self._failed(node, error)
 
     def _failed(self, node: Node, error: BaseException) -> None:
         with self.run.shared.lock:
@@ -304,12 +343,13 @@ class _Execution:
 
     def _blocked(self, node: Node) -> str | None:
         """Give the stage because of which this one cannot run."""
-        for before in self.graph.before(node.name):
-            if before.name in self.outcome.failed:
-                return before.name
-            if before.name in self.outcome.skipped:
-                return self.outcome.skipped[before.name]
-        return None
+        return next(filter(None, map(self._culprit, self.graph.before(node.name))), None)
+
+    def _culprit(self, node: Node) -> str | None:
+        """Give the stage because of which this one was not done, if it was not."""
+        if node.name in self.outcome.failed:
+            return node.name
+        return self.outcome.skipped.get(node.name)
 
     def _skip(self, node: Node, because: str) -> None:
         for member in self._members(node.name):

@@ -25,6 +25,10 @@ class Stage(BaseModel):
     kind: ClassVar[str]
     takes: ClassVar[type | None] = None
     gives: ClassVar[type | None] = None
+    may_begin: ClassVar[bool] = False
+    """What it takes need not come: without a feeder it starts a chain."""
+    patient: ClassVar[bool] = False
+    """Has work to do before what it comes after, its feeder aside; calls `run.join` then."""
     always: ClassVar[bool] = False
     """Runs also when what it waits for has failed."""
 
@@ -50,6 +54,9 @@ class Scope(Stage):
     In a spec it is two nodes: the one that acquires and the one that `releases` it. `release`
     runs once `acquire` has begun, also when `acquire` fails halfway.
     """
+
+    one_way: ClassVar[bool] = False
+    """It has no mirror image, and reversal drops it."""
 
     def acquire(self, run: Run[Any]) -> None:
         """Take hold."""

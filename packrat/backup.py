@@ -13,9 +13,11 @@ from engine.events import Warned
 from engine.run import Cancelled, Clock, Run, Shared, execute
 from packrat.exits import Exit
 from packrat.lock import service_lock
-from packrat.program import open_cache, open_destinations
+from packrat.program import log_file, open_cache, open_destinations
+from packrat.repair import put_back, resolve
 from packrat.result import Result, sum_up
 from stages.errors import SourceError
+from stages.journal import Journal
 from stages.kinds import PLANNED
 from stages.session import BackupSession
 from vault.errors import VaultError
@@ -53,6 +55,7 @@ def back_up(
         graph = pipeline.graph()
         refuse_planned(graph)
         with service_lock(pipeline.state_dir, pipeline.service, clock.now() / 1e9):
+            result.warnings += put_back(pipeline.state_dir, pipeline.service)
             session = _open_session(pipeline, choices or Choices())
             _run(graph, session, listeners, clock, result)
     except (Exception, KeyboardInterrupt, Cancelled) as error:  # the result carries it
@@ -81,6 +84,9 @@ def _open_session(pipeline: Pipeline, choices: Choices) -> BackupSession:
         host=pipeline.host,
         keys=read_key_file(pipeline.key_file),
         destinations=open_destinations(pipeline),
+        journal=Journal(pipeline.state_dir, pipeline.service),
+        secret=resolve,
+        log=log_file(pipeline.state_dir, pipeline.service),
         cache=open_cache(pipeline.state_dir),
         spool_path=os.path.join(pipeline.spool, pipeline.service),
         readers=tuple(str(s["destination"]) for s in stages if s.get("kind") == "upload"),

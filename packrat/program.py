@@ -85,6 +85,11 @@ def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
     return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
 
 
+def log_file(state_dir: str, service: str) -> str:
+    """Name the file that takes what the commands of a service's last run printed."""
+    return os.path.join(state_dir, "logs", f"{service}.log")
+
+
 def open_destinations(pipeline: Pipeline) -> dict[str, Destination]:
     """Make the destinations of a pipeline; raises SecretFault."""
     return _open(pipeline.destinations, pipeline.key_file)

@@ -10,8 +10,11 @@ from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
 from packrat.backup import interruptible, refuse_planned
+from packrat.program import log_file
+from packrat.repair import resolve
 from packrat.report import count_text, time_text
 from specs.compile import compile_service
+from stages.journal import Journal
 from stages.select import Select
 from stages.session import RestoreSession
 from vault.errors import Away, NotThere, VaultError
@@ -181,7 +184,11 @@ def open_session(
     program: Program, service: str, chosen: Chosen, paths: Sequence[str], target: str
 ) -> RestoreSession:
     """Make what the stages of a restore share."""
+    state_dir = program.config.state_dir
     return RestoreSession(
+        journal=Journal(state_dir, service),
+        secret=resolve,
+        log=log_file(state_dir, service),
         service=service,
         keys=program.keys,
         destination=chosen.catalog.destination,

@@ -55,6 +55,7 @@ def sum_up(graph: Graph, outcome: Outcome, session: BackupSession, result: Resul
         result.files, result.size, result.read = manifest.files, manifest.size, manifest.read
     if session.spool:
         result.stored = session.spool.size
+    result.downtime_seconds = session.standstill.seconds
     branches = _branches(graph)
     for destination, stages in branches.items():
         result.destinations[destination] = _at(stages, graph, outcome, result.stored)
@@ -64,6 +65,8 @@ def sum_up(graph: Graph, outcome: Outcome, session: BackupSession, result: Resul
     problems = [explain(error) for error in outcome.failed.values()]
     if cancelled or trunk:
         result.fail([*cancelled, *trunk][0])
+        if result.holders:
+            result.error = f"{result.error}. The backup {result.id} is stored all the same"
     elif not result.holders:
         result.exit = worst(status for status, _ in problems)
         result.error = "; ".join(text for _, text in problems)

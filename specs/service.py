@@ -53,7 +53,7 @@ class Docker(Section):
     warm: bool = True
     """Read the bulk before the stop, and after it only what changed."""
     max_downtime: Wait | None = None
-    """Warn when the containers stood still for longer than this, in seconds."""
+    """The longest they may stand still, in seconds; past it they start, and the run has failed."""
 
     @property
     def names(self) -> tuple[str, ...]:

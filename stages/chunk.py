@@ -34,7 +34,7 @@ class ChunkStage(Stage):
                 yield Chunk(piece.entry, kept=piece.kept)
             elif piece.last and len(piece.data) <= CHUNK_LEAST and not cutting.has(piece.entry):
                 name = chunk_id(key, piece.data) if piece.data else ""
-                yield Chunk(piece.entry, name, piece.offset, piece.data)
+                yield Chunk(piece.entry, name, piece.offset, piece.data, warm=piece.warm)
             else:
                 yield from cutting.add(piece)
 
@@ -77,7 +77,7 @@ class _Cutting:
         if piece.last:
             yield from self._give(views)
             # Ends the entry; it may be one that has no data at all.
-            yield Chunk(piece.entry, again=self._again)
+            yield Chunk(piece.entry, again=self._again, warm=piece.warm)
             self._entry = None
         else:
             # Where the data ends for now is no true cut, unless a chunk cannot be longer.

@@ -1,28 +1,91 @@
-"""Command: run a shell command before or after, such as the dump of a database."""
+"""Commands: a dump before a backup, what ends it after, and what loads it after a restore."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
+from stages.journal import Journaled
+from stages.shell import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.run import Run
+    from stages.session import BackupSession, RestoreSession, Session
 
 
-class Command(Stage):
-    """Bash runs it; it must succeed within its time."""
+class Command(Stage, Shell):
+    """Runs before anything is read; if it fails, so does the backup."""
 
     kind: ClassVar[str] = "command"
 
-    command: str
-    working_dir: str | None = None
-    environment: dict[str, Any] = Field(default_factory=dict)
-    """Name -> where its value is: a secret by reference."""
-    timeout: int = 3600
-    container: str | None = None
+    def forward(self, _: Iterator[Any], run: Run[BackupSession]) -> Iterator[Any]:
+        """Run it; raises SourceError."""
+        _dump(self, run)
+        yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Show the command's first line."""
-        first, *more = self.command.strip().splitlines()
-        where = f"in {self.container}: " if self.container else ""
-        return f"{where}{first.rstrip(chr(92)).strip()}{' …' if more else ''}"
+        return self.headline
+
+
+class Commands(Journaled):
+    """One command before and one after, which runs whatever happened once the first has begun."""
+
+    kind: ClassVar[str] = "commands"
+    one_way: ClassVar[bool] = True
+
+    first: Shell | None = None
+    then: Shell
+
+    def acquire(self, run: Run[BackupSession]) -> None:
+        """Run the first; raises SourceError."""
+        run.context.journal.note(run.stage, self, {})
+        if self.first:
+            _dump(self.first, run)
+
+    def release(self, run: Run[Session]) -> None:
+        """Run the second; raises SourceError."""
+        session = run.context
+        try:
+            self.then.run("post_backup", session.secret, session.log)
+        finally:  # a command that fails would fail again: the next run does not try it anew
+            session.journal.done(run.stage)
+
+    def put_back(self, _: dict[str, Any], secret: Callable[[Any], str]) -> str:
+        """Run the second for a dead run, and say so; raises SourceError."""
+        self.then.run("post_backup", secret)
+        return "a run died between pre_backup and post_backup: post_backup has run"
+
+    def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
+        """Show the first lines."""
+        first = self.first.headline if self.first else "nothing"
+        return f"{first}; whatever happens then: {self.then.headline}"
+
+
+class PostRestore(Stage, Shell):
+    """Runs after a restore in place, such as the loading of a dump; a backup passes it by."""
+
+    kind: ClassVar[str] = "post_restore"
+    backwards: ClassVar[str] = "post_restore"
+
+    def forward(self, _: Iterator[Any], run: Run[BackupSession]) -> Iterator[Any]:  # noqa: ARG002
+        """Do nothing."""
+        yield from ()
+
+    def inverse(self, _: Iterator[Any], run: Run[RestoreSession]) -> Iterator[Any]:
+        """Run it; raises SourceError."""
+        self.run("post_restore", run.context.secret, run.context.log, run.check)
+        yield from ()
+
+    def describe(self, *, backwards: bool = False) -> str:
+        """Show the command's first line."""
+        return self.headline if backwards else f"only after a restore in place: {self.headline}"
+
+
+def _dump(shell: Shell, run: Run[BackupSession]) -> None:
+    session = run.context
+    session.guarded = True
+    session.dumping = run.clock.now()
+    shell.run("pre_backup", session.secret, session.log, run.check)

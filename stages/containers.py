@@ -1,13 +1,26 @@
-"""Containers: stand still while the source is read, and run again after."""
+"""Containers: stand still while the source is read or written, and run again after."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.stage import Scope
+from stages.dockerd import Engine
+from stages.errors import SourceError
+from stages.journal import Journaled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.run import Run
+    from stages.session import Session
+
+STEADY_SECONDS = 3.0
+"""A container without a HEALTHCHECK counts as healthy when it has run for so long."""
+POLL_SECONDS = 0.1
 
 
-class Containers(Scope):
+class Containers(Journaled):
     """Stops containers in the given order, starts in reverse those that ran."""
 
     kind: ClassVar[str] = "containers"
@@ -16,9 +29,113 @@ class Containers(Scope):
     host: str | None = None
     stop_timeout: int = 30
     health_timeout: int = 120
-    warm: bool = True
     max_downtime: int | None = None
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Name them."""
         return ", ".join(self.names)
+
+    def acquire(self, run: Run[Session]) -> None:
+        """Stop what runs; raises SourceError.
+
+        What runs is written into the journal before anything is stopped, so that it runs again
+        whatever becomes of this process.
+        """
+        session = run.context
+        engine = Engine(self.host)
+        ran = [name for name in self.names if engine.look(name).running]
+        session.guarded = True
+        if not ran:
+            return
+        session.make_room(run)
+        session.journal.note(run.stage, self, {"ran": ran})
+        session.standstill.begin(run.clock.ticks(), self.max_downtime)
+        for name in ran:
+            run.check()
+            begun = run.clock.ticks()
+            engine.stop(name, self.stop_timeout)
+            if engine.look(name).running:
+                raise SourceError(
+                    f"container {name} runs again right after it was stopped",
+                    "something starts it at once: end that first",
+                )
+            if run.clock.ticks() - begun >= max(self.stop_timeout, 1):
+                run.warn(
+                    f"container {name} did not end within {self.stop_timeout} s and was killed;"
+                    " docker.stop_timeout gives it longer"
+                )
+            run.advance(1)
+        session.standstill.reached = True
+
+    def release(self, run: Run[Session]) -> None:
+        """Start what ran, and see that it is well; raises SourceError with all that went wrong."""
+        session = run.context
+        found = session.journal.found(run.stage)
+        if found is None:
+            return
+        engine = Engine(self.host)
+        for name in found["ran"]:
+            self._look_meanwhile(engine, name, run)
+        problems = _start(engine, found["ran"])
+        session.standstill.end(run.clock.ticks())
+        if not problems:
+            session.journal.done(run.stage)
+            if not run.cancelled:
+                problems = list(filter(None, (self._ill(engine, n, run) for n in found["ran"])))
+        if problems:
+            raise SourceError(
+                "; ".join(map(str, problems)), next((p.hint for p in problems if p.hint), "")
+            )
+
+    def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
+        """Start what a dead run left down, and say so; raises SourceError."""
+        engine = Engine(self.host)
+        down = [name for name in found["ran"] if not engine.look(name).running]
+        if problems := _start(engine, found["ran"]):
+            raise problems[0]
+        started = f"started {', '.join(down)} again" if down else "its containers run"
+        return f"a run died while containers stood still: {started}"
+
+    @staticmethod
+    def _look_meanwhile(engine: Engine, name: str, run: Run[Session]) -> None:
+        """Warn of a container that somebody else started while its files were read."""
+        try:
+            if run.context.standstill.reached and engine.look(name).running:
+                run.warn(f"somebody started container {name} while its files were read or written")
+        except SourceError:
+            return  # starting it says what is wrong
+
+    def _ill(self, engine: Engine, name: str, run: Run[Session]) -> SourceError | None:
+        """Wait until a container is well; gives what is wrong when it is not in time."""
+        begun = time.monotonic()
+        restarts = None
+        while True:
+            try:
+                now = engine.look(name)
+            except SourceError as error:
+                return error
+            restarts = now.restarts if restarts is None else restarts
+            waited = time.monotonic() - begun
+            hint = f"docker logs {name} tells more"
+            if not now.running or now.restarts != restarts:
+                what = f"container {name} ended again after its start, status {now.exit_code}"
+                return SourceError(what, hint)
+            if now.health == "healthy" or (not now.health and waited >= STEADY_SECONDS):
+                return None
+            if waited >= self.health_timeout:
+                said = f"; its check says: {now.health_output[-200:]}" if now.health_output else ""
+                what = f"container {name} is not healthy after {self.health_timeout} s{said}"
+                return SourceError(what, hint)
+            run.check()
+            time.sleep(POLL_SECONDS)
+
+
+def _start(engine: Engine, ran: Iterable[str]) -> list[SourceError]:
+    """Start containers, the one that was stopped last first; one that fails stops no other."""
+    problems = []
+    for name in reversed(list(ran)):
+        try:
+            engine.start(name)
+        except SourceError as error:
+            problems.append(error)
+    return problems

@@ -34,6 +34,8 @@ class Piece(Struct, frozen=True, gc=False):
     """The file changed while it was read: what came before of this entry is void."""
     kept: Kept | None = None
     """Instead of one entry: a block of them, `entry` being its first."""
+    warm: bool = False
+    """Read while the containers ran: its data is stored, but the entry may be void."""
 
 
 class Chunk(Struct, frozen=True, gc=False):
@@ -46,6 +48,7 @@ class Chunk(Struct, frozen=True, gc=False):
     last: bool = True
     again: bool = False
     kept: Kept | None = None
+    warm: bool = False
 
 
 class Segment(Struct, frozen=True, gc=False):

@@ -5,20 +5,24 @@ from __future__ import annotations
 from stages.catch_up import CatchUp
 from stages.chunk import ChunkStage
 from stages.collect import Collect
-from stages.command import Command
+from stages.command import Command, Commands, PostRestore
 from stages.compress import Compress
 from stages.confirm import Confirm
 from stages.containers import Containers
 from stages.encrypt import Encrypt
 from stages.notify import Notify
 from stages.pack import Pack
+from stages.preflight import Preflight
 from stages.prune import Prune
 from stages.spool import SpoolStage
 from stages.survey import Survey
 from stages.upload import Upload
+from stages.warm import Warm
 
 KINDS = (
     Survey,
+    Preflight,
+    Warm,
     Collect,
     ChunkStage,
     Pack,
@@ -30,13 +34,13 @@ KINDS = (
     Confirm,
     Prune,
     Command,
+    Commands,
+    PostRestore,
     Containers,
     Notify,
 )
 
 PLANNED = {
-    Command: "run commands before and after a backup",
-    Containers: "stop and start containers",
     Notify: "send notifications",
 }
 """Kinds that this version plans but does not run: a backup that needs one is refused."""

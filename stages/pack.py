@@ -96,7 +96,10 @@ class _Packing:
                 if full:
                     yield full
             entry.chunks.append(reference)
-        if chunk.last:
+        if chunk.last and chunk.warm:
+            assert self.session.warm
+            self.session.warm.add(entry)
+        elif chunk.last:
             yield from self._enter(entry)
 
     def finish(self) -> Iterator[Segment]:

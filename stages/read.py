@@ -41,15 +41,15 @@ def read_small(found: Found) -> Piece | None:
     return None
 
 
-def read_file(found: Found) -> Iterator[Piece]:
+def read_file(found: Found, attempts: int = ATTEMPTS) -> Iterator[Piece]:
     """Give a regular file's pieces, the last of them marked so; raises OSError.
 
-    A file that changes while it is read is read again; one that will not hold still is marked
-    `unsettled`.
+    A file that changes while it is read is read again, up to so many `attempts`; one that will not
+    hold still is marked `unsettled`.
     """
     fd = _open(found.name, found.folder)
     try:
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "was replaced by something else")
@@ -70,7 +70,7 @@ def read_file(found: Found) -> Iterator[Piece]:
                     yield Piece(entry, at, block, last=False, again=again)
                     again = False
             settled = settled and _same(before, os.fstat(fd))
-            if settled or attempt == ATTEMPTS:
+            if settled or attempt == attempts:
                 entry.unsettled = not settled
                 yield Piece(entry, before.st_size, again=again)
                 return

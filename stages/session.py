@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import zstandard
+
+from stages.errors import SourceError
 from stages.layout import Layout
 from vault.catalog import Catalog
 from vault.errors import NotThere, VaultError
@@ -14,6 +18,11 @@ from vault.format import ArchiveName, Header
 from vault.local import Local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.run import Run
+    from stages.journal import Journal
+    from stages.warm import WarmLog
     from vault.archive import Archive
     from vault.catalog import CatalogCache
     from vault.destination import Destination, Stored
@@ -24,7 +33,56 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class BackupSession:
+class Standstill:
+    """How long the service's containers have stood still."""
+
+    since: float | None = None
+    """Ticks of the first stop; None when nothing stands still."""
+    deadline: float = math.inf
+    seconds: float | None = None
+    """How long it was, once it is over."""
+    reached: bool = False
+    """All of them were stopped."""
+
+    def begin(self, ticks: float, most: int | None) -> None:
+        """Count from now on; `most` is the longest downtime, in seconds."""
+        self.since = ticks
+        self.deadline = ticks + most if most else math.inf
+
+    def end(self, ticks: float) -> None:
+        """Count no longer."""
+        if self.since is not None:
+            self.seconds = round(ticks - self.since, 3)
+        self.since, self.deadline = None, math.inf
+
+    def check(self, ticks: float) -> None:
+        """Raise SourceError when it takes longer than it may."""
+        if ticks > self.deadline:
+            raise SourceError(
+                "the containers stood still for longer than docker.max_downtime",
+                "they were started again and nothing was stored; allow more, or see what is slow",
+            )
+
+
+@dataclass(kw_only=True)
+class Session:
+    """What backup and restore have in common: a service that may have to stand still."""
+
+    journal: Journal
+    secret: Callable[[Any], str]
+    """Turns the reference to a secret into its text."""
+    log: str | None = None
+    """The file that takes what commands print."""
+    standstill: Standstill = field(default_factory=Standstill)
+    guarded: bool = False
+    """The source is at rest: something was stopped or dumped for it."""
+
+    def make_room(self, run: Run[Any]) -> None:
+        """Wait for what would be waited for later, with containers down."""
+
+
+@dataclass
+class BackupSession(Session):
     """One service's backup, from the survey to the last confirmation."""
 
     service: str
@@ -64,16 +122,36 @@ class BackupSession:
     spool: Spool | None = None
     spooling: threading.Event = field(default_factory=threading.Event)
     """Set once `spool` is there."""
+    warm: WarmLog | None = None
+    """What the warm pass has read."""
+    keep_index: bool = False
+    """Remember the index segments that are fetched: they are wanted again, and soon."""
+    dumping: int | None = None
+    """Nanoseconds since 1970 when the command before the backup began."""
     manifest: Manifest | None = None
 
     _opened: dict[tuple[str, str], Archive] = field(default_factory=dict)
+    _index: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         folder, name = os.path.split(self.spool_path)
         self.waiting = Catalog(Local("spool", folder), name)
 
+    def make_room(self, run: Run[Any]) -> None:
+        """Wait until the spool has room for what the warm pass left to read."""
+        if self.spool and self.warm:
+            self.spool.make_room(self.warm.left, run.check)
+
     def fetch(self, archive_id: str, number: int) -> bytes:
         """Read an index segment from any destination that has it sound; raises VaultError."""
+        if (archive_id, number) in self._index:
+            return zstandard.decompress(self._index[archive_id, number])
+        segment = self._fetch(archive_id, number)
+        if self.keep_index:
+            self._index[archive_id, number] = zstandard.compress(segment, 1)
+        return segment
+
+    def _fetch(self, archive_id: str, number: int) -> bytes:
         failed: VaultError = NotThere(f"no destination has archive {archive_id}")
         for catalog in [*self.catalogs.values(), self.waiting]:
             if held := catalog.standing.get(archive_id):
@@ -99,7 +177,7 @@ class BackupSession:
 
 
 @dataclass
-class RestoreSession:
+class RestoreSession(Session):
     """One backup on its way back from one destination."""
 
     service: str

@@ -57,7 +57,8 @@ class SpoolStage(FanOut):
             # Written by the pool: the thread that drives the chain has enough to do.
             for size in in_order(run.pool, write, _placed(sealed), AHEAD):
                 run.advance(1, size - spool.size)
-                spool.grow(size, run.check)
+                # While a container is down, reading waits for no destination.
+                spool.grow(size, run.check, hurry=session.standstill.since is not None)
         except OSError as error:
             raise SourceError(
                 f"cannot write the spool {session.spool_path}: {error.strerror}",

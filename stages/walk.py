@@ -6,11 +6,14 @@ import ctypes
 import os
 import resource
 import stat
+from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from stages.errors import SourceError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from stages.exclude import Excludes
 
@@ -35,11 +38,36 @@ def syncfs(fd: int) -> None:
     _libc.syncfs(fd)
 
 
+def open_source(path: str) -> int:
+    """Open the folder that a service's data is in; raises SourceError."""
+    mend = "is it mounted? Otherwise mend the service's path in the configuration"
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist", mend) from None
+    except NotADirectoryError:
+        raise SourceError(
+            f"{path} is not a folder", "a service's path is the folder that holds its data"
+        ) from None
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}", mend) from None
+
+
 def allow_deep_trees() -> None:
     """Raise the soft limit of open files: a walk holds one for each level."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def folders(paths: Iterable[str]) -> set[tuple[int, int]]:
+    """Give (device, inode) of those that exist."""
+    found = set()
+    for path in paths:
+        with suppress(OSError):
+            state = os.stat(path)
+            found.add((state.st_dev, state.st_ino))
+    return found
 
 
 def walk(

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from vault.keys import MIB, Derivation
 
@@ -32,3 +33,10 @@ def keys():
 def house(tmp_path):
     """A packrat of its own, with all the verbs that a law needs."""
     return House(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """A real Docker engine."""
+    with engine_of_its_own() as engine:
+        yield engine

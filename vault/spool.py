@@ -21,6 +21,8 @@ PART_BYTES = 8 << 20
 POLL_SECONDS = 0.2
 PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 PUNCH_BYTES = 16 << 20
+LAST_PART_BYTES = 32 << 20
+"""A reader that lacks less than this may be waiting for a part to be full."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -65,24 +67,41 @@ class Spool:
             view, offset = view[written:], offset + written
         return offset
 
-    def grow(self, size: int, check: Callable[[], None]) -> None:
+    def grow(self, size: int, check: Callable[[], None], *, hurry: bool = False) -> None:
         """Say that everything up to `size` is written; waits where the budget is used up.
 
-        `check` is called while waiting, and may raise to end it. Raises OSError when the budget is
-        used up and no reader is left, or less than `min_free` of the disk is free.
+        `check` is called while waiting, and may raise to end it. In a `hurry` nothing is waited
+        for, and the budget may be exceeded. Raises OSError when the budget is used up and no
+        reader is left, or less than `min_free` of the disk is free.
         """
         if os.fstatvfs(self._fd).f_bavail * os.fstatvfs(self._fd).f_frsize < self._min_free:
             raise OSError(errno.ENOSPC, "less than its min_free is left on its disk")
         with self._changed:
             self.size = size
             self._changed.notify_all()
-            while self._over() > 0 and not self._claimed:
+            while self._over() > 0 and not self._claimed and not hurry:
                 if not self._taken:
                     raise OSError(errno.EDQUOT, "its max_size is used up, and nobody takes it")
                 self._release()
                 if self._over() > 0:
                     self._changed.wait(POLL_SECONDS)
                     check()
+
+    def make_room(self, size: int, check: Callable[[], None]) -> None:
+        """Wait until `size` more bytes fit the budget, or the readers have all but their last part.
+
+        `check` is called while waiting, and may raise to end it.
+        """
+        with self._changed:
+            while (
+                self._over() + size > 0
+                and not self._claimed
+                and self._taken
+                and self.size - min(self._taken.values()) > LAST_PART_BYTES
+            ):
+                self._release()
+                self._changed.wait(POLL_SECONDS)
+                check()
 
     def finish(self) -> None:
         """Say that no more will come."""
@@ -97,9 +116,10 @@ class Spool:
         `check` is called while waiting, and may raise to end it.
         """
         cursor = 0
+        most = min(PART_BYTES, max(self._max_size, 1))  # a larger one would never be full
         while True:
             with self._changed:
-                while not self._ended and self.size - cursor < PART_BYTES:
+                while not self._ended and self.size - cursor < most:
                     self._changed.wait(POLL_SECONDS)
                     check()
                 length = min(self.size - cursor, PART_BYTES)

@@ -153,9 +153,6 @@ def test_a_cancelled_run_says_so_and_ends_soon(when):
     assert ends(events) == dict.fromkeys(SPEC, 1)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a chain begins before what its later stages wait for: engine/run.py"
-)
 def test_on_the_way_back_the_scope_is_held_around_the_writing():
     """In reverse, too, what is to stand still stands before the first stage in the scope begins."""
     outcome, world, _ = go(SPEC, reverse=True)
@@ -164,9 +161,6 @@ def test_on_the_way_back_the_scope_is_held_around_the_writing():
     assert world.lines.index("source ends") < world.lines.index("release")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a chain begins before what its later stages wait for: engine/run.py"
-)
 def test_on_the_way_back_nothing_is_written_when_the_scope_cannot_be_acquired():
     """A restore whose container does not stop writes nothing below it."""
     outcome, world, _ = go(spec(stop="acquire"), reverse=True)

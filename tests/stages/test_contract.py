@@ -12,6 +12,7 @@ from stages.chunk import ChunkStage
 from stages.compress import Compress
 from stages.encrypt import Encrypt
 from stages.items import Chunk, Frame, Piece, Segment
+from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.layout import Layout
 from stages.pack import Pack
@@ -33,6 +34,10 @@ PARAMS = {
     "confirm": {"destination": "nas", "full": True},
     "prune": {"destination": "nas", "keep": 3},
     "command": {"command": "true"},
+    "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
+    "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},
+    "preflight": {"path": "/srv/data", "containers": ["gitea"]},
+    "warm": {"path": "/srv/data"},
     "containers": {"names": ["gitea"]},
     "notify": {"urls": [{"env": "URL"}]},
 }
@@ -73,6 +78,8 @@ def session(tmp_path_factory, keys):
         str(folder / "spool" / "svc"),
         (),
         os.urandom(16),
+        journal=Journal(str(folder), "svc"),
+        secret=str,
         time="20260101T000000Z",
     )
 

@@ -1,0 +1,57 @@
+"""Put back what a dead run left: containers that it stopped, commands that it owes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from packrat.exits import Locked
+from packrat.lock import service_lock
+from specs.secret import Secret
+from stages.errors import SourceError
+from stages.journal import Journal, Journaled, journals
+from stages.kinds import KINDS
+
+if TYPE_CHECKING:
+    from engine.stage import Stage
+
+
+def repair(state_dir: str) -> list[str]:
+    """Put back what dead runs of all services left; gives a sentence for each thing.
+
+    A run is dead when its lock can be taken; those that are alive are left alone.
+    """
+    said = []
+    for service in journals(state_dir):
+        try:
+            with service_lock(state_dir, service, time.time()):
+                said += put_back(state_dir, service)
+        except Locked:
+            continue
+    return said
+
+
+def put_back(state_dir: str, service: str) -> list[str]:
+    """Put back what a dead run of one service left, whose lock we hold; gives what to tell.
+
+    The last thing that was held is let go first. What cannot be put back now stays in the journal,
+    for the next command.
+    """
+    journal = Journal(state_dir, service)
+    every: tuple[type[Stage], ...] = KINDS
+    kinds = {kind.kind: kind for kind in every if issubclass(kind, Journaled)}
+    said = []
+    for stage, note in reversed(journal.recall().items()):
+        scope = kinds[note["kind"]].model_validate(note["params"])
+        try:
+            said.append(f"{service}: {scope.put_back(note['found'], resolve)}")
+        except SourceError as error:
+            said.append(f"{service}: a run died, and {error}; {error.hint}")
+        else:
+            journal.done(stage)
+    return said
+
+
+def resolve(reference: Any) -> str:
+    """Turn the reference to a secret into its text; raises SecretFault."""
+    return Secret.parse(reference).resolve()

@@ -1,0 +1,172 @@
+"""The Docker engine: the few things that are asked of it. The SDK's errors become ours here."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stages.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE_SECONDS = 60
+"""How long an answer may take, beyond what was asked for."""
+REVIVAL_SECONDS = 60.0
+"""How long a container's start waits for an engine that is itself being started again."""
+
+
+class EngineAway(SourceError):  # noqa: N818
+    """The engine does not answer."""
+
+
+class NoContainer(SourceError):  # noqa: N818
+    """There is no container of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What the engine says of a container now."""
+
+    name: str
+    running: bool
+    health: str
+    """`starting`, `healthy`, `unhealthy`; empty without a HEALTHCHECK."""
+    health_output: str
+    started: str
+    """When it was started last."""
+    restarts: int
+    exit_code: int
+    mounts: tuple[tuple[str, bool], ...]
+    """(folder of the host, whether it may be written) of each volume and bind mount."""
+
+
+class Engine:
+    """A Docker engine; connects when it is first asked."""
+
+    def __init__(self, host: str | None) -> None:
+        """`host` None is what `docker` itself would use: DOCKER_HOST, then the current context."""
+        self.host = host
+        self._api: Any = None
+
+    def look(self, name: str) -> Container:
+        """Say how a container is; raises NoContainer, EngineAway."""
+        with self._border(f"look at container {name}", name):
+            found = self._client().inspect_container(name)
+        state = found["State"]
+        health = state.get("Health") or {}
+        log = health.get("Log") or [{}]
+        return Container(
+            name,
+            bool(state.get("Running") or state.get("Restarting")),
+            health.get("Status") or "",
+            str(log[-1].get("Output", "")).strip(),
+            str(state.get("StartedAt")),
+            int(found.get("RestartCount", 0)),
+            int(state.get("ExitCode", 0)),
+            tuple(
+                (mount["Source"], bool(mount.get("RW")))
+                for mount in found.get("Mounts") or []
+                if mount.get("Source")
+            ),
+        )
+
+    def running(self) -> list[str]:
+        """Give the names of all running containers; raises EngineAway."""
+        with self._border("list containers"):
+            return sorted(one["Names"][0].lstrip("/") for one in self._client().containers())
+
+    def stop(self, name: str, seconds: int) -> None:
+        """Ask it to end, and kill it after some seconds; raises NoContainer, EngineAway."""
+        with self._border(f"stop container {name}", name):
+            self._client().stop(name, timeout=seconds)
+
+    def start(self, name: str) -> None:
+        """Start it; an engine that is just being restarted is waited for.
+
+        Raises NoContainer, EngineAway, SourceError.
+        """
+        limit = time.monotonic() + REVIVAL_SECONDS
+        while True:
+            try:
+                with self._border(f"start container {name}", name):
+                    self._client().start(name)
+            except EngineAway:
+                self._api = None
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(1)
+            else:
+                return
+
+    def begin(self, name: str, command: list[str], env: dict[str, str], folder: str | None) -> str:
+        """Prepare a command in a running container; gives its id for `output` and `status`."""
+        with self._border(f"run a command in container {name}", name):
+            made = self._client().exec_create(name, command, environment=env, workdir=folder)
+        return str(made["Id"])
+
+    def output(self, id_: str, name: str) -> Iterator[bytes]:
+        """Run a prepared command, and give what it prints as it comes."""
+        with self._border(f"run a command in container {name}", name):
+            yield from self._client().exec_start(id_, stream=True)
+
+    def status(self, id_: str, name: str) -> int | None:
+        """Give a command's exit status, None as long as it runs."""
+        with self._border(f"look at a command in container {name}", name):
+            code = self._client().exec_inspect(id_)["ExitCode"]
+        return None if code is None else int(code)
+
+    @property
+    def where(self) -> str:
+        """The engine's address, for people."""
+        return self.host or os.environ.get("DOCKER_HOST") or "its default address"
+
+    def _client(self) -> Any:
+        if self._api is None:
+            import docker
+
+            # For ssh:// the user's own client, with its keys and its known hosts.
+            made = (
+                docker.DockerClient(self.host, timeout=PATIENCE_SECONDS, use_ssh_client=True)
+                if self.host
+                else docker.from_env(timeout=PATIENCE_SECONDS, use_ssh_client=True)
+            )
+            self._api = made.api
+        return self._api
+
+    @contextmanager
+    def _border(self, action: str, name: str = "") -> Iterator[None]:
+        """Turn what the SDK raises into one of our errors."""
+        from docker import errors
+        from requests import exceptions as requests
+
+        try:
+            yield
+        except errors.NotFound as error:
+            if "No such container" not in str(error.explanation):
+                raise self._refusal(action, error) from error
+            raise NoContainer(
+                f"there is no container {name}", "docker ps --all shows those there are"
+            ) from error
+        except errors.APIError as error:
+            raise self._refusal(action, error) from error
+        except (errors.DockerException, requests.RequestException, OSError) as error:
+            self._api = None
+            raise EngineAway(
+                f"cannot {action}: the Docker engine at {self.where} does not answer"
+                f" ({_innermost(error)})",
+                "is it running, and may packrat's user use it? See docker.host, DOCKER_HOST",
+            ) from error
+
+    def _refusal(self, action: str, error: Any) -> SourceError:
+        what = str(error.explanation or error).strip()
+        return SourceError(f"cannot {action}: {what}", "try it by hand with docker")
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,95 @@
+"""The journal: what must be put back when a run dies, written down before anything is changed.
+
+One small file a service, `<state_dir>/journal/<service>.json`: the scopes that are held, each with
+its parameters and what it found. It is fsynced before the first container is stopped, and gone once
+all is as it was. A run is dead when its lock can be taken; only then does anybody read its journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from engine.stage import Scope
+from stages.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Journaled(Scope):
+    """A scope that another process can let go of, when the one that held it has died."""
+
+    def put_back(self, found: dict[str, Any], secret: Callable[[Any], str]) -> str:
+        """Do what `release` would have done, and say so; raises SourceError.
+
+        `found` is what was noted in the journal, `secret` resolves the reference to a secret.
+        """
+        raise NotImplementedError
+
+
+class Journal:
+    """The scopes that one service's run holds."""
+
+    def __init__(self, state_dir: str, service: str) -> None:
+        self._folder = os.path.join(state_dir, "journal")
+        self._file = os.path.join(self._folder, f"{service}.json")
+        self._held: dict[str, dict[str, Any]] = {}
+
+    def note(self, stage: str, scope: Journaled, found: dict[str, Any]) -> None:
+        """Write down that a scope is about to be held; raises SourceError when that fails.
+
+        `found` is plain data: what `release` needs to put things back.
+        """
+        note = {"kind": scope.kind, "params": scope.model_dump(mode="json"), "found": found}
+        self._write(self._held | {stage: note})
+
+    def found(self, stage: str) -> dict[str, Any] | None:
+        """Give what was noted, None when nothing is held."""
+        note = self._held.get(stage)
+        return note["found"] if note else None
+
+    def done(self, stage: str) -> None:
+        """Forget a scope: all is as it was."""
+        if stage in self._held:
+            self._write({name: note for name, note in self._held.items() if name != stage})
+
+    def recall(self) -> dict[str, dict[str, Any]]:
+        """Read what a dead run left: stage -> {kind, params, found}, in the order of holding."""
+        with suppress(FileNotFoundError, ValueError), open(self._file, encoding="utf-8") as file:
+            self._held = json.load(file)
+        return dict(self._held)
+
+    def _write(self, held: dict[str, dict[str, Any]]) -> None:
+        try:
+            if held:
+                os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                with open(f"{self._file}.new", "w", encoding="utf-8") as file:
+                    json.dump(held, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(f"{self._file}.new", self._file)
+            else:
+                os.unlink(self._file)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise SourceError(
+                f"cannot write the journal {self._file}: {error.strerror}",
+                "nothing is stopped without it; make room or mend state_dir",
+            ) from error
+        self._held = held
+
+
+def journals(state_dir: str) -> list[str]:
+    """Give the services that have a journal."""
+    try:
+        names = sorted(os.listdir(os.path.join(state_dir, "journal")))
+    except OSError:
+        return []
+    return [name.removesuffix(".json") for name in names if name.endswith(".json")]

@@ -1,0 +1,116 @@
+"""A real Docker engine for the tests, with an image that was made here: nothing is pulled."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.servers import need
+
+IMAGE = "busybox"
+APPLETS = ["sh", "sleep", "cat", "echo", "kill", "ls", "date", "touch", "head", "yes", "false",
+           "true", "mkdir", "rm", "setsid", "tr", "grep"]  # fmt: skip
+HOST_FOLDERS = ["/usr", "/lib", "/lib64", "/bin", "/etc"]
+"""Bind-mounted read-only, they let a container run any program of this machine."""
+
+
+class Engine:
+    """`dockerd` with everything of its own below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.program = need("dockerd", "apt install docker.io iptables, as root")
+        self.busybox = need("busybox", "apt install busybox-static")
+        self.folder = folder
+        self.host = f"unix://{folder}/sock"
+        self._process: subprocess.Popen | None = None
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        self.start()
+        self._make_image()
+        try:
+            yield
+        finally:
+            for name in self.docker("ps", "-aq").split():
+                self.docker("rm", "-f", name)
+            self._process.terminate()
+            self._process.wait()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [self.program, "--host", self.host, "--data-root", self.folder / "data",
+                   "--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid",
+                   "--bridge", "none", "--iptables=false", "--ip6tables=false"]  # fmt: skip
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        for _ in range(300):
+            if subprocess.run(self._words("info"), capture_output=True, check=False).returncode == 0:
+                return
+            time.sleep(0.1)
+        pytest.fail(f"dockerd does not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def docker(self, *words: str, check: bool = True) -> str:
+        """Run the client."""
+        done = subprocess.run(self._words(*words), capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stdout.strip()
+
+    def run(self, name: str, script: str = "sleep 1000 & wait", *options: str) -> str:
+        """Start a container with a script of busybox's shell; gives its name."""
+        shell = [IMAGE, "sh", "-c", f"trap 'exit 0' TERM; {script}"]
+        self.docker("run", "-d", "--name", name, "--network", "none", *options, *shell)
+        return name
+
+    def state(self, name: str) -> dict:
+        return json.loads(self.docker("inspect", name))[0]["State"]
+
+    def running(self, *names: str) -> bool:
+        """Say whether all of them run."""
+        return all(self.state(name)["Running"] for name in names)
+
+    def _words(self, *words: str) -> list[str]:
+        return ["docker", "-H", self.host, *words]
+
+    def _make_image(self) -> None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            tar.add(os.path.realpath(self.busybox), "bin/busybox")
+            for folder in ("tmp", "proc", "sys", "dev", "run", "usr", "lib", "lib64", "etc"):
+                entry = tarfile.TarInfo(folder)
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+                tar.addfile(entry)
+            for applet in APPLETS:
+                entry = tarfile.TarInfo(f"bin/{applet}")
+                entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(entry)
+        command = self._words("import", "-", IMAGE)
+        subprocess.run(command, input=buffer.getvalue(), capture_output=True, check=True)
+
+
+@contextmanager
+def engine_of_its_own() -> Iterator[Engine]:
+    """Run an engine as long as the context lasts; its folder's name is short, as a socket's is."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a Docker engine of its own")
+    folder = Path(tempfile.mkdtemp(prefix="dk-", dir="/var/tmp"))
+    try:
+        engine = Engine(folder)
+        with engine.up():
+            yield engine
+    finally:
+        subprocess.run(f"umount -l {folder}/data/*/*/merged", shell=True, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
