@@ -19,6 +19,7 @@ from packrat.result import Result, sum_up
 from stages.errors import SourceError
 from stages.journal import Journal
 from stages.kinds import PLANNED
+from stages.place import forget
 from stages.session import BackupSession
 from vault.errors import VaultError
 from vault.keys import read_key_file
@@ -114,6 +115,8 @@ def _run(
         with interruptible(run):
             outcome = execute(graph, run)
         sum_up(graph, outcome, session, result)
+        if result.exit == Exit.DONE:
+            forget(session.source)
     finally:
         _empty_spool(session, result)
         session.cache.close()

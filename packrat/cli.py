@@ -77,6 +77,17 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
     return Program(config or ctx.find_root().params.get("config"), only_look=only_look)
 
 
+def _acting(ctx: typer.Context, config: str | None) -> Program:
+    """Give the program to a command that may change things: what a dead run left comes first."""
+    from packrat.repair import repair
+    from packrat.report import warn
+
+    program = _program(ctx, config)
+    for sentence in repair(program.config.state_dir):
+        warn(sentence)
+    return program
+
+
 def _version(value: bool) -> None:
     if value:
         print(f"packrat {__version__}")
@@ -112,7 +123,7 @@ def rekey(
     """Make the key file again, from the password and any backup."""
     from packrat.setup import make_again
 
-    make_again(_program(ctx, config), password_file)
+    make_again(_acting(ctx, config), password_file)
 
 
 @app.command(cls=Command)
@@ -204,7 +215,7 @@ def list_(
     """List backups, and the destinations that hold each."""
     from packrat.listing import list_backups
 
-    return list_backups(_program(ctx, config), service, as_json=json)
+    return list_backups(_acting(ctx, config), service, as_json=json)
 
 
 @app.command(cls=Command)
@@ -238,18 +249,33 @@ def restore(
         Option(metavar="PATH", help="Only this, and what is below it; may be repeated."),
     ] = None,
     to: Annotated[str | None, Option(metavar="DIR", help="An empty or new folder.")] = None,
+    in_place: Annotated[
+        bool, Option("--in-place", help="Over what is there, which is set aside.")
+    ] = False,
+    undo: Annotated[
+        bool, Option("--undo", help="Put back what a restore in place set aside.")
+    ] = False,
+    forget: Annotated[bool, Option("--forget", help="Delete what was set aside.")] = False,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Restore a backup, or some paths of it, to a folder."""
+    """Restore a backup, or some paths of it, to a folder or in place."""
     from packrat.showing import restore_to
 
-    if service is None or to is None:
-        raise UsageError("restore needs a service and where to: packrat restore SERVICE --to DIR")
-    return restore_to(
-        _program(ctx, config), service, backup, source, path or [], to, yes=yes, as_json=json
-    )
+    if service is None:
+        raise UsageError("restore needs a service: packrat restore SERVICE --to DIR")
+    if undo or forget:
+        from packrat.undo import forget_aside
+        from packrat.undo import undo as undo_restore
+
+        if to or in_place or path or (undo and forget):
+            raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
+        return (undo_restore if undo else forget_aside)(_acting(ctx, config), service)
+    if in_place == (to is not None):
+        raise UsageError("restore needs one of --to DIR and --in-place")
+    program = _acting(ctx, config)
+    return restore_to(program, service, backup, source, path or [], to, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -268,7 +294,7 @@ def verify(
     """
     from packrat.listing import verify_stored
 
-    return verify_stored(_program(ctx, config), service, backup, source, deep=deep, as_json=json)
+    return verify_stored(_acting(ctx, config), service, backup, source, deep=deep, as_json=json)
 
 
 @app.command(cls=Command)
@@ -282,7 +308,7 @@ def prune(
     """Delete the backups that retention lets go."""
     from packrat.pruning import prune as prune_now
 
-    return prune_now(_program(ctx, config), service, dry_run=dry_run, as_json=json)
+    return prune_now(_acting(ctx, config), service, dry_run=dry_run, as_json=json)
 
 
 @app.command("explain", cls=Command)

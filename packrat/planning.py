@@ -191,8 +191,7 @@ def explain_path(program: Program, service: str, path: str) -> None:
     part, pattern = said
     verdict = "out" if excludes.excludes(part) else "in"
     above = "" if part == inside else f" {printable(part)}, above it,"
-    number = settings.exclude.index(pattern)
-    print(
-        f"{verdict}: {printable(inside)}:{above} matches {pattern!r}"
-        f" (services.{service}.exclude[{number}])"
-    )
+    where = "packrat's own"
+    if pattern in settings.exclude:
+        where = f"services.{service}.exclude[{settings.exclude.index(pattern)}]"
+    print(f"{verdict}: {printable(inside)}:{above} matches {pattern!r} ({where})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,14 +10,18 @@ from typing import TYPE_CHECKING
 from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.backup import interruptible, refuse_planned
+from packrat.backup import interruptible
+from packrat.lock import service_lock
 from packrat.program import log_file
-from packrat.repair import resolve
+from packrat.repair import put_back, resolve
 from packrat.report import count_text, time_text
 from specs.compile import compile_service
+from stages.errors import SourceError
+from stages.exclude import STAGING
 from stages.journal import Journal
 from stages.select import Select
 from stages.session import RestoreSession
+from stages.walk import open_source
 from vault.errors import Away, NotThere, VaultError
 from vault.format import ArchiveName
 
@@ -39,6 +44,7 @@ class Restored:
     source: str
     """The destination it came from; `from` in JSON."""
     target: str
+    """The folder; in place, the service's own."""
     files: int = 0
     size: int = 0
     downloaded: int = 0
@@ -129,9 +135,14 @@ def _is_of(wanted: str, stamp: str) -> bool:
     return begins or wanted == stamp.replace("T", " ")
 
 
-def reversed_graph(program: Program, service: str, source: str, paths: Sequence[str]) -> Graph:
-    """Give the restore of a service: its pipeline in reverse, from one destination."""
-    graph = compile_service(program.config, service).graph()
+def reversed_graph(
+    program: Program, service: str, source: str, paths: Sequence[str], *, in_place: bool
+) -> Graph:
+    """Give the restore of a service: its pipeline in reverse, from one destination.
+
+    Nothing stops, and no command runs, for what is only written to a folder.
+    """
+    graph = compile_service(program.config, service, alone=not in_place).graph()
     return graph.reverse(f"upload:{source}", Node("select", Select(paths=tuple(paths))))
 
 
@@ -140,14 +151,37 @@ def restore(
     service: str,
     chosen: Chosen,
     paths: Sequence[str],
-    target: str,
+    target: str | None,
     listeners: Sequence[Listener] = (),
 ) -> tuple[Restored, RestoreSession]:
-    """Run the reversed graph; raises what ended it."""
+    """Run the reversed graph, to a folder or, when `target` is None, in place.
+
+    Raises what ended it, and Locked while a backup of the service runs.
+    """
+    if target is not None:
+        return _run(
+            program, service, open_session(program, service, chosen, paths, target), listeners
+        )
+    state_dir = program.config.state_dir
+    path = program.config.services[service].path
+    with service_lock(state_dir, service, time.time()):
+        said = put_back(state_dir, service)
+        staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
+        os.close(open_source(path))
+        session = open_session(program, service, chosen, paths, staging, in_place=True)
+        session.mtime = os.stat(path).st_mtime_ns
+        restored, session = _run(program, service, session, listeners)
+        restored.target = path
+        restored.warnings[:0] = said
+        return restored, session
+
+
+def _run(
+    program: Program, service: str, session: RestoreSession, listeners: Sequence[Listener]
+) -> tuple[Restored, RestoreSession]:
     begun = time.monotonic()
-    graph = reversed_graph(program, service, chosen.catalog.destination.name, paths)
-    refuse_planned(graph)
-    session = open_session(program, service, chosen, paths, target)
+    source = session.destination.name
+    graph = reversed_graph(program, service, source, session.paths, in_place=session.in_place)
     warnings: list[str] = []
 
     def note(event: Event) -> None:
@@ -160,6 +194,9 @@ def restore(
     for error in outcome.failed.values():
         if isinstance(error, Cancelled):  # nobody but the engine knows that one
             raise KeyboardInterrupt
+        if session.aside and isinstance(error, SourceError):
+            done = f"the files are restored; packrat restore --undo {service} takes that back"
+            error.hint = f"{error.hint}; {done}" if error.hint else done
         raise error
     warnings += [
         f"{what} could not be set on {count_text(n, 'file')}" for what, n in session.unset.items()
@@ -167,9 +204,9 @@ def restore(
     return (
         Restored(
             service,
-            chosen.archive.manifest.id[:8],
-            chosen.catalog.destination.name,
-            target,
+            session.backup.manifest.id[:8],
+            source,
+            session.target,
             session.files,
             session.size,
             session.downloaded,
@@ -181,7 +218,13 @@ def restore(
 
 
 def open_session(
-    program: Program, service: str, chosen: Chosen, paths: Sequence[str], target: str
+    program: Program,
+    service: str,
+    chosen: Chosen,
+    paths: Sequence[str],
+    target: str,
+    *,
+    in_place: bool = False,
 ) -> RestoreSession:
     """Make what the stages of a restore share."""
     state_dir = program.config.state_dir
@@ -196,4 +239,5 @@ def open_session(
         backup=chosen.archive,
         paths=tuple(paths),
         target=target,
+        in_place=in_place,
     )

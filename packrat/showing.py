@@ -22,6 +22,7 @@ from packrat.report import (
     warn,
 )
 from specs.faults import printable
+from stages.exclude import ASIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 def show_backup(pipeline: Pipeline) -> Iterator[Listener]:
     """Show the progress of a backup: what is read, and what each destination has taken."""
     stages = {"collect": "reading"}
+    if "warm" in pipeline.stages:
+        stages = {"warm": "reading", "collect": "reading what has changed"}
     for name in pipeline.destinations:
         stages |= {f"catch_up:{name}": f"{name} catches up", f"upload:{name}": f"to {name}"}
     total = _Census(pipeline) if sys.stderr.isatty() else lambda: None
@@ -48,7 +51,11 @@ def back_up_all(
 ) -> int:
     """Back up one after the other and report; gives the exit status."""
     from packrat.backup import back_up
+    from packrat.repair import repair
 
+    for state_dir in {pipeline.state_dir for pipeline in pipelines}:
+        for sentence in repair(state_dir):
+            warn(sentence)
     results = []
     for pipeline in pipelines:
         with show_backup(pipeline) as listener:
@@ -95,24 +102,31 @@ def restore_to(
     backup: str,
     source: str | None,
     paths: Sequence[str],
-    to: str,
+    to: str | None,
     *,
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Restore to a folder and report; gives the exit status."""
+    """Restore to a folder, or in place when `to` is None, and report; gives the exit status."""
     from packrat.restore import choose, restore
 
     program.services([service])
+    settings = program.config.services[service]
     paths = [path.strip("/") for path in paths]
-    target = os.path.abspath(os.path.expanduser(to))
+    target = None if to is None else os.path.abspath(os.path.expanduser(to))
+    shown = printable(target or settings.path)
     chosen = choose(program, service, backup, source, warn)
     manifest = chosen.archive.manifest
     what = printable(", ".join(paths)) if paths else f"all {count_text(manifest.files, 'file')}"
     summary = (
         f"{service} of {time_text(manifest.time)} ({manifest.id[:8]}), {what}\n"
-        f"  from {chosen.catalog.destination.name} to {printable(target)}"
+        f"  from {chosen.catalog.destination.name} to {shown}"
     )
+    if target is None:
+        summary += f"\n  what is there now is set aside in {shown}/{ASIDE}…"
+        if settings.docker:
+            summary += f"\n  meanwhile stopped: {', '.join(settings.docker.names)}"
+        summary += "\n "
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("restore asks before it writes; off a terminal give --yes")
@@ -123,7 +137,7 @@ def restore_to(
             return Exit.INTERRUPTED
     total = None if paths else manifest.size
     with progress(service, {"collect": "restoring"}, lambda: total) as listener:
-        restored, _ = restore(program, service, chosen, paths, target, [listener])
+        restored, session = restore(program, service, chosen, paths, target, [listener])
     for warning in restored.warnings:
         warn(warning)
     if as_json:
@@ -131,7 +145,15 @@ def restore_to(
     else:
         print(
             f"{service}: restored {count_text(restored.files, 'file')},"
-            f" {bytes_text(restored.size)}, from {restored.source} to {printable(target)}"
+            f" {bytes_text(restored.size)}, from {restored.source} to {shown}"
             f" in {restored.seconds:.1f} s"
         )
+        if session.standstill.seconds is not None:
+            print(f"{service}: its containers stood still for {session.standstill.seconds:.1f} s")
+        if session.aside:
+            print(
+                f"what was there is in {printable(session.aside)}\n"
+                f"  packrat restore --undo {service}    puts it back\n"
+                f"  packrat restore --forget {service}  deletes it, as the next good backup does"
+            )
     return Exit.PARTIAL if restored.warnings else Exit.DONE

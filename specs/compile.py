@@ -10,13 +10,20 @@ from specs.pipeline import Pipeline
 from specs.service import Command, Service
 
 
-def compile_service(config: Config, name: str, *, full: bool = False) -> Pipeline:
+def compile_service(
+    config: Config, name: str, *, full: bool = False, alone: bool = False
+) -> Pipeline:
     """Give the pipeline of one service: self-contained, plain data.
+
+    `full` refers to no other archive; `alone` touches no container and runs no command.
 
     Raises:
         KeyError: There is no such service.
     """
     service = config.services[name]
+    if alone:
+        nothing = dict.fromkeys(("docker", "pre_backup", "post_backup", "post_restore"))
+        service = service.model_copy(update=nothing)
     destinations = config.destinations_of(service)
     keep = config.retention_of(service)
     line = _Line()

@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
 
-from engine.stage import Stage
 from stages.alarms import Alarms
 from stages.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.errors import SourceError
-from stages.exclude import Excludes
+from stages.exclude import ASIDE, Excludes
 from stages.items import Piece
+from stages.journal import Journaled
 from stages.parent import Parent
+from stages.place import from_plain, plan, sync, to_plain
 from stages.read import read_file, read_small
 from stages.walk import Found, allow_deep_trees, folders, open_source, walk
-from stages.write import Writer
-from vault.format import text
+from stages.write import Writer, require_room
+from vault.format import stamp, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
     from vault.format import Entry
 
 
-class Collect(Stage):
+class Collect(Journaled):
     """Reads a folder. What has not changed since the parent, or the warm pass, is not opened."""
 
     kind: ClassVar[str] = "collect"
@@ -56,8 +57,12 @@ class Collect(Stage):
             os.close(root)
 
     def inverse(self, pieces: Iterator[Piece], run: Run[RestoreSession]) -> Iterator[Any]:
-        """Write pieces where they belong, below the session's target; raises TargetError."""
+        """Write pieces where they belong, below the session's target; raises TargetError.
+
+        In place, the target is a staging folder, and takes the place of what is there at the end.
+        """
         first = next(pieces, None)  # asked for first: by then everything is laid out
+        require_room(run.context.target, run.context.layout.size)
         with Writer(run.context.target, run.context.layout) as writer:
             writer.make_folders()
             for piece in chain([first] if first else [], pieces):
@@ -66,7 +71,34 @@ class Collect(Stage):
             writer.finish(run.check)
             run.context.files, run.context.size = writer.files, writer.size
             run.context.unset = writer.unset
+        if run.context.in_place:
+            self._place(run)
         yield from ()
+
+    def _place(self, run: Run[RestoreSession]) -> None:
+        """Let the containers stop, and put what was written in its place."""
+        session = run.context
+        sync(session.target)  # while they still run
+        run.join()
+        aside = os.path.join(self.path, ASIDE + stamp(run.clock.now() / 1e9))
+        placement = plan(
+            self.path, session.target, aside, self.exclude, session.paths, session.mtime
+        )
+        session.journal.note(run.stage, self, to_plain(placement))
+        placement.carry_out(lambda: self._may_go_on(run))
+        session.journal.done(run.stage)
+        placement.clear()
+        session.aside = aside
+
+    @staticmethod
+    def _may_go_on(run: Run[RestoreSession]) -> None:
+        run.check()
+        run.context.standstill.check(run.clock.ticks())
+
+    def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
+        """Put back what a restore in place had moved; raises SourceError."""
+        from_plain(found).restore_old(keep_staged=True)
+        return f"a restore in place died: {self.path} is as it was before"
 
     def describe(self, *, backwards: bool = False) -> str:
         """Say what is read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.stage import Stage
+from engine.stage import Scope, Stage
 from stages.journal import Journaled
 from stages.shell import Shell
 
@@ -30,7 +30,7 @@ class Command(Stage, Shell):
         return self.headline
 
 
-class Commands(Journaled):
+class Commands(Scope, Journaled):
     """One command before and one after, which runs whatever happened once the first has begun."""
 
     kind: ClassVar[str] = "commands"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from engine.stage import Scope
 from stages.dockerd import Engine
 from stages.errors import SourceError
 from stages.journal import Journaled
@@ -20,7 +21,7 @@ STEADY_SECONDS = 3.0
 POLL_SECONDS = 0.1
 
 
-class Containers(Journaled):
+class Containers(Scope, Journaled):
     """Stops containers in the given order, starts in reverse those that ran."""
 
     kind: ClassVar[str] = "containers"

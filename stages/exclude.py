@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+ASIDE, STAGING = ".packrat-before-", ".packrat-restore-"
+"""How the folders begin in which a restore in place keeps what was there, and what comes."""
+OWN = (f"/{ASIDE}*/", f"/{STAGING}*/")
+
+
 class Excludes:
     """Tells which paths a list of patterns leaves out; the last pattern that matches decides.
 
@@ -20,7 +25,7 @@ class Excludes:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """Compile; raises ValueError for a pattern that cannot be parsed."""
-        found = [(pattern, rule(pattern)) for pattern in patterns]
+        found = [(pattern, rule(pattern)) for pattern in (*patterns, *OWN)]
         rules = [(pattern, said) for pattern, said in found if said]
         self._rules = [
             (said.excludes, _any_of([said.regex]), pattern) for pattern, said in reversed(rules)

@@ -1,8 +1,8 @@
 """The journal: what must be put back when a run dies, written down before anything is changed.
 
-One small file a service, `<state_dir>/journal/<service>.json`: the scopes that are held, each with
-its parameters and what it found. It is fsynced before the first container is stopped, and gone once
-all is as it was. A run is dead when its lock can be taken; only then does anybody read its journal.
+One small file a service, `<state_dir>/journal/<service>.json`: the stages that hold something, each
+with its parameters and what it found. It is fsynced before the first container is stopped, and gone
+once all is as it was. A run is dead when its lock can be taken; only then does anybody read it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from engine.stage import Scope
+from engine.stage import Stage
 from stages.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Journaled(Scope):
-    """A scope that another process can let go of, when the one that held it has died."""
+class Journaled(Stage):
+    """A stage whose work another process can take back, when the one that did it has died."""
 
     def put_back(self, found: dict[str, Any], secret: Callable[[Any], str]) -> str:
-        """Do what `release` would have done, and say so; raises SourceError.
+        """Put things back, and say so; raises SourceError.
 
         `found` is what was noted in the journal, `secret` resolves the reference to a secret.
         """
@@ -31,19 +31,19 @@ class Journaled(Scope):
 
 
 class Journal:
-    """The scopes that one service's run holds."""
+    """What one service's run has changed and will put back."""
 
     def __init__(self, state_dir: str, service: str) -> None:
         self._folder = os.path.join(state_dir, "journal")
         self._file = os.path.join(self._folder, f"{service}.json")
         self._held: dict[str, dict[str, Any]] = {}
 
-    def note(self, stage: str, scope: Journaled, found: dict[str, Any]) -> None:
-        """Write down that a scope is about to be held; raises SourceError when that fails.
+    def note(self, stage: str, holder: Journaled, found: dict[str, Any]) -> None:
+        """Write down what is about to be changed; raises SourceError when that fails.
 
-        `found` is plain data: what `release` needs to put things back.
+        `found` is plain data: what is needed to put things back.
         """
-        note = {"kind": scope.kind, "params": scope.model_dump(mode="json"), "found": found}
+        note = {"kind": holder.kind, "params": holder.model_dump(mode="json"), "found": found}
         self._write(self._held | {stage: note})
 
     def found(self, stage: str) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ class Journal:
         return note["found"] if note else None
 
     def done(self, stage: str) -> None:
-        """Forget a scope: all is as it was."""
+        """Forget what a stage noted: all is as it should be."""
         if stage in self._held:
             self._write({name: note for name, note in self._held.items() if name != stage})
 

@@ -16,6 +16,7 @@ from stages.preflight import Preflight
 from stages.prune import Prune
 from stages.spool import SpoolStage
 from stages.survey import Survey
+from stages.undo import Undo
 from stages.upload import Upload
 from stages.warm import Warm
 
@@ -37,6 +38,7 @@ KINDS = (
     Commands,
     PostRestore,
     Containers,
+    Undo,
     Notify,
 )
 

@@ -188,8 +188,15 @@ class RestoreSession(Session):
     paths: tuple[str, ...]
     """What to restore; everything when empty."""
     target: str
+    in_place: bool = False
+    """The target is a staging folder, which takes the place of the service's own at the end."""
+
+    mtime: int = 0
+    """Of the service's folder before anything was staged in it, in nanoseconds."""
 
     # Made on the way:
+    aside: str | None = None
+    """Where what was there is now."""
     archives: dict[str, Archive] = field(default_factory=dict)
     """Archive id -> opened archive."""
     layout: Layout = field(default_factory=Layout)

@@ -207,6 +207,20 @@ class Writer:
         self.unset[what] += 1
 
 
+def require_room(target: str, size: int) -> None:
+    """Raise TargetError when the disk of `target` has not `size` bytes free."""
+    there = target
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    disk = os.statvfs(there)
+    free = disk.f_bavail * disk.f_frsize
+    if size > free:
+        raise TargetError(
+            f"{target} has no room: {size:,} bytes are needed, {free:,} are free",
+            "make room, or restore to another disk with --to",
+        )
+
+
 def _write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(fd, data, offset)

@@ -53,7 +53,8 @@ class Engine:
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         for _ in range(300):
-            if subprocess.run(self._words("info"), capture_output=True, check=False).returncode == 0:
+            asked = subprocess.run(self._words("info"), capture_output=True, check=False)
+            if asked.returncode == 0:
                 return
             time.sleep(0.1)
         pytest.fail(f"dockerd does not start: {(self.folder / 'log').read_text()[-2000:]}")
@@ -112,5 +113,4 @@ def engine_of_its_own() -> Iterator[Engine]:
         with engine.up():
             yield engine
     finally:
-        subprocess.run(f"umount -l {folder}/data/*/*/merged", shell=True, capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -193,7 +193,7 @@ def test_unusable_configurations(tmp_path, content, says):
     assert done.returncode == 3, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60  # a bomb would take for ever
 
 
 def test_a_source_that_is_not_there(house):
@@ -339,13 +339,6 @@ def test_what_cannot_be_restored(house):
     )
     assert house.cli("restore", "svc").returncode == 2
     assert "did you mean 'svc'?" in failing(house, "restore", "svcs", *to, status=2)
-
-
-def test_what_this_version_cannot_do_is_refused_before_it_starts(tmp_path):
-    """A service with a container or a command is not silently backed up without it."""
-    house = House(tmp_path, settings={"pre_backup": {"command": "true"}})
-    assert "cannot run commands before and after a backup yet" in failing(house, "backup", "svc")
-    assert not house.store.exists()
 
 
 def test_names_are_shown_harmless(house):

@@ -1,0 +1,160 @@
+"""In place: the old state or the new one, never a mix; and a way back."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from packrat.repair import repair
+from packrat.restore import choose, restore
+from packrat.undo import undo
+from tests.helpers.house import House
+from tests.helpers.trees import differences, fill, noise
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path, settings={"exclude": ["/cache/", "*.tmp", "/b/keep"]})
+    fill(house.source, {"a": noise(50_000), "b/c": noise(9_000, 2), "b/d/e": b"1", "f/g": b"2"})
+    house.backed_up()
+    return house
+
+
+def spoil(house):
+    """Change, add and remove; with files that no backup holds, which must stay."""
+    (house.source / "a").write_bytes(b"spoilt")
+    (house.source / "b" / "c").unlink()
+    fill(house.source, {"new/x": b"x", "b/new": b"y", "cache/1": b"1", "b/keep/2": b"2"})
+    fill(house.source, {"f/h.tmp": b"3", "gone/only.tmp": b"4", "gone/other": b"5"})
+
+
+def in_place(house, *paths):
+    program = house.program
+    restored, _ = restore(program, "svc", choose(program, "svc"), paths, None)
+    return restored
+
+
+def tree(folder):
+    """Everything in it, with its content; folders of restores aside."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if not str(path.relative_to(folder)).startswith(".packrat-")
+    }
+
+
+WAS = {"a", "b", "b/c", "b/d", "b/d/e", "f", "f/g"}
+KEPT = {"cache", "cache/1", "b/keep", "b/keep/2", "f/h.tmp", "gone", "gone/only.tmp"}
+
+
+def test_what_was_backed_up_is_back_and_what_is_excluded_stays(house):
+    """All that the backup holds, all that no backup holds, and nothing else."""
+    before = tree(house.source)
+    folders = [house.source, house.source / "b"]
+    states = [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders]
+    spoil(house)
+    (house.source / "b").chmod(0o700)
+    restored = in_place(house)
+    after = tree(house.source)
+    assert set(after) == WAS | KEPT
+    assert {name: after[name] for name in WAS} == {name: before[name] for name in WAS}
+    assert restored.target == str(house.source)
+    assert restored.warnings == []
+    assert [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders] == states
+
+
+def test_undo_puts_back_what_was_there(house):
+    """To the last file and time; and nothing is left lying about."""
+    spoil(house)
+    copy = house.root / "copy"
+    subprocess.run(["cp", "-a", house.source, copy], check=True)
+    in_place(house)
+    undo(house.program, "svc")
+    assert differences(copy, house.source) == []
+    assert not list(house.source.glob(".packrat-*"))
+
+
+def test_some_paths_alone(house):
+    """Only what was asked for is replaced; a folder above it that has gone comes with it."""
+    spoil(house)
+    subprocess.run(["rm", "-r", house.source / "f"], check=True)
+    in_place(house, "b/c", "f/g")
+    after = tree(house.source)
+    assert after["a"] == b"spoilt"
+    assert after["b/c"] == noise(9_000, 2)
+    assert after["f/g"] == b"2"
+    assert "b/new" in after
+    undo(house.program, "svc")
+    assert "b/c" not in tree(house.source)
+    assert "f" not in tree(house.source)
+
+
+def test_what_was_set_aside_is_never_backed_up_and_goes_with_the_next_backup(house):
+    """Nor does --forget leave anything of it."""
+    spoil(house)
+    in_place(house)
+    assert list(house.source.glob(".packrat-before-*"))
+    assert house.backed_up()
+    assert not list(house.source.glob(".packrat-before-*"))
+    listed = [row["path"] for row in house.json("ls", "svc")]
+    assert not [path for path in listed if path.startswith(".packrat")]
+    in_place(house)
+    assert house.cli("restore", "--forget", "svc").returncode == 0
+    assert not list(house.source.glob(".packrat-before-*"))
+    undone = house.cli("restore", "--undo", "svc")
+    assert undone.returncode == 4
+    assert "nothing to undo" in undone.stderr
+
+
+KILLED = """
+import os, signal, sys
+from packrat.program import Program
+from packrat.restore import choose, restore
+config, call = sys.argv[1], int(sys.argv[2])
+rename, calls = os.rename, 0
+def counted(*args, **more):
+    global calls
+    if args[0].startswith(sys.argv[3]):
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return rename(*args, **more)
+os.rename = counted
+program = Program(config)
+restore(program, "svc", choose(program, "svc"), (), None)
+"""
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+def test_killed_between_two_renames_the_next_command_puts_the_old_state_back(house, call):
+    """SIGKILL before each rename: afterwards all is as it was, and the restore can be repeated."""
+    spoil(house)
+    copy = house.root / "copy"
+    subprocess.run(["cp", "-a", house.source, copy], check=True)
+    command = [sys.executable, "-c", KILLED, house.config_file, str(call), str(house.source)]
+    done = subprocess.run(command, capture_output=True, check=False, env=os.environ)
+    assert done.returncode in (-9, 0), done.stderr
+    if done.returncode == -9:
+        [said] = repair(str(house.state))
+        assert "as it was before" in said
+        for staged in house.source.glob(".packrat-restore-*"):
+            subprocess.run(["rm", "-r", staged], check=True)
+        os.utime(house.source, ns=(0, copy.stat().st_mtime_ns))
+        assert differences(copy, house.source) == []
+        in_place(house)
+    assert set(tree(house.source)) == WAS | KEPT
+
+
+def test_no_room_is_said_before_anything_is_written(house, monkeypatch):
+    """A disk that cannot hold both states is refused, and nothing changes."""
+    from stages import write
+
+    before = tree(house.source)
+    real = os.statvfs(house.source)
+    fields = list(real)
+    fields[4] = 0  # f_bavail
+    monkeypatch.setattr(write.os, "statvfs", lambda _: os.statvfs_result(fields))
+    with pytest.raises(write.TargetError, match="has no room"):
+        in_place(house)
+    assert tree(house.source) == before
