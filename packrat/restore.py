@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -168,6 +169,7 @@ def restore(
         said = put_back(state_dir, service)
         staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
         os.close(open_source(path))
+        shutil.rmtree(staging, ignore_errors=True)  # of a restore that died
         session = open_session(program, service, chosen, paths, staging, in_place=True)
         session.mtime = os.stat(path).st_mtime_ns
         restored, session = _run(program, service, session, listeners)

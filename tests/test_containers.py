@@ -1,13 +1,27 @@
 """Services in containers, on a real Docker engine: stopped, backed up, started, healthy."""
 
-import pytest
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
 
-from engine.events import Finished
+import pytest
+import yaml
+
+from engine.events import Finished, Progress, Started
 from packrat.backup import back_up
+from packrat.restore import choose, restore
+from packrat.undo import undo
+from stages import containers
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
 pytestmark = pytest.mark.root
+DEAF = "trap '' TERM; while true; do sleep 1; done"
+KILLED = Path(__file__).parent / "helpers" / "killed.py"
 
 
 @pytest.fixture
@@ -19,28 +33,373 @@ def names(engine):
         engine.docker("rm", "-f", name)
 
 
-def house_of(tmp_path, engine, *containers, **more):
-    docker = {"containers": list(containers), "host": engine.host, "stop_timeout": 5}
-    house = House(tmp_path, settings={"docker": docker | more.pop("docker", {})} | more)
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """Believe a container without a check after a moment."""
+    monkeypatch.setattr(containers, "STEADY_SECONDS", 0.5)
+
+
+def house_of(tmp_path, engine, *names, docker=None, **more):
+    settings = {"containers": list(names), "host": engine.host, "stop_timeout": 5}
+    house = House(tmp_path, settings={"docker": settings | (docker or {})} | more)
     fill(house.source, {"a": noise(100_000), "b/c": noise(3_000_000, 2)})
     return house
 
 
-def test_events_in_order(tmp_path, engine, names):
+def slow_place(house, store, limit="4 MiB/s"):
+    """Make the destination a slow disk of its own."""
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["destinations"] = {"slow": {"type": "local", "path": store, "limit": limit}}
+    house.config_file.write_text(yaml.safe_dump(document))
+    house.stores = {"slow": Path(store)}
+
+
+def done(result):
+    assert (result.status, result.error) == ("done", None), result
+    return result
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_events_in_order(tmp_path, engine, names, warm):
     """The dump, the bulk, the stop, what changed, the start, and then the upload."""
     name = engine.run(next(names))
-    house = house_of(tmp_path, engine, name, pre_backup={"command": "echo dumped > dump"})
+    dump = {"command": "echo dumped > dump"}
+    house = house_of(tmp_path, engine, name, docker={"warm": warm}, pre_backup=dump)
     order = []
 
     def listen(event):
         if isinstance(event, Finished):
-            order.append(event.stage)
+            order.append(event.stage.partition(":")[0])
 
-    result = back_up(house.pipeline(), [listen])
-    assert (result.status, result.error, result.warnings) == ("done", None, [])
-    order = [stage.partition(":")[0] for stage in order]
+    result = done(back_up(house.pipeline(), [listen]))
     expected = ["survey", "preflight", "pre_backup", "warm", "stop", "collect", "start", "upload"]
+    expected.remove("warm") if not warm else None
     assert [stage for stage in order if stage in expected] == expected
     assert engine.running(name)
-    assert result.downtime_seconds < 5
+    assert 0 < result.downtime_seconds < 10
+    assert result.warnings == []
     assert differences(house.source, house.restore()) == []
+
+
+def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_path, engine, names):
+    """Reading waits for no destination, though the spool's budget is used up meanwhile."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name, docker={"warm": False}, path=str(tmp_path / "source"))
+    fill(house.source, {"big": noise(40 << 20)})
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as store:
+        slow_place(house, store, "8 MiB/s")
+        with open(house.config_file, "a") as file:
+            file.write("spool: {max_size: 8 MiB, min_free: 0}\n")
+        up_again = []
+
+        def listen(event):
+            if isinstance(event, Finished) and event.stage == "start":
+                up_again.append(engine.running(name))
+                up_again.append(list(Path(store).rglob("*.packrat")))
+
+        result = done(back_up(house.pipeline(), [listen]))
+    assert up_again == [True, []]
+    assert result.downtime_seconds < result.seconds - 2
+
+
+def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path, engine, names):
+    """Changed, grown, replaced, removed, added and renamed files: the second walk decides."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    files = {f"d{n % 7}/f{n}": noise(20_000, n) for n in range(300)}
+    fill(house.source, files | {"hard/one": noise(5000, 7)})
+    (house.source / "hard" / "two").hardlink_to(house.source / "hard" / "one")
+    old = time.time() - 100
+    for path in house.source.rglob("*"):
+        subprocess.run(["touch", "-h", "-d", f"@{old}", path], check=True)
+    time.sleep(2.5)  # ctimes must be older than the pass by two seconds to be believed
+
+    def change(event):
+        if isinstance(event, Finished) and event.stage == "warm":
+            root = house.source
+            (root / "d0" / "f0").write_bytes(b"changed")
+            with open(root / "d1" / "f1", "ab") as file:
+                file.write(b"grown")
+            (root / "d2" / "f2").unlink()
+            (root / "d3" / "f3").rename(root / "d3" / "renamed")
+            (root / "d4" / "new").write_bytes(b"new")
+            (root / "d5" / "f5").unlink()
+            (root / "d5" / "f5").symlink_to("f12")
+
+    result = done(back_up(house.pipeline(), [change]))
+    assert differences(house.source, house.restore()) == []
+    assert result.read < 1.5 * result.size, "what did not change is not read twice"
+
+
+def test_several_are_stopped_in_order_and_what_was_stopped_stays_so(tmp_path, engine, names):
+    """Started in reverse; one that did not run before does not run after."""
+    one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
+    engine.docker("stop", "-t", "1", off)
+    house = house_of(tmp_path, engine, one, off, two)
+    done(house.back_up())
+    assert engine.running(one, two)
+    assert not engine.running(off)
+    states = [engine.state(name) for name in (one, two)]
+    assert states[0]["FinishedAt"] < states[1]["FinishedAt"]
+    assert states[1]["StartedAt"] < states[0]["StartedAt"]
+
+
+EDGES = [
+    "Finished preflight",
+    "Started warm",
+    "Finished warm",
+    "Started stop",
+    "Progress stop",
+    "Finished stop",
+    "Progress collect",
+    "Finished collect",
+    "Started start",
+    "Finished start",
+    "Finished spool",
+]
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine, names, edge):
+    """SIGKILL: `packrat list` puts back what a dead run left down; the next backup is whole."""
+    one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
+    engine.docker("stop", "-t", "1", off)
+    house = house_of(tmp_path, engine, one, two, off)
+    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL"]
+    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
+    assert dead.returncode == -9, dead.stderr
+    said = house.cli("list")
+    assert said.returncode == 0, said.stderr
+    assert engine.running(one, two)
+    assert not engine.running(off)
+    assert not list((house.state / "journal").glob("*"))
+    done(house.back_up())
+    assert house.litter() == []
+    assert all(verdict.status == "ok" for verdict in house.verify())
+
+
+def test_a_run_that_is_alive_is_left_alone(tmp_path, engine, names):
+    """Another command does not start the containers of a backup that is under way."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name, docker={"warm": False})
+    seen = []
+
+    def listen(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            house.cli("list")
+            seen.append(engine.running(name))
+
+    done(back_up(house.pipeline(), [listen]))
+    assert seen == [False]
+
+
+def test_the_engine_dies_in_the_middle(tmp_path, engine, names):
+    """SIGKILL of dockerd while the container is down: it is waited for, and starts again."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name, docker={"warm": False})
+
+    def listen(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            engine.kill()
+            threading.Timer(1.5, engine.start).start()
+
+    result = back_up(house.pipeline(), [listen])
+    engine.wait()
+    assert engine.running(name)
+    done(result)
+
+
+def test_the_second_refuses_to_stop(tmp_path, engine, names):
+    """It has gone by then: the first runs again, and nothing is stored."""
+    one, two = engine.run(next(names)), engine.run(next(names))
+    house = house_of(tmp_path, engine, one, two)
+
+    def listen(event):
+        if isinstance(event, Progress) and event.stage == "stop" and event.items == 1:
+            engine.docker("rm", "-f", two)
+
+    result = back_up(house.pipeline(), [listen])
+    assert (result.status, result.exit) == ("failed", 4)
+    assert f"there is no container {two}" in result.error
+    assert engine.running(one)
+    assert house.archives == []
+
+
+FAULTS = {
+    "missing": (r"there is no container nobody; docker ps --all shows", 4),
+    "engine away": (r"the Docker engine at unix:///nowhere\S* does not answer", 4),
+    "unhealthy": (r"container c0 is not healthy after 2 s; its check says: not well.*is stored", 4),
+    "ends": (r"container c0 ended again after its start, status 7.*is stored all the same", 4),
+    "removed": (r"there is no container c0.*is stored all the same", 4),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_one_clear_message(tmp_path, engine, names, fault):
+    """What failed, and that the backup stands where it does."""
+    says, status = FAULTS[fault]
+    options = []
+    script = "sleep 1000 & wait"
+    if fault == "unhealthy":
+        check = "test -e /tmp/up && rm /tmp/up || { echo not well; false; }"
+        options = ["--health-cmd", check, "--health-interval", "1s", "--health-retries", "1"]
+    if fault == "ends":
+        script = "test -e /tmp/once && exit 7; echo > /tmp/once; sleep 1000 & wait"
+    name = engine.run(next(names), script, *options)
+    docker = {"health_timeout": 2}
+    docker |= {"host": "unix:///nowhere/sock"} if fault == "engine away" else {}
+    house = house_of(tmp_path, engine, "nobody" if fault == "missing" else name, docker=docker)
+
+    def listen(event):
+        if fault == "removed" and isinstance(event, Finished) and event.stage == "stop":
+            engine.docker("rm", "-f", name)
+
+    result = back_up(house.pipeline(), [listen])
+    assert (result.status, result.exit) == ("failed", status), result
+    assert re.search(says, result.error), result.error
+    assert bool(house.archives) == ("stored" in says)
+    if fault not in ("removed", "ends"):
+        assert engine.running(name)
+
+
+def test_one_that_ignores_term_is_killed_and_warned_of(tmp_path, engine, names):
+    """After stop_timeout, and it runs again."""
+    name = engine.run(next(names), DEAF)
+    house = house_of(tmp_path, engine, name, docker={"stop_timeout": 1})
+    result = done(house.back_up())
+    assert f"container {name} did not end within 1 s and was killed" in result.warnings[0]
+    assert engine.running(name)
+
+
+def test_restart_always(tmp_path, engine, names):
+    """A restart policy does not start it in the middle, and it runs after."""
+    name = engine.run(next(names), "sleep 1000 & wait", "--restart", "always")
+    house = house_of(tmp_path, engine, name)
+    seen = []
+
+    def listen(event):
+        if isinstance(event, Started) and event.stage == "start":
+            seen.append(engine.running(name))
+
+    assert done(back_up(house.pipeline(), [listen])).warnings == []
+    assert seen == [False]
+    assert engine.running(name)
+
+
+def test_somebody_who_starts_it_meanwhile_and_one_that_shares_its_files(tmp_path, engine, names):
+    """Both may tear the backup, and both are warned of."""
+    name = engine.run(next(names))
+    mount = f"{tmp_path / 'source' / 'b'}:/data"
+    (tmp_path / "source" / "b").mkdir(parents=True)
+    other = engine.run(next(names), "sleep 1000 & wait", "-v", mount)
+    house = house_of(tmp_path, engine, name, docker={"warm": False})
+
+    def listen(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            engine.docker("start", name)
+
+    warnings = done(back_up(house.pipeline(), [listen])).warnings
+    assert f"container {other} runs on and may write to" in warnings[0]
+    assert f"somebody started container {name} while" in warnings[1]
+
+
+def test_max_downtime(tmp_path, engine, names):
+    """Past it the container is started, the run fails, and nothing half-done is listed."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name, docker={"warm": False, "max_downtime": 1})
+
+    def listen(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            time.sleep(1.2)
+
+    result = back_up(house.pipeline(), [listen])
+    assert (result.status, result.exit) == ("failed", 4)
+    assert "stood still for longer than docker.max_downtime" in result.error
+    assert engine.running(name)
+    assert house.archives == []
+    assert house.litter() == []
+
+
+def test_a_command_in_a_container(tmp_path, engine, names):
+    """Its output, its failure in a pipe, and its end at the timeout."""
+    mount = f"{tmp_path / 'source'}:/data"
+    (tmp_path / "source").mkdir()
+    name = engine.run(next(names), "sleep 1000 & wait", "-v", mount)
+
+    def house_with(command, **more):
+        pre = {"container": name, "command": command} | more
+        docker = {"container": name, "host": engine.host, "stop_timeout": 5}
+        return House(tmp_path, settings={"pre_backup": pre, "docker": docker})
+
+    house = house_with("echo $WORD > /data/dump", environment={"WORD": "rows"})
+    done(house.back_up())
+    assert (house.restore() / "dump").read_text() == "rows\n"
+    failing = house_with("echo oh; false | true").back_up()
+    assert "pre_backup failed with status 1; it said: oh" in failing.error
+    begun = time.monotonic()
+    slow = house_with("(sleep 301; echo) & sleep 301", timeout=1).back_up()
+    assert "took longer than 1 s and was ended" in slow.error
+    assert time.monotonic() - begun < 60
+    assert "sleep 301" not in engine.docker("top", name)
+    assert engine.running(name)
+
+
+def test_in_place_and_back(tmp_path, engine, names):
+    """The container stands still only for the renames; afterwards, and after --undo, it runs."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    (house.source / "a").write_bytes(b"spoilt")
+    program = house.program
+    _, session = restore(program, "svc", choose(program, "svc"), (), None)
+    assert session.standstill.seconds < 5
+    assert (house.source / "a").read_bytes() == noise(100_000)
+    assert engine.running(name)
+    undo(program, "svc")
+    assert (house.source / "a").read_bytes() == b"spoilt"
+    assert engine.running(name)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    ["Finished select", "Finished upload:local", "Started stop", "Finished stop",
+     "Finished collect", "Started start", "Finished start"],
+)  # fmt: skip
+def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, names, edge):
+    """SIGKILL at every edge: after the next command the state is whole, and the container up."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    new = {"a": (house.source / "a").read_bytes(), "b/c": (house.source / "b" / "c").read_bytes()}
+    old = {"a": b"spoilt", "b/c": b"spoilt", "later": b"1"}
+    fill(house.source, old)
+    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL", "in place"]
+    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
+    assert dead.returncode == -9, dead.stderr
+    assert house.cli("list").returncode == 0
+    assert engine.running(name)
+    files = {
+        str(path.relative_to(house.source)): path.read_bytes()
+        for path in house.source.rglob("*")
+        if path.is_file() and not str(path.relative_to(house.source)).startswith(".packrat")
+    }
+    placed = ("Finished collect", "Started start", "Finished start")
+    assert files == (new if edge in placed else old)
+    program = house.program
+    restore(program, "svc", choose(program, "svc"), (), None)
+    assert (house.source / "a").read_bytes() == new["a"]
+    assert not list(house.source.glob(".packrat-restore-*"))
+
+
+def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names):
+    """A restore in place whose container cannot be stopped changes nothing."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    (house.source / "a").write_bytes(b"spoilt")
+    program = house.program
+    chosen = choose(program, "svc")
+    engine.docker("rm", "-f", name)
+    with pytest.raises(Exception, match="there is no container"):
+        restore(program, "svc", chosen, (), None)
+    assert (house.source / "a").read_bytes() == b"spoilt"

@@ -46,12 +46,16 @@ class Engine:
             self._process.wait()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it."""
         command = [self.program, "--host", self.host, "--data-root", self.folder / "data",
                    "--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid",
                    "--bridge", "none", "--iptables=false", "--ip6tables=false"]  # fmt: skip
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it answers."""
         for _ in range(300):
             asked = subprocess.run(self._words("info"), capture_output=True, check=False)
             if asked.returncode == 0:

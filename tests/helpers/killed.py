@@ -1,4 +1,7 @@
-"""A backup that sends its own process a signal at its n-th event. Run by test_law_kill."""
+"""A backup, or a restore in place, that sends its own process a signal at an event.
+
+At the n-th event, or at the first of its type at a stage.
+"""
 
 import os
 import signal
@@ -6,17 +9,24 @@ import sys
 from itertools import count
 
 from packrat.backup import back_up
+from packrat.program import Program
+from packrat.restore import choose, restore
 from specs.compile import compile_service
 from specs.load import load_config
 
-config, service, number, name = sys.argv[1:]
+config, service, when, name, *in_place = sys.argv[1:]
+"""`when`: a number, or such as `Finished stop`."""
 events = count(1)
 
 
 def listener(event):
-    if next(events) == int(number):
+    if when in (str(next(events)), f"{type(event).__name__} {event.stage}"):
         os.kill(os.getpid(), getattr(signal, name))
 
 
+if in_place:
+    program = Program(config)
+    restore(program, service, choose(program, service), (), None, [listener])
+    sys.exit()
 result = back_up(compile_service(load_config(config), service), [listener])
 sys.exit(result.exit)
