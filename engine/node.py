@@ -33,8 +33,8 @@ class Node:
     @property
     def does(self) -> str:
         """What it does, in a few words."""
-        if self.releases:
-            return f"release what {self.releases} holds"
+        if self.releases and isinstance(self.stage, Scope):
+            return self.stage.describe_release()
         return self.stage.describe(backwards=self.reversed)
 
     @property

@@ -66,6 +66,10 @@ class Scope(Stage):
         """Let go; called exactly once after `acquire` has begun."""
         raise NotImplementedError
 
+    def describe_release(self) -> str:
+        """Say in a few words what letting go does, for a plan."""
+        return "let go"
+
 
 class FanOut(Stage):
     """The stage that feeds several branches, each in a thread of its own, at its own pace.

@@ -1,4 +1,7 @@
-"""Try every destination: reach it, log in, write, read back, rename, delete; say how to mend it."""
+"""Try every destination: reach it, log in, write, read back, rename, delete; say how to mend it.
+
+And look at the containers: whether they are there, and whether a service covers what they write.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from typing import TYPE_CHECKING
 from packrat.report import bytes_text
 from specs.faults import printable
 from vault.errors import UnknownHost, VaultError
+
+ASKING_SECONDS = 5
+"""How long `check` waits for a Docker engine."""
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -27,6 +33,41 @@ def try_destinations(program: Program) -> list[dict[str, str | None]]:
         if problem is None:
             program.cache.forget(destination)
     return tried
+
+
+def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
+    """Give (notes, problems): what no backup covers of the containers, and engines that are away."""
+    from stages.dockerd import Engine, EngineAway
+    from stages.errors import SourceError
+
+    services = program.config.services
+    paths = [os.path.realpath(service.path) for service in services.values()]
+    notes: list[str] = []
+    problems: dict[str | None, str] = {}
+    for name, service in services.items():
+        if not service.docker or service.docker.host in problems:
+            continue
+        engine = Engine(service.docker.host, ASKING_SECONDS)
+        for container in service.docker.names:
+            try:
+                mounts = engine.look(container).mounts
+            except EngineAway as error:
+                problems[service.docker.host] = f"{error}; {error.hint}"
+                break
+            except SourceError as error:
+                notes.append(f"services.{name}.docker: {error}")
+                continue
+            notes += [
+                f"container {container} writes to {folder}, which no service covers"
+                for folder, writes in mounts
+                if writes and os.path.isdir(folder) and not _covered(folder, paths)
+            ]
+    return notes, list(problems.values())
+
+
+def _covered(folder: str, paths: list[str]) -> bool:
+    folder = os.path.realpath(folder)
+    return any(os.path.commonpath([folder, path]) == path for path in paths)
 
 
 def _try(program: Program, destination: Destination) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.connecting import try_destinations
+from packrat.connecting import look_at_containers, try_destinations
 from packrat.exits import Exit, UsageError
 from packrat.report import as_json as print_json
 from packrat.report import count_text, warn
@@ -157,16 +157,21 @@ def check_all(program: Program, *, connect: bool, as_json: bool) -> int:
         compile_service(config, name).graph()
         if not os.path.isdir(service.path):
             notes.append(f"services.{name}.path: {service.path} is not a folder on this machine")
+    of_containers, away = look_at_containers(program)
+    notes += of_containers
     tried = try_destinations(program) if connect else []
-    failed = [one for one in tried if one["problem"]]
+    failed = [*(one for one in tried if one["problem"]), *(away if connect else [])]
     if as_json:
-        print_json({"valid": True, "notes": notes, "destinations": tried})
+        document = {"valid": True, "notes": notes, "destinations": tried}
+        print_json(document | ({"docker": away} if connect else {}))
     else:
         for note in notes:
             print(f"note: {printable(note)}")
         for one in tried:
             how = f"problem: {one['problem']}" if one["problem"] else f"works, free: {one['free']}"
             print(f"{one['destination']}: {printable(how)}")
+        for problem in away if connect else []:
+            print(f"docker: problem: {printable(problem)}")
         places = ", ".join(config.destinations())
         print(f"valid: {count_text(len(config.services), 'service')}, to {places}")
     return Exit.FAILED if failed else Exit.DONE

@@ -104,8 +104,8 @@ class Collect(Journaled):
         """Say what is read."""
         if backwards:
             return "files, then owners, modes and times"
-        count = f", {len(self.exclude)} exclude patterns" if self.exclude else ""
-        return self.path + count
+        count = len(self.exclude)
+        return self.path + (f", {count} exclude pattern{'s' * (count != 1)}" if count else "")
 
 
 class _Pass:

@@ -59,9 +59,12 @@ class Commands(Scope, Journaled):
         return "a run died between pre_backup and post_backup: post_backup has run"
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Show the first lines."""
-        first = self.first.headline if self.first else "nothing"
-        return f"{first}; whatever happens then: {self.then.headline}"
+        """Show the first line of the first."""
+        return self.first.headline if self.first else "nothing"
+
+    def describe_release(self) -> str:
+        """Show the first line of the second."""
+        return f"{self.then.headline}, whatever has happened"
 
 
 class PostRestore(Stage, Shell):

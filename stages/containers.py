@@ -36,6 +36,10 @@ class Containers(Scope, Journaled):
         """Name them."""
         return ", ".join(self.names)
 
+    def describe_release(self) -> str:
+        """Say what is started."""
+        return f"{', '.join(reversed(self.names))}, and see that all is well"
+
     def acquire(self, run: Run[Session]) -> None:
         """Stop what runs; raises SourceError.
 

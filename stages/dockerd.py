@@ -47,9 +47,10 @@ class Container:
 class Engine:
     """A Docker engine; connects when it is first asked."""
 
-    def __init__(self, host: str | None) -> None:
+    def __init__(self, host: str | None, patience: float = PATIENCE_SECONDS) -> None:
         """`host` None is what `docker` itself would use: DOCKER_HOST, then the current context."""
         self.host = host
+        self._patience = patience
         self._api: Any = None
 
     def look(self, name: str) -> Container:
@@ -130,9 +131,9 @@ class Engine:
 
             # For ssh:// the user's own client, with its keys and its known hosts.
             made = (
-                docker.DockerClient(self.host, timeout=PATIENCE_SECONDS, use_ssh_client=True)
+                docker.DockerClient(self.host, timeout=self._patience, use_ssh_client=True)
                 if self.host
-                else docker.from_env(timeout=PATIENCE_SECONDS, use_ssh_client=True)
+                else docker.from_env(timeout=self._patience, use_ssh_client=True)
             )
             self._api = made.api
         return self._api

@@ -303,6 +303,25 @@ def test_somebody_who_starts_it_meanwhile_and_one_that_shares_its_files(tmp_path
     assert f"somebody started container {name} while" in warnings[1]
 
 
+def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):
+    """And containers that are not there, and an engine that is away, with --connect."""
+    for folder in ("source/in", "outside"):
+        (tmp_path / folder).mkdir(parents=True)
+    mounts = ["-v", f"{tmp_path}/source/in:/in", "-v", f"{tmp_path}/outside:/out"]
+    name = engine.run(next(names), "sleep 1000 & wait", *mounts, "-v", "/etc:/etc:ro")
+    house = house_of(tmp_path, engine, name, "nobody")
+    checked = house.cli("check")
+    assert checked.returncode == 0
+    assert "there is no container nobody" in checked.stdout
+    assert f"container {name} writes to {tmp_path}/outside, which no service" in checked.stdout
+    assert checked.stdout.count("no service covers") == 1
+    away = house_of(tmp_path, engine, name, docker={"host": "unix:///nowhere"})
+    assert away.cli("check").returncode == 0
+    connected = away.cli("check", "--connect")
+    assert connected.returncode == 4
+    assert "docker: problem: cannot look at container c0: the Docker engine at" in connected.stdout
+
+
 def test_max_downtime(tmp_path, engine, names):
     """Past it the container is started, the run fails, and nothing half-done is listed."""
     name = engine.run(next(names))
