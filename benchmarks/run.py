@@ -1,6 +1,7 @@
 """Measure Packrat and its peers in one run, on one tree, interleaved; print medians and ratios.
 
-Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic] [--million | --network]'
+Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic]
+                         [--million | --network | --downtime]'
 
 Works below $PACKRAT_BENCH_DIR (./benchmarks/work unless given) and needs about 10 GB there. The
 tree is built once and kept. Setting up repositories and keys is not timed.
@@ -33,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="PEERS", help="such as packrat,restic")
     parser.add_argument("--network", action="store_true", help="uploads, beside rclone's")
+    parser.add_argument("--downtime", action="store_true", help="of a container, beside others'")
     parser.add_argument("--million", action="store_true", help="100,000 and 1,000,000 small files")
     return parser.parse_args()
 
@@ -131,6 +133,13 @@ def main() -> int:
         return 0
     recipe = tree.QUICK if options.quick else tree.Recipe()
     source = work / ("quick-tree" if options.quick else "tree")
+    if options.downtime:
+        from benchmarks import downtime  # needs a Docker engine, as root
+
+        tree.build(source, recipe)
+        figures = downtime.measure(work / "downtime", source, options.rounds, quick=options.quick)
+        save(work / "downtime.json", **figures)
+        return 0
     peers = choose(options.only, source, work)
     versions = {peer.name: version(peer) for peer in peers}
     tree.build(source, recipe)

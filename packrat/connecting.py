@@ -36,7 +36,7 @@ def try_destinations(program: Program) -> list[dict[str, str | None]]:
 
 
 def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
-    """Give (notes, problems): what no backup covers of the containers, and engines that are away."""
+    """Give (notes, problems): what no backup covers of containers, and engines that are away."""
     from stages.dockerd import Engine, EngineAway
     from stages.errors import SourceError
 
