@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.graph import Node
+from specs.compile import compile_service
 from specs.config import Config
 from specs.load import load_config
+from stages.select import Select
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -15,12 +18,17 @@ def seed(monkeypatch):
     return load_config(str(EXAMPLES / "seed.yaml"))
 
 
-@pytest.mark.parametrize(
-    "name", ["seed", "quickstart", "secrets", "destinations", "docker", "commands"]
-)
-def test_examples_load(name):
-    """Every example is a valid configuration."""
-    assert load_config(str(EXAMPLES / f"{name}.yaml")).services
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.yaml")))
+def test_examples_compile(name):
+    """Every example is a valid configuration, and its pipelines build, both ways."""
+    text = (EXAMPLES / name).read_text()
+    if "\nbackup:" not in text:
+        return  # of another program, such as a compose file
+    config = load_config(str(EXAMPLES / name))
+    for service in config.services:
+        pipeline = compile_service(config, service)
+        nearest = next(iter(pipeline.destinations))
+        assert pipeline.graph().reverse(f"upload:{nearest}", Node("select", Select())).order
 
 
 def test_seed_services(seed):
@@ -72,16 +80,18 @@ def test_chosen_destinations():
 
 def test_docker_options():
     """Several containers are stopped in the order written."""
-    docker = load_config(str(EXAMPLES / "docker.yaml")).services["immich"].docker
+    docker = load_config(str(EXAMPLES / "stack.yaml")).services["immich"].docker
     assert docker.names == ("immich-server", "immich-machine-learning", "immich-postgres")
-    assert (docker.stop_timeout, docker.health_timeout, docker.max_downtime) == (60, 300, 120)
+    assert (docker.stop_timeout, docker.health_timeout, docker.max_downtime) == (60, 300, None)
     assert docker.warm
+    docker = load_config(str(EXAMPLES / "gitea.yaml")).services["gitea"].docker
+    assert (docker.stop_timeout, docker.health_timeout, docker.max_downtime) == (30, 120, 60)
 
 
 def test_commands_in_containers():
     """In a container a command runs where the container's processes do."""
-    config = load_config(str(EXAMPLES / "commands.yaml"))
-    postgres, nextcloud = config.services["postgres"], config.services["nextcloud"]
+    postgres = load_config(str(EXAMPLES / "postgres.yaml")).services["postgres-dump"]
+    nextcloud = load_config(str(EXAMPLES / "nextcloud.yaml")).services["nextcloud"]
     assert postgres.working_dir_of(postgres.pre_backup) is None
     assert nextcloud.working_dir_of(nextcloud.post_backup) == "/var/www/nextcloud/html"
     assert (nextcloud.timeout, nextcloud.max_age) == (6 * 3600, 2 * 86400)
