@@ -168,6 +168,7 @@ def restore(
     with service_lock(state_dir, service, time.time()):
         said = put_back(state_dir, service)
         staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
+        os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
         os.close(open_source(path))
         shutil.rmtree(staging, ignore_errors=True)  # of a restore that died
         session = open_session(program, service, chosen, paths, staging, in_place=True)

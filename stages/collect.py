@@ -85,6 +85,8 @@ class Collect(Journaled):
             self.path, session.target, aside, self.exclude, session.paths, session.mtime
         )
         session.journal.note(run.stage, self, to_plain(placement))
+        for path in placement.left:
+            run.warn(f"{path!r} stays as it is: it is excluded now, or holds what is")
         placement.carry_out(lambda: self._may_go_on(run))
         session.journal.done(run.stage)
         placement.clear()

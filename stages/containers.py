@@ -48,7 +48,10 @@ class Containers(Scope, Journaled):
         """
         session = run.context
         engine = Engine(self.host)
-        ran = [name for name in self.names if engine.look(name).running]
+        found = [engine.look(name) for name in self.names]
+        for container in found:
+            container.require_stoppable()
+        ran = [container.name for container in found if container.running]
         session.guarded = True
         if not ran:
             return

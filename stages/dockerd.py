@@ -42,6 +42,16 @@ class Container:
     exit_code: int
     mounts: tuple[tuple[str, bool], ...]
     """(folder of the host, whether it may be written) of each volume and bind mount."""
+    vanishes: bool
+    """It is removed when it is stopped."""
+
+    def require_stoppable(self) -> None:
+        """Raise SourceError when a stop would be its end."""
+        if self.vanishes and self.running:
+            raise SourceError(
+                f"container {self.name} was started with --rm: a stop would delete it",
+                "start it without, such as by docker compose up -d",
+            )
 
 
 class Engine:
@@ -73,6 +83,7 @@ class Engine:
                 for mount in found.get("Mounts") or []
                 if mount.get("Source")
             ),
+            bool(found.get("HostConfig", {}).get("AutoRemove")),
         )
 
     def running(self) -> list[str]:

@@ -46,6 +46,8 @@ class Placement(msgspec.Struct):
     staging: str
     aside: str
     steps: list[Step]
+    left: list[str]
+    """Paths that were restored and are not placed: what is excluded stands there, or is kept."""
 
     def carry_out(self, check: Callable[[], None]) -> None:
         """Take every step; one that fails takes all back. Raises TargetError."""
@@ -140,7 +142,7 @@ def plan(
     planner = _Planner(path, staging, Excludes(exclude), mtime)
     try:
         steps = list(planner.steps_of(paths) if paths else planner.merge(""))
-        placement = Placement(path, staging, aside, steps)
+        placement = Placement(path, staging, aside, steps, planner.left)
         os.mkdir(aside, 0o700)
         with open(os.path.join(aside, STEPS_FILE), "xb") as file:
             file.write(msgspec.json.encode(placement))
@@ -160,6 +162,7 @@ class _Planner:
     def __init__(self, path: str, staging: str, excludes: Excludes, mtime: int) -> None:
         self._path, self._staging, self._excludes = path, staging, excludes
         self._mtime = mtime
+        self.left: list[str] = []
         self._holding: set[str] = set()
         """Folders in which something excluded stands, and stays."""
         self._find_excluded("")
@@ -202,10 +205,12 @@ class _Planner:
         here, staged = self._here(path), os.path.join(self._staging, path)
         comes = os.path.lexists(staged)
         if here and self._excluded(path):
+            self.left += [path] * comes
             return
         if path in self._holding:
             if comes and not os.path.isdir(staged):
-                return  # a file cannot take the place of a folder that keeps something
+                self.left.append(path)  # no file takes the place of a folder that keeps something
+                return
             yield from self.merge(path)
             return
         if here:

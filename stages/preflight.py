@@ -34,7 +34,7 @@ class Preflight(Stage):
         os.close(open_source(self.path))
         engine = Engine(self.host)
         for name in self.containers:
-            engine.look(name)
+            engine.look(name).require_stoppable()
         if self.containers:
             self._sharing(engine, run)
         if not run.context.catalogs:

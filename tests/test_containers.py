@@ -322,6 +322,14 @@ def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):
     assert "docker: problem: cannot look at container c0: the Docker engine at" in connected.stdout
 
 
+def test_one_that_a_stop_would_delete_is_not_stopped(tmp_path, engine, names):
+    """Started with --rm: said before anything is stopped."""
+    one, two = engine.run(next(names)), engine.run(next(names), "sleep 1000 & wait", "--rm")
+    result = house_of(tmp_path, engine, one, two).back_up()
+    assert f"container {two} was started with --rm: a stop would delete it" in result.error
+    assert engine.running(one, two)
+
+
 def test_max_downtime(tmp_path, engine, names):
     """Past it the container is started, the run fails, and nothing half-done is listed."""
     name = engine.run(next(names))

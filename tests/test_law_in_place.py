@@ -64,6 +64,26 @@ def test_what_was_backed_up_is_back_and_what_is_excluded_stays(house):
     assert [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders] == states
 
 
+def test_what_is_excluded_by_now_stays_as_it_is(house):
+    """Though the backup has it: the restore says so, and does not touch it."""
+    text = house.config_file.read_text()
+    house.config_file.write_text(text.replace("'*.tmp'", "'*.tmp'\n    - /f/g\n    - /b/d/"))
+    spoil(house)
+    (house.source / "f" / "g").write_bytes(b"by now")
+    restored = in_place(house)
+    assert tree(house.source)["f/g"] == b"by now"
+    assert len(restored.warnings) == 2
+    assert "'f/g' stays as it is" in restored.warnings[1]
+
+
+def test_a_folder_that_has_gone_is_made_again(house):
+    """On a new machine, or after the worst."""
+    before = tree(house.source)
+    subprocess.run(["rm", "-r", house.source], check=True)
+    in_place(house)
+    assert tree(house.source) == before
+
+
 def test_undo_puts_back_what_was_there(house):
     """To the last file and time; and nothing is left lying about."""
     spoil(house)
