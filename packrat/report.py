@@ -89,6 +89,8 @@ def result_text(result: Result) -> str:
         f" {bytes_text(result.size)}; read {bytes_text(result.read)},"
         f" stored {bytes_text(result.stored)} at {where} in {result.seconds:.1f} s"
     )
+    if result.downtime_seconds is not None:
+        line += f", down for {result.downtime_seconds:.1f} s"
     return line + (
         f"\n{result.service}: partial: {printable(result.error)}" if result.error else ""
     )
