@@ -231,25 +231,27 @@ def ls(
 def restore(
     ctx: typer.Context,
     service: OneService = None,
-    backup: Annotated[str, WhichBackup] = "latest",
+    backup: Annotated[str | None, WhichBackup] = None,
     source: Source = None,
     path: Annotated[
         list[str] | None,
         Option(metavar="PATH", help="Only this, and what is below it; may be repeated."),
     ] = None,
     to: Annotated[str | None, Option(metavar="DIR", help="An empty or new folder.")] = None,
+    in_place: Annotated[bool, Option("--in-place", help="Over what is there now.")] = False,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Restore a backup, or some paths of it, to a folder."""
-    from packrat.showing import restore_to
+    """Restore a backup, or some paths of it, to a folder or in place.
 
-    if service is None or to is None:
-        raise UsageError("restore needs a service and where to: packrat restore SERVICE --to DIR")
-    return restore_to(
-        _program(ctx, config), service, backup, source, path or [], to, yes=yes, as_json=json
-    )
+    On a terminal it asks for what is not given, and before it writes.
+    """
+    from packrat.request import Given
+    from packrat.restoring import restore_as_given
+
+    given = Given(service, backup, source, tuple(path) if path else None, to, in_place)
+    return restore_as_given(_program(ctx, config), given, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)

@@ -60,7 +60,8 @@ def choose(
 ) -> Chosen:
     """Find and open a backup at the nearest destination that has it whole.
 
-    `backup` is the beginning of an id or of a time, or `latest`. Raises NotThere, Away, Damaged.
+    `backup` is a name, the beginning of an id or of a time, or `latest`. Raises NotThere, Away,
+    Damaged.
     """
     keys = program.keys
     names = program.destinations(service)
@@ -103,6 +104,8 @@ def _match(catalogs: Sequence[Catalog], service: str, backup: str) -> str:
         )
     if backup == "latest":
         return names[-1]
+    if backup in names:
+        return backup
     parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
     of_id = [name for name, parts in parsed if backup and parts.short.startswith(backup)]
     of_time = [name for name, parts in parsed if _is_of(backup, parts.time)]

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from packrat.exits import Exit, UsageError, worst
+from packrat.exits import Exit, Interrupted, UsageError, worst
 from packrat.progress import progress
 from packrat.report import as_json as print_json
 from packrat.report import (
@@ -18,7 +18,6 @@ from packrat.report import (
     restored_json,
     result_json,
     result_text,
-    time_text,
     warn,
 )
 from specs.faults import printable
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from engine.events import Listener
     from packrat.backup import Choices
     from packrat.program import Program
+    from packrat.request import Request
     from specs.pipeline import Pipeline
 
 
@@ -89,41 +89,21 @@ class _Census:
         self._whole = True
 
 
-def restore_to(
-    program: Program,
-    service: str,
-    backup: str,
-    source: str | None,
-    paths: Sequence[str],
-    to: str,
-    *,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
     """Restore to a folder and report; gives the exit status."""
     from packrat.restore import choose, restore
 
-    program.services([service])
-    paths = [path.strip("/") for path in paths]
-    target = os.path.abspath(os.path.expanduser(to))
-    chosen = choose(program, service, backup, source, warn)
-    manifest = chosen.archive.manifest
-    what = printable(", ".join(paths)) if paths else f"all {count_text(manifest.files, 'file')}"
-    summary = (
-        f"{service} of {time_text(manifest.time)} ({manifest.id[:8]}), {what}\n"
-        f"  from {chosen.catalog.destination.name} to {printable(target)}"
-    )
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("restore asks before it writes; off a terminal give --yes")
-        import typer
-
-        if not typer.confirm(f"Restore {summary}?", err=True):
-            print("nothing was restored", file=sys.stderr)
-            return Exit.INTERRUPTED
-    total = None if paths else manifest.size
-    with progress(service, {"collect": "restoring"}, lambda: total) as listener:
-        restored, _ = restore(program, service, chosen, paths, target, [listener])
+    service, paths = request.service, request.paths
+    target = os.path.abspath(os.path.expanduser(request.target or ""))
+    chosen = choose(program, service, request.backup, request.source, warn)
+    total = None if paths else chosen.archive.manifest.size
+    try:
+        with progress(service, {"collect": "restoring"}, lambda: total) as listener:
+            restored, _ = restore(program, service, chosen, paths, target, [listener])
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{service}: interrupted; the same restore to {target} goes on from there"
+        ) from None
     for warning in restored.warnings:
         warn(warning)
     if as_json:
@@ -134,4 +114,14 @@ def restore_to(
             f" {bytes_text(restored.size)}, from {restored.source} to {printable(target)}"
             f" in {restored.seconds:.1f} s"
         )
+        if sys.stdout.isatty():
+            print("It is a copy: the service's own files are as they were.")
     return Exit.PARTIAL if restored.warnings else Exit.DONE
+
+
+def restore_in_place(program: Program, request: Request, *, as_json: bool) -> int:
+    """Restore over what a service has now, with a way back; gives the exit status."""
+    del program, request, as_json
+    raise UsageError(
+        "restoring in place is not in this version; restore to a folder with --to, then compare"
+    )

@@ -96,14 +96,14 @@ def set_attributes(
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
         elif os.geteuid() == 0 or not _owned(fd, entry):
             os.fchown(fd, entry.uid, entry.gid)
-    except OSError:
+    except (OSError, OverflowError):
         unset("owner")
     try:
         if fd is not None:
             os.fchmod(fd, entry.mode)
         elif entry.type != "symlink":
             os.chmod(name, entry.mode, dir_fd=folder)
-    except OSError:
+    except (OSError, OverflowError):
         unset("mode")
     if entry.xattrs or entry.xattrs64:
         _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}", unset)
@@ -129,5 +129,5 @@ def _set_xattrs(entry: Entry, at: int | str, unset: Callable[[str], None]) -> No
     for name, value in values:
         try:
             os.setxattr(at, name, base64.b64decode(value), follow_symlinks=isinstance(at, int))
-        except OSError:
+        except (OSError, ValueError):
             unset(f"xattr {name}")

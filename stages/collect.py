@@ -55,13 +55,14 @@ class Collect(Stage):
     def inverse(self, pieces: Iterator[Piece], run: Run[RestoreSession]) -> Iterator[Any]:
         """Write pieces where they belong, below the session's target; raises TargetError."""
         first = next(pieces, None)  # asked for first: by then everything is laid out
-        with Writer(run.context.target, run.context.layout) as writer:
+        with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
             writer.make_folders()
             for piece in chain([first] if first else [], pieces):
                 writer.write(piece)
                 run.advance(int(piece.last), len(piece.data))
             writer.finish(run.check)
-            run.context.files, run.context.size = writer.files, writer.size
+            run.context.files += writer.files
+            run.context.size += writer.size
             run.context.unset = writer.unset
         yield from ()
 

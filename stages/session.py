@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stages.layout import Layout
+from stages.resume import Marker, Nothing, Standing
 from vault.catalog import Catalog
-from vault.errors import NotThere, VaultError
+from vault.errors import Damaged, NotThere, VaultError
 from vault.format import ArchiveName, Header
 from vault.local import Local
 
@@ -129,9 +130,22 @@ class RestoreSession:
             if archive_id == self.backup.manifest.id:
                 self.archives[archive_id] = self.backup
             else:
-                name = self.catalog.standing[archive_id].stored.name
-                self.archives[archive_id] = self.catalog.open(name, self.keys)
+                held = self.catalog.standing.get(archive_id)
+                if held is None:
+                    raise Damaged(self.backup.where, f"refers to {archive_id}, which is not there")
+                self.archives[archive_id] = self.catalog.open(held.stored.name, self.keys)
         return self.archives[archive_id]
+
+    @property
+    def marker(self) -> Marker:
+        """What marks the target until this restore is through."""
+        return Marker(self.service, self.backup.manifest.id, self.paths)
+
+    def standing(self) -> Standing | Nothing:
+        """Give what stands in the target since this restore was cut off; raises TargetError."""
+        if self.target and self.marker.goes_on(self.target):
+            return Standing(self.target, self.keys.naming_key)
+        return Nothing()
 
     def fetch(self, archive_id: str, number: int) -> bytes:
         """Read one index segment."""
