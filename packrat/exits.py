@@ -40,7 +40,7 @@ class Locked(Exception):  # noqa: N818 (not an error of anybody)
     """Another run holds the lock of a service."""
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(Exception):  # noqa: N818 (not an error of anybody)
     """Ctrl-C, where there is more to say of it than that."""
 
 

@@ -212,7 +212,8 @@ class Picker:
             Line("no, leave everything as it is", Way.LEAVE),
             BACK,
         ]
-        answer = pick("\n  ".join([*said, "", "Restore?"]), lines)
+        careful = Way.LEAVE if in_place else "yes"
+        answer = pick("\n  ".join([*said, "", "Restore?"]), lines, at=careful)
         return answer if isinstance(answer, Way) else None
 
     def _opened(self) -> RestoreSession:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.events import Event, Listener
     from engine.graph import Graph
     from packrat.program import Program
+    from stages.attributes import Unset
     from vault.archive import Archive
     from vault.catalog import Catalog
 
@@ -161,9 +162,7 @@ def restore(
         if isinstance(error, Cancelled):  # nobody but the engine knows that one
             raise KeyboardInterrupt
         raise error
-    warnings += [
-        f"{what} could not be set on {count_text(n, 'file')}" for what, n in session.unset.items()
-    ]
+    warnings += [unset_text(what, unset) for what, unset in session.unset.items()]
     return (
         Restored(
             service,
@@ -193,3 +192,11 @@ def open_session(
         paths=tuple(paths),
         target=target,
     )
+
+
+def unset_text(what: str, unset: Unset) -> str:
+    """Say what could not be set, on how many files, and name the first of them."""
+    names = ", ".join(unset.names) + ", …" * (unset.count > len(unset.names))
+    if what == "device":
+        return f"{count_text(unset.count, 'device')} could not be made: {names}"
+    return f"{what} could not be set on {count_text(unset.count, 'file')}: {names}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.exits import Exit, UsageError
+from packrat.exits import Exit, Interrupted, UsageError
 from packrat.request import Request
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
         from packrat.picker import Picker
 
         picker = Picker(program, given)
-        picked = picker.request()
+        try:
+            picked = picker.request()
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was restored") from None
         if picked is None:
             print("nothing was restored", file=sys.stderr)
             return Exit.INTERRUPTED

@@ -6,6 +6,7 @@ import base64
 import errno
 import os
 import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vault.format import Entry, text, untext
@@ -24,6 +25,23 @@ TYPES = {
 """File types that can be stored; sockets are made anew by who listens on them."""
 
 NO_XATTRS = (errno.ENOTSUP, errno.ENODATA, errno.ENOSYS)
+
+
+@dataclass
+class Unset:
+    """Something that could not be set on some files."""
+
+    NAMED = 3
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+    """The first of them."""
+
+    def add(self, name: str) -> None:
+        """Count a file."""
+        self.count += 1
+        if len(self.names) < self.NAMED:
+            self.names.append(name)
 
 
 def read_entry(path: str, found: os.stat_result) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from vault.errors import Damaged
@@ -22,6 +23,7 @@ class Plausible:
         self._last: bytes | None = None
         self._above = [""]
         """The folders that the next entry may be in, each in the one before."""
+        self._links: dict[tuple[int, int], str] = {}
 
     def check(self, entry: Entry) -> None:
         """Raise Damaged for an entry that no packrat wrote."""
@@ -52,6 +54,13 @@ class Plausible:
             raise _lie(name, "is a link to nowhere")
         if entry.data and not entry.chunks:
             raise _lie(name, "has no content")
+        if entry.link and self._links.setdefault(entry.link, entry.type) != entry.type:
+            raise _lie(name, "shares its content with what has none")
+        try:
+            for value in (*entry.xattrs.values(), *entry.xattrs64.values()):
+                base64.b64decode(value, validate=True)
+        except ValueError:
+            raise _lie(name, "has an attribute that is not base64") from None
         end = 0
         for offset, length in entry.data:
             if offset < end or length <= 0 or offset + length > entry.size:

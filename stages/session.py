@@ -15,6 +15,7 @@ from vault.format import ArchiveName, Header
 from vault.local import Local
 
 if TYPE_CHECKING:
+    from stages.attributes import Unset
     from vault.archive import Archive
     from vault.catalog import CatalogCache
     from vault.destination import Destination, Stored
@@ -121,8 +122,8 @@ class RestoreSession:
     files: int = 0
     size: int = 0
     """Bytes of the files restored."""
-    unset: dict[str, int] = field(default_factory=dict)
-    """What could not be set, and how often: owner, xattr names, devices."""
+    unset: dict[str, Unset] = field(default_factory=dict)
+    """What could not be set, and on which files: owner, xattr names, devices."""
 
     def archive(self, archive_id: str) -> Archive:
         """Give an archive that the backup refers to, opened once; raises what opening raises."""

@@ -7,9 +7,10 @@ import os
 import stat
 from collections import defaultdict
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from stages.attributes import set_attributes
+from stages.attributes import Unset, set_attributes
 from stages.errors import TargetError
 from stages.folders import Folders
 from stages.resume import ELSEWHERE
@@ -37,7 +38,7 @@ class Writer:
         self.layout = layout
         self.target = target
         self.files = self.size = 0
-        self.unset: defaultdict[str, int] = defaultdict(int)
+        self.unset: defaultdict[str, Unset] = defaultdict(Unset)
         self._marker = marker
         self._begun: set[str] = set()
         """Files of which some pieces have come and others have not."""
@@ -94,7 +95,7 @@ class Writer:
             fd = self._new(name, folder)
             try:
                 _write_all(fd, piece.data, 0)
-                set_attributes(entry, name, folder, fd, self._cannot)
+                self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
             self._count(entry)
@@ -103,7 +104,7 @@ class Writer:
         _write_all(fd, piece.data, piece.offset)
         if piece.last:
             folder, name = self._folders.parent(path)
-            set_attributes(entry, name, folder, fd, self._cannot)
+            self._attributes(entry, name, folder, fd)
             self._close_file()
             self._begun.discard(path)
             self._count(entry)
@@ -127,7 +128,7 @@ class Writer:
                 except FileNotFoundError:  # of a device that could not be made
                     if same.type not in ("char", "block"):
                         raise
-                    self._cannot("device")
+                    self._cannot(entry, "device")
                     continue
             elif not self._make(entry, name, folder):
                 continue
@@ -138,14 +139,14 @@ class Writer:
             folder, name = self._folders.parent(entry.name)
             fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
             try:
-                set_attributes(entry, name, folder, fd, self._cannot)
+                self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
         # The marker goes when all is right but for the root's own attributes: it changes its time.
         self._marker.remove(self._root)
         for entry in self.layout.folders():
             if not entry.name:
-                set_attributes(entry, ".", self._root, self._root, self._cannot)
+                self._attributes(entry, ".", self._root, self._root)
             break
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
@@ -154,7 +155,7 @@ class Writer:
             fd = self._new(name, folder)
             try:
                 os.ftruncate(fd, entry.size)  # a file that is one hole
-                set_attributes(entry, name, folder, fd, self._cannot)
+                self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
             return True
@@ -168,9 +169,9 @@ class Writer:
             try:
                 os.mknod(name, kind | 0o600, os.makedev(*(entry.device or (0, 0))), dir_fd=folder)
             except (PermissionError, OverflowError):
-                self._cannot("device")
+                self._cannot(entry, "device")
                 return False
-        set_attributes(entry, name, folder, None, self._cannot)
+        self._attributes(entry, name, folder, None)
         return True
 
     def _claim(self) -> None:
@@ -228,8 +229,11 @@ class Writer:
         self.files += 1
         self.size += entry.size
 
-    def _cannot(self, what: str) -> None:
-        self.unset[what] += 1
+    def _attributes(self, entry: Entry, name: str, folder: int, fd: int | None) -> None:
+        set_attributes(entry, name, folder, fd, partial(self._cannot, entry))
+
+    def _cannot(self, entry: Entry, what: str) -> None:
+        self.unset[what].add(entry.name)
 
 
 def _write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
