@@ -20,16 +20,16 @@ DONE, SEARCH, MORE, LESS = "done", "search", "more", "less"
 class Browser:
     """Where the user is, and what is ticked so far."""
 
-    def __init__(self, tree: Tree, title: str, ticked: tuple[str, ...]) -> None:
+    def __init__(self, tree: Tree, title: str, ticked: dict[str, None]) -> None:
         self._tree = tree
         self._title = title
-        self._ticked = dict.fromkeys(ticked)
+        self._ticked = ticked
         self._folder = ""
         self._first = 0
         """The number of the first entry shown; a large folder has several pages."""
 
-    def run(self) -> tuple[str, ...] | Way:
-        """Let the user look around; gives the ticked paths, or Way.BACK."""
+    def run(self) -> bool:
+        """Let the user look around; says whether they are done, and not on their way back."""
         at: Any = None
         while True:
             answer = self._screen(at)
@@ -39,10 +39,10 @@ class Browser:
                 self._toggle(answer.value)
             elif answer is Way.BACK:
                 if not self._folder:
-                    return Way.BACK
+                    return False
                 at, (self._folder, self._first) = self._folder, self._page_above()
             elif answer == (DONE,):
-                return tuple(self._ticked)
+                return True
             elif answer == (SEARCH,):
                 self._search()
             elif answer in ((MORE,), (LESS,)):
@@ -127,6 +127,6 @@ class Browser:
         return self._folder.rpartition("/")[0], number - number % PAGE
 
 
-def browse(tree: Tree, title: str, ticked: tuple[str, ...]) -> tuple[str, ...] | Way:
-    """Let files and folders be ticked; gives their paths, or Way.BACK."""
+def browse(tree: Tree, title: str, ticked: dict[str, None]) -> bool:
+    """Let files and folders be ticked, in `ticked`; says whether the user is done."""
     return Browser(tree, title, ticked).run()

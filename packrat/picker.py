@@ -46,6 +46,8 @@ class Picker:
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
         self._target = given.target
+        self._ticked: dict[str, None] = {}
+        """Paths, in the order in which they were ticked; kept while going back and forth."""
         self._session: RestoreSession | None = None
         self._tree: Tree | None = None
 
@@ -93,7 +95,7 @@ class Picker:
                 said = "no destination answers"
             lines.append(Line(f"{printable(name):<{wide}}{said}", name))
         first = self._service or None
-        answer = pick(_title("Restore which service?", away), [*lines, LEAVE], at=first)
+        answer = pick("Restore which service?", [*_notes(away), *lines, LEAVE], at=first)
         if answer is Way.BACK:
             return Way.BACK
         self._service = answer
@@ -111,8 +113,9 @@ class Picker:
                     f"packrat backup {self._service} makes one",
                 )
             lines = [Line(_offer_text(offer), offer.name) for offer in sight.offers]
-            title = _title(f"Which backup of {self._service}?", sight.failed)
-            answer = pick(title, [*lines, self._last_line()], at=self._backup or None)
+            lines = [*_notes(sight.failed), *lines, self._last_line()]
+            title = f"Which backup of {self._service}?"
+            answer = pick(title, lines, at=self._backup or None)
             if answer is Way.BACK:
                 return Way.BACK
             [offer] = [offer for offer in sight.offers if offer.name == answer]
@@ -121,6 +124,7 @@ class Picker:
             if offer.name != self._backup:
                 self._session = self._tree = None
                 self._paths = self._given.paths or ()
+                self._ticked.clear()
             self._backup = offer.name
             return None
 
@@ -153,16 +157,15 @@ class Picker:
         while True:
             whole = f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
             lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
-            title = _title(f"What of {self._service}, {when_text(manifest.time)}?", {})
-            answer = pick(title, lines, at="some" if self._paths else "all")
+            made = f"{self._service}, {when_text(manifest.time)}"
+            answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
             if answer is Way.BACK:
                 return Way.BACK
             if answer == "all":
                 self._paths = ()
                 return None
-            paths = browse(self._loaded(), f"{self._service}, {when_text(manifest.time)}", self._paths)
-            if not isinstance(paths, Way):
-                self._paths = paths
+            if browse(self._loaded(), made, self._ticked):
+                self._paths = tuple(self._ticked)
                 return None
 
     def _where(self) -> Way | None:
@@ -243,7 +246,8 @@ def _offer_text(offer: Offer) -> str:
     return f"{when_text(offer.time):<16} {exact}  {size:>10}  {offer.summary.kind:<11}  {where}"
 
 
-def _title(question: str, failed: dict[str, VaultError]) -> str:
-    """Put a question, and below it which destinations do not answer."""
-    notes = [fit(f"{name} is away: {error}", width() - 4).rstrip() for name, error in failed.items()]
-    return "\n  ".join([question, *notes])
+def _notes(failed: dict[str, VaultError]) -> list[Line]:
+    """Say which destinations do not answer, and why."""
+    return [
+        Line(f"{name} is away: {str(error).rpartition('): ')[2]}") for name, error in failed.items()
+    ]

@@ -42,11 +42,14 @@ class Marker:
         """The name of its file in the target."""
         return MARKER + self.archive
 
-    def write(self, root: int) -> None:
-        """Mark an open folder."""
-        fd = os.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=root)
-        with open(fd, "wb") as file:
-            file.write(msgspec.json.format(self._content()) + b"\n")
+    def write(self, root: int, target: str) -> None:
+        """Mark an open folder; raises TargetError."""
+        try:
+            fd = os.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=root)
+            with open(fd, "wb") as file:
+                file.write(msgspec.json.format(self._content()) + b"\n")
+        except OSError as error:
+            raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
 
     def remove(self, root: int) -> None:
         """Take the mark away."""

@@ -75,7 +75,7 @@ class Writer:
     def make_folders(self) -> None:
         """Make all folders, closed to others until they are done."""
         self._claim()
-        self._marker.write(self._root)  # first of all: nothing of ours is ever without it
+        self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
         for entry in self.layout.folders():
             if entry.name:
                 folder, name = self._folders.parent(entry.name)
