@@ -6,7 +6,9 @@ over stretches are differences of running sums: no folder needs to be added up, 
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -122,6 +124,20 @@ def load_tree(session: RestoreSession) -> Tree:
     backup = session.backup
     blocks = read_blocks(backup.manifest.index, session.fetch, backup.where)
     return Tree(entry for _, entries in blocks for entry in entries)
+
+
+def load_ahead(session: RestoreSession) -> Future[Tree]:
+    """Read the index while the user still reads the screen; nothing waits for it at the end."""
+    future: Future[Tree] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(load_tree(session))
+        except BaseException as error:  # noqa: BLE001 (whoever asks for the result gets it)
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 def covers(paths: Iterable[str], path: str) -> str | None:

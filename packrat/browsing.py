@@ -11,7 +11,7 @@ from packrat.report import bytes_text, count_text
 if TYPE_CHECKING:
     from packrat.browse import Item, Tree
 
-PAGE = 200
+PAGE = 100
 """Lines of one screen, which scrolls: enough to look around, few enough to draw at once."""
 HINT = "(space ticks, enter opens, esc goes back)"
 DONE, SEARCH, MORE, LESS = "done", "search", "more", "less"

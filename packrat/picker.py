@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from packrat.browse import load_ahead
 from packrat.browsing import browse
 from packrat.looking import Looker
 from packrat.outlook import Outlook
@@ -23,6 +24,8 @@ from vault.archive import read_header
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from packrat.browse import Tree
     from packrat.looking import Offer
     from packrat.program import Program
@@ -49,7 +52,7 @@ class Picker:
         self._ticked: dict[str, None] = {}
         """Paths, in the order in which they were ticked; kept while going back and forth."""
         self._session: RestoreSession | None = None
-        self._tree: Tree | None = None
+        self._tree: Future[Tree] | None = None
 
     def request(self) -> Request | None:
         """Ask; None when the user would rather not."""
@@ -77,7 +80,8 @@ class Picker:
         )
 
     def _which_service(self) -> Way | None:
-        lines, away = [], {}
+        lines: list[Line] = []
+        away: dict[str, VaultError] = {}
         names = list(self.program.config.services)
         wide = max(map(len, names)) + 2
         for name in names:
@@ -88,7 +92,9 @@ class Picker:
             said = NO_BACKUP
             if known and known[0].summary:
                 size = bytes_text(known[0].summary.size)
-                said = f"{when_text(known[0].time):<16} {size:>10}  {count_text(len(known), 'backup')}"
+                said = (
+                    f"{when_text(known[0].time):<16} {size:>10}  {count_text(len(known), 'backup')}"
+                )
             elif sight.offers:
                 said = f"{count_text(len(sight.offers), 'backup')} under another key"
             elif sight.failed:
@@ -154,8 +160,11 @@ class Picker:
     def _what(self) -> Way | None:
         session = self._opened()
         manifest = session.backup.manifest
+        self._tree = self._tree or load_ahead(session)
         while True:
-            whole = f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
+            whole = (
+                f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
+            )
             lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
             made = f"{self._service}, {when_text(manifest.time)}"
             answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
@@ -164,7 +173,8 @@ class Picker:
             if answer == "all":
                 self._paths = ()
                 return None
-            if browse(self._loaded(), made, self._ticked):
+            tell("reading the list of files …")
+            if browse(self._tree.result(), made, self._ticked):
                 self._paths = tuple(self._ticked)
                 return None
 
@@ -227,14 +237,6 @@ class Picker:
             )
             self._session = open_session(self.program, self._service, chosen, (), "")
         return self._session
-
-    def _loaded(self) -> Tree:
-        from packrat.browse import load_tree
-
-        if self._tree is None:
-            tell("reading the list of files …")
-            self._tree = load_tree(self._opened())
-        return self._tree
 
 
 def _offer_text(offer: Offer) -> str:

@@ -104,7 +104,8 @@ def pick(
     ]
 
     def ticked() -> Any:
-        return Ticked(control.get_pointed_at().value.value)
+        held: Any = control.get_pointed_at().value
+        return Ticked(held.value)
 
     answer = _ask(question, {" ": ticked} if ticks else {})
     return answer.value if isinstance(answer, _Held) else answer

@@ -132,7 +132,10 @@ def _is_of(wanted: str, stamp: str) -> bool:
 
 def reversed_graph(program: Program, service: str, source: str, paths: Sequence[str]) -> Graph:
     """Give the restore of a service: its pipeline in reverse, from one destination."""
-    graph = compile_service(program.config, service).graph()
+    # Compiled for this one alone: a service's backups may be where it no longer goes to.
+    settings = program.config.services[service].model_copy(update={"destinations": (source,)})
+    config = program.config.model_copy(update={"services": {service: settings}})
+    graph = compile_service(config, service).graph()
     return graph.reverse(f"upload:{source}", Node("select", Select(paths=tuple(paths))))
 
 

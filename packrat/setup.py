@@ -80,7 +80,9 @@ def _rehearse(keys: Keys) -> None:
         if keys.derivation.keys(getpass("From what you wrote down: ")).key_id == keys.key_id:
             return
         print("That is another password.", file=sys.stderr)
-    raise WrongKey("the password could not be proven; nothing was written", "packrat init begins anew")
+    raise WrongKey(
+        "the password could not be proven; nothing was written", "packrat init begins anew"
+    )
 
 
 def make_again(program: Program, password_file: str | None) -> None:

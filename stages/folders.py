@@ -1,4 +1,4 @@
-"""Folders below one that is open, by handles: no path that leads outside, no link that is followed."""
+"""Folders below one that is open, by handles: no step leads outside, and no link is followed."""
 
 from __future__ import annotations
 

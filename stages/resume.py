@@ -1,4 +1,4 @@
-"""A restore that was cut off: known by a marker in its target, and gone on with where it stopped."""
+"""A restore that was cut off: known by a marker in its target, it goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Marker:
     def _stands(self, target: str) -> bool:
         with suppress(OSError, msgspec.MsgspecError), open(f"{target}/{self.name}", "rb") as file:
             found: object = msgspec.json.decode(file.read())
-            return found == msgspec.json.decode(self._content())
+            return bool(found == msgspec.json.decode(self._content()))
         return False
 
 

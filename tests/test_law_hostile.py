@@ -127,7 +127,7 @@ def test_names_are_shown_harmless_wherever_they_are(trap):
     ids=lambda lie: next(iter(lie)),
 )
 def test_a_manifest_that_lies_is_an_error(trap, lie):
-    """No time that there is, another's id or service, an index elsewhere: said, not stumbled over."""
+    """No such time, another's id or service, an index elsewhere: said, not stumbled over."""
     plant(trap, [entry("f", size=0)], **lie)
     for words in (["list"], ["ls", "svc"], ["verify"]):
         harmless(trap.cli(*words))

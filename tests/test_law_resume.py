@@ -69,7 +69,7 @@ def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
 
 
 def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
-    """Of a restore cut off at its end only what is missing, cut, changed or unfinished is fetched."""
+    """Of a restore that is through but for a few files, only these are fetched."""
     out = tmp_path / "out"
     whole = filled.json("restore", "svc", "--to", str(out), "--yes")
     archive = filled.catalog().backups[-1].summary.id
