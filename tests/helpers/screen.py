@@ -17,6 +17,7 @@ PATIENCE = 30
 SWAPS = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
     (r"\d{4}-\d\d-\d\d-\d{4}", "DAY"),
+    (r"(today|yesterday) \d\d:\d\d +", "WORDS "),
     (r"(today|yesterday) \d\d:\d\d", "WORDS"),
     (r"\b[0-9a-f]{8}\b", "ARCHIVE"),
     (r"[\d.]+ [GTM]iB free", "N free"),
