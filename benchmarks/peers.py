@@ -41,6 +41,7 @@ class Peer(ABC):
     def init(self) -> None:
         """Make a new, empty repository; not timed."""
         shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
         self.repository.mkdir(parents=True)
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(f"{PASSWORD}\n")

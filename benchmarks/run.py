@@ -1,7 +1,7 @@
 """Measure Packrat and its peers in one run, on one tree, interleaved; print medians and ratios.
 
-Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic]
-                         [--million | --network | --downtime]'
+Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic]'
+       make bench ARGS='[--quick] [--rounds N] --million | --network | --restore | --downtime'
 
 Works below $PACKRAT_BENCH_DIR (./benchmarks/work unless given) and needs about 10 GB there. The
 tree is built once and kept. Setting up repositories and keys is not timed.
@@ -36,6 +36,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", action="store_true", help="uploads, beside rclone's")
     parser.add_argument("--downtime", action="store_true", help="of a container, beside others'")
     parser.add_argument("--million", action="store_true", help="100,000 and 1,000,000 small files")
+    parser.add_argument("--restore", action="store_true", help="restores, from three places")
+    parser.add_argument(
+        "--incrementals", type=int, default=60, help="of --restore (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
@@ -139,6 +143,17 @@ def main() -> int:
         tree.build(source, recipe)
         figures = downtime.measure(work / "downtime", source, options.rounds, quick=options.quick)
         save(work / "downtime.json", **figures)
+        return 0
+    if options.restore:
+        from benchmarks import restore  # needs what the tests need
+
+        tree.build(source, recipe)
+        files, size = tree.warm(source)
+        print(f"{files:,} files, {size / MB:,.0f} MB in {source}")
+        figures = restore.measure(
+            work / "restore", source, options.rounds, incrementals=options.incrementals
+        )
+        save(work / "restore.json", files=files, size=size, **figures)
         return 0
     peers = choose(options.only, source, work)
     versions = {peer.name: version(peer) for peer in peers}

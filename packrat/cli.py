@@ -242,7 +242,7 @@ def ls(
 def restore(
     ctx: typer.Context,
     service: OneService = None,
-    backup: Annotated[str, WhichBackup] = "latest",
+    backup: Annotated[str | None, WhichBackup] = None,
     source: Source = None,
     path: Annotated[
         list[str] | None,
@@ -260,22 +260,22 @@ def restore(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Restore a backup, or some paths of it, to a folder or in place."""
-    from packrat.showing import restore_to
+    """Restore a backup, or some paths of it, to a folder or in place.
 
-    if service is None:
-        raise UsageError("restore needs a service: packrat restore SERVICE --to DIR")
+    On a terminal it asks for what is not given, and before it writes.
+    """
+    from packrat.request import Given
+    from packrat.restoring import restore_as_given
+
     if undo or forget:
         from packrat.undo import forget_aside
         from packrat.undo import undo as undo_restore
 
-        if to or in_place or path or (undo and forget):
+        if service is None or to or in_place or path or (undo and forget):
             raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
         return (undo_restore if undo else forget_aside)(_acting(ctx, config), service)
-    if in_place == (to is not None):
-        raise UsageError("restore needs one of --to DIR and --in-place")
-    program = _acting(ctx, config)
-    return restore_to(program, service, backup, source, path or [], to, yes=yes, as_json=json)
+    given = Given(service, backup, source, tuple(path) if path else None, to, in_place)
+    return restore_as_given(_acting(ctx, config), given, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)

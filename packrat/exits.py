@@ -40,6 +40,10 @@ class Locked(Exception):  # noqa: N818 (not an error of anybody)
     """Another run holds the lock of a service."""
 
 
+class Interrupted(Exception):  # noqa: N818 (not an error of anybody)
+    """Ctrl-C, where there is more to say of it than that."""
+
+
 def explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a table)
     """Give the exit status and the message of an error: what failed, and what to do next."""
     from engine.graph import GraphFaults
@@ -50,6 +54,8 @@ def explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a table
     from vault.errors import KeyFileError, VaultError, WrongKey
 
     match error:
+        case Interrupted():
+            return Exit.INTERRUPTED, str(error)
         case KeyboardInterrupt() | Cancelled():
             return Exit.INTERRUPTED, "interrupted; nothing half-done is left behind"
         case UsageError():

@@ -46,6 +46,12 @@ class Program:
         """What was seen at the destinations before."""
         return open_cache(self.config.state_dir, aside=self._only_look)
 
+    def under(self, keys: Keys) -> Program:
+        """Give the same program under other keys; what it sees there is not remembered."""
+        other = Program(self._given, only_look=True)
+        other.__dict__ |= {"config": self.config, "keys": keys}
+        return other
+
     def destinations(self, service: str | None = None) -> dict[str, Destination]:
         """Give the destinations of one service, or all; raises Away for one of a kind to come."""
         named = self.config.destinations()

@@ -56,6 +56,21 @@ def time_text(stamp: str) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def when_text(stamp: str, now: float | None = None) -> str:
+    """Write an archive's time in words: yesterday 02:00, Sunday 02:00, 12 days ago."""
+    moment = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).astimezone()
+    today = (datetime.fromtimestamp(now) if now else datetime.now()).date()  # noqa: DTZ005, DTZ006
+    days = (today - moment.date()).days
+    clock = moment.strftime("%H:%M")
+    if days in (0, 1):
+        return f"{('today', 'yesterday')[days]} {clock}"
+    if 1 < days < 7:  # noqa: PLR2004 (a week)
+        return f"{moment:%A} {clock}"
+    if days < 0:
+        return f"{moment:%Y-%m-%d} {clock}"
+    return f"{days} days ago" if days < 100 else f"{days // 30} months ago"  # noqa: PLR2004
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Print a table whose columns are parted by two spaces; nothing is cut, however narrow."""
     cells = [list(columns), *([printable(cell) for cell in row] for row in rows)]

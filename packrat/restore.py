@@ -17,7 +17,7 @@ from packrat.program import log_file
 from packrat.repair import put_back, resolve
 from packrat.report import count_text, time_text
 from specs.compile import compile_service
-from stages.errors import SourceError
+from stages.errors import SourceError, TargetError
 from stages.exclude import STAGING
 from stages.journal import Journal
 from stages.select import Select
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.events import Event, Listener
     from engine.graph import Graph
     from packrat.program import Program
+    from stages.attributes import Unset
     from vault.archive import Archive
     from vault.catalog import Catalog
 
@@ -70,7 +71,8 @@ def choose(
 ) -> Chosen:
     """Find and open a backup at the nearest destination that has it whole.
 
-    `backup` is the beginning of an id or of a time, or `latest`. Raises NotThere, Away, Damaged.
+    `backup` is a name, the beginning of an id or of a time, or `latest`. Raises NotThere, Away,
+    Damaged.
     """
     keys = program.keys
     names = program.destinations(service)
@@ -113,6 +115,8 @@ def _match(catalogs: Sequence[Catalog], service: str, backup: str) -> str:
         )
     if backup == "latest":
         return names[-1]
+    if backup in names:
+        return backup
     parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
     of_id = [name for name, parts in parsed if backup and parts.short.startswith(backup)]
     of_time = [name for name, parts in parsed if _is_of(backup, parts.time)]
@@ -143,7 +147,10 @@ def reversed_graph(
 
     Nothing stops, and no command runs, for what is only written to a folder.
     """
-    graph = compile_service(program.config, service, alone=not in_place).graph()
+    # Compiled for this one alone: a service's backups may be where it no longer goes to.
+    settings = program.config.services[service].model_copy(update={"destinations": (source,)})
+    config = program.config.model_copy(update={"services": {service: settings}})
+    graph = compile_service(config, service, alone=not in_place).graph()
     return graph.reverse(f"upload:{source}", Node("select", Select(paths=tuple(paths))))
 
 
@@ -170,9 +177,12 @@ def restore(
         staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
         os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
         os.close(open_source(path))
-        shutil.rmtree(staging, ignore_errors=True)  # of a restore that died
         session = open_session(program, service, chosen, paths, staging, in_place=True)
         session.mtime = os.stat(path).st_mtime_ns
+        try:
+            session.marker.goes_on(staging)
+        except TargetError:  # of a restore that died when all was written: begin anew
+            shutil.rmtree(staging, ignore_errors=True)
         restored, session = _run(program, service, session, listeners)
         restored.target = path
         restored.warnings[:0] = said
@@ -201,9 +211,7 @@ def _run(
             done = f"the files are restored; packrat restore --undo {service} takes that back"
             error.hint = f"{error.hint}; {done}" if error.hint else done
         raise error
-    warnings += [
-        f"{what} could not be set on {count_text(n, 'file')}" for what, n in session.unset.items()
-    ]
+    warnings += [unset_text(what, unset) for what, unset in session.unset.items()]
     return (
         Restored(
             service,
@@ -244,3 +252,11 @@ def open_session(
         target=target,
         in_place=in_place,
     )
+
+
+def unset_text(what: str, unset: Unset) -> str:
+    """Say what could not be set, on how many files, and name the first of them."""
+    names = ", ".join(unset.names) + ", …" * (unset.count > len(unset.names))
+    if what == "device":
+        return f"{count_text(unset.count, 'device')} could not be made: {names}"
+    return f"{what} could not be set on {count_text(unset.count, 'file')}: {names}"

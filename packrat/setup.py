@@ -10,6 +10,7 @@ from packrat.connecting import look_at_containers, try_destinations
 from packrat.exits import Exit, UsageError
 from packrat.report import as_json as print_json
 from packrat.report import count_text, warn
+from packrat.sheet import recovery_sheet
 from specs.faults import printable
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vault.keys import Derivation, Keys
 
 PASSWORD_LEAST = 8
+ATTEMPTS = 3
 
 
 def ask_password(password_file: str | None, *, twice: bool) -> str:
@@ -58,13 +60,28 @@ def initialize(program: Program, password_file: str | None) -> None:
         )
     password = ask_password(password_file, twice=True)
     keys = Derivation(os.urandom(SALT_BYTES)).keys(password)
+    if password_file is None:
+        _rehearse(keys)
     write_key_file(path, keys)
+    print(f"Key {keys.key_id.hex()} is in {path}.\n\n{recovery_sheet(program.config, keys)}")
+
+
+def _rehearse(keys: Keys) -> None:
+    """Have the password typed from what was written down, before anything depends on it."""
+    from getpass import getpass
+
+    from vault.errors import WrongKey
+
     print(
-        f"Key {keys.key_id.hex()} is in {path}.\n"
-        "\n"
-        "Keep the PASSWORD safe, away from this machine: with it and any one backup file\n"
-        "everything can be restored, without it nothing can. The key file can be made again\n"
-        "from the password (packrat rekey); nobody can make the password again."
+        "Write the password down now, where it outlives this machine. Then prove it.",
+        file=sys.stderr,
+    )
+    for _ in range(ATTEMPTS):
+        if keys.derivation.keys(getpass("From what you wrote down: ")).key_id == keys.key_id:
+            return
+        print("That is another password.", file=sys.stderr)
+    raise WrongKey(
+        "the password could not be proven; nothing was written", "packrat init begins anew"
     )
 
 

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from packrat.exits import Exit, UsageError, worst
+from packrat.exits import Exit, Interrupted, worst
 from packrat.progress import progress
 from packrat.report import as_json as print_json
 from packrat.report import (
@@ -18,11 +18,9 @@ from packrat.report import (
     restored_json,
     result_json,
     result_text,
-    time_text,
     warn,
 )
 from specs.faults import printable
-from stages.exclude import ASIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from engine.events import Listener
     from packrat.backup import Choices
     from packrat.program import Program
+    from packrat.request import Request
     from specs.pipeline import Pipeline
 
 
@@ -96,48 +95,23 @@ class _Census:
         self._whole = True
 
 
-def restore_to(
-    program: Program,
-    service: str,
-    backup: str,
-    source: str | None,
-    paths: Sequence[str],
-    to: str | None,
-    *,
-    yes: bool,
-    as_json: bool,
-) -> int:
-    """Restore to a folder, or in place when `to` is None, and report; gives the exit status."""
+def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
+    """Restore to a folder, or in place, and report; gives the exit status."""
     from packrat.restore import choose, restore
 
-    program.services([service])
-    settings = program.config.services[service]
-    paths = [path.strip("/") for path in paths]
-    target = None if to is None else os.path.abspath(os.path.expanduser(to))
-    shown = printable(target or settings.path)
-    chosen = choose(program, service, backup, source, warn)
-    manifest = chosen.archive.manifest
-    what = printable(", ".join(paths)) if paths else f"all {count_text(manifest.files, 'file')}"
-    summary = (
-        f"{service} of {time_text(manifest.time)} ({manifest.id[:8]}), {what}\n"
-        f"  from {chosen.catalog.destination.name} to {shown}"
-    )
-    if target is None:
-        summary += f"\n  what is there now is set aside in {shown}/{ASIDE}…"
-        if settings.docker:
-            summary += f"\n  meanwhile stopped: {', '.join(settings.docker.names)}"
-        summary += "\n "
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("restore asks before it writes; off a terminal give --yes")
-        import typer
-
-        if not typer.confirm(f"Restore {summary}?", err=True):
-            print("nothing was restored", file=sys.stderr)
-            return Exit.INTERRUPTED
-    total = None if paths else manifest.size
-    with progress(service, {"collect": "restoring"}, lambda: total) as listener:
-        restored, session = restore(program, service, chosen, paths, target, [listener])
+    service, paths = request.service, request.paths
+    target = request.target and os.path.abspath(os.path.expanduser(request.target))
+    chosen = choose(program, service, request.backup, request.source, warn)
+    total = None if paths else chosen.archive.manifest.size
+    try:
+        with progress(service, {"collect": "restoring"}, lambda: total) as listener:
+            restored, session = restore(program, service, chosen, paths, target, [listener])
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{service}: interrupted; the same restore to {target} goes on from there"
+            if target
+            else f"{service}: interrupted; everything is as it was before"
+        ) from None
     for warning in restored.warnings:
         warn(warning)
     if as_json:
@@ -145,15 +119,17 @@ def restore_to(
     else:
         print(
             f"{service}: restored {count_text(restored.files, 'file')},"
-            f" {bytes_text(restored.size)}, from {restored.source} to {shown}"
+            f" {bytes_text(restored.size)}, from {restored.source} to {printable(restored.target)}"
             f" in {restored.seconds:.1f} s"
         )
         if session.standstill.seconds is not None:
             print(f"{service}: its containers stood still for {session.standstill.seconds:.1f} s")
         if session.aside:
             print(
-                f"what was there is in {printable(session.aside)}\n"
+                f"What was there is in {printable(session.aside)}\n"
                 f"  packrat restore --undo {service}    puts it back\n"
                 f"  packrat restore --forget {service}  deletes it, as the next good backup does"
             )
+        elif sys.stdout.isatty():
+            print("It is a copy: the service's own files are as they were.")
     return Exit.PARTIAL if restored.warnings else Exit.DONE

@@ -6,6 +6,7 @@ import base64
 import errno
 import os
 import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vault.format import Entry, text, untext
@@ -24,6 +25,23 @@ TYPES = {
 """File types that can be stored; sockets are made anew by who listens on them."""
 
 NO_XATTRS = (errno.ENOTSUP, errno.ENODATA, errno.ENOSYS)
+
+
+@dataclass
+class Unset:
+    """Something that could not be set on some files."""
+
+    NAMED = 3
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+    """The first of them."""
+
+    def add(self, name: str) -> None:
+        """Count a file."""
+        self.count += 1
+        if len(self.names) < self.NAMED:
+            self.names.append(name)
 
 
 def read_entry(path: str, found: os.stat_result) -> Entry:
@@ -96,14 +114,14 @@ def set_attributes(
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
         elif os.geteuid() == 0 or not _owned(fd, entry):
             os.fchown(fd, entry.uid, entry.gid)
-    except OSError:
+    except (OSError, OverflowError):
         unset("owner")
     try:
         if fd is not None:
             os.fchmod(fd, entry.mode)
         elif entry.type != "symlink":
             os.chmod(name, entry.mode, dir_fd=folder)
-    except OSError:
+    except (OSError, OverflowError):
         unset("mode")
     if entry.xattrs or entry.xattrs64:
         _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}", unset)
@@ -129,5 +147,5 @@ def _set_xattrs(entry: Entry, at: int | str, unset: Callable[[str], None]) -> No
     for name, value in values:
         try:
             os.setxattr(at, name, base64.b64decode(value), follow_symlinks=isinstance(at, int))
-        except OSError:
+        except (OSError, ValueError):
             unset(f"xattr {name}")

@@ -63,13 +63,14 @@ class Collect(Journaled):
         """
         first = next(pieces, None)  # asked for first: by then everything is laid out
         require_room(run.context.target, run.context.layout.size)
-        with Writer(run.context.target, run.context.layout) as writer:
+        with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
             writer.make_folders()
             for piece in chain([first] if first else [], pieces):
                 writer.write(piece)
                 run.advance(int(piece.last), len(piece.data))
             writer.finish(run.check)
-            run.context.files, run.context.size = writer.files, writer.size
+            run.context.files += writer.files
+            run.context.size += writer.size
             run.context.unset = writer.unset
         if run.context.in_place:
             self._place(run)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stages.items import Chunk
+from stages.plausible import Plausible
 from vault.errors import Damaged
 from vault.format import Entry, encode
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stages.items import Segment
+    from vault.format import Reference
+
+STANDS = -1
+"""Instead of a number of pieces: the file is there already."""
 
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -30,6 +35,7 @@ class Layout:
         self.size = 0
         """Bytes that will be written."""
         self._entries = 0
+        self._plausible = Plausible()
         self._links: dict[tuple[int, int], int] = {}
         self._archives: dict[str, int] = {}
         self._left: dict[int, int] = {}
@@ -47,15 +53,24 @@ class Layout:
         )
         self._db.execute("BEGIN")
 
-    def add(self, entry: Entry) -> None:
-        """Lay out one entry; they come in the order of the index, folders before their content."""
+    def add(self, entry: Entry, *, stands: bool = False) -> None:
+        """Lay out one entry; they come in the order of the index, folders before their content.
+
+        One that `stands` in the target needs nothing any more. Raises Damaged for one that no
+        packrat wrote.
+        """
+        self._plausible.check(entry)
         number = self._entries
         self._entries += 1
-        same = self._links.setdefault(entry.link, number) if entry.link else number
+        linked = entry.link if entry.type != "dir" else None
+        same = self._links.setdefault(linked, number) if linked else number
         chunks, entry.chunks = entry.chunks, []
-        pieces = 0
-        if same == number and chunks:
-            rows = list(self._pieces(entry, chunks, number))
+        pieces = STANDS if stands else 0
+        if same == number and chunks and not stands:
+            rows = [
+                (self._place(archive), frame, offset, length, name, number, at)
+                for (name, archive, frame, offset, length), at in pieces_of(entry, chunks)
+            ]
             pieces = len(rows)
             self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self.size += sum(row[3] for row in rows)
@@ -64,20 +79,12 @@ class Layout:
             (number, encode(entry), pieces, None if same == number else same),
         )
 
-    def _pieces(
-        self, entry: Entry, chunks: list[tuple[str, str, int, int, int]], number: int
-    ) -> Iterator[tuple[int, int, int, int, str, int, int]]:
-        """Chunks, end to end, are the data of the extents, end to end."""
-        extents = iter(entry.data)
-        at, left = next(extents, (0, 0))
-        for name, archive, frame, offset, length in chunks:
-            if not left:
-                at, left = next(extents, (0, 0))
-            if length > left:
-                raise Damaged(repr(entry.name), "its chunks do not fit its size")
-            place = self._archives.setdefault(archive, len(self._archives))
-            yield place, frame, offset, length, name, number, at
-            at, left = at + length, left - length
+    def is_first(self, entry: Entry) -> bool:
+        """Say whether an entry is the first of its hard links, whose data make them all."""
+        return not entry.link or entry.link not in self._links
+
+    def _place(self, archive: str) -> int:
+        return self._archives.setdefault(archive, len(self._archives))
 
     def frames(self, name_of: Callable[[str], str]) -> list[tuple[str, int]]:
         """Give (archive id, frame number) of each frame that is needed, oldest archive first."""
@@ -135,3 +142,22 @@ class Layout:
             f"SELECT entry, pieces, same FROM entries ORDER BY number {direction}"  # noqa: S608
         ):
             yield _decode(encoded), pieces, same
+
+
+def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:
+    """Give each chunk and where it goes: chunks, end to end, are the extents, end to end.
+
+    Raises Damaged when they are not.
+    """
+    extents = iter(entry.data)
+    at, left = next(extents, (0, 0))
+    for chunk in chunks:
+        if not left:
+            at, left = next(extents, (0, 0))
+        length = chunk[4]
+        if not 0 < length <= left:
+            raise Damaged(repr(entry.name), "its chunks do not fit its size")
+        yield chunk, at
+        at, left = at + length, left - length
+    if left or next(extents, None):
+        raise Damaged(repr(entry.name), "its chunks do not fill its size")

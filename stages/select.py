@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.items import Place
+from stages.wanted import Wanted
 from vault.errors import NotThere
-from vault.index import blocks_of, read_entries, selected
+from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,16 +50,20 @@ class Select(Stage):
         index = (
             blocks_of(backup.manifest.index, self.paths) if self.paths else backup.manifest.index
         )
-        above = {path[:at] for path in self.paths for at, c in enumerate(path) if c == "/"} | {""}
-        found: set[str] = set()
-        for entry in read_entries(index, session.fetch, backup.where):
-            name = entry.name
-            if selected(name, self.paths):
-                layout.add(entry)
-                run.advance(1, entry.size)
-                found |= {path for path in self.paths if selected(name, [path])}
-            elif name in above and entry.type == "dir":
-                layout.add(entry)
+        wanted = Wanted(self.paths)
+        found: set[str | None] = set()
+        with closing(session.standing()) as standing:
+            for entry in read_entries(index, session.fetch, backup.where):
+                name = entry.name
+                if wanted.covers(name):
+                    stands = layout.is_first(entry) and standing.has(entry)
+                    layout.add(entry, stands=stands)
+                    run.advance(1, entry.size)
+                    found.add(wanted.of(name))
+                elif name in wanted.above and entry.type == "dir":
+                    layout.add(entry)
+                run.check()
+            session.files, session.size = standing.files, standing.size
         if absent := [path for path in self.paths if path not in found]:
             raise NotThere(
                 f"{backup.name} has no {', '.join(map(repr, absent))}",

@@ -12,8 +12,9 @@ import zstandard
 
 from stages.errors import SourceError
 from stages.layout import Layout
+from stages.resume import Marker, Nothing, Standing
 from vault.catalog import Catalog
-from vault.errors import NotThere, VaultError
+from vault.errors import Damaged, NotThere, VaultError
 from vault.format import ArchiveName, Header
 from vault.local import Local
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.run import Run
+    from stages.attributes import Unset
     from stages.journal import Journal
     from stages.warm import WarmLog
     from vault.archive import Archive
@@ -205,8 +207,8 @@ class RestoreSession(Session):
     files: int = 0
     size: int = 0
     """Bytes of the files restored."""
-    unset: dict[str, int] = field(default_factory=dict)
-    """What could not be set, and how often: owner, xattr names, devices."""
+    unset: dict[str, Unset] = field(default_factory=dict)
+    """What could not be set, and on which files: owner, xattr names, devices."""
 
     def archive(self, archive_id: str) -> Archive:
         """Give an archive that the backup refers to, opened once; raises what opening raises."""
@@ -214,9 +216,22 @@ class RestoreSession(Session):
             if archive_id == self.backup.manifest.id:
                 self.archives[archive_id] = self.backup
             else:
-                name = self.catalog.standing[archive_id].stored.name
-                self.archives[archive_id] = self.catalog.open(name, self.keys)
+                held = self.catalog.standing.get(archive_id)
+                if held is None:
+                    raise Damaged(self.backup.where, f"refers to {archive_id}, which is not there")
+                self.archives[archive_id] = self.catalog.open(held.stored.name, self.keys)
         return self.archives[archive_id]
+
+    @property
+    def marker(self) -> Marker:
+        """What marks the target until this restore is through."""
+        return Marker(self.service, self.backup.manifest.id, self.paths)
+
+    def standing(self) -> Standing | Nothing:
+        """Give what stands in the target since this restore was cut off; raises TargetError."""
+        if self.target and self.marker.goes_on(self.target):
+            return Standing(self.target, self.keys.naming_key)
+        return Nothing()
 
     def fetch(self, archive_id: str, number: int) -> bytes:
         """Read one index segment."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections import OrderedDict, defaultdict
+import stat
+from collections import defaultdict
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from stages.attributes import set_attributes
+from stages.attributes import Unset, set_attributes
 from stages.errors import TargetError
+from stages.folders import Folders
+from stages.resume import ELSEWHERE
 from stages.walk import OPEN_FOLDER, allow_deep_trees
-from vault.errors import Damaged
 from vault.format import untext
 
 if TYPE_CHECKING:
@@ -18,36 +23,33 @@ if TYPE_CHECKING:
 
     from stages.items import Piece
     from stages.layout import Layout
+    from stages.resume import Marker
     from vault.format import Entry
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-HANDLES = 256
 
 
 class Writer:
     """Makes the folders, then the data as it comes, then everything else, then the attributes."""
 
-    def __init__(self, target: str, layout: Layout) -> None:
-        """`target` must be empty or not exist; raises TargetError."""
+    def __init__(self, target: str, layout: Layout, marker: Marker) -> None:
+        """`target` must be empty, or not exist, or bear this marker; raises TargetError."""
         self.layout = layout
         self.target = target
         self.files = self.size = 0
-        self.unset: defaultdict[str, int] = defaultdict(int)
-        self._folders: OrderedDict[str, int] = OrderedDict()
+        self.unset: defaultdict[str, Unset] = defaultdict(Unset)
+        self._marker = marker
         self._begun: set[str] = set()
         """Files of which some pieces have come and others have not."""
         self._open: tuple[str, int] | None = None
-        elsewhere = "restore to a new folder with --to, then compare"
-        if os.path.lexists(target) and not os.path.isdir(target):
-            raise TargetError(f"{target} is not a folder", elsewhere)
+        self._again = marker.goes_on(target)
         try:
             os.makedirs(target, exist_ok=True)
             self._root = os.open(target, OPEN_FOLDER)
         except OSError as error:
-            raise TargetError(f"cannot restore to {target}: {error.strerror}", elsewhere) from None
-        if os.listdir(self._root):
-            raise TargetError(f"{target} is not empty", elsewhere)
+            raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
+        self._folders = Folders(self._root)
         allow_deep_trees()
 
     def __enter__(self) -> Self:
@@ -60,33 +62,40 @@ class Writer:
         traceback: TracebackType | None,
     ) -> None:
         self._close_file()
-        for fd in [*self._folders.values(), self._root]:
-            os.close(fd)
+        self._folders.close()
+        os.close(self._root)
         if isinstance(error, OSError):
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
             raise TargetError(
                 f"cannot write below {self.target}{where}: {error.strerror}",
-                "nothing outside it was touched; delete what is there, and restore to a folder"
-                " that can be written and has room",
+                "nothing outside it was touched; mend that, and the same command goes on from"
+                " there, or restore to a folder that can be written and has room",
             ) from error
 
     def make_folders(self) -> None:
         """Make all folders, closed to others until they are done."""
+        self._claim()
+        self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
         for entry in self.layout.folders():
             if entry.name:
-                folder, name = self._parent(entry.name)
-                os.mkdir(name, 0o700, dir_fd=folder)
+                folder, name = self._folders.parent(entry.name)
+                try:
+                    os.mkdir(name, 0o700, dir_fd=folder)
+                except FileExistsError:
+                    if not self._again:
+                        raise
+                    self._reopen(name, folder)
 
     def write(self, piece: Piece) -> None:
         """Write a piece where it belongs; the last one of a file completes it."""
         entry = piece.entry
         path = entry.name
         if piece.last and path not in self._begun and piece.entry.extents is None:
-            folder, name = self._parent(path)
-            fd = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
+            folder, name = self._folders.parent(path)
+            fd = self._new(name, folder)
             try:
                 _write_all(fd, piece.data, 0)
-                set_attributes(entry, name, folder, fd, self._cannot)
+                self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
             self._count(entry)
@@ -94,8 +103,8 @@ class Writer:
         fd = self._file(entry)
         _write_all(fd, piece.data, piece.offset)
         if piece.last:
-            folder, name = self._parent(path)
-            set_attributes(entry, name, folder, fd, self._cannot)
+            folder, name = self._folders.parent(path)
+            self._attributes(entry, name, folder, fd)
             self._close_file()
             self._begun.discard(path)
             self._count(entry)
@@ -104,91 +113,108 @@ class Writer:
         """Make what has no data, then set the attributes of the folders, deepest first."""
         for entry, same in self.layout.without_data():
             check()
-            folder, name = self._parent(entry.name)
+            folder, name = self._folders.parent(entry.name)
             if same is not None:
-                source, source_name = self._parent(same.name)
-                os.link(
-                    source_name,
-                    name,
-                    src_dir_fd=source,
-                    dst_dir_fd=folder,
-                    follow_symlinks=False,
-                )
+                source, source_name = self._folders.parent(same.name)
+                self._clear(name, folder)
+                try:
+                    os.link(
+                        source_name,
+                        name,
+                        src_dir_fd=source,
+                        dst_dir_fd=folder,
+                        follow_symlinks=False,
+                    )
+                except FileNotFoundError:  # of a device that could not be made
+                    if same.type not in ("char", "block"):
+                        raise
+                    self._cannot(entry, "device")
+                    continue
             elif not self._make(entry, name, folder):
                 continue
             self._count(entry)
         for entry in self.layout.folders(deepest_first=True):
             if not entry.name:
-                set_attributes(entry, ".", self._root, self._root, self._cannot)
                 continue
-            folder, name = self._parent(entry.name)
+            folder, name = self._folders.parent(entry.name)
             fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
             try:
-                set_attributes(entry, name, folder, fd, self._cannot)
+                self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
+        # The marker goes when all is right but for the root's own attributes: it changes its time.
+        self._marker.remove(self._root)
+        for entry in self.layout.folders():
+            if not entry.name:
+                self._attributes(entry, ".", self._root, self._root)
+            break
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
         """Make an empty file, a symlink, a fifo or a device; says whether it could be made."""
         if entry.type == "file":
-            fd = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
+            fd = self._new(name, folder)
             try:
                 os.ftruncate(fd, entry.size)  # a file that is one hole
-                set_attributes(entry, name, folder, fd, self._cannot)
+                self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
             return True
+        self._clear(name, folder)
         if entry.type == "symlink":
             os.symlink(untext(entry.target or "", entry.target64), name, dir_fd=folder)
         elif entry.type == "fifo":
             os.mkfifo(name, 0o600, dir_fd=folder)
         else:
-            import stat
-
             kind = stat.S_IFCHR if entry.type == "char" else stat.S_IFBLK
             try:
                 os.mknod(name, kind | 0o600, os.makedev(*(entry.device or (0, 0))), dir_fd=folder)
-            except PermissionError:
-                self._cannot("device")
+            except (PermissionError, OverflowError):
+                self._cannot(entry, "device")
                 return False
-        set_attributes(entry, name, folder, None, self._cannot)
+        self._attributes(entry, name, folder, None)
         return True
 
-    def _parent(self, path: str) -> tuple[int, str]:
-        """Give the open folder of a path, and its last name; raises Damaged for a hostile path.
+    def _claim(self) -> None:
+        """Let nobody else restore to this folder meanwhile; raises TargetError."""
+        try:
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TargetError(
+                f"another restore to {self.target} is under way", "wait for it to end, or end it"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
 
-        Every step is opened below the one before and follows no link, so that nothing an archive
-        says, and nobody who changes the tree meanwhile, leads outside.
-        """
-        folder, _, name = path.rpartition("/")
-        if name in ("", ".", "..") or "\0" in name:
-            raise Damaged(
-                repr(path), "is no path that a backup can hold; nothing was written there"
-            )
-        if not folder:
-            return self._root, name
-        fd = self._folders.get(folder)
-        if fd is None:
-            above, own = self._parent(folder)
-            fd = os.open(own, OPEN_FOLDER, dir_fd=above)
-            self._folders[folder] = fd
-            if len(self._folders) > HANDLES:
-                _, old = self._folders.popitem(last=False)
-                os.close(old)
-        else:
-            self._folders.move_to_end(folder)
-        return fd, name
+    def _reopen(self, name: str, folder: int) -> None:
+        """Open a folder that stands since last time to us, and to nothing it would pass on."""
+        fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
+        try:
+            os.fchmod(fd, 0o700)
+            with suppress(OSError):
+                os.removexattr(fd, "system.posix_acl_default")
+        finally:
+            os.close(fd)
+
+    def _new(self, name: str, folder: int) -> int:
+        self._clear(name, folder)
+        return os.open(name, NEW_FILE, 0o600, dir_fd=folder)
+
+    def _clear(self, name: str, folder: int) -> None:
+        """Drop what a restore that was cut off has left half-done."""
+        if self._again:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
 
     def _file(self, entry: Entry) -> int:
         path = entry.name
         if self._open and self._open[0] == path:
             return self._open[1]
         self._close_file()
-        folder, name = self._parent(path)
+        folder, name = self._folders.parent(path)
         if path in self._begun:
             fd = os.open(name, OLD_FILE, dir_fd=folder)
         else:
-            fd = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
+            fd = self._new(name, folder)
             os.ftruncate(fd, entry.size)
             self._begun.add(path)
         self._open = (path, fd)
@@ -203,13 +229,16 @@ class Writer:
         self.files += 1
         self.size += entry.size
 
-    def _cannot(self, what: str) -> None:
-        self.unset[what] += 1
+    def _attributes(self, entry: Entry, name: str, folder: int, fd: int | None) -> None:
+        set_attributes(entry, name, folder, fd, partial(self._cannot, entry))
+
+    def _cannot(self, entry: Entry, what: str) -> None:
+        self.unset[what].add(entry.name)
 
 
 def require_room(target: str, size: int) -> None:
     """Raise TargetError when the disk of `target` has not `size` bytes free."""
-    there = target
+    there = os.path.abspath(target)
     while not os.path.isdir(there):
         there = os.path.dirname(there)
     disk = os.statvfs(there)

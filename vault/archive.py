@@ -20,6 +20,7 @@ from vault.format import (
     Trailer,
     decode_manifest,
     decode_table,
+    unstamp,
 )
 from vault.seal import Sealer
 
@@ -116,3 +117,7 @@ class Archive:
         own = ArchiveName(self.manifest.service, self.manifest.time, self.manifest.id[:8])
         if str(own) != name or self.manifest.id != self.header.archive_id.hex():
             raise Damaged(self.where, f"is in truth {own}; somebody renamed or exchanged it")
+        try:
+            unstamp(self.manifest.time)
+        except ValueError:
+            raise Damaged(self.where, "says that it was made at no time that there is") from None

@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,7 +32,12 @@ Kind = Literal[b"m", b"t", b"d", b"i"]
 
 _NAME = re.compile(r"(?P<service>.+)-(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<id>[0-9a-f]{8})\.packrat")
 
-Reference = tuple[str, str, int, int, int]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Owner = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
+Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
+"""What numbers may be: whoever made an archive with the right key may still lie."""
+
+Reference = tuple[str, str, Count, Count, Count]
 """(chunk id, archive id, frame number, offset, length); ids in hex, offset in the plaintext."""
 
 
@@ -140,20 +145,20 @@ class Entry(msgspec.Struct, omit_defaults=True):
     path: str = ""
     path64: str | None = None
     type: Literal["file", "dir", "symlink", "fifo", "char", "block"] = "file"
-    mode: int = 0
-    uid: int = 0
-    gid: int = 0
+    mode: Mode = 0
+    uid: Owner = 0
+    gid: Owner = 0
     mtime: int = 0
     ctime: int = 0
     inode: int = 0
-    size: int = 0
+    size: Count = 0
     link: tuple[int, int] | None = None
     target: str | None = None
     target64: str | None = None
-    device: tuple[int, int] | None = None
+    device: tuple[Owner, Owner] | None = None
     xattrs: dict[str, str] = {}
     xattrs64: dict[str, str] = {}
-    extents: list[tuple[int, int]] | None = None
+    extents: list[tuple[Count, Count]] | None = None
     chunks: list[Reference] = []
     unsettled: bool = False
 
@@ -180,10 +185,13 @@ def text(name: str) -> tuple[str, str | None]:
 
 
 def untext(plain: str, encoded: str | None) -> str:
-    """Undo `text`."""
+    """Undo `text`; raises Damaged."""
     if encoded is None:
         return plain
-    return base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+    try:
+        return base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+    except ValueError:
+        raise Damaged(repr(encoded), "is no name in base64") from None
 
 
 def order(path: str) -> bytes:

@@ -1,6 +1,7 @@
 """The contract of every stage kind: ports, description, and inverse after forward."""
 
 import os
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -9,16 +10,21 @@ from hypothesis import strategies as st
 from engine.run import Run
 from engine.stage import FanOut, Scope
 from stages.chunk import ChunkStage
+from stages.collect import Collect
 from stages.compress import Compress
 from stages.encrypt import Encrypt
-from stages.items import Chunk, Frame, Piece, Segment
+from stages.items import Chunk, Frame, Piece, Place, Sealed, Segment
 from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.layout import Layout
 from stages.pack import Pack
+from stages.resume import Marker
 from stages.session import BackupSession
-from tests.helpers.trees import noise
+from stages.spool import SpoolStage
+from stages.upload import Upload
+from tests.helpers.trees import differences, fill, noise
 from vault.format import MANIFEST, Entry
+from vault.local import Local
 from vault.seal import Sealer
 
 PARAMS = {
@@ -66,18 +72,16 @@ def test_a_kind_says_what_it_is(kind):
         assert stage.gives is not None
 
 
-@pytest.fixture(scope="module")
-def session(tmp_path_factory, keys):
-    """A backup session with real keys and no destination."""
-    folder = tmp_path_factory.mktemp("session")
+def new_session(folder, keys, *destinations):
+    """Make a backup session with real keys, of an archive of its own."""
     return BackupSession(
         "svc",
         "here",
         keys,
-        {},
+        {destination.name: destination for destination in destinations},
         None,
         str(folder / "spool" / "svc"),
-        (),
+        tuple(destination.name for destination in destinations),
         os.urandom(16),
         journal=Journal(str(folder), "svc"),
         secret=str,
@@ -85,15 +89,27 @@ def session(tmp_path_factory, keys):
     )
 
 
+@pytest.fixture(scope="module")
+def session(tmp_path_factory, keys):
+    """A backup session with real keys and no destination."""
+    return new_session(tmp_path_factory.mktemp("session"), keys)
+
+
 class Back:
     """What the inverse of a stage needs of a restore session."""
 
-    def __init__(self, session):
+    files = size = downloaded = 0
+
+    def __init__(self, session, target=""):
         self.keys = session.keys
         self.layout = Layout()
         self.backup = self
         self.where = "test"
         self.sealer = Sealer(session.keys, session.header, "test")
+        self.service, self.name = session.service, session.name
+        self.destination = next(iter(session.destinations.values()), None)
+        self.target = str(target)
+        self.marker = Marker(session.service, session.archive_id.hex(), ())
 
     def archive(self, _):
         return self
@@ -184,3 +200,61 @@ def test_a_chunk_that_is_not_what_its_name_says_is_refused(session):
     chunk = Chunk(Entry(path="x", size=1), "0" * 32, 0, b"y")
     with pytest.raises(Exception, match="has other content"):
         list(ChunkStage().inverse(iter([chunk]), Run(Back(session))))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.binary(min_size=1, max_size=100_000), min_size=1, max_size=8), st.data())
+def test_spool_and_upload_undo_themselves(tmp_path_factory, keys, contents, data):
+    """What went into the spool and to a destination: any of it, downloaded and cut, is itself."""
+    folder = tmp_path_factory.mktemp("up")
+    session = new_session(folder, keys, Local("nas", str(folder / "nas")))
+    own = session.archive_id.hex()
+    sealed = [Sealed(own, number + 2, b"d", data) for number, data in enumerate(contents)]
+    run = Run(session)
+    spool, upload = SpoolStage(), Upload(destination="nas")
+    assert list(spool.forward(iter(sealed), run)) == []
+    [place] = upload.forward(spool.branch(run), run)
+    assert (place.offset, place.length) == (0, sum(map(len, contents)))
+    session.destinations["nas"].publish("svc", session.name, lambda _: None)
+    wanted = data.draw(st.sets(st.sampled_from(range(len(sealed)))))
+    starts = [0, *accumulate(map(len, contents))]
+    places = [Place(own, starts[n], len(contents[n]), n + 2) for n in sorted(wanted)]
+    back = Run(Back(session))
+    found = list(spool.inverse(upload.inverse(iter(places), back), back))
+    assert found == [sealed[n] for n in sorted(wanted)]
+
+
+@settings(max_examples=15)
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b/c", "b/d/e", "b-x", "z", "ü/\udcff"]),
+        st.builds(noise, sizes, st.integers(0, 2)),
+    ),
+    st.booleans(),
+    st.sampled_from([0o600, 0o755, 0o4711]),
+)
+def test_collect_and_write_undo_themselves(tmp_path_factory, keys, tree, links, mode):
+    """A tree that was read and packed, unpacked and written, is the same tree."""
+    folder = tmp_path_factory.mktemp("tree")
+    source, target = folder / "source", folder / "target"
+    fill(source, {"always": b"x"} | tree)
+    (source / "always").chmod(mode)
+    if links:
+        os.link(source / "always", source / "also")
+        os.symlink("always", source / "points")
+        os.mkfifo(source / "fifo")
+    session = new_session(folder, keys)
+    run = Run(session)
+    stage = Collect(path=str(source))
+    chunks = list(ChunkStage().forward(stage.forward(iter(()), run), run))
+    segments = list(Pack().forward(iter(chunks), run))
+    back = Run(Back(session, target))
+    for entry in {chunk.entry.name: chunk.entry for chunk in chunks}.values():
+        back.context.layout.add(entry)
+    wanted = back.context.layout.frames(lambda id_: id_)
+    data = [s for s in segments if (s.archive, s.number) in wanted]
+    plain = [Segment(s.archive, s.number, s.kind, (b"".join(s.data),)) for s in data]
+    pieces = ChunkStage().inverse(Pack().inverse(iter(plain), back), back)
+    list(stage.inverse(pieces, back))
+    assert differences(source, target) == []
+    assert back.context.files == sum(not path.is_dir() for path in source.rglob("*"))

@@ -1,0 +1,196 @@
+"""Restores beside restic's and borg's: from a folder, S3 and SFTP, fresh and after incrementals.
+
+Each program backs the tree up to one folder, and two servers of this machine, `rclone serve s3` and
+OpenSSH, serve the very same files: what differs between the places is only the way to them.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from typing_extensions import override
+
+from benchmarks import tree
+from benchmarks.measure import Cost
+from benchmarks.peers import Borg, Packrat, Restic
+from benchmarks.report import MB, verdict
+from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
+
+INCREMENTALS = 60
+PLACES = ("local", "s3", "nas")
+FULL, ONE = "full restore", "one file"
+WANTED = {FULL: 0.6, ONE: 0.5}
+MOST_MEMORY = 250
+
+
+@dataclass
+class Servers:
+    """The two servers, and the folder that both of them serve."""
+
+    s3: S3Server
+    nas: SshServer
+
+    @property
+    def folder(self) -> Path:
+        """Where repositories stand."""
+        return self.s3.folder / "bucket"
+
+
+class PackratFrom(Packrat):
+    """Packrat, with the same files at three destinations."""
+
+    servers: Servers
+    place = "local"
+
+    @override
+    def prepare(self) -> None:
+        at = self.repository
+        places = {
+            "local": {"type": "local", "path": str(at)},
+            "s3": self.servers.s3.destination() | {"path": at.name},
+            "nas": self.servers.nas.destination(str(at)),
+        }
+        config = {
+            "encryption": {"key_file": str(self.home / "key")},
+            "services": {"bench": {"path": str(self.tree), "destinations": ["local"]}},
+            "backup": {"destinations": places, "retain_backups": 1000},
+        }
+        (self.home / "packrat.yaml").write_text(json.dumps(config))
+        self.run(*self.programs, "init", "--password-file", str(self.password_file))
+
+    @override
+    def restore(self, target: Path, path: str | None = None) -> Cost:
+        some = ["--path", path] if path else []
+        command = [*self.programs, "restore", "bench", "--from", self.place, "--yes", *some]
+        return self.run(*command, "--to", str(target))
+
+
+class ResticFrom(Restic):
+    """Restic, with the same repository behind three addresses."""
+
+    servers: Servers
+    place = "local"
+
+    @override
+    def environment(self) -> dict[str, str]:
+        s3 = self.servers.s3
+        addresses = {
+            "local": str(self.repository),
+            "s3": f"s3:http://127.0.0.1:{s3.port}/bucket/{self.repository.name}",
+            "nas": f"sftp:root@127.0.0.1:{self.repository}",
+        }
+        keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+        return super().environment() | keys | {"RESTIC_REPOSITORY": addresses[self.place]}
+
+    @override
+    def restore(self, target: Path, path: str | None = None) -> Cost:
+        some = ["--include", f"/{path}"] if path else []
+        nas = self.servers.nas
+        ssh = f"ssh -p {nas.port} -i {nas.folder / 'user'} root@127.0.0.1"
+        options = f"{ssh} -o UserKnownHostsFile={nas.known_hosts} -s sftp"
+        command = ["restic", "-o", f"sftp.command={options}"]
+        return self.run(*command, "restore", "--quiet", "latest", "--target", str(target), *some)
+
+
+class BorgFrom(Borg):
+    """Borg, which speaks to a borg on the other side only: from a folder."""
+
+    servers: Servers
+    place = "local"
+
+    @override
+    def restore(self, target: Path, path: str | None = None) -> Cost:
+        some = [path] if path else []
+        command = ("borg", "extract", "--numeric-ids", f"::{self.backups}", *some)
+        return self.run(*command, cwd=target)
+
+
+@dataclass
+class Figures:
+    """Seconds and memory by what was done, where, when and by whom."""
+
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
+
+    def note(self, what: str, cost: Cost) -> None:
+        """Note and print one measure."""
+        self.costs.setdefault(what, []).append(cost)
+        print(f"  {what:<52}{cost.wall:8.2f} s {cost.memory / MB:6.0f} MB", flush=True)
+
+    def wall(self, what: str) -> float | None:
+        """Give the median of the seconds."""
+        return median(c.wall for c in self.costs[what]) if what in self.costs else None
+
+
+def measure(work: Path, source: Path, rounds: int, *, incrementals: int) -> dict[str, object]:
+    """Run everything; gives the figures."""
+    shutil.rmtree(work, ignore_errors=True)
+    servers = Servers(S3Server(work / "s3"), SshServer(work / "nas"))
+    figures = Figures()
+    with servers.s3.up(), servers.nas.up():
+        peers = _peers(source, work, servers)
+        for peer in peers:
+            peer.init()
+            peer.backup()
+        some = [path for path in tree.files_of(source / "files") if not path.is_symlink()]
+        one = str(some[len(some) // 2].relative_to(source))
+        _restores(figures, peers, work / "restored", one, "fresh", rounds)
+        for number in range(incrementals):
+            tree.change(source, turn=1000 + number)
+            for peer in peers:
+                peer.backup()
+            print(f"\r  incremental {number + 1} of {incrementals}", end="", flush=True)
+        print()
+        when = f"after {incrementals}"
+        _restores(figures, peers, work / "restored", one, when, rounds)
+    _verdicts(figures, ["fresh", when])
+    return {"costs": figures.costs, "incrementals": incrementals}
+
+
+Restoring = PackratFrom | ResticFrom | BorgFrom
+
+
+def _peers(source: Path, work: Path, servers: Servers) -> list[Restoring]:
+    peers: list[Restoring] = []
+    for kind in (PackratFrom, ResticFrom, BorgFrom):
+        if missing := kind.missing():
+            print(f"{kind.name} is left out: no {', '.join(missing)}")
+            continue
+        peer = kind(source, work / kind.name)
+        peer.servers = servers
+        peer.repository = servers.folder / kind.name
+        peers.append(peer)
+    return peers
+
+
+def _restores(
+    figures: Figures, peers: list[Restoring], target: Path, one: str, when: str, rounds: int
+) -> None:
+    def restored(peer: Restoring, path: str | None) -> Cost:
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        return peer.restore(target, path)
+
+    for _ in range(rounds):
+        for place in PLACES:
+            for peer in peers:
+                if place != "local" and isinstance(peer, Borg):
+                    continue
+                peer.place = place
+                for what, path in ((FULL, None), (ONE, one)):
+                    figures.note(f"{what}, {place}, {when}: {peer.name}", restored(peer, path))
+                peer.place = "local"
+    shutil.rmtree(target, ignore_errors=True)
+
+
+def _verdicts(figures: Figures, times: list[str]) -> None:
+    for when in times:
+        for what, most in WANTED.items():
+            for place in PLACES:
+                ours = figures.wall(f"{what}, {place}, {when}: packrat")
+                theirs = figures.wall(f"{what}, {place}, {when}: restic")
+                if ours and theirs:
+                    print(verdict(f"{what}, {place}, {when}: of restic's", ours / theirs, most))
+    peaks = [c.memory for what, costs in figures.costs.items() if "packrat" in what for c in costs]
+    print(verdict("memory of packrat, MB", max(peaks) / MB, MOST_MEMORY))

@@ -1,0 +1,148 @@
+"""The files of one backup, to look around in: folders with their sizes, search by name.
+
+The index comes in the order of the walk, so whatever is below a folder is one stretch of it. Sums
+over stretches are differences of running sums: no folder needs to be added up, however large.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from vault.format import order
+from vault.index import read_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from stages.session import RestoreSession
+    from vault.format import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file, or a folder with all that is below."""
+
+    path: str
+    folder: bool
+    files: int
+    size: int
+
+
+class Tree:
+    """Every entry of a backup, in the order of its index."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        rows = []
+        for entry in entries:
+            name = entry.path if entry.path64 is None else entry.name
+            rows.append((order(name), name, entry.type == "dir", entry.size))
+        rows.sort()  # they are in order already, unless somebody lies
+        self._keys = [row[0] for row in rows]
+        self._names = [row[1] for row in rows]
+        self._folders = [row[2] for row in rows]
+        self._sizes = [0, *accumulate(row[3] for row in rows)]
+        self._files = [0, *accumulate(not row[2] for row in rows)]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def children(self, folder: str, first: int = 0, most: int = 1 << 62) -> list[Item]:
+        """Give `most` of what is directly in a folder, from number `first` on."""
+        found: list[Item] = []
+        for number, at in enumerate(self._children(folder)):
+            if number >= first + most:
+                break
+            if number >= first:
+                found.append(self._item(at))
+        return found
+
+    def item(self, path: str) -> Item:
+        """Give one item, by its path."""
+        return self._item(bisect_left(self._keys, order(path)))
+
+    def number(self, path: str) -> int:
+        """Give the number of an item among all in its folder."""
+        folder, key = path.rpartition("/")[0], order(path)
+        return sum(1 for at in self._children(folder) if self._keys[at] < key)
+
+    def count(self, folder: str) -> int:
+        """Count what is directly in a folder."""
+        return sum(1 for _ in self._children(folder))
+
+    def find(self, part: str, most: int) -> tuple[list[Item], int]:
+        """Give up to `most` items whose last name holds a text, in any case, and how many do."""
+        wanted = part.casefold()
+        hits = [
+            at
+            for at, name in enumerate(self._names)
+            if name and wanted in name.rpartition("/")[2].casefold()
+        ]
+        return [self._item(at) for at in hits[:most]], len(hits)
+
+    def total(self, paths: Iterable[str]) -> tuple[int, int]:
+        """Give (files, bytes) of some paths with all that is below them; everything for none."""
+        files = size = 0
+        for path in paths or [""]:
+            start = bisect_left(self._keys, order(path))
+            end = self._end(path)
+            files += self._files[end] - self._files[start]
+            size += self._sizes[end] - self._sizes[start]
+        return files, size
+
+    def _children(self, folder: str) -> Iterator[int]:
+        end = self._end(folder)
+        at = bisect_left(self._keys, order(folder) + b"\0") if folder else 0
+        while at < end:
+            if not self._names[at]:  # the service's own folder
+                at += 1
+                continue
+            yield at
+            # A file has nothing below; skipping from folder to folder reads no more than is shown.
+            at = self._end(self._names[at]) if self._folders[at] else at + 1
+
+    def _end(self, path: str) -> int:
+        return bisect_left(self._keys, order(path) + b"\1") if path else len(self._keys)
+
+    def _item(self, at: int) -> Item:
+        name = self._names[at]
+        end = max(self._end(name), at + 1) if self._folders[at] else at + 1
+        return Item(
+            name,
+            self._folders[at],
+            self._files[end] - self._files[at],
+            self._sizes[end] - self._sizes[at],
+        )
+
+
+def load_tree(session: RestoreSession) -> Tree:
+    """Read the whole index of a backup; raises VaultError."""
+    backup = session.backup
+    blocks = read_blocks(backup.manifest.index, session.fetch, backup.where)
+    return Tree(entry for _, entries in blocks for entry in entries)
+
+
+def load_ahead(session: RestoreSession) -> Future[Tree]:
+    """Read the index while the user still reads the screen; nothing waits for it at the end."""
+    future: Future[Tree] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(load_tree(session))
+        except BaseException as error:  # noqa: BLE001 (whoever asks for the result gets it)
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def covers(paths: Iterable[str], path: str) -> str | None:
+    """Give which of some paths is this one or a folder above it."""
+    found = set(paths)
+    if path in found:
+        return path
+    return next((path[:at] for at, c in enumerate(path) if c == "/" and path[:at] in found), None)

@@ -1,0 +1,94 @@
+"""What a restore is going to do, said before it does it: paths, room, what comes from where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from packrat.prompts import fit, width
+from packrat.report import bytes_text, count_text, time_text, when_text
+from stages.wanted import Wanted
+from vault.index import blocks_of, read_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from specs.service import Service
+    from stages.session import RestoreSession
+
+SHOWN = 6
+"""Paths that are listed one by one."""
+
+
+class Outlook:
+    """Counts what one restore needs."""
+
+    def __init__(self, session: RestoreSession, paths: Sequence[str], service: Service) -> None:
+        """Read the index of what is wanted; raises VaultError."""
+        self._session = session
+        self._paths = paths
+        self._service = service
+        self.files = self.size = self.download = 0
+        index = session.backup.manifest.index
+        wanted = Wanted(paths)
+        frames: set[tuple[str, int]] = set()
+        for entry in read_entries(
+            blocks_of(index, paths) if paths else index, session.fetch, session.backup.where
+        ):
+            if wanted.covers(entry.name):
+                self.files += entry.type != "dir"
+                self.size += entry.size
+                frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
+        self.download = sum(session.archive(archive).place(number)[1] for archive, number in frames)
+
+    def to_folder(self, target: str) -> list[str]:
+        """Say what a restore to a folder does."""
+        there = os.path.isdir(target) and bool(os.listdir(target))
+        state = "goes on with what an earlier restore left there" if there else "a new folder"
+        free = shutil.disk_usage(_standing(target)).free
+        room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
+        return self._lines(
+            ("to", target),
+            ("", state),
+            ("room", room + (": THAT IS NOT ENOUGH" if self.size > free else "")),
+            ("changed", "nothing but that folder"),
+            ("stopped", "nothing"),
+        )
+
+    def in_place(self) -> list[str]:
+        """Say what a restore in place does."""
+        docker = self._service.docker
+        stopped = ", ".join(docker.names) if docker else "nothing"
+        return self._lines(
+            ("to", self._service.path),
+            ("", "in place; what is there now is set aside within it"),
+            ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
+            ("back", f"packrat restore --undo {self._session.service}"),
+        )
+
+    def _lines(self, *more: tuple[str, str]) -> list[str]:
+        manifest = self._session.backup.manifest
+        source = self._session.destination.name
+        made = f"{when_text(manifest.time)}, {time_text(manifest.time)} ({manifest.id[:8]})"
+        files = f"{count_text(self.files, 'file')}, {bytes_text(self.size)}"
+        what = [("what", files if self._paths else f"everything: {files}")]
+        what += [("", path) for path in self._paths[:SHOWN]]
+        if left := len(self._paths[SHOWN:]):
+            what.append(("", f"and {left:,} more"))
+        rows = [
+            ("service", self._session.service),
+            ("backup", made),
+            *what,
+            *more,
+            ("download", f"{bytes_text(self.download)} from {source}"),
+        ]
+        room = width() - 4 - 10
+        return ["The plan"] + [f"{name:<10}{fit(text, room).rstrip()}" for name, text in rows]
+
+
+def _standing(path: str) -> str:
+    """Give the nearest folder above that exists."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path) or "/"
+    return path

@@ -1,0 +1,255 @@
+"""The picker: asks on a terminal for whatever a restore was not told. It changes nothing.
+
+Five steps, each a screen or two: which service, which backup, what of it, where to, yes or no.
+A step gives Way.BACK to go back to the one before; before the first one, everything is left.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from packrat.browse import load_ahead
+from packrat.browsing import browse
+from packrat.looking import Looker
+from packrat.outlook import Outlook
+from packrat.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
+from packrat.report import bytes_text, count_text, time_text, when_text
+from packrat.request import Request
+from packrat.restore import choose, open_session
+from specs.faults import printable
+from stages.errors import TargetError
+from stages.resume import Marker
+from vault.archive import read_header
+from vault.errors import NotThere, VaultError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from packrat.browse import Tree
+    from packrat.looking import Offer
+    from packrat.program import Program
+    from packrat.request import Given
+    from stages.session import RestoreSession
+
+BACK = Line("← back", Way.BACK)
+LEAVE = Line("← leave; nothing was changed", Way.BACK)
+NO_BACKUP = "no backup yet"
+
+
+class Picker:
+    """Fills in what was not given, step by step."""
+
+    def __init__(self, program: Program, given: Given) -> None:
+        self.program = program
+        """In the end the one to restore with: it may have been given other keys."""
+        self._given = given
+        self._looker = Looker(program, given.source)
+        self._service = given.service or ""
+        self._backup = given.backup or ""
+        self._paths: tuple[str, ...] = given.paths or ()
+        self._target = given.target
+        self._ticked: dict[str, None] = {}
+        """Paths, in the order in which they were ticked; kept while going back and forth."""
+        self._session: RestoreSession | None = None
+        self._tree: Future[Tree] | None = None
+
+    def request(self) -> Request | None:
+        """Ask; None when the user would rather not."""
+        steps = [
+            (self._which_service, self._given.service is None),
+            (self._which_backup, self._given.backup is None),
+            (self._what, self._given.paths is None),
+            (self._where, self._given.target is None and not self._given.in_place),
+            (self._sure, True),
+        ]
+        at = 0
+        while at < len(steps):
+            step, asked = steps[at]
+            way = step() if asked else None
+            if way is Way.LEAVE:
+                return None
+            if way is None:
+                at += 1
+                continue
+            at = max((n for n in range(at) if steps[n][1]), default=-1)
+            if at < 0:
+                return None
+        return Request(
+            self._service, self._backup or "latest", self._given.source, self._paths, self._target
+        )
+
+    def _which_service(self) -> Way | None:
+        lines: list[Line] = []
+        away: dict[str, VaultError] = {}
+        names = list(self.program.config.services)
+        wide = max(map(len, names)) + 2
+        for name in names:
+            tell(f"looking for backups of {name} …")
+            sight = self._looker.at(name)
+            away |= sight.failed
+            known = [offer for offer in sight.offers if offer.summary]
+            said = NO_BACKUP
+            if known and known[0].summary:
+                size = bytes_text(known[0].summary.size)
+                said = (
+                    f"{when_text(known[0].time):<16} {size:>10}  {count_text(len(known), 'backup')}"
+                )
+            elif sight.offers:
+                said = f"{count_text(len(sight.offers), 'backup')} under another key"
+            elif sight.failed:
+                said = "no destination answers"
+            lines.append(Line(f"{printable(name):<{wide}}{said}", name))
+        first = self._service or None
+        answer = pick("Restore which service?", [*_notes(away), *lines, LEAVE], at=first)
+        if answer is Way.BACK:
+            return Way.BACK
+        self._service = answer
+        return None
+
+    def _which_backup(self) -> Way | None:
+        while True:
+            tell(f"looking for backups of {self._service} …")
+            sight = self._looker.at(self._service)
+            if not sight.offers:
+                if sight.failed:
+                    raise next(iter(sight.failed.values()))
+                raise NotThere(
+                    f"there is no backup of {self._service}",
+                    f"packrat backup {self._service} makes one",
+                )
+            lines = [Line(_offer_text(offer), offer.name) for offer in sight.offers]
+            lines = [*_notes(sight.failed), *lines, self._last_line()]
+            title = f"Which backup of {self._service}?"
+            answer = pick(title, lines, at=self._backup or None)
+            if answer is Way.BACK:
+                return Way.BACK
+            [offer] = [offer for offer in sight.offers if offer.name == answer]
+            if offer.summary is None and not self._unlock(offer):
+                continue
+            if offer.name != self._backup:
+                self._session = self._tree = None
+                self._paths = self._given.paths or ()
+                self._ticked.clear()
+            self._backup = offer.name
+            return None
+
+    def _last_line(self) -> Line:
+        return BACK if self._given.service is None else LEAVE
+
+    def _unlock(self, offer: Offer) -> bool:
+        """Ask for the password of an archive under another key, for this restore only."""
+        destination = self.program.destination(offer.destinations[0])
+        header = read_header(
+            lambda offset, length: destination.read(self._service, offer.name, offset, length),
+            f"{destination.name}:{self._service}/{offer.name}",
+        )
+        said = "It is sealed under another key. Its password, for this restore only:"
+        while True:
+            password = ask_secret(said)
+            if password is Way.BACK:
+                return False
+            tell("trying it …")
+            keys = header.derivation.keys(password)
+            if keys.key_id == header.key_id:
+                self.program = self.program.under(keys)
+                self._looker = Looker(self.program, self._given.source)
+                return True
+            said = "That is not its password. Once more, or Esc:"
+
+    def _what(self) -> Way | None:
+        session = self._opened()
+        manifest = session.backup.manifest
+        self._tree = self._tree or load_ahead(session)
+        while True:
+            whole = (
+                f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
+            )
+            lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
+            made = f"{self._service}, {when_text(manifest.time)}"
+            answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
+            if answer is Way.BACK:
+                return Way.BACK
+            if answer == "all":
+                self._paths = ()
+                return None
+            tell("reading the list of files …")
+            if browse(self._tree.result(), made, self._ticked):
+                self._paths = tuple(self._ticked)
+                return None
+
+    def _where(self) -> Way | None:
+        path = self.program.config.services[self._service].path
+        lines = [
+            Line("a new folder; the service is not touched", "new"),
+            Line(f"in place: {path}", "in place"),
+            BACK,
+        ]
+        while True:
+            answer = pick("Where to?", lines)
+            if answer is Way.BACK:
+                return Way.BACK
+            if answer == "in place":
+                self._target = None
+                return None
+            if target := self._which_folder():
+                self._target = target
+                return None
+
+    def _which_folder(self) -> str | None:
+        manifest = self._opened().backup.manifest
+        day = time_text(manifest.time)[:16].replace(" ", "-").replace(":", "")
+        typed = self._target or os.path.join(os.getcwd(), f"{self._service}-{day}")
+        said = "Which folder? An empty one, or one that is made now."
+        while True:
+            typed = ask_text(f"{said}\n ", typed)
+            if typed is Way.BACK:
+                return None
+            target = os.path.abspath(os.path.expanduser(typed or "."))
+            marker = Marker(self._service, manifest.id, self._paths)
+            try:
+                marker.goes_on(target)
+            except TargetError as error:
+                said = f"{fit(str(error), width() - 4).rstrip()}\n  Which folder instead?"
+            else:
+                return target
+
+    def _sure(self) -> Way | None:
+        session = self._opened()
+        tell("working out what to download …")
+        in_place = self._target is None
+        outlook = Outlook(session, self._paths, self.program.config.services[self._service])
+        said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
+        lines = [
+            Line("yes, restore", "yes"),
+            Line("no, leave everything as it is", Way.LEAVE),
+            BACK,
+        ]
+        careful = Way.LEAVE if in_place else "yes"
+        answer = pick("\n  ".join([*said, "", "Restore?"]), lines, at=careful)
+        return answer if isinstance(answer, Way) else None
+
+    def _opened(self) -> RestoreSession:
+        if self._session is None:
+            tell("opening the backup …")
+            chosen = choose(
+                self.program, self._service, self._backup or "latest", self._given.source
+            )
+            self._session = open_session(self.program, self._service, chosen, (), "")
+        return self._session
+
+
+def _offer_text(offer: Offer) -> str:
+    where = ", ".join(offer.destinations)
+    exact = time_text(offer.time)[:16]
+    if offer.summary is None:
+        return f"{when_text(offer.time):<16} {exact}  locked: another password  {where}"
+    size = bytes_text(offer.summary.size)
+    return f"{when_text(offer.time):<16} {exact}  {size:>10}  {offer.summary.kind:<11}  {where}"
+
+
+def _notes(failed: dict[str, VaultError]) -> list[Line]:
+    """Say which destinations do not answer, and why."""
+    return [
+        Line(f"{name} is away: {str(error).rpartition('): ')[2]}") for name, error in failed.items()
+    ]

@@ -1,0 +1,49 @@
+"""Folders below one that is open, by handles: no step leads outside, and no link is followed."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+
+from stages.walk import OPEN_FOLDER
+from vault.errors import Damaged
+
+HANDLES = 256
+
+
+class Folders:
+    """Opens folders below a root, and keeps the last ones open."""
+
+    def __init__(self, root: int) -> None:
+        """`root` is an open folder, and stays its opener's to close."""
+        self._root = root
+        self._open: OrderedDict[str, int] = OrderedDict()
+
+    def close(self) -> None:
+        """Close all but the root."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def parent(self, path: str) -> tuple[int, str]:
+        """Give the open folder of a path, and its last name; raises Damaged for a hostile path.
+
+        Every step is opened below the one before and follows no link, so that nothing an archive
+        says, and nobody who changes the tree meanwhile, leads outside.
+        """
+        folder, _, name = path.rpartition("/")
+        if name in ("", ".", "..") or "\0" in name:
+            raise Damaged(
+                repr(path), "is no path that a backup can hold; nothing was written there"
+            )
+        if not folder:
+            return self._root, name
+        fd = self._open.get(folder)
+        if fd is None:
+            above, own = self.parent(folder)
+            fd = os.open(own, OPEN_FOLDER, dir_fd=above)
+            self._open[folder] = fd
+            if len(self._open) > HANDLES:
+                os.close(self._open.popitem(last=False)[1])
+        else:
+            self._open.move_to_end(folder)
+        return fd, name

@@ -1,0 +1,86 @@
+"""A real terminal of 80 by 24, by tmux: what a person sees of it, and the keys they press."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.helpers.house import House
+from tests.helpers.servers import need
+
+PATIENCE = 30
+SWAPS = (
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME"),
+    (r"\d{4}-\d\d-\d\d-\d{4}", "DAY"),
+    (r"(today|yesterday) \d\d:\d\d +", "WORDS "),
+    (r"(today|yesterday) \d\d:\d\d", "WORDS"),
+    (r"\b[0-9a-f]{8}\b", "ARCHIVE"),
+    (r"[\d.]+ [GTM]iB free", "N free"),
+    (r"\d+\.\d s\b", "N s"),
+    (r" +$", ""),
+)
+
+
+class Screen:
+    """One packrat on a terminal of its own."""
+
+    def __init__(self, house: House, name: str) -> None:
+        self._house = house
+        self._tmux = [need("tmux", "apt install tmux"), "-L", name, "-f", "/dev/null"]
+
+    def tmux(self, *words: str) -> str:
+        done = subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=False)
+        return done.stdout
+
+    def keys(self, *names: str) -> None:
+        """Press keys, by tmux's names for them; what is none of these is typed."""
+        self.tmux("send-keys", *names)
+
+    def text(self) -> str:
+        """Give what stands on the screen, without what differs from run to run."""
+        said = self.tmux("capture-pane", "-p").replace(str(self._house.root), "ROOT")
+        for pattern, word in SWAPS:
+            said = re.sub(pattern, word, said, flags=re.MULTILINE)
+        return said.strip("\n") + "\n"
+
+    def until(self, *parts: str) -> str:
+        """Wait until all parts are to be seen, and the screen stands still; give it."""
+        end = time.monotonic() + PATIENCE
+        last = ""
+        while time.monotonic() < end:
+            said = self.text()
+            if all(part in said for part in parts) and said == last:
+                return said
+            last = said
+            time.sleep(0.03)
+        message = f"never seen: {parts}; instead:\n{last}"
+        raise AssertionError(message)
+
+    def seconds_until(self, part: str, *names: str) -> float:
+        """Press keys and measure how long it takes until something is to be seen."""
+        begun = time.monotonic()
+        self.keys(*names)
+        while part not in self.text():
+            assert time.monotonic() < begun + PATIENCE, self.text()
+        return time.monotonic() - begun
+
+
+@contextmanager
+def screen(house: House, *words: str, env: str = "") -> Iterator[Screen]:
+    """Run packrat in tmux; its exit status is the screen's last word."""
+    shown = Screen(house, f"packrat-{uuid.uuid4().hex[:8]}")
+    command = [sys.executable, "-m", "packrat", "-c", str(house.config_file), *words]
+    line = f"env {env} {shlex.join(command)}; echo EXIT $?; sleep 600"
+    project = str(Path(__file__).parents[2])
+    here = str(house.root)
+    start = ["new-session", "-d", "-x", "80", "-y", "24", "-c", here]
+    try:
+        shown.tmux(*start, "bash", "-c", f"export PYTHONPATH={shlex.quote(project)}; {line}")
+        yield shown
+    finally:
+        shown.tmux("kill-server")

@@ -1,0 +1,73 @@
+"""init: the password is proven before anything depends on it, and a sheet says the rest."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.house import PASSWORD, House
+from tests.helpers.terminal import plain, status, terminal
+from tests.helpers.transcript import golden
+
+GOLDEN = Path(__file__).parent / "golden" / "init.txt"
+PLACES = {
+    "s3": {
+        "type": "s3",
+        "endpoint": "https://s3.us-west-001.backblazeb2.com",
+        "region": "us-west-001",
+        "bucket": "homelab",
+        "access_key_id": "i",
+        "secret_access_key": "very secret",
+        "path": "backups/packrat/",
+    },
+    "nas": {"type": "sftp", "host": "192.168.1.100", "username": "backups", "path": "./backups/"},
+    "disk": {"type": "local", "path": "/mnt/backup"},
+}
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A house without a key, and a destination of each kind."""
+    house = House(tmp_path, backup={"destinations": PLACES})
+    house.key_file.unlink()
+    return house
+
+
+def test_the_recovery_sheet_to_the_letter(fresh):
+    """It names key, salt, services, destinations and the way back, and holds no secret."""
+    done = fresh.cli("init", "--password-file", fresh.password_file())
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.replace(str(fresh.root), "ROOT")
+    said = re.sub(r"\b[0-9a-f]{32}\b", "SALT", re.sub(r"\b[0-9a-f]{16}\b", "KEYID", said))
+    assert said == golden(GOLDEN, "recovery sheet")
+    key = yaml.safe_load(fresh.key_file.read_text())
+    for secret in (PASSWORD, "very secret", key["key"]):
+        assert secret not in done.stdout
+    assert key["salt"] in done.stdout
+
+
+def typed(house, *answers):
+    child = terminal(house, "init")
+    for question, answer in zip(("Password:", "Again:", *["down:"] * 3), answers, strict=False):
+        child.expect(question)
+        child.sendline(answer)
+    return status(child), plain(child.before)
+
+
+def test_the_password_is_proven_once_more(fresh):
+    """A slip is told; the right one makes the key."""
+    code, said = typed(fresh, PASSWORD, PASSWORD, "a slip of it", PASSWORD)
+    assert code == 0
+    assert "RECOVERY SHEET" in said
+    assert fresh.key_file.exists()
+
+
+def test_a_password_that_cannot_be_proven_makes_no_key(fresh):
+    """Three times wrong: exit 7, and nothing was written."""
+    code, said = typed(fresh, PASSWORD, PASSWORD, "one", "two", "three")
+    assert code == 7
+    assert said.strip().endswith(
+        "packrat: the password could not be proven; nothing was written; packrat init begins anew"
+    )
+    assert not fresh.key_file.exists()

@@ -1,0 +1,243 @@
+"""The picker in a real terminal of 80 by 24: every screen of it, to the letter."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.house import PASSWORD, House, cheap_keys
+from tests.helpers.screen import screen
+from tests.helpers.transcript import golden
+from tests.helpers.trees import differences, fill, noise
+from tests.tiny_writer import Draft
+from vault.keys import write_key_file
+
+GOLDEN = Path(__file__).parent / "golden" / "picker.txt"
+REWRITE = os.environ.get("PACKRAT_REWRITE_GOLDEN")
+
+
+def check(title, said):
+    if REWRITE:
+        with GOLDEN.open("a") as file:
+            file.write(f"## {title}\n{said.rstrip()}\n\n")
+        return
+    assert said.rstrip() + "\n" == golden(GOLDEN, title)
+
+
+@pytest.fixture
+def root():
+    """A folder whose name is short, and always as long: it stands on golden screens."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="pk") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def filled(root):
+    """A house with two destinations, two backups, and names of every kind."""
+    house = House(root, destinations=("local", "nas"), service="gitea")
+    files = {"app.ini": noise(3000), "repos/one.git/HEAD": b"ref", "repos/two.git/HEAD": b"ref"}
+    files |= {f"avatars/{n:03}.png": noise(2000, n) for n in range(30)}
+    files |= {"evil\x1b[2J\u202ename": b"x", f"{'long-' * 30}name": b"y"}
+    fill(house.source, files)
+    house.backed_up()
+    fill(house.source, {"late": b"late"})
+    house.backed_up()
+    return house
+
+
+def test_the_whole_way_to_a_new_folder(filled):
+    """Service, backup, everything, a folder, the plan, yes: and it is all there."""
+    with screen(filled, "restore", env="NO_COLOR=1") as shown:
+        check("which service", shown.until("which service?", "leave"))
+        shown.keys("Enter")
+        check("which backup", shown.until("Which backup", "back"))
+        shown.keys("Enter")
+        check("what of it", shown.until("What of", "back"))
+        shown.keys("Enter")
+        check("where to", shown.until("Where to?"))
+        shown.keys("Enter")
+        check("which folder", shown.until("Which folder?"))
+        shown.keys("C-u", str(filled.root / "out"), "Enter")
+        check("the plan", shown.until("Restore?", "download"))
+        shown.keys("Enter")
+        check("restored", shown.until("EXIT"))
+    assert differences(filled.source, filled.root / "out") == []
+
+
+def test_some_files_by_ticking_searching_and_going_back(filled):
+    """Ticks in two folders and from a search, kept while going back and forth."""
+    with screen(filled, "restore", "gitea", "--to", str(filled.root / "out")) as shown:
+        shown.until("Which backup")
+        shown.keys("Enter")
+        shown.until("What of")
+        shown.keys("Down", "Enter")
+        check("folders", shown.until("nothing is ticked"))
+        shown.keys("Down", "Down", "Space")
+        check("one is ticked", shown.until("done: 1 file"))
+        shown.keys("Down", "Enter")
+        check("inside a folder", shown.until("018.png"))
+        shown.keys("Escape")
+        shown.until("[x] app.ini")
+        shown.keys("Up", "Up", "Up", "Enter")
+        shown.until("Search for")
+        shown.keys("no such", "Enter")
+        check("nothing is called so", shown.until("Search for what else"))
+        shown.keys("hEaD", "Enter")
+        shown.until("2 found")
+        shown.keys("Down", "Space")
+        check("found", shown.until("[x] repos/one.git/HEAD"))
+        shown.keys("Escape")
+        shown.until("done: 2 files")
+        shown.keys("Escape")
+        shown.until("What of")
+        shown.keys("Enter")
+        shown.until("done: 2 files")
+        shown.keys("Escape", "Escape")
+        shown.until("Which backup")
+        shown.keys("Enter")
+        shown.until("What of")
+        shown.keys("Enter")
+        shown.until("done: 2 files")
+        shown.keys("Enter")
+        check("the plan of some", shown.until("Restore?", "download"))
+        shown.keys("Enter")
+        shown.until("EXIT 0")
+    found = sorted(p.relative_to(filled.root / "out") for p in (filled.root / "out").rglob("*"))
+    assert [str(p) for p in found] == ["app.ini", "repos", "repos/one.git", "repos/one.git/HEAD"]
+
+
+PROMPTS = ["which service", "Which backup", "What of", "Where to", "Which folder", "Restore?"]
+
+
+def test_ctrl_c_at_every_prompt_changes_nothing(filled):
+    """Exit 130, one line, no folder made: at each of the six screens, and in the browser."""
+    before = sorted(filled.root.rglob("*"))
+    for number, prompt in enumerate(PROMPTS):
+        with screen(filled, "restore") as shown:
+            for earlier in PROMPTS[:number]:
+                shown.until(earlier)
+                shown.keys("Enter")
+            shown.until(prompt)
+            shown.keys("C-c")
+            said = shown.until("EXIT")
+            assert said == "packrat: interrupted; nothing was restored\nEXIT 130\n", prompt
+    assert sorted(p for p in filled.root.rglob("*") if "sqlite" not in p.name) == [
+        p for p in before if "sqlite" not in p.name
+    ]
+
+
+def test_going_back_from_the_last_screen_to_the_first_and_out(filled):
+    """Esc at each screen leads to the one before, and at the first one out."""
+    with screen(filled, "restore") as shown:
+        for prompt in PROMPTS:
+            shown.until(prompt)
+            if prompt != PROMPTS[-1]:
+                shown.keys("Enter")
+        for prompt in reversed([p for p in PROMPTS[:-1] if p != "Which folder"]):
+            shown.keys("Escape")
+            shown.until(prompt)
+        shown.keys("Escape")
+        assert shown.until("EXIT") == "nothing was restored\nEXIT 130\n"
+
+
+def test_a_destination_that_is_away_is_named_and_the_other_serves(filled):
+    """One away: a note on the screen. Both away: the message of any command, exit 4."""
+    shutil.move(filled.stores["local"], filled.root / "unplugged")
+    filled.stores["local"].write_text("")
+    with screen(filled, "restore") as shown:
+        check("one is away", shown.until("which service?", "away"))
+        shown.keys("Enter")
+        check("backups of the other", shown.until("Which backup"))
+    shutil.rmtree(filled.stores["nas"])
+    filled.stores["nas"].write_text("")
+    with screen(filled, "restore", "gitea") as shown:
+        check("both are away", shown.until("EXIT"))
+
+
+def test_no_backups_at_all(root):
+    """It says so, and what to do: no list of nothing."""
+    house = House(root, service="gitea")
+    with screen(house, "restore") as shown:
+        check("no backup of any service", shown.until("no backup yet"))
+        shown.keys("Enter")
+        check("no backup of this one", shown.until("EXIT"))
+
+
+def test_another_key_is_asked_for_its_password(filled):
+    """Locked backups are shown so; a wrong password is told; the right one restores, this once."""
+    filled.key_file.unlink()
+    write_key_file(str(filled.key_file), cheap_keys("another"))
+    key = filled.key_file.read_bytes()
+    with screen(filled, "restore", "--to", str(filled.root / "out")) as shown:
+        check("under another key", shown.until("which service?", "another key"))
+        shown.keys("Enter")
+        check("locked", shown.until("locked"))
+        shown.keys("Enter")
+        check("its password", shown.until("Its password"))
+        shown.keys("wrong", "Enter")
+        check("not its password", shown.until("That is not"))
+        shown.keys(PASSWORD, "Enter")
+        shown.until("What of")
+        shown.keys("Enter")
+        shown.until("Restore?")
+        shown.keys("Enter")
+        shown.until("EXIT 0")
+    assert differences(filled.source, filled.root / "out") == []
+    assert filled.key_file.read_bytes() == key
+
+
+def test_a_folder_that_is_taken_is_told_at_once(filled):
+    """What cannot be restored to is said where it is typed."""
+    with screen(filled, "restore", "gitea", "--backup", "latest", "--path", "late") as shown:
+        shown.until("Where to?")
+        shown.keys("Enter")
+        shown.until("Which folder?")
+        shown.keys("C-u", str(filled.source), "Enter")
+        check("a folder that is taken", shown.until("is not empty"))
+
+
+def test_a_terminal_that_cannot_move_its_cursor_is_told_the_flags(filled):
+    """TERM=dumb: a usage error that names the flags."""
+    with screen(filled, "restore", env="TERM=dumb") as shown:
+        check("a dumb terminal", shown.until("EXIT"))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A backup of 100,000 entries, half of them in one folder."""
+    house = House(tmp_path_factory.mktemp("large"))
+    names = [f"tree/{number // 500:03}/{number:06}" for number in range(50_000)]
+    names += [f"flat/{number:06}.dat" for number in range(49_898)]
+    folders = ["tree", "flat", *sorted({name.rpartition("/")[0] for name in names[:50_000]})]
+    plain = {"mode": 0o644, "uid": 0, "gid": 0, "mtime": 10**18, "ctime": 10**18, "inode": 10**6}
+    draft = Draft(cheap_keys().master)
+    entries = [{"path": name, "type": "dir"} | plain for name in folders]
+    draft.index([*entries, *({"path": name} | plain for name in names)], block=128)
+    draft.manifest["normal"] = [0, 0]
+    draft.save(house.store)
+    assert draft.manifest["entries"] == 100_000
+    return house
+
+
+def test_100_000_entries_are_quick_on_every_screen(large):
+    """Each screen under 0.3 s: folders, a folder of 50,000, its pages, a search."""
+    with screen(large, "restore", "svc") as shown:
+        shown.until("Which backup")
+        shown.keys("Enter")
+        shown.until("What of")
+        took = {
+            "browse": shown.seconds_until("nothing is ticked", "Down", "Enter"),
+            "flat": shown.seconds_until("000002.dat", "Down", "Down", "Enter"),
+            "tick": shown.seconds_until("done: 1 file", "Down", "Down", "Space"),
+            "last": shown.seconds_until("next 100", "Up", "Up", "Up", "Up"),
+            "page": shown.seconds_until("000102.dat", "Enter"),
+        }
+        shown.keys("Escape")
+        shown.until("tree/")
+        shown.keys("Up", "Up", "Enter")
+        shown.until("Search for")
+        took["search"] = shown.seconds_until("000123.dat", "0123", "Enter")
+    slack = 1.0 if os.environ.get("CI") else 0.6  # the measure itself takes tens of ms; others run
+    assert max(took.values()) < slack, took

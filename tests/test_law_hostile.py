@@ -1,0 +1,165 @@
+"""An archive made with the right key may still lie: nothing outside the target ever changes."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from packrat.exits import explain
+from tests.helpers.house import House, cheap_keys
+from tests.helpers.transcript import golden
+from tests.helpers.trees import digest
+from tests.test_rescue import ATTACKS
+from tests.tiny_writer import Draft
+from vault.errors import VaultError
+from vault.format import encode
+
+GOLDEN = Path(__file__).parent / "golden" / "hostile.txt"
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202egpj.exe\r\nrm -rf /"
+
+
+def entry(path, **more):
+    return {"path": path, "type": "file", "mode": 0o644, "uid": 0, "gid": 0, "mtime": 10**18} | more
+
+
+def folder(path, **more):
+    return entry(path, type="dir", mode=0o755, **more)
+
+
+MORE = [
+    [folder("d"), folder("d")],
+    [entry("b"), entry("a")],
+    [folder("d"), entry("d/a", type="symlink", target="GUARD"), entry("d/a/new")],
+    [folder("d", chunks=[["0" * 32, "0" * 32, 2, 0, 1]])],
+    [entry("l", type="symlink", target="nul\0")],
+    [entry("l", type="symlink", target64="x")],
+    [entry("x", path64="x")],
+    [entry("c", type="char", device=[-1, 2**40])],
+    [entry("f", mode=-1)],
+    [entry("f", uid=-5)],
+    [entry("f", size=2**70)],
+    [entry("/".join(["d" * 200] * 3))],
+    [entry("l", type="symlink", target="GUARD", link=[1, 2]), entry("m", link=[1, 2])],
+]
+"""What only packrat's own way of restoring could stumble over."""
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """A house, and beside it what nothing may touch."""
+    guard = tmp_path / "guard"
+    guard.mkdir()
+    (guard / "file").write_bytes(b"as it was")
+    return House(tmp_path / "house")
+
+
+def state(guard):
+    return [
+        (p.name, p.lstat().st_mtime_ns, p.is_file() and digest(p))
+        for p in sorted([guard, *guard.rglob("*")])
+    ]
+
+
+def plant(house, entries, **manifest):
+    """Put an archive with this index, and right in all else, where backups are."""
+    draft = Draft(cheap_keys().master)
+    draft.index([])
+    text = json.dumps(entries).replace("GUARD", str(house.root.parent / "guard"))
+    (block,) = draft.store(b"i", text.encode())
+    draft.manifest["index"] = [{"entries": len(entries), "chunk": block}]
+    draft.manifest |= {"entries": len(entries), "files": len(entries), "normal": [0, 0]}
+    draft.manifest |= manifest
+    return draft.save(house.store)
+
+
+def harmless(done):
+    """Say that what was printed moves no cursor, and that it is no bug of ours."""
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert "unexpected" not in said
+    assert not set(said) & {"\x1b", "\x07", "\r", "\u202e"}
+    return said
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, *MORE], ids=lambda a: json.dumps(a)[:60])
+def test_a_hostile_index_is_refused_before_anything_is_written(trap, attack):
+    """Whatever the entries say: a message, exit 4, no target, and nothing outside has changed."""
+    before = state(trap.root.parent / "guard")
+    plant(trap, attack)
+    out = trap.root / "deep" / "out"
+    with pytest.raises(VaultError) as raised:
+        trap.restore("deep/out")
+    status, message = explain(raised.value)
+    assert status == 4
+    assert "there is no backup" not in message
+    assert not out.exists()
+    assert state(trap.root.parent / "guard") == before
+
+
+def test_names_are_shown_harmless_wherever_they_are(trap):
+    """Escapes, bells, a changed direction and line breaks in names reach no terminal."""
+    plant(trap, [folder(ESCAPES.replace("/", "")), entry("l", type="symlink", target=ESCAPES)])
+    for words in (
+        ["list"],
+        ["ls", "svc"],
+        ["ls", "svc", "--json"],
+        ["ls", "svc", "latest", "nowhere\x1b[2J"],
+        ["restore", "svc", "--to", str(trap.root / "\x1b[2Jout"), "--yes"],
+        ["restore", "svc", "--to", str(trap.root / "out"), "--yes", "--path", ESCAPES],
+        ["verify", "--deep"],
+    ):
+        harmless(trap.cli(*words))
+    assert (trap.root / "\x1b[2Jout" / "l").is_symlink(), "a name is a name"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"time": "99999999T999999Z"},
+        {"id": "00" * 16},
+        {"index": [{"first": "x", "entries": 1, "chunk": ["0" * 32, "ab" * 16, 2, 0, 5]}]},
+        {"index": [{"first": "x", "entries": 1, "chunk": ["0" * 32, "ab" * 16, -1, -3, 5]}]},
+        {"service": "other"},
+    ],
+    ids=lambda lie: next(iter(lie)),
+)
+def test_a_manifest_that_lies_is_an_error(trap, lie):
+    """No such time, another's id or service, an index elsewhere: said, not stumbled over."""
+    plant(trap, [entry("f", size=0)], **lie)
+    for words in (["list"], ["ls", "svc"], ["verify"]):
+        harmless(trap.cli(*words))
+    done = trap.cli("restore", "svc", "--to", str(trap.root / "out"), "--yes")
+    harmless(done)
+    assert done.returncode == 4
+
+
+@pytest.mark.root
+def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap):
+    """What cannot be set is said, with the names; exit 5; nothing else is missing."""
+    entries = [
+        entry("disk", type="block", device=[7, 0]),
+        entry("f", uid=1234),
+        entry("null", type="char", device=[1, 3], link=[1, 2]),
+        entry("null too", type="char", device=[1, 3], link=[1, 2]),
+    ]
+    plant(trap, entries)
+    subprocess.run(["chown", "-R", "65534:65534", trap.root], check=True)
+    for above in (trap.root, *trap.root.parents[:-2]):
+        os.chmod(above, 0o755)
+    user = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    done = trap.cli("restore", "svc", "--to", str(trap.root / "out"), "--yes", wrap=user)
+    assert done.returncode == 5
+    assert os.listdir(trap.root / "out") == ["f"]
+    said = harmless(done).replace(str(trap.root), "ROOT")
+    assert re.sub(r"in \S+ s\n", "in N s\\n", said) == golden(GOLDEN, "without root")
+
+
+def test_what_packrat_itself_writes_is_plausible():
+    """The bounds of an entry are those that its own writer keeps."""
+    from vault.format import Entry, decode_entries
+
+    widest = Entry("x", mode=0o7777, uid=2**32 - 2, mtime=-(2**62), size=2**62)
+    assert decode_entries(encode([widest])) == [widest]

@@ -1,0 +1,129 @@
+"""A restore that was cut off goes on with the same command, and ends as if nothing had been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from tests.helpers.house import House
+from tests.helpers.trees import differences, fill, noise
+
+SIZES = [0, 1, 5000, 300_000, 300_000, 1_500_000]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A house whose backup holds some of everything, in two archives."""
+    house = House(tmp_path_factory.mktemp("resume"))
+    sizes = random.Random(4)
+    files = {f"d{n % 7}/f{n}": noise(sizes.choice(SIZES), n) for n in range(80)}
+    fill(house.source, files | {"big": noise(12_000_000, 77)})
+    os.link(house.source / "big", house.source / "d1" / "again")
+    os.symlink("big", house.source / "link")
+    os.mkfifo(house.source / "fifo")
+    with open(house.source / "sparse", "wb") as file:
+        file.truncate(50_000_000)
+        file.seek(20_000_000)
+        file.write(noise(400_000, 3))
+    house.backed_up()
+    fill(house.source, {"d3/new": noise(2_000_000, 5), "d6/ro/x": b"x"})
+    (house.source / "d6" / "ro").chmod(0o500)
+    house.backed_up()
+    return house
+
+
+def command(house, out, *more):
+    words = ["restore", "svc", "--to", str(out), "--yes", "--json", *more]
+    return [sys.executable, "-m", "packrat", "-c", str(house.config_file), *words]
+
+
+def written(out):
+    """Give the bytes that stand; what was half-done goes while it is counted."""
+    blocks = 0
+    for file in out.rglob("*") if out.exists() else ():
+        with suppress(FileNotFoundError):
+            blocks += file.lstat().st_blocks
+    return blocks * 512
+
+
+def killed(house, out, after, number=signal.SIGKILL):
+    """Restore, and end it once so many bytes stand; says whether it was still under way."""
+    process = subprocess.Popen(command(house, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and written(out) < after:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, said = process.communicate()
+    return process.returncode, said.decode()
+
+
+def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
+    """SIGKILL at more and more bytes; what stands is not fetched again; the end is identical."""
+    out = tmp_path / "out"
+    cut = [killed(filled, out, size)[0] for size in (1, 2_000_000, 8_000_000, 16_000_000)]
+    assert cut.count(-signal.SIGKILL) >= 2, cut
+    assert [name for name in os.listdir(out) if name.startswith(".packrat-restoring-")]
+    whole = filled.json("restore", "svc", "--to", str(tmp_path / "whole"), "--yes")
+    last = filled.json("restore", "svc", "--to", str(out), "--yes")
+    assert differences(filled.source, out) == []
+    assert last["downloaded"] < whole["downloaded"] * 0.8
+    assert (last["files"], last["size"]) == (whole["files"], whole["size"])
+
+
+def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
+    """Of a restore that is through but for a few files, only these are fetched."""
+    out = tmp_path / "out"
+    whole = filled.json("restore", "svc", "--to", str(out), "--yes")
+    archive = filled.catalog().backups[-1].summary.id
+    marked = filled.root / "marked"
+    code, _ = killed(filled, marked, 1_000_000)
+    assert code == -signal.SIGKILL
+    (marked / f".packrat-restoring-{archive}").rename(out / f".packrat-restoring-{archive}")
+    again = filled.json("restore", "svc", "--to", str(out), "--yes")
+    assert again["downloaded"] == 0, "all stands"
+    assert differences(filled.source, out) == []
+    victim = next(f for f in sorted(out.rglob("f*")) if f.is_file() and f.stat().st_size == 300_000)
+    times = victim.stat()
+    (out / f".packrat-restoring-{archive}").write_text("")
+    done = filled.cli("restore", "svc", "--to", str(out), "--yes")
+    assert done.returncode == 4, "an empty marker among files is nobody's"
+    (out / f".packrat-restoring-{archive}").unlink()
+    code, _ = killed(filled, tmp_path / "mark", 1_000_000)
+    marker = tmp_path / "mark" / f".packrat-restoring-{archive}"
+    marker.rename(out / marker.name)
+    data = bytearray(victim.read_bytes())
+    data[150_000] ^= 1
+    victim.write_bytes(data)
+    os.utime(victim, ns=(times.st_mtime_ns, times.st_mtime_ns))
+    (out / "link").unlink()
+    third = filled.json("restore", "svc", "--to", str(out), "--yes")
+    assert 0 < third["downloaded"] < whole["downloaded"] / 4
+    assert differences(filled.source, out) == []
+
+
+def test_another_restore_is_not_gone_on_with(filled, tmp_path):
+    """Other paths, another backup, a folder with no marker: refused, and nothing changes."""
+    out = tmp_path / "out"
+    assert killed(filled, out, 1_000_000)[0] == -signal.SIGKILL
+    before = sorted(out.rglob("*"))
+    for more in (["--path", "big"], ["--backup", filled.archives[0].stem[-8:]]):
+        done = subprocess.run(
+            command(filled, out, *more), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 4
+        assert "unfinished restore of another backup, or of other paths" in done.stderr
+    assert sorted(out.rglob("*")) == before
+
+
+def test_ctrl_c_says_how_to_go_on(filled, tmp_path):
+    """Exit 130, one sentence with the way on, and the same command goes that way."""
+    out = tmp_path / "out"
+    code, said = killed(filled, out, 4_000_000, signal.SIGINT)
+    assert code == 130
+    assert said == f"packrat: svc: interrupted; the same restore to {out} goes on from there\n"
+    filled.json("restore", "svc", "--to", str(out), "--yes")
+    assert differences(filled.source, out) == []
