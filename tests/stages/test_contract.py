@@ -99,6 +99,7 @@ class Back:
     """What the inverse of a stage needs of a restore session."""
 
     files = size = downloaded = 0
+    in_place = False
 
     def __init__(self, session, target=""):
         self.keys = session.keys
