@@ -331,6 +331,9 @@ def explain_(
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from packrat.report import as_json
+    from specs import described
+
+    described.wanted = True
     from specs.config import Config
 
     as_json(Config.model_json_schema())

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from specs import described
 from specs.secret import Password
 from specs.values import LocalPath, Name, Rate, refusal
 
@@ -18,7 +19,7 @@ class Section(BaseModel):
         extra="forbid",
         coerce_numbers_to_str=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
+        use_attribute_docstrings=described.wanted,
     )
 
 
