@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from packrat.prompts import fit, width
 from packrat.report import bytes_text, count_text, time_text, when_text
+from stages.exclude import ASIDE
 from stages.wanted import Wanted
 from vault.index import blocks_of, read_entries
 
@@ -46,26 +47,33 @@ class Outlook:
         """Say what a restore to a folder does."""
         there = os.path.isdir(target) and bool(os.listdir(target))
         state = "goes on with what an earlier restore left there" if there else "a new folder"
-        free = shutil.disk_usage(_standing(target)).free
-        room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
         return self._lines(
             ("to", target),
             ("", state),
-            ("room", room + (": THAT IS NOT ENOUGH" if self.size > free else "")),
+            ("room", self._room(target)),
             ("changed", "nothing but that folder"),
             ("stopped", "nothing"),
         )
 
     def in_place(self) -> list[str]:
         """Say what a restore in place does."""
-        docker = self._service.docker
+        docker, path = self._service.docker, self._service.path
         stopped = ", ".join(docker.names) if docker else "nothing"
+        after = self._service.post_restore
         return self._lines(
-            ("to", self._service.path),
-            ("", "in place; what is there now is set aside within it"),
+            ("to", path),
+            ("", "in place; what is excluded there stays as it is"),
+            ("aside", f"{path}/{ASIDE}…: what is there now"),
+            ("room", self._room(path)),
             ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
-            ("back", f"packrat restore --undo {self._session.service}"),
+            *([("then", after.command.splitlines()[0])] if after else []),
+            ("way back", f"packrat restore --undo {self._session.service}"),
         )
+
+    def _room(self, folder: str) -> str:
+        free = shutil.disk_usage(_standing(folder)).free
+        room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
+        return room + (": THAT IS NOT ENOUGH" if self.size > free else "")
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
         manifest = self._session.backup.manifest

@@ -19,6 +19,7 @@ SWAPS = (
     (r"\d{4}-\d\d-\d\d-\d{4}", "DAY"),
     (r"(today|yesterday) \d\d:\d\d +", "WORDS "),
     (r"(today|yesterday) \d\d:\d\d", "WORDS"),
+    (r"\d{8}T\d{6}Z", "STAMP"),
     (r"\b[0-9a-f]{8}\b", "ARCHIVE"),
     (r"[\d.]+ [GTM]iB free", "N free"),
     (r"\d+\.\d s\b", "N s"),

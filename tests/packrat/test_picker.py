@@ -66,6 +66,22 @@ def test_the_whole_way_to_a_new_folder(filled):
     assert differences(filled.source, filled.root / "out") == []
 
 
+def test_the_whole_way_in_place_and_back(filled):
+    """What is there now is set aside, which the plan says before, and one command puts it back."""
+    (filled.source / "app.ini").write_bytes(b"spoilt")
+    with screen(filled, "restore", "gitea", "--backup", "latest") as shown:
+        shown.until("What of")
+        shown.keys("Enter")
+        shown.until("Where to?")
+        shown.keys("Down", "Enter")
+        check("the plan in place", shown.until("Restore?", "download"))
+        shown.keys("Up", "Enter")  # what overwrites is not the first answer
+        check("restored in place", shown.until("EXIT"))
+    assert (filled.source / "app.ini").read_bytes() == noise(3000)
+    assert filled.cli("restore", "--undo", "gitea").returncode == 0
+    assert (filled.source / "app.ini").read_bytes() == b"spoilt"
+
+
 def test_some_files_by_ticking_searching_and_going_back(filled):
     """Ticks in two folders and from a search, kept while going back and forth."""
     with screen(filled, "restore", "gitea", "--to", str(filled.root / "out")) as shown:
