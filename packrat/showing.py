@@ -117,9 +117,10 @@ def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
     if as_json:
         print_json(restored_json(restored))
     else:
+        where = f"to {printable(restored.target)}" if target else "in place"
         print(
             f"{service}: restored {count_text(restored.files, 'file')},"
-            f" {bytes_text(restored.size)}, from {restored.source} to {printable(restored.target)}"
+            f" {bytes_text(restored.size)}, from {restored.source} {where}"
             f" in {restored.seconds:.1f} s"
         )
         if session.standstill.seconds is not None:
