@@ -14,6 +14,7 @@ from engine.run import Cancelled, Clock, Run, Shared, execute
 from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import open_cache, open_destinations
+from packrat.recording import Recorder
 from packrat.result import Result, sum_up
 from stages.errors import SourceError
 from stages.kinds import PLANNED
@@ -49,17 +50,20 @@ def back_up(
     result = Result(pipeline.service)
     clock = clock or Clock()
     begun = clock.ticks()
+    recorder = Recorder(pipeline.state_dir, pipeline.service, clock)
     try:
         graph = pipeline.graph()
         refuse_planned(graph)
         with service_lock(pipeline.state_dir, pipeline.service, clock.now() / 1e9):
+            recorder.begin()
             session = _open_session(pipeline, choices or Choices())
-            _run(graph, session, listeners, clock, result)
+            _run(graph, session, [recorder, *listeners], clock, result)
     except (Exception, KeyboardInterrupt, Cancelled) as error:  # the result carries it
         if os.environ.get("PACKRAT_DEBUG"):
             raise
         result.fail(error)
     result.seconds = round(clock.ticks() - begun, 3)
+    recorder.end(result)
     return result
 
 

@@ -28,11 +28,18 @@ class Program:
         self._only_look = only_look
 
     @cached_property
+    def file(self) -> str:
+        """The configuration file; raises ConfigFaults when there is none."""
+        from specs.load import find_config
+
+        return find_config(self._given)
+
+    @cached_property
     def config(self) -> Config:
         """The configuration; raises ConfigFaults."""
-        from specs.load import find_config, load_config
+        from specs.load import load_config
 
-        return load_config(find_config(self._given))
+        return load_config(self.file)
 
     @cached_property
     def keys(self) -> Keys:
