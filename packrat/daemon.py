@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from packrat import systemd
@@ -65,7 +65,7 @@ class Daemon:
             if self._inforce.config.listen:
                 from packrat.serving import serve
 
-                held.enter_context(serve(self._inforce, self._lives, self._log))
+                held.enter_context(serve(self._inforce, self._lives))
             held.callback(self._reporter.close)
             self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
             services = len(self._inforce.config.services)
@@ -163,7 +163,7 @@ class Daemon:
         self._clean_up(ended)
 
     def _clean_up(self, ended: Ended) -> None:
-        """A job that was killed may have left a container down: that cannot wait for the next."""
+        """Repair at once after a job that was killed: it may have left a container down."""
         if ended.status < 0 and not self._stopping and REPAIR not in self._running:
             self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
 
@@ -222,11 +222,9 @@ class Daemon:
         seconds = min([TICK_SECONDS, systemd.watchdog_seconds() or TICK_SECONDS])
         seconds = min(seconds, max(min(waiting, default=now + seconds) - now, 0.0))
         busy = any(name in self._running for name in self._tables)
-        try:
+        with suppress(TimeoutError):
             # What is due of a service that runs must not keep us awake.
             await asyncio.wait_for(self._wake.wait(), max(seconds, 1.0 if busy else 0.01))
-        except TimeoutError:
-            pass
         self._wake.clear()
 
     async def _end(self) -> None:

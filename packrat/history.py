@@ -25,7 +25,8 @@ VERSION = 1
 KEPT = 1000
 """Runs of one service that are remembered."""
 COLUMNS = (
-    "service", "job", "by", "scheduled", "started", "ended", "status", "document", "stages", "progress",
+    "service", "job", "by", "scheduled", "started", "ended", "status", "document", "stages",
+    "progress",
 )  # fmt: skip
 
 
@@ -154,14 +155,17 @@ class History:
 
     def mark(self, service: str, schedule: str, now: float) -> float:
         """Give since when a schedule is known and seen to; a new or changed one is so from now."""
+        known = self.marks().get((service, schedule))
+        if known is None:
+            self.set_mark(service, schedule, now)
+        return now if known is None else known
+
+    def marks(self) -> dict[tuple[str, str], float]:
+        """Give up to when each service's schedule is seen to."""
         with suppress(sqlite3.Error):
-            row = self._db.execute(
-                "SELECT schedule, mark FROM marks WHERE service = ?", (service,)
-            ).fetchone()
-            if row and row[0] == schedule:
-                return float(row[1])
-        self.set_mark(service, schedule, now)
-        return now
+            rows = self._db.execute("SELECT service, schedule, mark FROM marks")
+            return {(service, schedule): mark for service, schedule, mark in rows}
+        return {}
 
     def set_mark(self, service: str, schedule: str, mark: float) -> None:
         """Remember up to when a schedule is seen to."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from specs.secret import Secret
 
 Level = Literal["info", "warning", "error"]
+FORMS = ("text", "json")
 LEAST = 4
 """A shorter secret would mask half of a line."""
 

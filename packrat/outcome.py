@@ -112,7 +112,7 @@ class Reporter:
             others_bad(self._history, config, name),
         )
         say = self._log.info if document["status"] == "done" else self._log.error
-        say(message.body, **{"service": name, "status": document["status"]})
+        say(message.body, service=name, status=document["status"])
         self._tell(message)
 
     def look(self, now: float) -> None:

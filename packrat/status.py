@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
     """Give a row for each service; the keys are those of `--json`, times are stamps in UTC."""
-    newest = history.newest()
+    newest, marks = history.newest(), history.marks()
     zone = zone_of(config.timezone)
     rows = []
-    with closing(open_cache(config.state_dir, aside=True)) as cache:
+    with closing(open_cache(config.state_dir)) as cache:
         for name, service in config.services.items():
             seen = cache.remembered(name)
             places = {place: seen.get(place) for place in config.destinations_of(service)}
@@ -37,7 +37,7 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
             age = now - unstamp(max(times)) if times else None
             due = None
             if service.schedule:
-                mark = history.mark(name, service.schedule, now)
+                mark = marks.get((name, service.schedule), now)
                 due = Schedule(service.schedule, zone).after(mark)
             rows.append(
                 {
@@ -75,7 +75,7 @@ def is_well(row: dict[str, Any]) -> bool:
 def show_status(program: Program, *, as_json: bool) -> int:
     """Print it; gives the exit status: 0 when all is well, else 5."""
     config, now = program.config, time.time()
-    with closing(History(config.state_dir, aside=False)) as history:
+    with closing(History(config.state_dir)) as history:
         rows = look(config, history, now)
     if as_json:
         print_json(rows)

@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -33,10 +34,10 @@ def tell(config: Config, messages: list[Message]) -> list[str]:
     worth = [one for one in messages if _is_worth(config, one)]
     pings = [one for one in messages if one.ping]
     work: list[Callable[[], list[str]]] = []
-    for secret in config.notify.urls if worth else ():
-        work.append(lambda secret=secret: _notify(secret, worth))
+    if worth:
+        work += [partial(_notify, secret, worth) for secret in config.notify.urls]
     if config.ping and pings:
-        work.append(lambda url=config.ping: _ping_all(url, _without_overtaken(pings)))
+        work.append(partial(_ping_all, config.ping, _without_overtaken(pings)))
     with ThreadPoolExecutor(max(len(work), 1)) as threads:
         return [problem for problems in threads.map(lambda do: do(), work) for problem in problems]
 

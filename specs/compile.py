@@ -54,13 +54,6 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         if config.backup.confirm == "full":
             stages[last]["full"] = True
         then(f"prune:{destination}", kind="prune", destination=destination, keep=keep)
-    if config.notify.urls:
-        stages["notify"] = {
-            "kind": "notify",
-            "urls": [url.reference() for url in config.notify.urls],
-            "on": list(config.notify.on),
-            "after": [f"prune:{destination}" for destination in destinations],
-        }
     return Pipeline(
         pipeline=1,
         service=name,

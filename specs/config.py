@@ -47,9 +47,11 @@ def check_listen(text: str) -> str:
 def _outcomes(value: Any) -> Any:
     """Read one word or several; those of `--json` mean the same."""
     words = [value] if isinstance(value, str) else value
-    return [_RESULTS.get(w, w) if isinstance(w, str) else w for w in words] if (
-        isinstance(words, list | tuple)
-    ) else words
+    return (
+        [_RESULTS.get(w, w) if isinstance(w, str) else w for w in words]
+        if (isinstance(words, list | tuple))
+        else words
+    )
 
 
 def default_state_dir() -> str:

@@ -10,7 +10,6 @@ from stages.compress import Compress
 from stages.confirm import Confirm
 from stages.containers import Containers
 from stages.encrypt import Encrypt
-from stages.notify import Notify
 from stages.pack import Pack
 from stages.prune import Prune
 from stages.spool import SpoolStage
@@ -31,12 +30,10 @@ KINDS = (
     Prune,
     Command,
     Containers,
-    Notify,
 )
 
 PLANNED = {
     Command: "run commands before and after a backup",
     Containers: "stop and start containers",
-    Notify: "send notifications",
 }
 """Kinds that this version plans but does not run: a backup that needs one is refused."""

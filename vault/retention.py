@@ -53,7 +53,7 @@ def wanted(own: Catalog, sources: Sequence[Catalog], keep: int) -> list[Held]:
 
     Oldest first is references first: an archive refers to older ones only.
     """
-    known = {held.summary.id: held for source in sources for held in source.held if held.summary}
+    known = {id_: held for source in sources for id_, held in source.standing.items()}
     known |= own.standing
     whole_ones = [held for held in known.values() if whole(_summary(held), known)]
     kept = sorted(whole_ones, key=_name)[-keep:]

@@ -34,7 +34,6 @@ PARAMS = {
     "prune": {"destination": "nas", "keep": 3},
     "command": {"command": "true"},
     "containers": {"names": ["gitea"]},
-    "notify": {"urls": [{"env": "URL"}]},
 }
 """A row for every kind: parameters that it takes."""
 
