@@ -142,6 +142,7 @@ def die_with_the_daemon() -> bool:
     daemon = os.environ.pop(DAEMON, None)  # not for the commands that we run
     if daemon is None:
         return False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also before the run has begun
     ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(daemon):  # it was killed before we could say so
         sys.exit(Exit.INTERRUPTED)
