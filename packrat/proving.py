@@ -104,9 +104,8 @@ def _prove_due(program: Program, recorder: Recorder) -> list[dict[str, Any]]:
         def step(size: int) -> None:
             nonlocal read
             read += size
-            event = Progress("verify", len(rows), read)
-            listener(event)
-            recorder(event)
+            for told in (listener, recorder):
+                told(Progress("verify", len(rows), read))
 
         for one in candidates:
             if read >= share:
@@ -156,7 +155,7 @@ def _examine(
         return None
     except Damaged as error:
         program.cache.prove(destination, one.service, one.stored, now, str(error))
-        status, how = _mend(program, one, candidates, step)
+        status, how = _mend(program, one, candidates)
         return row | {"status": status, "problems": [str(error), how]}
     except VaultError as error:  # away: nothing is known, and nothing remembered
         warn(str(error))
@@ -165,9 +164,7 @@ def _examine(
     return row
 
 
-def _mend(
-    program: Program, one: Candidate, candidates: list[Candidate], step: Callable[[int], None]
-) -> tuple[str, str]:
+def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tuple[str, str]:
     """Replace a damaged archive by the same bytes from elsewhere; gives how that went."""
     destination = one.catalog.destination
     others = [
@@ -183,8 +180,8 @@ def _mend(
             for source in others:
                 try:
                     # Proven where it comes from, since S3 publishes before it can be read back.
-                    prove(source, one.service, one.stored, program.keys, step)
-                    bring(source, destination, one.service, one.stored, program.keys, step)
+                    prove(source, one.service, one.stored, program.keys, _go_on)
+                    bring(source, destination, one.service, one.stored, program.keys, _go_on)
                 except VaultError as error:
                     failed.append(str(error))
                     continue
@@ -194,6 +191,10 @@ def _mend(
         return "damaged", "a backup runs now; it, or the next one, brings it anew from elsewhere"
     what = "; ".join(failed) or "no other destination has it"
     return "damaged", f"not mended: {what}. The next backup stores anew what it needs of it"
+
+
+def _go_on(_: int) -> None:
+    """Mending takes nothing from the share that is to be read."""
 
 
 def note_verdicts(program: Program, catalog: Catalog, verdicts: list[Verdict]) -> None:
@@ -207,7 +208,7 @@ def note_verdicts(program: Program, catalog: Catalog, verdicts: list[Verdict]) -
         destination, service = catalog.destination, catalog.service
         try:
             if verdict.status != "ok":
-                prove(destination, service, one, program.keys, lambda _: None)
+                prove(destination, service, one, program.keys, _go_on)
         except Damaged as error:
             program.cache.prove(destination, service, one, time.time(), str(error))
         except VaultError:

@@ -58,6 +58,13 @@ class Catalog:
         """Give the archives that restore from here alone, oldest first."""
         return _backups(self.held)
 
+    @property
+    def hurt(self) -> list[Held]:
+        """Give the archives that were backups before damage was found in them or below them."""
+        unmarked = [Held(held.stored, held.summary) for held in self.held]
+        good = {held.stored.name for held in self.backups}
+        return [held for held in _backups(unmarked) if held.stored.name not in good]
+
     def open(self, name: str, keys: Keys) -> Archive:
         """Open an archive here; raises Away, NotThere, Damaged, WrongKey."""
         return open_archive(self.destination, self.service, name, keys)
@@ -255,9 +262,7 @@ def _standing(archives: list[Held]) -> dict[str, Held]:
 def _backups(archives: list[Held]) -> list[Held]:
     standing = _standing(archives)
     return [
-        held
-        for held in archives
-        if held.summary and not held.problem and not missing(held.summary, standing)
+        held for held in standing.values() if held.summary and not missing(held.summary, standing)
     ]
 
 

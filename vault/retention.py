@@ -31,6 +31,10 @@ def doomed(
     border = max(len(backups) - max(keep - coming, 0), 0)
     kept = backups[border:] or backups[-1:]
     needed = {other.id for held in kept for other in _summary(held).archives} | set(owed)
+    # What is damaged keeps its place: most of it can still be read, and a good one may mend it.
+    hurt = sorted([*backups, *catalog.hurt], key=_name)[-keep:] if catalog.hurt else []
+    needed |= {_summary(held).id for held in hurt}
+    needed |= {other.id for held in hurt for other in _summary(held).archives}
     return [
         held
         for held in reversed(catalog.held)
