@@ -36,10 +36,10 @@ def kills(root: Path, minutes: float, times: int) -> None:
         for number, name in enumerate(SERVICES):
             source = root / name
             source.mkdir()
-            fill(source, {f"f{n}": noise(1 << 20, 100 * number + n) for n in range(10)})
+            fill(source, {f"f{n}": noise(1 << 20, 100 * number + n) for n in range(3)})
             services[name] = {"path": str(source), "schedule": "* * * * *", "timeout": "5m"}
         settle(house, services=services)
-        load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+        load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(1)]
         stack.callback(lambda: [one.kill() for one in load])
         changing = threading.Event()
         threading.Thread(target=_change, args=(root, changing), daemon=True).start()
@@ -53,7 +53,7 @@ def kills(root: Path, minutes: float, times: int) -> None:
             time.sleep(random.uniform(0, 5))
             daemon = Running(house)
         time.sleep(max(begun + minutes * 60 - time.time(), 0))
-        time.sleep(25)  # what is due may end
+        time.sleep(30)  # what is due may end
         status = daemon.stop()
         changing.set()
         _report(house, begun, status)
@@ -63,7 +63,7 @@ def _change(root: Path, ended: threading.Event) -> None:
     number = 1000
     while not ended.wait(1):
         for name in SERVICES:
-            fill(root / name, {f"f{number % 10}": noise(1 << 20, number)})
+            fill(root / name, {f"f{number % 3}": noise(1 << 20, number)})
             number += 1
 
 
@@ -76,7 +76,9 @@ def _report(house: House, begun: float, status: int) -> None:
         instants = [run["scheduled"] for run in ended]
         words = {word: sum(run["status"] == word for run in own) for word in
                  ("done", "partial", "failed", "interrupted", "killed", "running")}  # fmt: skip
-        wanted = {60 * m for m in range(int(begun // 60) + 1, int(max(instants) // 60) + 1)}
+        wanted = {
+            60 * m for m in range(int(begun // 60) + 1, int(max(instants, default=begun) // 60) + 1)
+        }
         covered = {w for w in wanted if any(i >= w for i in instants)}
         print(
             f"{name}: {words}; instants {len(wanted)}, run {len(set(instants))}, "

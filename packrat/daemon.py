@@ -83,9 +83,13 @@ class Daemon:
         systemd.notify("WATCHDOG=1")
         if self._reload or self._inforce.changed:
             self._read_again()
-        for name, table in self._tables.items():
-            if name in self._running or name in self._queue or table.next(now) > now:
-                continue
+        coming = [
+            (table.mark, name, table)
+            for name, table in self._tables.items()
+            if name not in self._running and name not in self._queue and table.next(now) <= now
+        ]
+        # Whoever was seen to longest ago comes first, so that restarts do not starve the last.
+        for _, name, table in sorted(coming, key=lambda one: one[:2]):
             late = now - (table.due(now) or now)
             if late > LATE_SECONDS and not self._catches_up(name):
                 self._log.warn(f"{name}: missed, and not made up for (catch_up: false)")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from specs.config import Config
     from specs.destinations import Destination as DestinationSpec
     from specs.pipeline import Pipeline
-    from vault.catalog import CatalogCache
+    from vault.cache import CatalogCache
     from vault.destination import Destination
     from vault.keys import Keys
 
@@ -87,7 +87,7 @@ class Program:
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
     """Open the cache of a state folder; with `aside`, a copy of it in memory."""
-    from vault.catalog import CatalogCache
+    from vault.cache import CatalogCache
 
     return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
 

@@ -15,7 +15,7 @@ from vault.local import Local
 
 if TYPE_CHECKING:
     from vault.archive import Archive
-    from vault.catalog import CatalogCache
+    from vault.cache import CatalogCache
     from vault.destination import Destination, Stored
     from vault.errors import Away
     from vault.format import Manifest

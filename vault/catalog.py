@@ -6,24 +6,16 @@ destination. Any other archive is a *base*; one under another key is *locked*.
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from vault.archive import Archive
-from vault.cachefile import copied, opened
-from vault.destination import Stored
-from vault.errors import Away, Damaged, NotThere, WrongKey
-from vault.format import Manifest, Summary, encode
+from vault.errors import Damaged, NotThere, WrongKey
+from vault.format import Manifest, Summary
 
 if TYPE_CHECKING:
-    from vault.destination import Destination
+    from vault.destination import Destination, Stored
     from vault.keys import Keys
-
-CACHE_VERSION = 1
 
 
 @dataclass(slots=True)
@@ -56,30 +48,18 @@ class Catalog:
     @property
     def backups(self) -> list[Held]:
         """Give the archives that restore from here alone, oldest first."""
-        return _backups(self.held)
+        return backups_of(self.held)
 
     @property
     def hurt(self) -> list[Held]:
         """Give the archives that were backups before damage was found in them or below them."""
         unmarked = [Held(held.stored, held.summary) for held in self.held]
         good = {held.stored.name for held in self.backups}
-        return [held for held in _backups(unmarked) if held.stored.name not in good]
+        return [held for held in backups_of(unmarked) if held.stored.name not in good]
 
     def open(self, name: str, keys: Keys) -> Archive:
         """Open an archive here; raises Away, NotThere, Damaged, WrongKey."""
         return open_archive(self.destination, self.service, name, keys)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen last of a service at one destination."""
-
-    newest: str | None
-    """The time of the newest backup."""
-    backups: int
-    damaged: int
-    proven: float | None
-    """When an archive was last read in full, in seconds since 1970."""
 
 
 def missing(summary: Summary, standing: dict[str, Held]) -> list[str]:
@@ -112,161 +92,23 @@ def look_in_spool(spool: Catalog, keys: Keys) -> Catalog:
     """Give what waits in the spool; it is not remembered, and may be gone the next time."""
     catalog = Catalog(spool.destination, spool.service)
     for stored in spool.destination.archives(spool.service):
-        catalog.held.append(_look(catalog, stored, keys))
+        catalog.held.append(look_at(catalog, stored, keys))
     return catalog
-
-
-class CatalogCache:
-    """Summaries of archives that were opened once, in SQLite. A cache: may be lost any time."""
-
-    def __init__(self, path: str, *, aside: bool = False) -> None:
-        """Open, or make, the file; one that is damaged is made anew.
-
-        `aside` leaves the file as it is and works on a copy in memory. So does a disk that is full
-        or read-only: nobody should need room for a cache to restore.
-        """
-        self._db = copied(path, _prepare) if aside else opened(path, _prepare)
-
-    def catalog(
-        self, destination: Destination, service: str, keys: Keys, *, marks: bool = True
-    ) -> Catalog:
-        """List a destination and open what is new there.
-
-        Without `marks`, what was found damaged inside looks as if it were not: to prove it again.
-        Raises Away also when the destination held backups and now lists nothing at all: that is
-        an unmounted disk far more often than an empty one.
-        """
-        stored = destination.archives(service)
-        place = (_place(destination), service)
-        rows = self._db.execute(
-            "SELECT name, size, key, summary FROM archives WHERE destination = ? AND service = ?",
-            place,
-        )
-        known = {(name, size): (key, summary) for name, size, key, summary in rows}
-        if known and not stored:
-            raise Away(
-                f"destination {destination.name} ({destination.root}) held backups of {service}"
-                f" ({len(known)}) and now lists none",
-                "is its disk mounted? If they were deleted on purpose: packrat check --connect",
-            )
-        catalog = Catalog(destination, service)
-        damage = self._damage(*place) if marks else {}
-        for one in stored:
-            summary = _recall(keys, *known.pop((one.name, one.size), (b"", b"")))
-            held = Held(one, summary) if summary else _look(catalog, one, keys)
-            held.problem = held.problem or damage.get((one.name, one.size), "")
-            catalog.held.append(held)
-            if held.summary and not summary:
-                self._note(
-                    "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?)",
-                    *(*place, one.name, one.size, keys.key_id, encode(held.summary)),
-                )
-        for name, size in known:
-            for kind in ("archives", "proofs"):
-                self._note(
-                    f"DELETE FROM {kind} WHERE destination = ? AND service = ? AND name = ?"  # noqa: S608
-                    " AND size = ?",
-                    *(*place, name, size),
-                )
-        return catalog
-
-    def remembered(self, service: str) -> dict[str, Seen]:
-        """Give what was seen last of a service at each destination, by its name, without asking."""
-        found: dict[tuple[str, str], list[Held]] = {}
-        rows = self._db.execute(
-            "SELECT a.destination, a.name, a.size, summary, time, problem FROM archives a"
-            " LEFT JOIN proofs p ON (p.destination, p.service, p.name, p.size)"
-            " = (a.destination, a.service, a.name, a.size) WHERE a.service = ? ORDER BY a.name",
-            (service,),
-        )
-        proven: dict[str, float] = {}
-        for place, name, size, summary, time, problem in rows:
-            with suppress(msgspec.MsgspecError):
-                known = msgspec.json.decode(summary, type=Summary)
-                held = Held(Stored(name, size), known, problem or "")
-                found.setdefault(place.partition("=")[::2], []).append(held)
-                proven[place] = max(proven.get(place, 0.0), time or 0.0)
-        seen: dict[str, Seen] = {}
-        for (name, root), held_there in found.items():
-            backups = _backups(held_there)
-            newest = backups[-1].summary.time if backups and backups[-1].summary else None
-            one = Seen(
-                newest,
-                len(backups),
-                sum(bool(held.problem) for held in held_there),
-                proven[f"{name}={root}"] or None,
-            )
-            # One destination may have moved: what counts is where it is now.
-            if name not in seen or (one.newest or "") > (seen[name].newest or ""):
-                seen[name] = one
-        return seen
-
-    def forget(self, destination: Destination) -> None:
-        """Accept that a destination lists less than it held."""
-        self._db.execute("DELETE FROM archives WHERE destination = ?", (_place(destination),))
-
-    def prove(
-        self, destination: Destination, service: str, one: Stored, now: float, problem: str = ""
-    ) -> None:
-        """Remember that an archive was read in full, and what was found wrong with it."""
-        self._note(
-            "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
-            *(_place(destination), service, one.name, one.size, now, problem),
-        )
-
-    def proofs(self, destination: Destination, service: str) -> dict[str, float]:
-        """Give when each archive was read in full last, by its name."""
-        return dict(
-            self._db.execute(
-                "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
-                (_place(destination), service),
-            )
-        )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def _damage(self, destination: str, service: str) -> dict[tuple[str, int], str]:
-        rows = self._db.execute(
-            "SELECT name, size, problem FROM proofs WHERE destination = ? AND service = ?"
-            " AND problem != ''",
-            (destination, service),
-        )
-        return {(name, size): problem for name, size, problem in rows}
-
-    def _note(self, statement: str, *values: object) -> None:
-        with suppress(sqlite3.OperationalError):  # no room, no right: then not, this time
-            self._db.execute(statement, values)
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    """Make the tables; one of another version goes."""
-    if db.execute("PRAGMA user_version").fetchone() != (CACHE_VERSION,):
-        db.execute("DROP TABLE IF EXISTS archives")
-        db.execute(f"PRAGMA user_version = {CACHE_VERSION}")
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS archives (destination TEXT, service TEXT, name TEXT,"
-        " size INT, key BLOB, summary BLOB, PRIMARY KEY (destination, service, name))"
-    )
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS proofs (destination TEXT, service TEXT, name TEXT,"
-        " size INT, time REAL, problem TEXT, PRIMARY KEY (destination, service, name))"
-    )
 
 
 def _standing(archives: list[Held]) -> dict[str, Held]:
     return {held.summary.id: held for held in archives if held.summary and not held.problem}
 
 
-def _backups(archives: list[Held]) -> list[Held]:
+def backups_of(archives: list[Held]) -> list[Held]:
+    """Give those of some archives at one place that restore from there alone."""
     standing = _standing(archives)
     return [
         held for held in standing.values() if held.summary and not missing(held.summary, standing)
     ]
 
 
-def _look(catalog: Catalog, one: Stored, keys: Keys) -> Held:
+def look_at(catalog: Catalog, one: Stored, keys: Keys) -> Held:
     """Open an archive and say what it is."""
     try:
         manifest = catalog.open(one.name, keys).manifest
@@ -275,20 +117,6 @@ def _look(catalog: Catalog, one: Stored, keys: Keys) -> Held:
     except (Damaged, NotThere) as error:
         return Held(one, problem=str(error))
     return Held(one, _summary(manifest))
-
-
-def _place(destination: Destination) -> str:
-    return f"{destination.name}={destination.root}"
-
-
-def _recall(keys: Keys, key: bytes, cached: bytes) -> Summary | None:
-    """Give a cached summary, if it was made under these keys and by this version."""
-    if key != keys.key_id:
-        return None
-    try:
-        return msgspec.json.decode(cached, type=Summary)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _summary(manifest: Manifest) -> Summary:

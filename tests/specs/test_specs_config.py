@@ -16,7 +16,7 @@ def seed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "quickstart", "secrets", "destinations", "docker", "commands"]
+    "name", ["seed", "quickstart", "secrets", "destinations", "docker", "commands", "daemon"]
 )
 def test_examples_load(name):
     """Every example is a valid configuration."""
