@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from packrat.history import History
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOUR = 3600.0
 

@@ -62,7 +62,7 @@ def test_what_is_not_to_be_made_up_is_not(house):
 
 
 def test_every_minute_by_the_configuration_in_force(house):
-    """A real minute. The file breaks meanwhile: that is reported, and the old one stays in force."""
+    """A real minute. The file breaks meanwhile: that is reported, the old one stays in force."""
     fill(house.source, {"a": b"1"})
     settle(house, services={"svc": {"path": str(house.source), "schedule": "* * * * *"}})
     right = house.config_file.read_text()

@@ -83,7 +83,7 @@ def test_the_schema_refuses_what_packrat_refuses():
 
 
 def test_the_image_has_all_that_the_wheel_has():
-    """Every package of pyproject.toml is copied; compose mounts the socket and waits long enough."""
+    """Every package of pyproject.toml is copied; compose mounts the Docker socket."""
     text = (ROOT / "Dockerfile").read_text()
     for package in ("engine", "stages", "specs", "vault", "packrat"):
         assert f"COPY {package} {package}\n" in text

@@ -64,7 +64,7 @@ def test_damage_at_one_destination_is_mended_from_another(tmp_path):
 
 
 def test_damage_everywhere_is_built_around(tmp_path):
-    """No destination has it good: nothing builds on it, the next backup stores it anew, and says."""
+    """No destination has it good: the next backup stores it anew, and says so."""
     house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
     fill(house.source, {"a": noise(3 << 20, 1)})
     house.backed_up()

@@ -1,4 +1,4 @@
-"""Notifications and pings at a real HTTP server: the right words, again and again, never in the way."""
+"""Notifications and pings at a real HTTP server: the right words, and never in the way."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ class Ears(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, deaf=0, silent=False):
+    def __init__(self, *, deaf=0, silent=False):
         self.heard, self.deaf, self.silent = [], deaf, silent
         super().__init__(("127.0.0.1", 0), Ear)
         self.port = self.server_address[1]

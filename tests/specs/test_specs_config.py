@@ -107,7 +107,7 @@ def test_defaults(monkeypatch):
 
 
 def test_notify_on():
-    """`on` is a key, not a boolean, takes one outcome or several, and knows the words of `--json`."""
+    """`on` is a key, not a boolean; it takes one outcome or several, also in the words of JSON."""
     data = {"services": {"a": {"path": "/a"}}, "backup": {"local": {"path": "/b"}}}
     for on, outcomes in [
         ("failure", ("failure",)),
