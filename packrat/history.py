@@ -214,7 +214,7 @@ def _prepare(db: sqlite3.Connection) -> None:
         " by TEXT, scheduled REAL, started REAL, ended REAL, status TEXT, document TEXT,"
         " stages TEXT, progress TEXT)"
     )
-    db.execute("CREATE INDEX IF NOT EXISTS of_service ON runs (service, number)")
+    db.execute("CREATE INDEX IF NOT EXISTS of_service ON runs (service, job, ended, number)")
     db.execute(
         "CREATE TABLE IF NOT EXISTS marks (service TEXT PRIMARY KEY, schedule TEXT, mark REAL)"
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.exits import Exit
 from packrat.history import History, document_of
-from packrat.report import bytes_text, count_text, warn
-from packrat.status import look
+from packrat.report import bytes_text, count_text, time_text, warn
+from packrat.status import newest_overdue
 from packrat.telling import Message, Teller
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from specs.config import Config
 
 BAD = ("failed", "partial", "killed")
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 300.0
 
 
 def message_of(
@@ -121,15 +121,15 @@ class Reporter:
         if now < self._due or not any(s.max_age for s in config.services.values()):
             return
         self._due = now + LOOK_SECONDS
-        rows = [row for row in look(config, self._history, now) if row["overdue"]]
-        for row in rows:
-            if row["service"] not in self._overdue:
-                newest = f"its newest backup is of {row['newest']}"
-                text = f"{row['service']}: {newest if row['newest'] else 'has no backup yet'}"
-                self._log.error(text, service=row["service"])
-                title = f"packrat on {config.host}: {row['service']} is overdue"
+        overdue = newest_overdue(config, now)
+        for name, newest in overdue.items():
+            if name not in self._overdue:
+                when = f"its newest backup is of {time_text(newest)}" if newest else None
+                text = f"{name}: {when or 'has no backup yet'}"
+                self._log.error(text, service=name)
+                title = f"packrat on {config.host}: {name} is overdue"
                 self._tell(Message("overdue", title, text, ping="fail"))
-        self._overdue = {row["service"] for row in rows}
+        self._overdue = set(overdue)
 
     def close(self) -> None:
         """Let what was told last get through."""

@@ -26,43 +26,57 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
     zone = zone_of(config.timezone)
     rows = []
     with closing(open_cache(config.state_dir)) as cache:
-        for name, service in config.services.items():
-            seen = cache.remembered(name)
-            places = {place: seen.get(place) for place in config.destinations_of(service)}
-            times = [at.newest for at in places.values() if at and at.newest]
-            proofs = [at.proven for at in places.values() if at and at.proven]
-            pasts = newest.get(name, [])
-            running = next((past for past in pasts if past.status == "running"), None)
-            last = next((past for past in pasts if past.status != "running"), None)
-            age = now - unstamp(max(times)) if times else None
-            due = None
-            if service.schedule:
-                mark = marks.get((name, service.schedule), now)
-                due = Schedule(service.schedule, zone).after(mark)
-            rows.append(
-                {
-                    "service": name,
-                    "last": _last(last),
-                    "running": _running(running, now),
-                    "schedule": service.schedule,
-                    "next": stamp(due) if due else None,
-                    "newest": max(times, default=None),
-                    "age_seconds": None if age is None else round(age),
-                    "destinations": {
-                        place: {
-                            "newest": at.newest if at else None,
-                            "backups": at.backups if at else 0,
-                            "damaged": at.damaged if at else 0,
-                        }
-                        for place, at in places.items()
-                    },
-                    "verified": stamp(max(proofs)) if proofs else None,
-                    "max_age_seconds": service.max_age,
-                    "overdue": bool(service.max_age and (age is None or age > service.max_age)),
-                    "containers": list(service.docker.names) if service.docker else [],
-                }
-            )
+        remembered = cache.remembered()
+    for name, service in config.services.items():
+        seen = remembered.get(name, {})
+        places = {place: seen.get(place) for place in config.destinations_of(service)}
+        times = [at.newest for at in places.values() if at and at.newest]
+        proofs = [at.proven for at in places.values() if at and at.proven]
+        pasts = newest.get(name, [])
+        running = next((past for past in pasts if past.status == "running"), None)
+        last = next((past for past in pasts if past.status != "running"), None)
+        age = now - unstamp(max(times)) if times else None
+        due = None
+        if service.schedule:
+            mark = marks.get((name, service.schedule), now)
+            due = Schedule(service.schedule, zone).after(mark)
+        rows.append(
+            {
+                "service": name,
+                "last": _last(last),
+                "running": _running(running, now),
+                "schedule": service.schedule,
+                "next": stamp(due) if due else None,
+                "newest": max(times, default=None),
+                "age_seconds": None if age is None else round(age),
+                "destinations": {
+                    place: {
+                        "newest": at.newest if at else None,
+                        "backups": at.backups if at else 0,
+                        "damaged": at.damaged if at else 0,
+                    }
+                    for place, at in places.items()
+                },
+                "verified": stamp(max(proofs)) if proofs else None,
+                "max_age_seconds": service.max_age,
+                "overdue": bool(service.max_age and (age is None or age > service.max_age)),
+                "containers": list(service.docker.names) if service.docker else [],
+            }
+        )
     return rows
+
+
+def newest_overdue(config: Config, now: float) -> dict[str, str | None]:
+    """Give each overdue service with the time of its newest backup: what a daemon can afford."""
+    with closing(open_cache(config.state_dir)) as cache:
+        remembered = cache.remembered()
+    found = {}
+    for name, service in config.services.items():
+        times = [at.newest for at in remembered.get(name, {}).values() if at.newest]
+        newest = max(times, default=None)
+        if service.max_age and (newest is None or now - unstamp(newest) > service.max_age):
+            found[name] = newest
+    return found
 
 
 def is_well(row: dict[str, Any]) -> bool:

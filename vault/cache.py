@@ -88,35 +88,28 @@ class CatalogCache:
                 )
         return catalog
 
-    def remembered(self, service: str) -> dict[str, Seen]:
-        """Give what was seen last of a service at each destination, by its name, without asking."""
+    def remembered(self) -> dict[str, dict[str, Seen]]:
+        """Give what was seen last: service -> destination -> that. Asks no destination."""
         found: dict[tuple[str, str], list[Held]] = {}
+        proven: dict[tuple[str, str], float] = {}
         rows = self._db.execute(
-            "SELECT a.destination, a.name, a.size, summary, time, problem FROM archives a"
-            " LEFT JOIN proofs p ON (p.destination, p.service, p.name, p.size)"
-            " = (a.destination, a.service, a.name, a.size) WHERE a.service = ? ORDER BY a.name",
-            (service,),
+            "SELECT a.service, a.destination, a.name, a.size, summary, time, problem"
+            " FROM archives a LEFT JOIN proofs p ON (p.destination, p.service, p.name, p.size)"
+            " = (a.destination, a.service, a.name, a.size) ORDER BY a.name"
         )
-        proven: dict[str, float] = {}
-        for place, name, size, summary, time, problem in rows:
+        for service, place, name, size, summary, time, problem in rows:
             with suppress(msgspec.MsgspecError):
                 known = msgspec.json.decode(summary, type=Summary)
                 held = Held(Stored(name, size), known, problem or "")
-                found.setdefault(place.partition("=")[::2], []).append(held)
-                proven[place] = max(proven.get(place, 0.0), time or 0.0)
-        seen: dict[str, Seen] = {}
-        for (name, root), held_there in found.items():
-            backups = backups_of(held_there)
-            newest = backups[-1].summary.time if backups and backups[-1].summary else None
-            one = Seen(
-                newest,
-                len(backups),
-                sum(bool(held.problem) for held in held_there),
-                proven[f"{name}={root}"] or None,
-            )
+                found.setdefault((service, place), []).append(held)
+                proven[service, place] = max(proven.get((service, place), 0.0), time or 0.0)
+        seen: dict[str, dict[str, Seen]] = {}
+        for (service, place), archives in found.items():
+            name, at = place.partition("=")[0], seen.setdefault(service, {})
+            one = _seen(archives, proven[service, place])
             # One destination may have moved: what counts is where it is now.
-            if name not in seen or (one.newest or "") > (seen[name].newest or ""):
-                seen[name] = one
+            if name not in at or (one.newest or "") > (at[name].newest or ""):
+                at[name] = one
         return seen
 
     def forget(self, destination: Destination) -> None:
@@ -185,3 +178,10 @@ def _recall(keys: Keys, key: bytes, cached: bytes) -> Summary | None:
         return msgspec.json.decode(cached, type=Summary)
     except msgspec.MsgspecError:
         return None
+
+
+def _seen(archives: list[Held], proven: float) -> Seen:
+    backups = backups_of(archives)
+    newest = backups[-1].summary if backups else None
+    damaged = sum(bool(held.problem) for held in archives)
+    return Seen(newest.time if newest else None, len(backups), damaged, proven or None)

@@ -15,7 +15,7 @@ from packrat.schedule import DAY, Schedule, Timetable
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")
 FIXED = ("0 2 * * *", "30 2 * * *", "15 3 * * 0", "0 0 * * *", "0 1,2,3 * * *", "59 23 1 * *",
          "30 1 * * 0,1", "@weekly", "*/20 2 * * *", "5 4 29 2 *")  # fmt: skip
-WILD = ("*/30 * * * *", "0 * * * *", "30 */2 * * *", "7 * * * 0", "0 */5 1,15 * *")
+WILD = ("*/30 * * * *", "0 * * * *", "30 */2 * * *", "15 * * * 0", "0 */5 1,15 * *")
 BEGIN, END = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2026, 2027))
 zones = st.sampled_from(ZONES).map(ZoneInfo)
 
@@ -71,7 +71,7 @@ def test_a_wildcard_hour_comes_whenever_the_clock_shows_it(text, zone):
     named = set(walls(text))
     expected = [
         float(moment)
-        for moment in range(int(BEGIN) + 60, int(END), 60)
+        for moment in range(int(BEGIN) + 900, int(END), 900)  # all of them fall on quarters
         if shown(moment, zone) in named
     ]
     assert instants(text, zone) == expected
