@@ -14,11 +14,10 @@ from engine.run import Cancelled, Clock, Run, Shared, execute
 from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
+from packrat.recording import Recorder
 from packrat.repair import put_back, resolve
 from packrat.result import Result, sum_up
-from stages.errors import SourceError
 from stages.journal import Journal
-from stages.kinds import PLANNED
 from stages.place import forget
 from stages.session import BackupSession
 from vault.errors import VaultError
@@ -52,30 +51,21 @@ def back_up(
     result = Result(pipeline.service)
     clock = clock or Clock()
     begun = clock.ticks()
+    recorder = Recorder(pipeline.state_dir, pipeline.service, clock)
     try:
         graph = pipeline.graph()
-        refuse_planned(graph)
         with service_lock(pipeline.state_dir, pipeline.service, clock.now() / 1e9):
+            recorder.begin()
             result.warnings += put_back(pipeline.state_dir, pipeline.service)
             session = _open_session(pipeline, choices or Choices())
-            _run(graph, session, listeners, clock, result)
+            _run(graph, session, [recorder, *listeners], clock, result)
     except (Exception, KeyboardInterrupt, Cancelled) as error:  # the result carries it
         if os.environ.get("PACKRAT_DEBUG"):
             raise
         result.fail(error)
     result.seconds = round(clock.ticks() - begun, 3)
+    recorder.end(result)
     return result
-
-
-def refuse_planned(graph: Graph) -> None:
-    """Refuse before anything starts what would silently be left undone; raises SourceError."""
-    for node in graph.order:
-        for kind, what in PLANNED.items():
-            if isinstance(node.stage, kind):
-                raise SourceError(
-                    f"stage {node.name}: this version of packrat cannot {what} yet",
-                    "plan and check know it already; running it comes with a later version",
-                )
 
 
 def _open_session(pipeline: Pipeline, choices: Choices) -> BackupSession:

@@ -14,13 +14,14 @@ from packrat.exits import Exit, UsageError, explain
 from packrat.usage import Command, misused
 
 if TYPE_CHECKING:
+    from packrat.outcome import ByHand
     from packrat.program import Program
 
 app = typer.Typer(
     name="packrat",
     help="Encrypted, incremental backups of homelab services.",
     invoke_without_command=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -86,6 +87,15 @@ def _acting(ctx: typer.Context, config: str | None) -> Program:
     for sentence in repair(program.config.state_dir):
         warn(sentence)
     return program
+
+
+def _tells(program: Program) -> ByHand | None:
+    """Give who tells of runs by hand, where somebody is to be told."""
+    if not (program.config.notify.urls or program.config.ping):
+        return None
+    from packrat.outcome import ByHand
+
+    return ByHand(program)
 
 
 def _version(value: bool) -> None:
@@ -171,10 +181,16 @@ def run(
 
     SPEC is a configuration, or a pipeline document as plan --format yaml prints it.
     """
-    from packrat.planning import pipelines_of
+    from packrat.jobs import die_with_the_daemon
+    from packrat.planning import is_pipeline_file, pipelines_of
     from packrat.showing import back_up_all
 
-    return back_up_all(pipelines_of(_program(ctx, spec), spec, services or []), as_json=json)
+    of_daemon = die_with_the_daemon()
+    program = _program(ctx, spec)
+    pipelines = pipelines_of(program, spec, services or [])
+    # The daemon tells of its jobs itself; a pipeline document has nobody to be told.
+    tells = None if of_daemon or is_pipeline_file(spec) else _tells(program)
+    return back_up_all(pipelines, as_json=json, tells=tells)
 
 
 @app.command(cls=Command)
@@ -202,7 +218,8 @@ def backup(
     program = _program(ctx, config)
     names = list(program.config.services) if all_ else program.services(services or [])
     pipelines = [compile_service(program.config, name, full=full) for name in names]
-    return back_up_all(pipelines, Choices(take_over, accept_shrink), as_json=json)
+    choices = Choices(take_over, accept_shrink)
+    return back_up_all(pipelines, choices, as_json=json, tells=_tells(program))
 
 
 @app.command("list", cls=Command)
@@ -285,13 +302,27 @@ def verify(
     backup: Annotated[str | None, WhichBackup] = None,
     source: Source = None,
     deep: Annotated[bool, Option("--deep", help="Read every byte.")] = False,
+    due: Annotated[
+        bool,
+        Option("--due", help="Read in full what was proven longest ago, and mend it: a share."),
+    ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Prove what is stored.
 
     Both ends and the whole index of each archive are read, and samples of the rest.
+
+    With --due, as the daemon does it on the schedule of verify: in the configuration, archives are
+    read in full until its deep_percent of all that is stored has been read, and a damaged one is
+    replaced by a good one from another destination.
     """
+    if due:
+        from packrat.proving import verify_due
+
+        if service or backup or source or deep:
+            raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
+        return verify_due(_acting(ctx, config), as_json=json)
     from packrat.listing import verify_stored
 
     return verify_stored(_acting(ctx, config), service, backup, source, deep=deep, as_json=json)
@@ -337,3 +368,73 @@ def schema() -> None:
     from specs.config import Config
 
     as_json(Config.model_json_schema())
+
+
+@app.command(cls=Command)
+def daemon(
+    ctx: typer.Context,
+    log_format: Annotated[
+        str, Option("--log-format", metavar="FORM", help="As text, or as json.")
+    ] = "text",
+    config: ConfigFile = None,
+) -> int:
+    """Run the schedules of the configuration, until it is stopped.
+
+    SIGHUP, or a change of the file, has it read again. SIGTERM ends what runs in order.
+    """
+    from packrat.daemon import run_daemon
+    from packrat.log import FORMS, Log
+
+    if log_format not in FORMS:
+        raise UsageError(f"there is no log format {log_format!r}; there are: {', '.join(FORMS)}")
+    return run_daemon(_program(ctx, config).file, Log(log_format))
+
+
+@app.command(cls=Command)
+def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) -> int:
+    """Show last and next runs, newest backups, what runs now and what is overdue.
+
+    It asks no destination, but tells what was seen there last. The exit status is 0 when all is
+    well, and 5 when a service is overdue, its last run was not done, or something is damaged.
+    """
+    from packrat.status import show_status
+
+    return show_status(_acting(ctx, config), as_json=json)
+
+
+@app.command(cls=Command)
+def history(
+    ctx: typer.Context,
+    service: OneService = None,
+    last: Annotated[int, Option("--last", metavar="N", help="At most so many.", min=1)] = 50,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Show past runs, the newest first."""
+    from packrat.status import show_history
+
+    return show_history(_acting(ctx, config), service, last, as_json=json)
+
+
+@app.command(cls=Command, hidden=True)
+def repair(ctx: typer.Context, config: ConfigFile = None) -> None:
+    """Put back what dead runs left behind; the daemon starts with it."""
+    _acting(ctx, config)
+
+
+service_app = typer.Typer(help="Run packrat with the machine.", no_args_is_help=True)
+app.add_typer(service_app, name="service")
+
+
+@service_app.command("install", cls=Command)
+def service_install(
+    ctx: typer.Context,
+    only_print: Annotated[
+        bool, Option("--print", help="Print the unit, and change nothing.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Write the systemd unit of the daemon: the machine's for root, else the user's own."""
+    from packrat.unit import install
+
+    install(_program(ctx, config).file, only_print=only_print)

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from vault.format import Entry, Summary
 
 
-def catalogs(program: Program, service: str, source: str | None = None) -> list[Catalog]:
+def catalogs(
+    program: Program, service: str, source: str | None = None, *, marks: bool = True
+) -> list[Catalog]:
     """Give the catalog of each destination that answers; warns of others.
 
-    Raises Away when none answers.
+    Without `marks`, also what was found damaged inside counts. Raises Away when none answers.
     """
     from vault.errors import VaultError
 
@@ -35,7 +37,7 @@ def catalogs(program: Program, service: str, source: str | None = None) -> list[
     found, failed = [], []
     for destination in destinations.values():
         try:
-            found.append(program.cache.catalog(destination, service, keys))
+            found.append(program.cache.catalog(destination, service, keys, marks=marks))
         except VaultError as error:
             failed.append(error)
     for other in failed if found else failed[1:]:
@@ -166,13 +168,14 @@ def verify_stored(
     as_json: bool,
 ) -> int:
     """Verify and report; gives the exit status: failed when anything is damaged or missing."""
+    from packrat.proving import note_verdicts
     from packrat.restore import choose
     from vault.verify import Verifier
 
     services = program.services([service]) if service else list(program.config.services)
     rows: list[dict[str, Any]] = []
     for name in services:
-        for catalog in catalogs(program, name, source):
+        for catalog in catalogs(program, name, source, marks=False):
             only = None
             if backup:
                 only = choose(program, name, backup, catalog.destination.name).archive.name
@@ -180,6 +183,7 @@ def verify_stored(
             total = sum(held.stored.size for held in catalog.held)
             title = f"{name} at {catalog.destination.name}"
             with progress(title, {"verify": "verifying"}, partial(int, total)) as listener:
+                verdicts = list(verifier.verdicts(only, partial(_tell, listener)))
                 rows += [
                     {
                         "service": name,
@@ -189,8 +193,10 @@ def verify_stored(
                         "problems": verdict.problems,
                         "bytes_read": verdict.bytes_read,
                     }
-                    for verdict in verifier.verdicts(only, partial(_tell, listener))
+                    for verdict in verdicts
                 ]
+            if deep:
+                note_verdicts(program, catalog, verdicts)
     bad = [row for row in rows if row["status"] != "ok"]
     if as_json:
         print_json(rows)

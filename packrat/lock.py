@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from vault.format import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+GLANCES = 5
+GLANCE_SECONDS = 0.02
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
         ) from None
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(fd)
         except BlockingIOError:
             holder = os.pread(fd, 400, 0).decode(errors="replace").strip() or "another process"
             raise Locked(
@@ -47,3 +51,29 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
         os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def is_held(state_dir: str, service: str) -> bool:
+    """Say whether a run of a service goes on."""
+    try:
+        fd = os.open(os.path.join(state_dir, "locks", f"{service}.lock"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _take(fd: int) -> None:
+    """Take a lock at once, but for the moment in which somebody only looks whether it is held."""
+    for _ in range(GLANCES):
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(GLANCE_SECONDS)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

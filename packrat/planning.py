@@ -29,7 +29,7 @@ def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) ->
     from specs.compile import compile_service
     from specs.pipeline import load_pipelines
 
-    if spec is not None and _begins_as_pipeline(spec):
+    if spec is not None and is_pipeline_file(spec):
         pipelines = load_pipelines(spec)
         known = [pipeline.service for pipeline in pipelines]
         for name in services:
@@ -40,7 +40,8 @@ def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) ->
     return [compile_service(program.config, name) for name in names]
 
 
-def _begins_as_pipeline(spec: str) -> bool:
+def is_pipeline_file(spec: str) -> bool:
+    """Say whether a file holds pipeline documents; one that cannot be read does not."""
     from specs.pipeline import is_pipeline
 
     try:
@@ -64,7 +65,7 @@ def show_plan(program: Program, what: Sequence[str], form: str, *, restore: bool
     if spec:
         program, what = ProgramOf(spec, only_look=True), what[1:]
     pipelines = pipelines_of(program, spec, what)
-    compiled = not (spec and _begins_as_pipeline(spec))
+    compiled = not (spec and is_pipeline_file(spec))
     graphs = {p.service: _reversed(p) if restore else p.graph() for p in pipelines}
     if form == "yaml":
         print(to_yaml(pipelines), end="")

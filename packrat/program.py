@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from specs.config import Config
     from specs.destinations import Destination as DestinationSpec
     from specs.pipeline import Pipeline
-    from vault.catalog import CatalogCache
+    from vault.cache import CatalogCache
     from vault.destination import Destination
     from vault.keys import Keys
 
@@ -28,11 +28,18 @@ class Program:
         self._only_look = only_look
 
     @cached_property
+    def file(self) -> str:
+        """The configuration file; raises ConfigFaults when there is none."""
+        from specs.load import find_config
+
+        return find_config(self._given)
+
+    @cached_property
     def config(self) -> Config:
         """The configuration; raises ConfigFaults."""
-        from specs.load import find_config, load_config
+        from specs.load import load_config
 
-        return load_config(find_config(self._given))
+        return load_config(self.file)
 
     @cached_property
     def keys(self) -> Keys:
@@ -86,7 +93,7 @@ class Program:
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
     """Open the cache of a state folder; with `aside`, a copy of it in memory."""
-    from vault.catalog import CatalogCache
+    from vault.cache import CatalogCache
 
     return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from engine.events import Listener
     from packrat.backup import Choices
+    from packrat.outcome import ByHand
     from packrat.program import Program
     from packrat.request import Request
     from specs.pipeline import Pipeline
@@ -46,7 +47,11 @@ def show_backup(pipeline: Pipeline) -> Iterator[Listener]:
 
 
 def back_up_all(
-    pipelines: Sequence[Pipeline], choices: Choices | None = None, *, as_json: bool
+    pipelines: Sequence[Pipeline],
+    choices: Choices | None = None,
+    *,
+    as_json: bool,
+    tells: ByHand | None = None,
 ) -> int:
     """Back up one after the other and report; gives the exit status."""
     from packrat.backup import back_up
@@ -57,8 +62,12 @@ def back_up_all(
             warn(sentence)
     results = []
     for pipeline in pipelines:
+        if tells:
+            tells.begins(pipeline.service)
         with show_backup(pipeline) as listener:
             result = back_up(pipeline, [listener], choices)
+        if tells:
+            tells.ended(result)
         results.append(result)
         if not as_json and result.status == "failed":
             complain(f"{pipeline.service}: {result.error}")
@@ -68,6 +77,9 @@ def back_up_all(
             break
     if as_json:
         print_json([result_json(result) for result in results])
+    if tells:
+        sys.stdout.flush()
+        tells.close()
     return worst(result.exit for result in results)
 
 

@@ -44,13 +44,6 @@ def compile_service(
         }
         for stage, params in branch.items():
             line.then(f"{stage}:{destination}", stage, destination=destination, **params)
-    if config.notify.urls:
-        line.stages["notify"] = {
-            "kind": "notify",
-            "urls": [url.reference() for url in config.notify.urls],
-            "on": list(config.notify.on),
-            "after": [f"prune:{destination}" for destination in destinations],
-        }
     return Pipeline(
         pipeline=1,
         service=name,

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -12,8 +12,9 @@ from specs.secret import Password
 from specs.service import Service
 from specs.values import LocalPath, Name, Schedule, Size, refusal
 
-Outcome = Literal["done", "partial", "failed", "skipped"]
+Outcome = Literal["failure", "partial", "overdue", "recovery", "success"]
 _OUTCOME = {"enum": list(get_args(Outcome))}
+_RESULTS = {"done": "success", "failed": "failure"}  # the words of `--json`
 
 
 def check_timezone(text: str) -> str:
@@ -41,6 +42,16 @@ def check_listen(text: str) -> str:
     if not match or not 0 < int(match[2]) < 1 << 16:
         raise refusal("not an address and a port", 'write such as "127.0.0.1:9180"')
     return text
+
+
+def _outcomes(value: Any) -> Any:
+    """Read one word or several; those of `--json` mean the same."""
+    words = [value] if isinstance(value, str) else value
+    return (
+        [_RESULTS.get(w, w) if isinstance(w, str) else w for w in words]
+        if (isinstance(words, list | tuple))
+        else words
+    )
 
 
 def default_state_dir() -> str:
@@ -74,10 +85,10 @@ class Notify(Section):
     """Where one line is sent to."""
     on: Annotated[
         tuple[Outcome, ...],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        BeforeValidator(_outcomes),
         WithJsonSchema({"anyOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}),
-    ] = ("failed", "partial")
-    """The outcomes worth a message: done, partial, failed, skipped."""
+    ] = ("failure", "partial", "overdue", "recovery")
+    """What is worth a message: failure, partial, overdue, recovery, success."""
 
 
 class Verify(Section):
@@ -115,7 +126,7 @@ class Config(Section):
     notify: Notify = Field(default_factory=Notify)
     """Who is told."""
     ping: Password | None = None
-    """A URL to call after each good run, for a dead man's switch."""
+    """A URL for a dead man's switch: called when all is well, with /start and /fail as well."""
     listen: Annotated[str, AfterValidator(check_listen)] | None = None
     """The address and port where the daemon serves health and metrics."""
     verify: Verify = Field(default_factory=Verify)

@@ -5,6 +5,8 @@ a plain scalar becomes a number or a boolean only when that prints as the very s
 is ever lost: a password `1.10` stays `1.10`, and the models say what each value has to be.
 """
 
+import contextlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +24,10 @@ LARGEST = 1 << 20  # bytes of a file
 MOST = 4 << 20  # characters once aliases are written out; a value counts at least NODE of them
 NODE = 16
 DEEPEST = 50
+
+IN_FORCE = "PACKRAT_IN_FORCE"
+"""`NUMBER:FILE`: a job of the daemon reads FILE from this descriptor, as the daemon has read it."""
+MEMFD = "packrat-configuration"
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -213,10 +219,20 @@ def _place(text: str, offset: int) -> Position:
     return before.count("\n") + 1, offset - before.rfind("\n")
 
 
+def _in_force(file: str) -> str:
+    """Give the file to read: in a job of the daemon, the text that the daemon has in force."""
+    number, _, name = os.environ.get(IN_FORCE, "").partition(":")
+    with contextlib.suppress(OSError):
+        text = f"/proc/self/fd/{number}"
+        if name == os.path.abspath(file) and os.readlink(text).startswith(f"/memfd:{MEMFD}"):
+            return text
+    return file
+
+
 def _read_text(file: str) -> str:
     """Read a file of at most `LARGEST` bytes as UTF-8."""
     try:
-        with open(file, "rb") as stream:
+        with open(_in_force(file), "rb") as stream:
             content = stream.read(LARGEST + 1)
     except FileNotFoundError:
         fault = Fault(file, 0, 0, "", "no such file", "name the configuration with -c FILE")

@@ -62,6 +62,11 @@ def load_config(file: str) -> Config:
     return config
 
 
+def secrets_of(config: Config) -> list[Secret]:
+    """Give every secret of a configuration, such as to mask it."""
+    return [secret for _, secret in _secrets(config, ())]
+
+
 def _secrets(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Secret]]:
     """Yield every secret in a model, with its path, which is also that in the file."""
     if isinstance(value, Secret):

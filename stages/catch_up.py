@@ -8,10 +8,8 @@ from pydantic import Field
 
 from engine.stage import Stage
 from stages.items import Part
-from vault.catalog import open_archive
-from vault.copy import Copy
 from vault.errors import VaultError
-from vault.format import FIRST_SEGMENT
+from vault.proof import bring
 from vault.retention import wanted
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ class CatchUp(Stage):
         sources = [session.waiting, *others]
         for held in wanted(own, sources, self.keep):
             for source in sources:
-                if held.stored in [other.stored for other in source.held]:
+                if held.stored in [other.stored for other in source.standing.values()]:
                     try:
                         self._copy(run, source, held)
                         break
@@ -71,29 +69,15 @@ class CatchUp(Stage):
                         run.warn(f"{held.stored.name} could not be copied: {error}")
 
     def _copy(self, run: Run[BackupSession], source: Catalog, held: Held) -> None:
-        """Copy one archive, prove it, publish it."""
+        """Copy one archive, prove it, publish it; one found damaged here is good again."""
         session = run.context
         destination = session.destinations[self.destination]
-        name, size = held.stored.name, held.stored.size
-        copy = Copy(source.destination, session.service, name, size)
 
-        def prove(at: str) -> None:
-            # What it refers to need not be here: it may be a base that only lends some chunks.
-            archive = open_archive(destination, session.service, name, session.keys, at)
-            if archive.size != size:
-                raise VaultError(f"{archive.where} did not arrive whole")
-            for frame in range(len(archive.frames)):  # all of it: damage must not spread
-                run.check()
-                archive.any_frame(frame + FIRST_SEGMENT)
+        def step(size: int) -> None:
+            run.check()
+            run.advance(0, size)
 
-        try:
-            taken = 0
-            for so_far in destination.receive(session.service, name, copy, copy.ranges()):
-                run.check()
-                run.advance(0, so_far - taken)
-                taken = so_far
-            destination.publish(session.service, name, prove)
-        except BaseException:
-            destination.discard(session.service, name)
-            raise
+        bring(source.destination, destination, session.service, held.stored, session.keys, step)
+        now = run.clock.now() / 1e9
+        session.cache.prove(destination, session.service, held.stored, now)
         run.advance(1)

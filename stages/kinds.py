@@ -10,7 +10,6 @@ from stages.compress import Compress
 from stages.confirm import Confirm
 from stages.containers import Containers
 from stages.encrypt import Encrypt
-from stages.notify import Notify
 from stages.pack import Pack
 from stages.preflight import Preflight
 from stages.prune import Prune
@@ -39,10 +38,4 @@ KINDS = (
     PostRestore,
     Containers,
     Undo,
-    Notify,
 )
-
-PLANNED = {
-    Notify: "send notifications",
-}
-"""Kinds that this version plans but does not run: a backup that needs one is refused."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stages.journal import Journal
     from stages.warm import WarmLog
     from vault.archive import Archive
-    from vault.catalog import CatalogCache
+    from vault.cache import CatalogCache
     from vault.destination import Destination, Stored
     from vault.errors import Away
     from vault.format import Manifest

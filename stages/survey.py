@@ -72,6 +72,10 @@ class Survey(Stage):
     def _build_on(self, run: Run[BackupSession], catalogs: list[Catalog]) -> None:
         """Choose the newest backup that opens; one that has rotted must not end all backups."""
         session = run.context
+        for catalog in catalogs:
+            for held in catalog.held:
+                if held.summary and held.problem:
+                    run.warn(f"{held.problem}; this backup stores anew what it needs of that")
         session.parent = self._parent(run, catalogs)
         if not session.parent:
             return

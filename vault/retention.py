@@ -31,6 +31,10 @@ def doomed(
     border = max(len(backups) - max(keep - coming, 0), 0)
     kept = backups[border:] or backups[-1:]
     needed = {other.id for held in kept for other in _summary(held).archives} | set(owed)
+    # What is damaged keeps its place: most of it can still be read, and a good one may mend it.
+    hurt = sorted([*backups, *catalog.hurt], key=_name)[-keep:] if catalog.hurt else []
+    needed |= {_summary(held).id for held in hurt}
+    needed |= {other.id for held in hurt for other in _summary(held).archives}
     return [
         held
         for held in reversed(catalog.held)
@@ -53,7 +57,7 @@ def wanted(own: Catalog, sources: Sequence[Catalog], keep: int) -> list[Held]:
 
     Oldest first is references first: an archive refers to older ones only.
     """
-    known = {held.summary.id: held for source in sources for held in source.held if held.summary}
+    known = {id_: held for source in sources for id_, held in source.standing.items()}
     known |= own.standing
     whole_ones = [held for held in known.values() if whole(_summary(held), known)]
     kept = sorted(whole_ones, key=_name)[-keep:]

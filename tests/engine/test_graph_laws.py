@@ -32,7 +32,6 @@ PARAMS = {
     "prune": {"destination": "d", "keep": 3},
     "command": {"command": "true"},
     "containers": {"names": ["c"]},
-    "notify": {"urls": []},
 }
 SERVICE = {
     "survey": {"kind": "survey"},
@@ -52,7 +51,7 @@ SERVICE = {
     "upload:nas": {"kind": "upload", "destination": "nas", "after": ["catch_up:nas"]},
     "confirm:nas": {"kind": "confirm", "destination": "nas", "after": ["upload:nas"]},
     "prune:nas": {"kind": "prune", "destination": "nas", "keep": 3, "after": ["confirm:nas"]},
-    "notify": {"kind": "notify", "urls": [], "after": ["confirm:s3", "prune:nas"]},
+    "last": {"kind": "command", "command": "true", "after": ["confirm:s3", "prune:nas"]},
 }
 DOWN = ["chunk", "pack", "compress", "encrypt", "spool", "upload:nas"]
 

@@ -122,7 +122,7 @@ class House:
                 not file.is_dir()
                 and file not in own
                 and not any(file.is_relative_to(folder) for folder in kept)
-                and not file.name.startswith("catalog.sqlite")
+                and not file.name.startswith(("catalog.sqlite", "history.sqlite"))
                 and not (file.suffix == ".packrat" and file.parent.name == self.service)
                 and not file.name.startswith("ignored-")
             )

@@ -117,9 +117,13 @@ def test_defaults(monkeypatch):
 
 
 def test_notify_on():
-    """`on` is a key, not a boolean, and takes one outcome or several."""
+    """`on` is a key, not a boolean; it takes one outcome or several, also in the words of JSON."""
     data = {"services": {"a": {"path": "/a"}}, "backup": {"local": {"path": "/b"}}}
-    for on, outcomes in [("failed", ("failed",)), (["done", "failed"], ("done", "failed"))]:
+    for on, outcomes in [
+        ("failure", ("failure",)),
+        (["recovery", "overdue"], ("recovery", "overdue")),
+        (["done", "failed"], ("success", "failure")),
+    ]:
         assert Config.model_validate(data | {"notify": {"on": on}}).notify.on == outcomes
 
 

@@ -46,7 +46,6 @@ PARAMS = {
     "undo": {"aside": "/srv/data/.packrat-before-20260101T000000Z"},
     "warm": {"path": "/srv/data"},
     "containers": {"names": ["gitea"]},
-    "notify": {"urls": [{"env": "URL"}]},
 }
 """A row for every kind: parameters that it takes."""
 

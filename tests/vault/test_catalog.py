@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
-from vault.catalog import CatalogCache, missing, open_archive
+from vault.cache import CatalogCache
+from vault.catalog import missing, open_archive
 from vault.errors import Away
 from vault.local import Local
 

@@ -1,0 +1,268 @@
+"""The daemon: runs what is due, one job after the other, and never the same service twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import deque
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from packrat import systemd
+from packrat.exits import Exit
+from packrat.history import History
+from packrat.inforce import InForce
+from packrat.jobs import Child, Ended, Job
+from packrat.lock import is_held, service_lock
+from packrat.outcome import Reporter
+from packrat.schedule import Schedule, Timetable, zone_of
+from specs.faults import ConfigFaults
+from specs.load import secrets_of
+
+if TYPE_CHECKING:
+    from packrat.log import Log
+
+TICK_SECONDS = 10.0
+"""No wait is longer: a machine that sleeps stops the clock that waiting goes by."""
+LATE_SECONDS = 300.0
+"""What is later was missed, which matters to who does not want it made up."""
+PATIENCE_SECONDS = 90.0
+"""How long children may take to end before the daemon does."""
+VERIFY = ".verify"
+"""The name of the verification among the jobs; no service begins with a dot."""
+REPAIR = ".repair"
+ITSELF = ".daemon"
+
+
+class Daemon:
+    """One event loop: it sleeps until something is due, ends, or asks."""
+
+    def __init__(self, config_file: str, log: Log) -> None:
+        """Read the configuration; raises ConfigFaults."""
+        self._log = log
+        self._inforce = InForce(config_file)
+        self._history = History(self._inforce.config.state_dir)
+        self._reporter = Reporter(self._inforce, self._history, log)
+        self._tables: dict[str, Timetable] = {}
+        self._queue: deque[str] = deque()
+        self._running: dict[str, Child] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = self._reload = False
+        self._lived = time.monotonic()
+
+    async def run(self) -> int:
+        """Run until a signal ends it; raises Locked when another daemon has this state folder."""
+        with ExitStack() as held:
+            state_dir = self._inforce.config.state_dir
+            held.enter_context(service_lock(state_dir, ITSELF, time.time()))
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
+            self._adopt()
+            if self._inforce.config.listen:
+                from packrat.serving import serve
+
+                held.enter_context(serve(self._inforce, self._lives))
+            held.callback(self._reporter.close)
+            self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
+            services = len(self._inforce.config.services)
+            self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")
+            systemd.notify("READY=1", f"STATUS={len(self._tables)} schedules")
+            while not self._stopping:
+                self._turn(time.time())
+                await self._sleep()
+            await self._end()
+        return Exit.DONE
+
+    def _turn(self, now: float) -> None:
+        """Do what there is to do now."""
+        self._lived = time.monotonic()
+        systemd.notify("WATCHDOG=1")
+        if self._reload or self._inforce.changed:
+            self._read_again()
+        coming = [
+            (table.mark, name, table)
+            for name, table in self._tables.items()
+            if name not in self._running and name not in self._queue and table.next(now) <= now
+        ]
+        # Whoever was seen to longest ago comes first, so that restarts do not starve the last.
+        for _, name, table in sorted(coming, key=lambda one: one[:2]):
+            late = now - (table.due(now) or now)
+            if late > LATE_SECONDS and not self._catches_up(name):
+                self._log.warn(f"{name}: missed, and not made up for (catch_up: false)")
+                self._see_to(name, now, ran=False)
+            else:
+                self._queue.append(name)
+        self._launch(now)
+        self._reporter.look(now)
+
+    def _launch(self, now: float) -> None:
+        """Start what waits, first come first served, as far as there is room."""
+        blocked: list[str] = []
+        while self._queue and not self._stopping:
+            name = self._queue.popleft()
+            table = self._tables.get(name)
+            instant = table.due(now) if table else None
+            if table is None or instant is None:
+                continue
+            if instant in self._history.instants(name, 1):
+                table.done(instant)  # by a job that outlived its daemon
+                continue
+            if not self._room(name) or is_held(self._inforce.config.state_dir, name):
+                blocked.append(name)
+                continue
+            self._start(self._job(name, instant))
+        self._queue.extend(blocked)
+
+    def _room(self, name: str) -> bool:
+        """Say whether a job may start: a verification takes nobody's place."""
+        if REPAIR in self._running:
+            return False
+        others = [other for other in self._running if not other.startswith(".")]
+        return name == VERIFY or len(others) < self._inforce.config.max_parallel
+
+    def _job(self, name: str, instant: float) -> Job:
+        if name == VERIFY:
+            return Job(name, ("verify", "--due", "--json", *self._options()), instant, None)
+        timeout = self._inforce.config.services[name].timeout
+        return Job(name, ("run", "--json", self._inforce.file, name), instant, timeout)
+
+    def _options(self) -> tuple[str, str]:
+        return ("--config", self._inforce.file)
+
+    def _start(self, job: Job) -> None:
+        def say(text: str, name: str = job.name) -> None:
+            self._log.warn(f"{name}: {text.removeprefix('warning: ')}", service=name)
+
+        child = Child(job, say, self._inforce.env, self._inforce.files)
+        self._running[job.name] = child
+        if job.name != REPAIR:
+            self._log.info(f"{job.name}: starts", service=job.name)
+            self._reporter.begins(job)
+        task = asyncio.create_task(self._follow(child))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, child: Child) -> None:
+        """Wait for a job, and see to what it leaves behind."""
+        job = child.job
+        try:
+            ended = await child.run()
+        except OSError as error:  # no memory, no processes: it is tried again at the next turn
+            self._log.error(f"{job.name}: cannot be started: {error}", service=job.name)
+            await asyncio.sleep(TICK_SECONDS)
+            return
+        finally:
+            del self._running[job.name]
+            self._wake.set()
+        if job.name == REPAIR or ended.status == Exit.LOCKED:
+            return
+        if self._stopping and (ended.status < 0 or ended.status == Exit.INTERRUPTED):
+            return  # its instant is made up for when the daemon is back
+        self._reporter.ended(ended)
+        self._see_to(job.name, job.instant)
+        self._clean_up(ended)
+
+    def _clean_up(self, ended: Ended) -> None:
+        """Repair at once after a job that was killed: it may have left a container down."""
+        if ended.status < 0 and not self._stopping and REPAIR not in self._running:
+            self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
+
+    def _see_to(self, name: str, instant: float, *, ran: bool = True) -> None:
+        """Count an instant as seen to, and remember that."""
+        if table := self._tables.get(name):
+            table.done(instant) if ran else table.drop(instant)
+            self._history.set_mark(name, table.schedule.text, table.mark)
+
+    def _adopt(self) -> None:
+        """Make a timetable of each schedule, going on where the last daemon ended."""
+        config = self._inforce.config
+        zone = zone_of(config.timezone)
+        schedules = {name: s.schedule for name, s in config.services.items()}
+        tables = {}
+        for name, text in {**schedules, VERIFY: config.verify.schedule}.items():
+            if text is None:
+                continue
+            known = self._tables.get(name)
+            if known and known.schedule == Schedule(text, zone):
+                tables[name] = known
+                continue
+            table = Timetable(Schedule(text, zone), self._history.mark(name, text, time.time()))
+            for instant in reversed(self._history.instants(name)):
+                table.done(instant)
+            tables[name] = table
+        self._tables = tables
+        self._log.hide(secrets_of(config))
+
+    def _read_again(self) -> None:
+        """Take over a changed configuration, or say what is wrong with it and go on."""
+        self._reload = False
+        systemd.reloading()
+        before = self._inforce.config
+        try:
+            self._inforce.read()
+        except ConfigFaults as error:
+            for fault in error.faults:
+                self._log.error(f"the configuration stays as it was: {fault}")
+        else:
+            config = self._inforce.config
+            if (before.state_dir, before.listen) != (config.state_dir, config.listen):
+                self._log.warn("state_dir and listen are taken over when the daemon starts again")
+            self._adopt()
+            self._log.info(f"configuration read again: {len(self._tables)} schedules")
+        systemd.notify("READY=1")
+
+    def _catches_up(self, name: str) -> bool:
+        config = self._inforce.config
+        return config.catch_up if name == VERIFY else config.catches_up(config.services[name])
+
+    async def _sleep(self) -> None:
+        """Sleep until something is due, somebody wakes us, or a little while has passed."""
+        now = time.time()
+        waiting = [t.next(now) for n, t in self._tables.items() if n not in self._queue]
+        seconds = min([TICK_SECONDS, systemd.watchdog_seconds() or TICK_SECONDS])
+        seconds = min(seconds, max(min(waiting, default=now + seconds) - now, 0.0))
+        busy = any(name in self._running for name in self._tables)
+        with suppress(TimeoutError):
+            # What is due of a service that runs must not keep us awake.
+            await asyncio.wait_for(self._wake.wait(), max(seconds, 1.0 if busy else 0.01))
+        self._wake.clear()
+
+    async def _end(self) -> None:
+        """End the jobs in order; what does not end is killed."""
+        systemd.notify("STOPPING=1")
+        self._log.info(f"packrat ends; running: {', '.join(self._running) or 'nothing'}")
+        for child in self._running.values():
+            child.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PATIENCE_SECONDS)
+        for child in self._running.values():
+            child.kill()
+        self._history.close()
+
+    def _stop(self) -> None:
+        """Begin to end; asked again, end at once."""
+        if self._stopping:
+            for child in self._running.values():
+                child.kill()
+        self._stopping = True
+        self._wake.set()
+
+    def _ask_reload(self) -> None:
+        self._reload = True
+        self._wake.set()
+
+    def _lives(self) -> bool:
+        return time.monotonic() - self._lived < 6 * TICK_SECONDS
+
+
+def run_daemon(config_file: str, log: Log) -> int:
+    """Run the daemon in the foreground; gives the exit status."""
+    return asyncio.run(_run(config_file, log))
+
+
+async def _run(config_file: str, log: Log) -> int:
+    return await Daemon(config_file, log).run()

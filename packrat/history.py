@@ -1,0 +1,220 @@
+"""Every run there was, in `history.sqlite` of the state folder.
+
+A run is written down when it begins and again when it ends. One that has begun, has not ended, and
+whose lock can be taken, was killed. It is a cache: where it cannot be written, backups go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from packrat.lock import is_held
+from vault.cachefile import copied, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from packrat.result import Result
+
+VERSION = 1
+KEPT = 1000
+"""Runs of one service that are remembered."""
+COLUMNS = (
+    "service", "job", "by", "scheduled", "started", "ended", "status", "document", "stages",
+    "progress",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Past:
+    """A run, as it was or as it is now."""
+
+    number: int
+    service: str
+    job: str
+    """backup or verify."""
+    by: str
+    """daemon or hand."""
+    scheduled: float | None
+    """The instant of the schedule that it was for."""
+    started: float
+    ended: float | None
+    status: str
+    """running, killed, interrupted, done, partial, failed or skipped."""
+    document: dict[str, Any]
+    """What `backup --json` prints of it."""
+    stages: dict[str, dict[str, Any]]
+    """Stage -> its seconds, bytes and items."""
+    progress: dict[str, Any]
+    """Of a running one: the stage that went on last, with its bytes and items."""
+
+    def json(self) -> dict[str, Any]:
+        """Give the documented keys."""
+        keys = ("service", "job", "by", "scheduled", "started", "ended", "status", "stages")
+        return {key: getattr(self, key) for key in keys} | {
+            key: self.document.get(key)
+            for key in (
+                "id", "kind", "files", "size", "stored", "read", "seconds", "downtime_seconds",
+                "warnings", "error", "destinations",
+            )
+        }  # fmt: skip
+
+
+class History:
+    """The runs of one state folder."""
+
+    def __init__(self, state_dir: str, *, aside: bool = False) -> None:
+        """With `aside`, a copy is read, and nothing written."""
+        path = os.path.join(state_dir, "history.sqlite")
+        self._state_dir = state_dir
+        self._db = copied(path, _prepare) if aside else opened(path, _prepare)
+
+    def begin(self, service: str, job: str, now: float, **more: Any) -> int:
+        """Write down that a run begins; gives its number, 0 when that cannot be written."""
+        row = {"service": service, "job": job, "started": now, "status": "running"} | more
+        try:
+            # The lock is ours: whatever has not ended by now was killed.
+            self._db.execute(
+                "UPDATE runs SET status = 'killed' WHERE service = ? AND ended IS NULL", (service,)
+            )
+            names, marks = ", ".join(row), ", ".join("?" * len(row))
+            cursor = self._db.execute(
+                f"INSERT INTO runs ({names}) VALUES ({marks})",  # noqa: S608 (our own names)
+                tuple(row.values()),
+            )
+            self._db.execute(
+                "DELETE FROM runs WHERE service = ? AND number <= (SELECT number FROM runs"
+                " WHERE service = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                (service, service, KEPT),
+            )
+        except sqlite3.Error:
+            return 0
+        return cursor.lastrowid or 0
+
+    def advance(self, number: int, progress: dict[str, Any]) -> None:
+        """Write down how far a run is."""
+        self._note("UPDATE runs SET progress = ? WHERE number = ?", json.dumps(progress), number)
+
+    def end(
+        self, number: int, status: str, now: float, document: dict[str, Any], stages: dict[str, Any]
+    ) -> None:
+        """Write down how a run ended."""
+        self._note(
+            "UPDATE runs SET ended = ?, status = ?, document = ?, stages = ? WHERE number = ?",
+            *(now, status, json.dumps(document), json.dumps(stages), number),
+        )
+
+    def amend(self, service: str, instant: float, now: float, error: str) -> None:
+        """Write down why a run of the daemon's failed that could not say so itself."""
+        document = json.dumps({"service": service, "status": "failed", "error": error})
+        changed = (
+            "UPDATE runs SET ended = ?, status = 'failed', document = ? WHERE service = ?"
+            " AND scheduled = ? AND (ended IS NULL OR status = 'interrupted')"
+        )
+        with suppress(sqlite3.Error):
+            if not self._db.execute(changed, (now, document, service, instant)).rowcount:
+                more = {"by": "daemon", "scheduled": instant}
+                number = self.begin(service, "backup", now, **more)
+                self.end(number, "failed", now, json.loads(document), {})
+
+    def runs(self, service: str | None = None, last: int = -1) -> list[Past]:
+        """Give runs, the newest first."""
+        where, values = ("WHERE service = ?", (service,)) if service else ("", ())
+        return self._read(f"{where} ORDER BY number DESC LIMIT ?", *values, last)
+
+    def newest(self) -> dict[str, list[Past]]:
+        """Give the last two backups of each service, the newest first; a running one is extra."""
+        found: dict[str, list[Past]] = {}
+        rows = self._read(
+            "WHERE number IN (SELECT number FROM (SELECT number, row_number() OVER"
+            " (PARTITION BY service, ended IS NULL ORDER BY number DESC) AS place FROM runs"
+            " WHERE job = 'backup') WHERE place <= 2) ORDER BY number DESC"
+        )
+        for past in rows:
+            found.setdefault(past.service, []).append(past)
+        return found
+
+    def instants(self, service: str, last: int = 500) -> list[float]:
+        """Give the instants that were run to an end in order, the newest first."""
+        with suppress(sqlite3.Error):
+            return [
+                instant
+                for (instant,) in self._db.execute(
+                    "SELECT scheduled FROM runs WHERE service = ? AND scheduled IS NOT NULL"
+                    " AND ended IS NOT NULL AND status != 'interrupted'"
+                    " ORDER BY number DESC LIMIT ?",
+                    (service, last),
+                )
+            ]
+        return []
+
+    def mark(self, service: str, schedule: str, now: float) -> float:
+        """Give since when a schedule is known and seen to; a new or changed one is so from now."""
+        known = self.marks().get((service, schedule))
+        if known is None:
+            self.set_mark(service, schedule, now)
+        return now if known is None else known
+
+    def marks(self) -> dict[tuple[str, str], float]:
+        """Give up to when each service's schedule is seen to."""
+        with suppress(sqlite3.Error):
+            rows = self._db.execute("SELECT service, schedule, mark FROM marks")
+            return {(service, schedule): mark for service, schedule, mark in rows}
+        return {}
+
+    def set_mark(self, service: str, schedule: str, mark: float) -> None:
+        """Remember up to when a schedule is seen to."""
+        self._note("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", service, schedule, mark)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _note(self, statement: str, *values: Any) -> None:
+        with suppress(sqlite3.Error):  # a cache: no room, no right, then not
+            self._db.execute(statement, values)
+
+    def _read(self, rest: str, *values: Any) -> list[Past]:
+        try:
+            rows = self._db.execute(
+                f"SELECT number, {', '.join(COLUMNS)} FROM runs {rest}",  # noqa: S608
+                values,
+            ).fetchall()
+        except sqlite3.Error:
+            return []
+        return list(self._pasts(rows))
+
+    def _pasts(self, rows: Iterable[Any]) -> Iterable[Past]:
+        for number, *row in rows:
+            one = dict(zip(COLUMNS, row, strict=True))
+            for key in ("document", "stages", "progress"):
+                one[key] = json.loads(one[key] or "{}")
+            if one["status"] == "running" and not is_held(self._state_dir, one["service"]):
+                one["status"] = "killed"
+            yield Past(number, **one)
+
+
+def document_of(result: Result) -> dict[str, Any]:
+    """Give what is remembered of a result: the keys of `--json`."""
+    return {key: value for key, value in asdict(result).items() if key != "exit"}
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
+        db.execute("DROP TABLE IF EXISTS runs")
+        db.execute("DROP TABLE IF EXISTS marks")
+        db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, service TEXT, job TEXT,"
+        " by TEXT, scheduled REAL, started REAL, ended REAL, status TEXT, document TEXT,"
+        " stages TEXT, progress TEXT)"
+    )
+    db.execute("CREATE INDEX IF NOT EXISTS of_service ON runs (service, job, ended, number)")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS marks (service TEXT PRIMARY KEY, schedule TEXT, mark REAL)"
+    )

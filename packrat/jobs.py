@@ -1,0 +1,157 @@
+"""A job of the daemon: one run of packrat as a child process, which can be ended from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from packrat.exits import Exit
+from packrat.recording import INSTANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRACE_SECONDS = 60.0
+"""How long a child may take to end in order, its containers up again, before it is killed."""
+DAEMON = "PACKRAT_DAEMON"
+"""The process of the daemon, for its children."""
+SET_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to run, and for which instant."""
+
+    name: str
+    words: tuple[str, ...]
+    """The command line, behind `packrat`."""
+    instant: float
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: in order, with a document, or not."""
+
+    job: Job
+    status: int
+    """Of the process; negative is a signal."""
+    timed_out: bool
+    document: list[dict[str, Any]] | None
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the child could say itself how it went."""
+        return self.document is not None and not self.timed_out
+
+    @property
+    def fault(self) -> str:
+        """Why it could not."""
+        if self.timed_out:
+            return f"took longer than its timeout of {self.job.timeout:.0f} s, and was ended"
+        if self.status < 0:
+            return f"its process was killed by {signal.Signals(-self.status).name}"
+        return f"its process ended with status {self.status}"
+
+
+@dataclass
+class Child:
+    """A job that runs."""
+
+    job: Job
+    say: Callable[[str], None]
+    """Told what the child prints for people."""
+    env: dict[str, str]
+    files: tuple[int, ...] = ()
+    """File descriptors that the child inherits."""
+    _process: asyncio.subprocess.Process | None = None
+    _stopped: bool = field(default=False)
+
+    async def run(self) -> Ended:
+        """Run it to its end; a hang is ended by the job's timeout."""
+        with tempfile.TemporaryFile() as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "packrat", *self.job.words),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=self.files,
+                env=os.environ
+                | self.env
+                | {INSTANT: repr(self.job.instant), DAEMON: str(os.getpid())},
+            )
+            if self._stopped:
+                self.stop()
+            listening = asyncio.create_task(self._listen(self._process))
+            timed_out = not await self._ends_within(self.job.timeout)
+            if timed_out:
+                self.stop()
+                if not await self._ends_within(GRACE_SECONDS):
+                    self.kill()
+            status = await self._process.wait()
+            with suppress(TimeoutError):  # a grandchild may hold the pipe for ever
+                await asyncio.wait_for(listening, 1)
+            output.seek(0)
+            return Ended(self.job, status, timed_out, _parse(output.read()))
+
+    def stop(self) -> None:
+        """Ask it to end in order."""
+        self._stopped = True
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it, and what it has started, at once."""
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _ends_within(self, seconds: float | None) -> bool:
+        assert self._process is not None
+        try:
+            await asyncio.wait_for(self._process.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while True:
+            try:
+                line = await process.stderr.readline()
+            except ValueError:  # longer than anybody reads
+                continue
+            if not line:
+                return
+            if text := line.decode(errors="replace").strip():
+                self.say(text)
+
+
+def die_with_the_daemon() -> bool:
+    """In a job of the daemon: end in order when the daemon is killed. Says whether this is one."""
+    daemon = os.environ.pop(DAEMON, None)  # not for the commands that we run
+    if daemon is None:
+        return False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also before the run has begun
+    ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(daemon):  # it was killed before we could say so
+        sys.exit(Exit.INTERRUPTED)
+    return True
+
+
+def _parse(output: bytes) -> list[dict[str, Any]] | None:
+    try:
+        document = json.loads(output)
+    except ValueError:
+        return None
+    return document if isinstance(document, list) else None

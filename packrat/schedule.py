@@ -1,0 +1,202 @@
+"""When a schedule comes, by cron(8)'s rule, in a zone that changes its clock twice a year.
+
+A schedule with a fixed hour comes exactly once at each local time that it names: at the change
+when the clock skips that time, and only the first time when the clock shows it twice. One whose
+hour begins with `*` comes whenever the clock shows it, so at each real interval.
+
+Nothing here reads a clock: instants are seconds since 1970, and the caller says which one is now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+WORDS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+DAY = 86_400.0
+LONGEST_CHANGE = 25 * 3600.0
+"""Samoa once skipped a whole day."""
+CORRECTION = 25 * 3600.0
+"""A clock that is set back further was wrong before, and is obeyed from then on."""
+REMEMBERED = 500
+
+
+def local_zone() -> tzinfo:
+    """Give the machine's zone: $TZ, else /etc/localtime, else UTC."""
+    try:
+        if name := os.environ.get("TZ", "").removeprefix(":"):
+            return ZoneInfo(name)
+        with open("/etc/localtime", "rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, LookupError, ValueError):
+        return UTC
+
+
+def zone_of(name: str | None) -> tzinfo:
+    """Give the zone of that name, or the machine's."""
+    return ZoneInfo(name) if name else local_zone()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Five cron fields, or a word, in a zone."""
+
+    text: str
+    zone: tzinfo
+
+    @property
+    def fields(self) -> str:
+        """The five fields."""
+        return WORDS.get(self.text, self.text)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it names hours, rather than taking all or every n-th."""
+        return not self.fields.split()[1].startswith("*")
+
+    def after(self, moment: float) -> float:
+        """Give the first instant after a moment."""
+        return self._fixed_after(moment) if self.fixed else self._wild_after(moment)
+
+    def latest(self, since: float, upto: float) -> float | None:
+        """Give the last instant after `since` and not after `upto`."""
+        for back in (3600.0, DAY, 31 * DAY, float("inf")):
+            found = None
+            coming = self.after(max(since, upto - back))
+            while coming <= upto:
+                found, coming = coming, self.after(coming)
+            if found is not None or upto - back <= since:
+                return found
+        return None
+
+    def _fixed_after(self, moment: float) -> float:
+        begin = _wall(moment, self.zone)
+        if _offset(moment, self.zone) != _offset(moment - LONGEST_CHANGE, self.zone):
+            begin -= timedelta(seconds=LONGEST_CHANGE)  # what was skipped comes at the change
+        while True:
+            begin = self._next_wall(begin)
+            instant = _first_instant(begin, self.zone)
+            if instant > moment:
+                return instant
+
+    def _wild_after(self, moment: float) -> float:
+        while True:
+            offset = _offset(moment, self.zone)
+            instant = _seconds(self._next_wall(_wall(moment, self.zone)), offset)
+            if _offset(instant, self.zone) == offset:
+                return instant
+            change = _change(moment, instant, self.zone)
+            if instant < change:
+                return instant
+            # From just before the change, on the clock that holds after it.
+            wall = _wall(change, self.zone) - timedelta(seconds=1)
+            first = _seconds(self._next_wall(wall), _offset(change, self.zone))
+            if _offset(first, self.zone) == _offset(change, self.zone):
+                return first
+            moment = change
+
+    def _next_wall(self, wall: datetime) -> datetime:
+        """Give the next time that matches, as a clock on the wall shows it."""
+        found: datetime = _walk(self.fields).get_next(datetime, start_time=wall)
+        return found
+
+
+@dataclass
+class Timetable:
+    """What is due of one schedule: what was missed is made up once, nothing comes twice."""
+
+    schedule: Schedule
+    mark: float
+    """Everything up to here has been seen to."""
+    ran: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Instants for which there was a run: they do not come again when the clock is set back."""
+    _coming: tuple[float, float] = (0.0, 0.0)
+    """(mark, the instant after it): a daemon asks a thousand schedules again and again."""
+
+    def next(self, now: float) -> float:
+        """Give the instant that is due or comes next; a clock set far back is obeyed."""
+        self.mark = min(self.mark, now) if self.mark > now + CORRECTION else self.mark
+        if self._coming[0] != self.mark:
+            instant = self.schedule.after(self.mark)
+            while instant in self.ran:
+                self.mark = instant
+                instant = self.schedule.after(instant)
+            self._coming = (self.mark, instant)
+        return self._coming[1]
+
+    def due(self, now: float) -> float | None:
+        """Give the newest instant that is due: it stands for all that were missed before it."""
+        first = self.next(now)
+        if first > now:
+            return None
+        newest = self.schedule.latest(self.mark, now)
+        return first if newest is None or newest in self.ran else newest
+
+    def done(self, instant: float) -> None:
+        """Count an instant, and all before it, as seen to."""
+        self.ran.append(instant)
+        self.mark = max(self.mark, instant)
+
+    def drop(self, now: float) -> None:
+        """Count what was missed up to now as seen to."""
+        self.mark = max(self.mark, now)
+
+
+@lru_cache(maxsize=4096)
+def _walk(fields: str) -> Any:
+    """Parse once: that takes longer than all the rest."""
+    from croniter import croniter
+
+    return croniter(fields, 0.0)
+
+
+def _offset(moment: float, zone: tzinfo) -> timedelta:
+    """Give how far the zone is from UTC at a moment."""
+    found = datetime.fromtimestamp(moment, zone).utcoffset()
+    assert found is not None
+    return found
+
+
+def _wall(moment: float, zone: tzinfo) -> datetime:
+    """Give what a clock on the wall shows, marked as UTC so that nothing shifts it."""
+    return datetime.fromtimestamp(moment, zone).replace(tzinfo=UTC)
+
+
+def _seconds(wall: datetime, offset: timedelta) -> float:
+    return (wall - offset).timestamp()
+
+
+def _first_instant(wall: datetime, zone: tzinfo) -> float:
+    """Give when a clock first shows this, or has just skipped it."""
+    earlier, later = (
+        wall.replace(tzinfo=zone, fold=fold).astimezone(UTC).timestamp() for fold in (0, 1)
+    )
+    # In a gap the offset of before, fold 0, gives the later instant.
+    return earlier if earlier <= later else _change(later, earlier, zone)
+
+
+def _change(low: float, high: float, zone: tzinfo) -> float:
+    """Give the first second at which the offset is another than at `low`."""
+    offset = _offset(low, zone)
+    # Two changes may lie between: begin with the first day on which one is seen.
+    days = [low + DAY * n for n in range(int((high - low) // DAY) + 1)] + [high]
+    low, high = next(((a, b) for a, b in pairwise(days) if _offset(b, zone) != offset), (low, high))
+    first, last = int(low), int(high)
+    while last - first > 1:
+        middle = (first + last) // 2
+        first, last = (middle, last) if _offset(middle, zone) == offset else (first, middle)
+    return float(last)

@@ -1,0 +1,93 @@
+"""A real daemon over a house: started, signalled, and asked by its history."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import yaml
+
+from packrat.history import History
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOUR = 3600.0
+
+
+def quiet_minute() -> str:
+    """A schedule of every hour that does not come in the next minutes."""
+    return f"{(time.gmtime().tm_min + 30) % 60} * * * *"
+
+
+def settle(house, **more) -> None:
+    """Change the configuration."""
+    document = yaml.safe_load(house.config_file.read_text())
+    house.config_file.write_text(yaml.safe_dump(document | {"timezone": "UTC"} | more))
+
+
+def schedule(house, *, service=None, **settings) -> None:
+    """Give a service a schedule of which some instants were missed."""
+    document = yaml.safe_load(house.config_file.read_text())
+    name = service or house.service
+    own = {"path": str(house.source), "schedule": quiet_minute()} | settings
+    document["services"][name] = document["services"].get(name, {}) | own
+    house.config_file.write_text(yaml.safe_dump(document | {"timezone": "UTC"}))
+    with closing(History(str(house.state))) as history:
+        history.set_mark(name, own["schedule"], time.time() - 5 * HOUR)
+
+
+class Running:
+    """The daemon's process, and what it says."""
+
+    def __init__(self, house, *words: str, env: dict[str, str] | None = None) -> None:
+        self.house = house
+        self.log: Path = house.root / "ignored-log"
+        command = [sys.executable, "-m", "packrat", "-c", str(house.config_file), "daemon", *words]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stderr=log, env={**os.environ, **(env or {})}, start_new_session=True
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it in order; gives the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def until(self, true, seconds: float = 20.0) -> None:
+        """Wait until something holds."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, self.said
+            time.sleep(0.05)
+
+    def runs(self) -> list[dict]:
+        """The history, the oldest first."""
+        return runs(self.house)
+
+
+def runs(house) -> list[dict]:
+    """The backups in the history, the oldest first."""
+    with closing(History(str(house.state))) as history:
+        found = [past.json() for past in reversed(history.runs())]
+    return json.loads(json.dumps([run for run in found if run["job"] == "backup"]))

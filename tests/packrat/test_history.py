@@ -1,0 +1,119 @@
+"""The history of runs, and what status makes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from packrat.history import KEPT, History
+from tests.helpers.disks import disk
+from tests.helpers.house import House
+from tests.helpers.trees import fill, noise
+
+
+def test_a_run_by_hand_is_written_down(house):
+    """With its stages' times, bytes, destinations, and the error of one that failed."""
+    fill(house.source, {"a": noise(100_000, 1)})
+    [result] = house.json("backup", "svc")
+    house.source.rename(house.root / "elsewhere")
+    house.json("backup", "svc", status=4)
+    failed, done = house.json("history", "svc")
+    assert (done["status"], done["by"], done["id"]) == ("done", "hand", result["id"])
+    assert done["stages"]["collect"]["bytes"] == 100_000
+    assert set(done["stages"]) >= {"survey", "chunk", "spool", "upload:local", "prune:local"}
+    assert done["destinations"] == result["destinations"]
+    assert failed["status"] == "failed"
+    assert "does not exist" in failed["error"]
+    assert done["started"] <= done["ended"] <= failed["started"]
+
+
+def test_a_killed_run_shows_as_such(house):
+    """SIGKILL in the middle: no end, and its lock can be taken."""
+    fill(house.source, {"a": b"1"})
+    script = [sys.executable, "-m", "tests.helpers.killed"]
+    subprocess.run([*script, house.config_file, "svc", "9", "SIGKILL"], check=False)
+    [run] = house.json("history")
+    assert (run["status"], run["ended"]) == ("killed", None)
+    assert house.json("status", status=5)[0]["last"]["status"] == "killed"
+    house.json("backup", "svc")
+    assert [run["status"] for run in house.json("history")] == ["done", "killed"]
+    assert house.json("status")[0]["last"]["status"] == "done"
+
+
+def test_what_runs_now_is_shown_with_its_progress(house):
+    """Stopped in the middle: status says that it runs, where it is, and since when."""
+    fill(house.source, {f"f{n}": noise(1 << 20, n) for n in range(8)})
+    script = [sys.executable, "-m", "tests.helpers.killed"]
+    run = subprocess.Popen([*script, house.config_file, "svc", "25", "SIGSTOP"])
+    try:
+        for _ in range(200):
+            [row] = house.json("status")
+            if row["running"] and row["running"]["stage"]:
+                break
+            time.sleep(0.05)
+        assert row["running"]["bytes"] > 0
+        assert "runs now (" in house.cli("status").stdout
+    finally:
+        os.kill(run.pid, signal.SIGCONT)
+        run.wait()
+    assert house.json("status")[0]["running"] is None
+
+
+@pytest.mark.root
+def test_a_state_that_is_full_stops_no_backup(tmp_path):
+    """The history is a cache: without room for it, the backup is made."""
+    house = House(tmp_path, spool={"path": str(tmp_path / "spool"), "min_free": "1"})
+    fill(house.source, {"a": b"1"})
+    with disk(house.state, "size=64k"):
+        (house.state / "full").write_bytes(bytes(60_000))
+        result = house.back_up()
+        assert result.status == "done", result.error
+
+
+def test_a_damaged_history_is_made_anew(house):
+    """As every cache."""
+    fill(house.source, {"a": b"1"})
+    house.state.mkdir()
+    (house.state / "history.sqlite").write_bytes(noise(8192, 3))
+    assert house.back_up().status == "done"
+    assert len(house.json("history")) == 1
+
+
+def test_status_says_whether_all_is_well(house):
+    """0 when all is well; 5 when overdue, and when the last run was not done."""
+    settings = {"path": str(house.source), "max_age": "1h"}
+    other = House(house.root, settings=settings)
+    assert other.json("status", status=5)[0]["overdue"], "there is no backup yet"
+    fill(house.source, {"a": b"1"})
+    other.backed_up()
+    [row] = other.json("status")
+    assert (row["overdue"], row["last"]["status"]) == (False, "done")
+    assert row["age_seconds"] < 60
+    assert row["destinations"]["local"] == {"newest": row["newest"], "backups": 1, "damaged": 0}
+    assert row["next"] is None
+    other.source.rename(house.root / "elsewhere")
+    other.back_up()
+    assert other.json("status", status=5)[0]["last"]["status"] == "failed"
+
+
+def test_the_history_stays_small(tmp_path):
+    """Of each service the newest thousand runs stay."""
+    with closing(History(str(tmp_path))) as history:
+        for number in range(KEPT + 20):
+            history.end(history.begin("svc", "backup", number), "done", number, {}, {})
+        history.begin("other", "backup", 0)
+        assert len(history.runs("svc")) <= KEPT + 1
+        assert len(history.runs("other")) == 1
+
+
+def test_status_needs_neither_key_nor_destination(house):
+    """It tells what was seen last, and asks nobody."""
+    fill(house.source, {"a": b"1"})
+    house.backed_up()
+    house.key_file.unlink()
+    house.store.rename(house.root / "away")
+    assert house.json("status")[0]["destinations"]["local"]["backups"] == 1

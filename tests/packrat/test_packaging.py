@@ -1,0 +1,101 @@
+"""What is around the program: the unit, the image, the schema that editors use, completion."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from packrat.unit import HARDENING, unit_text
+from specs.document import read_document
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = [p for p in sorted((ROOT / "examples").glob("*.yaml")) if p.name != "compose.yaml"]
+
+
+def packrat(*words, **env):
+    command = [sys.executable, "-m", "packrat", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **env}
+    )
+
+
+@pytest.mark.parametrize("root", [True, False], ids=["machine", "user"])
+def test_the_unit_is_accepted_by_systemd(tmp_path, root):
+    """systemd-analyze verify finds nothing to say."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("needs systemd-analyze: apt install systemd")
+    unit = tmp_path / "packrat.service"
+    unit.write_text(unit_text(str(tmp_path / "a config 100%.yaml"), root=root))
+    words = ["systemd-analyze", "verify", "--man=no", *([] if root else ["--user"]), str(unit)]
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "packrat" in line]) == (
+        0,
+        [],
+    ), done.stderr
+
+
+def test_the_unit_takes_nothing_away_that_a_run_needs():
+    """No file system, device, /tmp, privilege or umask of its own: see packrat/unit.py."""
+    text = unit_text("/etc/packrat/config.yaml", root=True)
+    for word in ("Protect", "Private", "ReadOnly", "NoNewPriv", "UMask", "RestrictSUID", "Device"):
+        assert word not in text
+    kept = "CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN"
+    assert not set(kept.split()) & set(re.findall(r"CAP_\w+", HARDENING))
+    assert "KillMode=mixed" in text
+
+
+def test_the_unit_is_printed_or_written(house):
+    """`--print` only prints; the unit's daemon is this packrat, with this configuration."""
+    done = house.cli("service", "install", "--print")
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("ExecStart=")]
+    assert line.endswith(f"daemon --config {house.config_file}")
+    program = line.removeprefix("ExecStart=").partition(" daemon ")[0].split()
+    assert subprocess.run([*program, "--version"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_valid_by_the_schema(example):
+    """What an editor checks by `packrat schema` accepts what packrat accepts."""
+    schema = json.loads(packrat("schema").stdout)
+    Draft202012Validator.check_schema(schema)
+    document = read_document(str(example)).data  # YAML 1.2, as editors read: `on` is a word
+    errors = [e.message for e in Draft202012Validator(schema).iter_errors(document)]
+    assert errors == []
+
+
+def test_the_schema_refuses_what_packrat_refuses():
+    """A misspelt key, a word that is none: an editor underlines them."""
+    schema = Draft202012Validator(json.loads(packrat("schema").stdout))
+    document = read_document(str(ROOT / "examples" / "daemon.yaml")).data
+    document["verifi"] = {}
+    assert not schema.is_valid(document)
+    del document["verifi"]
+    document["notify"]["on"] = ["sometimes"]
+    assert not schema.is_valid(document)
+
+
+def test_the_image_has_all_that_the_wheel_has():
+    """Every package of pyproject.toml is copied; compose mounts the Docker socket."""
+    text = (ROOT / "Dockerfile").read_text()
+    for package in ("engine", "stages", "specs", "vault", "packrat"):
+        assert f"COPY {package} {package}\n" in text
+    compose = yaml.safe_load((ROOT / "examples" / "compose.yaml").read_text())
+    [service] = compose["services"].values()
+    assert any("docker.sock" in volume for volume in service["volumes"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes(shell):
+    """The script of each shell is printed; bash asks packrat itself for the words."""
+    done = packrat("--show-completion", shell)
+    assert "_PACKRAT_COMPLETE" in done.stdout, done.stderr
+    words = {"_PACKRAT_COMPLETE": "complete_bash", "COMP_WORDS": "packrat st", "COMP_CWORD": "1"}
+    assert packrat(**words).stdout.split() == ["status"]

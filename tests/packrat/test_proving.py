@@ -1,0 +1,112 @@
+"""Verification on a schedule: all is proven in its time, damage is mended or built around."""
+
+from contextlib import closing
+
+from engine.run import Clock
+from packrat.history import History
+from tests.helpers.house import House
+from tests.helpers.trees import fill, noise
+
+
+def damage(archive):
+    """Flip one bit in the middle, where only a full read finds it."""
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+    return bytes(data)
+
+
+def due(house, status=0):
+    return house.json("verify", "--due", status=status)
+
+
+def settle(house, **verify):
+    text = house.config_file.read_text()
+    house.config_file.write_text(text + f"verify: {{deep_percent: {verify['deep_percent']}}}\n")
+
+
+def test_all_is_proven_within_its_stated_time(house):
+    """A share of a fifth: each archive once in five runs or fewer, the oldest-proven first."""
+    for number in range(5):
+        fill(house.source, {f"f{number}": noise(200_000, number)})
+        clock = Clock(now=lambda number=number: (1_577_880_000 + 86_400 * number) * 10**9)
+        assert house.back_up(clock=clock).status == "done"
+    settle(house, deep_percent=20)
+    seen = []
+    while len(seen) < 5:
+        rows = due(house)
+        assert rows
+        seen += [row["id"] for row in rows]
+    ids = [a.name.rpartition("-")[2][:8] for a in house.archives]
+    assert seen == (ids + ids)[: len(seen)], "and then from the beginning again"
+    [row] = house.json("status")
+    assert row["verified"]
+
+
+def test_damage_at_one_destination_is_mended_from_another(tmp_path):
+    """A flipped bit: found, replaced by the good bytes, reported, and good from then on."""
+    house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    house.backed_up()
+    [good], [archive] = ((house.stores[n] / "svc").glob("*.packrat") for n in ("two", "one"))
+    damage(archive)
+    rows = {row["destination"]: row for row in due(house, status=5)}
+    assert rows["two"]["status"] == "ok"
+    assert rows["one"]["status"] == "mended"
+    assert rows["one"]["problems"][-1] == "mended from two"
+    assert archive.read_bytes() == good.read_bytes()
+    assert house.litter() == []
+    assert all(row["status"] == "ok" for row in due(house))
+    with closing(History(str(house.state))) as history:
+        now, before = [past for past in history.runs() if past.job == "verify"]
+        assert (now.status, before.status) == ("done", "partial")
+        assert "mended from two" in before.document["error"]
+
+
+def test_damage_everywhere_is_built_around(tmp_path):
+    """No destination has it good: the next backup stores it anew, and says so."""
+    house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    house.backed_up()
+    broken = [damage(next((store / "svc").glob("*.packrat"))) for store in house.stores.values()]
+    rows = due(house, status=4)
+    assert [row["status"] for row in rows] == ["damaged", "damaged"]
+    assert "The next backup stores anew what it needs of it" in rows[0]["problems"][-1]
+    assert house.json("list") == []
+    assert house.json("status", status=5)[0]["destinations"]["one"]["damaged"] == 1
+    result = house.back_up()
+    assert result.status == "done"
+    assert result.read == 3 << 20, "read again"
+    assert result.kind == "full"
+    assert any("this backup stores anew what it needs of that" in w for w in result.warnings)
+    assert house.archives[0].read_bytes() == broken[0], "retention counts it, and nothing else"
+    assert (house.restore() / "a").read_bytes() == noise(3 << 20, 1)
+    assert [row["id"] for row in house.json("list")] == [result.id]
+
+
+def test_what_the_next_run_brings_is_good_again(tmp_path):
+    """Damage that could not be mended at once is mended by the catch-up of the next backup."""
+    house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    archive = house.backed_up()
+    damage(archive)
+    program = house.program
+    catalog = house.catalog("one")
+    program.cache.prove(catalog.destination, "svc", catalog.held[0].stored, 1.0, "damaged")
+    assert house.catalog("one").backups == []
+    assert house.back_up().status == "done"
+    assert len(house.catalog("one").backups) == 2
+    assert all(verdict.status == "ok" for verdict in house.verify())
+
+
+def test_a_deep_verification_by_hand_counts(house):
+    """`verify --deep` proves as well; damage that it finds is remembered until it is good again."""
+    fill(house.source, {"a": noise(1 << 20, 1)})
+    archive = house.backed_up()
+    good = archive.read_bytes()
+    damage(archive)
+    assert house.json("verify", "--deep", status=4)[0]["status"] == "damaged"
+    assert house.json("list") == []
+    archive.write_bytes(good)
+    assert house.json("verify", "--deep")[0]["status"] == "ok"
+    assert len(house.json("list")) == 1

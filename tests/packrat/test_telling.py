@@ -1,0 +1,173 @@
+"""Notifications and pings at a real HTTP server: the right words, and never in the way."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+
+from packrat.telling import Message
+from tests.helpers.daemons import Running, schedule, settle
+from tests.helpers.trees import fill
+
+
+class Ears(ThreadingHTTPServer):
+    """Hears what is sent; answers 500 to the first `deaf` requests."""
+
+    daemon_threads = True
+
+    def __init__(self, *, deaf=0, silent=False):
+        self.heard, self.deaf, self.silent = [], deaf, silent
+        super().__init__(("127.0.0.1", 0), Ear)
+        self.port = self.server_address[1]
+
+    def posts(self):
+        """What the notification service has got."""
+        return [(b["title"], b["message"], b["type"]) for p, b in self.heard if p == "/notify"]
+
+    def pings(self):
+        return [path.removeprefix("/ping") for path, _ in self.heard if path.startswith("/ping")]
+
+
+class Ear(BaseHTTPRequestHandler):
+    def do_POST(self):
+        if self.server.silent:
+            time.sleep(60)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.deaf -= 1
+        if self.server.deaf < 0:
+            known = json.loads(body) if self.path == "/notify" else body.decode()
+            self.server.heard.append((self.path, known))
+        self.send_response(500 if self.server.deaf >= 0 else 200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def ears(**more):
+    server = Ears(**more)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def told(house, server, *on, ping=True):
+    """Have the house told to the server."""
+    notify = {"urls": [f"json://127.0.0.1:{server.port}/notify"]} | ({"on": list(on)} if on else {})
+    settle(house, notify=notify)
+    if ping:
+        settle(house, ping=f"http://127.0.0.1:{server.port}/ping")
+
+
+def test_a_run_by_hand_is_told(house):
+    """Success when it is asked for; failure; recovery; each with a ping before and after."""
+    fill(house.source, {"a": b"1"})
+    with ears() as server:
+        told(house, server, "success", "failure", "recovery")
+        house.json("backup", "svc")
+        house.source.rename(house.root / "elsewhere")
+        house.json("backup", "svc", status=4)
+        (house.root / "elsewhere").rename(house.source)
+        house.json("backup", "svc")
+    (title, body, kind), failed, recovered = server.posts()
+    assert title == "packrat on here: svc is backed up"
+    assert body.startswith("svc: 1 file, 1 B; stored ")
+    assert kind == "success"
+    assert failed[0] == "packrat on here: svc failed"
+    assert "does not exist; is it mounted?" in failed[1]
+    assert failed[2] == "failure"
+    assert (recovered[0], recovered[2]) == ("packrat on here: svc is backed up", "success")
+    ends = [ping for ping in server.pings() if ping != "/start"]
+    assert ends == ["", "/fail", ""]
+
+
+def test_by_default_only_what_matters_is_told(house):
+    """Good runs are silent; the first good one after a bad one is not."""
+    fill(house.source, {"a": b"1"})
+    with ears() as server:
+        told(house, server, ping=False)
+        house.json("backup", "svc")
+        assert server.posts() == []
+        house.source.rename(house.root / "elsewhere")
+        house.json("backup", "svc", status=4)
+        (house.root / "elsewhere").rename(house.source)
+        house.json("backup", "svc")
+        house.json("backup", "svc")
+        assert [kind for _, _, kind in server.posts()] == ["failure", "success"]
+
+
+def test_it_is_tried_again(house):
+    """A service that answers 500 twice gets the message at the third try."""
+    fill(house.source, {"a": b"1"})
+    with ears(deaf=2) as server:
+        told(house, server, "success", ping=False)
+        house.json("backup", "svc")
+        assert len(server.posts()) == 1
+
+
+def test_the_daemon_tells_of_crashes_and_of_what_is_overdue(house):
+    """What no job could tell; a job's own end; a dead man's switch that sees start and end."""
+    fill(house.source, {"a": b"1"})
+    schedule(house, path="/nowhere", max_age="1h")
+    with ears() as server:
+        told(house, server)
+        with Running(house) as daemon:
+            daemon.until(lambda: len(server.posts()) >= 2 and "/fail" in server.pings(), 40)
+        titles = sorted(title for title, _, _ in server.posts())
+        assert titles == ["packrat on here: svc failed", "packrat on here: svc is overdue"]
+        assert ("packrat on here: svc is overdue", "svc: has no backup yet", "warning") in (
+            server.posts()
+        )
+
+
+def test_a_dead_server_delays_no_backup(house):
+    """One that accepts and never answers: all runs go on as if it were not there."""
+    fill(house.source, {"a": b"1"})
+    for name in ("svc", "two", "three"):
+        schedule(house, service=name)
+    with ears(silent=True) as server:
+        told(house, server, "success", "failure")
+        with Running(house) as daemon:
+            daemon.until(lambda: [r["status"] for r in daemon.runs()] == ["done"] * 3, 25)
+            begun = time.monotonic()
+            assert daemon.stop() == 0
+            assert time.monotonic() - begun < 10
+
+
+def test_all_is_well_only_when_all_is(house):
+    """A good run while another service still fails does not calm the switch."""
+    fill(house.source, {"a": b"1"})
+    document = yaml.safe_load(house.config_file.read_text())
+    document["services"]["bad"] = {"path": "/nowhere"}
+    house.config_file.write_text(yaml.safe_dump(document))
+    house.json("backup", "bad", status=4)
+    with ears() as server:
+        told(house, server)
+        house.json("backup", "svc")
+        assert server.pings()[-1] == "/fail"
+
+
+@pytest.mark.parametrize("url", ["nonsense://x", "json://127.0.0.1:1/secret-token"])
+def test_what_cannot_be_told_is_said_without_the_secret(house, url):
+    """A sentence on standard error names the kind of service, and not its URL."""
+    settle(house, notify={"urls": [url], "on": ["success"]})
+    batch = {"config": str(house.config_file), "messages": [vars(Message("success", "t", "b"))]}
+    done = subprocess.run(
+        [sys.executable, "-m", "packrat.tell"],
+        input=json.dumps(batch),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.startswith(f"notification service {url.partition(':')[0]}: ")
+    assert "secret-token" not in done.stderr
