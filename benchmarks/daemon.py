@@ -39,8 +39,8 @@ def kills(root: Path, minutes: float, times: int) -> None:
             fill(source, {f"f{n}": noise(1 << 20, 100 * number + n) for n in range(3)})
             services[name] = {"path": str(source), "schedule": "* * * * *", "timeout": "5m"}
         settle(house, services=services)
-        load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(1)]
-        stack.callback(lambda: [one.kill() for one in load])
+        load = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        stack.callback(load.kill)
         changing = threading.Event()
         threading.Thread(target=_change, args=(root, changing), daemon=True).start()
         begun = time.time()

@@ -1,5 +1,6 @@
 """Small disks of their own, for what happens when one is full or read-only."""
 
+import gc
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,4 +15,5 @@ def disk(at: Path, options: str) -> Iterator[Path]:
     try:
         yield at
     finally:
+        gc.collect()  # a cache in a cycle of objects may still be open there
         subprocess.run(["umount", at], check=True)

@@ -30,16 +30,16 @@ def test_first_steps_word_for_word(tmp_path):
             (tmp_path / ".config/packrat/config.yaml").write_text(block)
         elif block == "packrat init\n":
             child = pexpect.spawn("packrat", ["init"], env=env, cwd=tmp_path, encoding="utf-8")
-            for _ in range(2):
-                child.expect("Password: |Again: ")
+            for asked in ("Password: ", "Again: ", "From what you wrote down: "):
+                child.expect(asked)
                 child.sendline("correct horse battery")
             child.expect(pexpect.EOF)
             child.close()
             assert child.exitstatus == 0
         else:
-            block = block.replace("service install", "service install --print")
+            script = block.replace("service install", "service install --print")
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", block],
+                ["bash", "-euo", "pipefail", "-c", script],
                 env=env, cwd=tmp_path, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert done.returncode == 0, (block, done.stderr)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,8 +131,8 @@ def test_notify_on():
 
 def test_schema_describes_everything():
     """The JSON Schema has a description for each key, so that an editor can explain it."""
-    schema = Config.model_json_schema()
-    json.dumps(schema)
+    command = [sys.executable, "-m", "packrat", "schema"]
+    schema = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     for name, section in {**schema["$defs"], "Config": schema}.items():
         for key, value in section.get("properties", {}).items():
             assert value.get("description"), f"{name}.{key}"
