@@ -14,12 +14,12 @@ from engine.run import Cancelled, Clock, Run, Shared, execute
 from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
-from packrat.recording import Recorder
+from packrat.recorder import Recorder
 from packrat.repair import put_back, resolve
 from packrat.result import Result, sum_up
 from stages.journal import Journal
-from stages.place import forget
 from stages.session import BackupSession
+from stages.target.place import forget
 from vault.errors import VaultError
 from vault.keys import read_key_file
 

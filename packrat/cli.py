@@ -14,8 +14,8 @@ from packrat.exits import Exit, UsageError, explain
 from packrat.usage import Command, misused
 
 if TYPE_CHECKING:
-    from packrat.outcome import ByHand
     from packrat.program import Program
+    from packrat.telling.outcome import ByHand
 
 app = typer.Typer(
     name="packrat",
@@ -93,7 +93,7 @@ def _tells(program: Program) -> ByHand | None:
     """Give who tells of runs by hand, where somebody is to be told."""
     if not (program.config.notify.urls or program.config.ping):
         return None
-    from packrat.outcome import ByHand
+    from packrat.telling.outcome import ByHand
 
     return ByHand(program)
 
@@ -181,7 +181,7 @@ def run(
 
     SPEC is a configuration, or a pipeline document as plan --format yaml prints it.
     """
-    from packrat.jobs import die_with_the_daemon
+    from packrat.daemon.jobs import die_with_the_daemon
     from packrat.planning import is_pipeline_file, pipelines_of
     from packrat.showing import back_up_all
 
@@ -281,8 +281,7 @@ def restore(
 
     On a terminal it asks for what is not given, and before it writes.
     """
-    from packrat.request import Given
-    from packrat.restoring import restore_as_given
+    from packrat.request import Given, restore_as_given
 
     if undo or forget:
         from packrat.undo import forget_aside
@@ -318,7 +317,7 @@ def verify(
     replaced by a good one from another destination.
     """
     if due:
-        from packrat.proving import verify_due
+        from packrat.verification import verify_due
 
         if service or backup or source or deep:
             raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
@@ -382,8 +381,8 @@ def daemon(
 
     SIGHUP, or a change of the file, has it read again. SIGTERM ends what runs in order.
     """
-    from packrat.daemon import run_daemon
-    from packrat.log import FORMS, Log
+    from packrat.daemon.log import FORMS, Log
+    from packrat.daemon.loop import run_daemon
 
     if log_format not in FORMS:
         raise UsageError(f"there is no log format {log_format!r}; there are: {', '.join(FORMS)}")
@@ -435,6 +434,6 @@ def service_install(
     config: ConfigFile = None,
 ) -> None:
     """Write the systemd unit of the daemon: the machine's for root, else the user's own."""
-    from packrat.unit import install
+    from packrat.daemon.unit import install
 
     install(_program(ctx, config).file, only_print=only_print)

@@ -37,8 +37,8 @@ def try_destinations(program: Program) -> list[dict[str, str | None]]:
 
 def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
     """Give (notes, problems): what no backup covers of containers, and engines that are away."""
-    from stages.dockerd import Engine, EngineAway
     from stages.errors import SourceError
+    from stages.service.dockerd import Engine, EngineAway
 
     services = program.config.services
     paths = [os.path.realpath(service.path) for service in services.values()]

@@ -168,8 +168,8 @@ def verify_stored(
     as_json: bool,
 ) -> int:
     """Verify and report; gives the exit status: failed when anything is damaged or missing."""
-    from packrat.proving import note_verdicts
     from packrat.restore import choose
+    from packrat.verification import note_verdicts
     from vault.verify import Verifier
 
     services = program.services([service]) if service else list(program.config.services)

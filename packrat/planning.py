@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from packrat.exits import UsageError
 from packrat.report import as_json, bytes_text, count_text, warn
 from specs.faults import printable
-from stages.exclude import Excludes
+from stages.source.exclude import Excludes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

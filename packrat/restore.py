@@ -18,11 +18,11 @@ from packrat.repair import put_back, resolve
 from packrat.report import count_text, time_text
 from specs.compile import compile_service
 from stages.errors import SourceError, TargetError
-from stages.exclude import STAGING
 from stages.journal import Journal
 from stages.select import Select
 from stages.session import RestoreSession
-from stages.walk import open_source
+from stages.source.exclude import STAGING
+from stages.source.walk import open_source
 from vault.errors import Away, NotThere, VaultError
 from vault.format import ArchiveName
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from engine.events import Event, Listener
     from engine.graph import Graph
     from packrat.program import Program
-    from stages.attributes import Unset
+    from stages.source.attributes import Unset
     from vault.archive import Archive
     from vault.catalog import Catalog
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from engine.events import Listener
     from packrat.backup import Choices
-    from packrat.outcome import ByHand
     from packrat.program import Program
     from packrat.request import Request
+    from packrat.telling.outcome import ByHand
     from specs.pipeline import Pipeline
 
 

@@ -6,12 +6,12 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from packrat.daemon.schedule import Schedule, zone_of
 from packrat.exits import Exit
 from packrat.history import History
 from packrat.program import open_cache
 from packrat.report import as_json as print_json
 from packrat.report import bytes_text, table, time_text
-from packrat.schedule import Schedule, zone_of
 from vault.format import stamp, unstamp
 
 if TYPE_CHECKING:

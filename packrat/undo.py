@@ -17,8 +17,8 @@ from specs.compile import compile_service
 from stages.errors import SourceError
 from stages.journal import Journal
 from stages.kinds import KINDS
-from stages.place import asides, forget
 from stages.session import Session
+from stages.target.place import asides, forget
 
 if TYPE_CHECKING:
     from packrat.program import Program

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
 
-from stages.alarms import Alarms
-from stages.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.errors import SourceError
-from stages.exclude import ASIDE, Excludes
 from stages.items import Piece
 from stages.journal import Journaled
-from stages.parent import Parent
-from stages.place import from_plain, plan, sync, to_plain
-from stages.read import read_file, read_small
-from stages.walk import Found, allow_deep_trees, folders, open_source, walk
-from stages.write import Writer, require_room
+from stages.source.alarms import Alarms
+from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
+from stages.source.exclude import ASIDE, Excludes
+from stages.source.parent import Parent
+from stages.source.read import read_file, read_small
+from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
+from stages.target.place import from_plain, plan, sync, to_plain
+from stages.target.write import Writer, require_room
 from vault.format import stamp, text
 
 if TYPE_CHECKING:

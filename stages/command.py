@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Scope, Stage
 from stages.journal import Journaled
-from stages.shell import Shell
+from stages.service.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Scope
-from stages.dockerd import Engine
 from stages.errors import SourceError
 from stages.journal import Journaled
+from stages.service.dockerd import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

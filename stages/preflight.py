@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
-from stages.dockerd import Engine
 from stages.errors import SourceError
-from stages.walk import open_source
+from stages.service.dockerd import Engine
+from stages.source.walk import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.items import Place
-from stages.wanted import Wanted
+from stages.target.wanted import Wanted
 from vault.errors import NotThere
 from vault.index import blocks_of, read_entries
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from stages.layout import Layout
     from stages.session import RestoreSession
+    from stages.target.layout import Layout
 
 
 class Select(Stage):

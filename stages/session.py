@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import zstandard
 
 from stages.errors import SourceError
-from stages.layout import Layout
-from stages.resume import Marker, Nothing, Standing
+from stages.target.layout import Layout
+from stages.target.resume import Marker, Nothing, Standing
 from vault.catalog import Catalog
 from vault.errors import Damaged, NotThere, VaultError
 from vault.format import ArchiveName, Header
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.run import Run
-    from stages.attributes import Unset
     from stages.journal import Journal
+    from stages.source.attributes import Unset
     from stages.warm import WarmLog
     from vault.archive import Archive
     from vault.cache import CatalogCache

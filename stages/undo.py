@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stages.journal import Journaled
-from stages.place import from_plain, read_steps, to_plain
+from stages.target.place import from_plain, read_steps, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from engine.stage import Stage
-from stages.exclude import Excludes
 from stages.items import Piece
-from stages.parent import Parent, settled, untouched
-from stages.read import read_file, read_small
-from stages.walk import allow_deep_trees, folders, open_source, walk
+from stages.source.exclude import Excludes
+from stages.source.parent import Parent, settled, untouched
+from stages.source.read import read_file, read_small
+from stages.source.walk import allow_deep_trees, folders, open_source, walk
 from vault.format import Entry, encode, order
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from stages.session import BackupSession
-    from stages.walk import Found
+    from stages.source.walk import Found
 
 STAMPING = {
     0xEF53: "ext4",

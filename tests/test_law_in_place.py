@@ -168,7 +168,7 @@ def test_killed_between_two_renames_the_next_command_puts_the_old_state_back(hou
 
 def test_no_room_is_said_before_anything_is_written(house, monkeypatch):
     """A disk that cannot hold both states is refused, and nothing changes."""
-    from stages import write
+    from stages.target import write
 
     before = tree(house.source)
     real = os.statvfs(house.source)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from packrat.unit import HARDENING, unit_text
+from packrat.daemon.unit import HARDENING, unit_text
 from specs.document import read_document
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_the_unit_is_accepted_by_systemd(tmp_path, root):
 
 
 def test_the_unit_takes_nothing_away_that_a_run_needs():
-    """No file system, device, /tmp, privilege or umask of its own: see packrat/unit.py."""
+    """No file system, device, /tmp, privilege or umask of its own: see packrat/daemon/unit.py."""
     text = unit_text("/etc/packrat/config.yaml", root=True)
     for word in ("Protect", "Private", "ReadOnly", "NoNewPriv", "UMask", "RestrictSUID", "Device"):
         assert word not in text

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from packrat.telling import Message
+from packrat.telling.sender import Message
 from tests.helpers.daemons import Running, schedule, settle
 from tests.helpers.trees import fill
 
@@ -163,7 +163,7 @@ def test_what_cannot_be_told_is_said_without_the_secret(house, url):
     settle(house, notify={"urls": [url], "on": ["success"]})
     batch = {"config": str(house.config_file), "messages": [vars(Message("success", "t", "b"))]}
     done = subprocess.run(
-        [sys.executable, "-m", "packrat.tell"],
+        [sys.executable, "-m", "packrat.telling.process"],
         input=json.dumps(batch),
         capture_output=True,
         text=True,

@@ -14,8 +14,8 @@ from engine.events import Progress
 from engine.run import Clock
 from packrat.backup import back_up
 from stages.chunk import ChunkStage
-from stages.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
-from stages.walk import Found
+from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
+from stages.source.walk import Found
 from tests.helpers.trees import differences, fill, noise
 from vault.index import read_entries
 
@@ -231,7 +231,9 @@ plans = st.dictionaries(
 def test_whatever_is_not_flagged_is_one_state_of_the_file(tmp_path_factory, session, plan):
     """For any writes and cuts between any two reads: no mixture of two states goes unflagged."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.read.BLOCK_BYTES", 1000)  # so that a file of few bytes has many
+        patch.setattr(
+            "stages.source.read.BLOCK_BYTES", 1000
+        )  # so that a file of few bytes has many
         reads_one_state(tmp_path_factory, session, plan)
 
 

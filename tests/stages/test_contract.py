@@ -16,11 +16,11 @@ from stages.encrypt import Encrypt
 from stages.items import Chunk, Frame, Piece, Place, Sealed, Segment
 from stages.journal import Journal
 from stages.kinds import KINDS
-from stages.layout import Layout
 from stages.pack import Pack
-from stages.resume import Marker
 from stages.session import BackupSession
 from stages.spool import SpoolStage
+from stages.target.layout import Layout
+from stages.target.resume import Marker
 from stages.upload import Upload
 from tests.helpers.trees import differences, fill, noise
 from vault.format import MANIFEST, Entry

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.exclude import Excludes
+from stages.source.exclude import Excludes
 from tests.helpers.trees import fill
 
 SEED = [

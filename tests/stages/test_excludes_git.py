@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from specs.values import check_pattern
-from stages.exclude import Excludes
+from stages.source.exclude import Excludes
 from tests.helpers.trees import fill
 
 ATOMS = [

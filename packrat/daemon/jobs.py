@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packrat.exits import Exit
-from packrat.recording import INSTANT
+from packrat.recorder import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

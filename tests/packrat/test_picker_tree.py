@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat.browse import Tree, covers
+from packrat.picker.tree import Tree, covers
 from packrat.report import when_text
-from stages.wanted import Wanted
+from stages.target.wanted import Wanted
 from tests.helpers.trees import differences, fill
 from vault.format import Entry, order, stamp
 

@@ -17,7 +17,7 @@ from engine.run import Clock
 from packrat.exits import Exit, Locked
 from packrat.lock import service_lock
 from packrat.progress import progress
-from packrat.recording import Recorder
+from packrat.recorder import Recorder
 from packrat.report import as_json as print_json
 from packrat.report import bytes_text, count_text, warn
 from packrat.result import Result

@@ -6,7 +6,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from stages.pattern import rule
+from stages.source.pattern import rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

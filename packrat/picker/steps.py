@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from packrat.browse import load_ahead
-from packrat.browsing import browse
-from packrat.looking import Looker
-from packrat.outlook import Outlook
-from packrat.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
+from packrat.picker.backups import Looker
+from packrat.picker.browser import browse
+from packrat.picker.outlook import Outlook
+from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
+from packrat.picker.tree import load_ahead
 from packrat.report import bytes_text, count_text, time_text, when_text
 from packrat.request import Request
 from packrat.restore import choose, open_session
 from specs.faults import printable
 from stages.errors import TargetError
-from stages.resume import Marker
+from stages.target.resume import Marker
 from vault.archive import read_header
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from packrat.browse import Tree
-    from packrat.looking import Offer
+    from packrat.picker.backups import Offer
+    from packrat.picker.tree import Tree
     from packrat.program import Program
     from packrat.request import Given
     from stages.session import RestoreSession

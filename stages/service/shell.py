@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.dockerd import Engine
 from stages.errors import SourceError
+from stages.service.dockerd import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

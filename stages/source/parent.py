@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stages.session import BackupSession
-    from stages.walk import Found
+    from stages.source.walk import Found
     from vault.format import Block, Entry
 
 SETTLED_NS = 2_000_000_000

@@ -6,10 +6,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from packrat.prompts import fit, width
+from packrat.picker.prompts import fit, width
 from packrat.report import bytes_text, count_text, time_text, when_text
-from stages.exclude import ASIDE
-from stages.wanted import Wanted
+from stages.source.exclude import ASIDE
+from stages.target.wanted import Wanted
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:

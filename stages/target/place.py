@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stages.attributes import read_entry, read_xattrs, set_attributes
 from stages.errors import TargetError
-from stages.exclude import ASIDE, STAGING, Excludes
-from stages.walk import syncfs
+from stages.source.attributes import read_entry, read_xattrs, set_attributes
+from stages.source.exclude import ASIDE, STAGING, Excludes
+from stages.source.walk import syncfs
 from vault.format import Entry  # noqa: TC001 (msgspec reads the annotations)
 
 if TYPE_CHECKING:

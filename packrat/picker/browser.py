@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from packrat.browse import covers
-from packrat.prompts import Line, Ticked, Way, ask_text, fit, pick, width
+from packrat.picker.prompts import Line, Ticked, Way, ask_text, fit, pick, width
+from packrat.picker.tree import covers
 from packrat.report import bytes_text, count_text
 
 if TYPE_CHECKING:
-    from packrat.browse import Item, Tree
+    from packrat.picker.tree import Item, Tree
 
 PAGE = 100
 """Lines of one screen, which scrolls: enough to look around, few enough to draw at once."""

@@ -9,19 +9,19 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from packrat import systemd
+from packrat.daemon import systemd
+from packrat.daemon.inforce import InForce
+from packrat.daemon.jobs import Child, Ended, Job
+from packrat.daemon.schedule import Schedule, Timetable, zone_of
 from packrat.exits import Exit
 from packrat.history import History
-from packrat.inforce import InForce
-from packrat.jobs import Child, Ended, Job
 from packrat.lock import is_held, service_lock
-from packrat.outcome import Reporter
-from packrat.schedule import Schedule, Timetable, zone_of
+from packrat.telling.outcome import Reporter
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
 
 if TYPE_CHECKING:
-    from packrat.log import Log
+    from packrat.daemon.log import Log
 
 TICK_SECONDS = 10.0
 """No wait is longer: a machine that sleeps stops the clock that waiting goes by."""
@@ -63,7 +63,7 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
             self._adopt()
             if self._inforce.config.listen:
-                from packrat.serving import serve
+                from packrat.daemon.serving import serve
 
                 held.enter_context(serve(self._inforce, self._lives))
             held.callback(self._reporter.close)

@@ -1,4 +1,4 @@
-"""The process that tells: `python -m packrat.tell`, with a batch of messages on standard input.
+"""The process that tells: `python -m packrat.telling.process`, with messages on standard input.
 
 Libraries of notification services are large, slow and many: here they hold up nothing, and their
 memory comes back.
@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from packrat.telling import Message
+from packrat.telling.sender import Message
 from specs.load import load_config
 from specs.secret import Secret, SecretFault
 

@@ -15,7 +15,7 @@ from stages.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from stages.exclude import Excludes
+    from stages.source.exclude import Excludes
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -84,7 +84,7 @@ class Teller:
         document = {"config": self.config_file, "messages": [asdict(one) for one in batch]}
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "packrat.tell"],
+                [sys.executable, "-m", "packrat.telling.process"],
                 input=json.dumps(document).encode(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -8,15 +8,15 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from packrat.daemon.metrics import exposition
 from packrat.exits import Unusable
 from packrat.history import History
-from packrat.metrics import exposition
 from packrat.status import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from packrat.inforce import InForce
+    from packrat.daemon.inforce import InForce
 
 PATIENCE_SECONDS = 10.0
 

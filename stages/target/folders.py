@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 
-from stages.walk import OPEN_FOLDER
+from stages.source.walk import OPEN_FOLDER
 from vault.errors import Damaged
 
 HANDLES = 256

@@ -10,11 +10,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from stages.attributes import Unset, set_attributes
 from stages.errors import TargetError
-from stages.folders import Folders
-from stages.resume import ELSEWHERE
-from stages.walk import OPEN_FOLDER, allow_deep_trees
+from stages.source.attributes import Unset, set_attributes
+from stages.source.walk import OPEN_FOLDER, allow_deep_trees
+from stages.target.folders import Folders
+from stages.target.resume import ELSEWHERE
 from vault.format import untext
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from stages.items import Piece
-    from stages.layout import Layout
-    from stages.resume import Marker
+    from stages.target.layout import Layout
+    from stages.target.resume import Marker
     from vault.format import Entry
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stages.items import Chunk
-from stages.plausible import Plausible
+from stages.target.plausible import Plausible
 from vault.errors import Damaged
 from vault.format import Entry, encode
 

@@ -7,13 +7,13 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from stages.attributes import read_entry, read_xattrs
 from stages.items import Piece
+from stages.source.attributes import read_entry, read_xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stages.walk import Found
+    from stages.source.walk import Found
 
 SMALL_BYTES = 1 << 20
 BLOCK_BYTES = 8 << 20

@@ -10,12 +10,12 @@ from packrat.exits import Exit
 from packrat.history import History, document_of
 from packrat.report import bytes_text, count_text, time_text, warn
 from packrat.status import newest_overdue
-from packrat.telling import Message, Teller
+from packrat.telling.sender import Message, Teller
 
 if TYPE_CHECKING:
-    from packrat.inforce import InForce
-    from packrat.jobs import Ended, Job
-    from packrat.log import Log
+    from packrat.daemon.inforce import InForce
+    from packrat.daemon.jobs import Ended, Job
+    from packrat.daemon.log import Log
     from packrat.program import Program
     from packrat.result import Result
     from specs.config import Config

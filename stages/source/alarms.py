@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.run import Run
     from stages.session import BackupSession
-    from stages.walk import Found
+    from stages.source.walk import Found
     from vault.format import Entry
 
 LIVE = {

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stages.errors import TargetError
-from stages.folders import Folders
-from stages.layout import pieces_of
-from stages.walk import OPEN_FOLDER
+from stages.source.walk import OPEN_FOLDER
+from stages.target.folders import Folders
+from stages.target.layout import pieces_of
 from vault.chunks import chunk_id
 from vault.errors import Damaged
 

@@ -1,0 +1,1 @@
+"""What a service lives in: the Docker engine, and the shell its commands run in."""
