@@ -26,6 +26,8 @@ class Offer:
     summary: Summary | None
     """None for one that is locked: sealed under another key."""
     destinations: list[str] = field(default_factory=list)
+    proven: bool = False
+    """It was read back in full at one of them, and was good."""
 
     @property
     def time(self) -> str:
@@ -41,6 +43,8 @@ class Sight:
     catalogs: list[Catalog] = field(default_factory=list)
     failed: dict[str, VaultError] = field(default_factory=dict)
     """Destination -> why it does not answer."""
+    proven: set[str] = field(default_factory=set)
+    """Names of archives that were read back in full."""
 
     @property
     def offers(self) -> list[Offer]:
@@ -52,6 +56,7 @@ class Sight:
                 offer = Offer(one.stored.name, one.stored.size, one.summary)
                 offer = offers.setdefault(offer.name, offer)
                 offer.destinations.append(catalog.destination.name)
+                offer.proven = offer.name in self.proven
         return sorted(offers.values(), key=lambda offer: (offer.time, offer.name), reverse=True)
 
 
@@ -91,5 +96,6 @@ class Looker:
                     sight.failed[destination.name] = found
                 else:
                     sight.catalogs.append(found)
+                    sight.proven |= cache.proofs(destination, service).keys()
         self._failed |= sight.failed
         return sight

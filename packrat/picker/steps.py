@@ -245,7 +245,9 @@ def _offer_text(offer: Offer) -> str:
     if offer.summary is None:
         return f"{when_text(offer.time):<16} {exact}  locked: another password  {where}"
     size = bytes_text(offer.summary.size)
-    return f"{when_text(offer.time):<16} {exact}  {size:>10}  {offer.summary.kind:<11}  {where}"
+    proven = "  proven" * offer.proven
+    kind = f"{offer.summary.kind:<11}"
+    return f"{when_text(offer.time):<16} {exact}  {size:>10}  {kind}  {where}{proven}"
 
 
 def _notes(failed: dict[str, VaultError]) -> list[Line]:

@@ -66,6 +66,15 @@ def test_the_whole_way_to_a_new_folder(filled):
     assert differences(filled.source, filled.root / "out") == []
 
 
+def test_what_was_read_back_in_full_is_marked(filled):
+    """After `verify --deep` the list says which backups are proven."""
+    assert filled.cli("verify", "--deep").returncode == 0
+    with screen(filled, "restore", "gitea") as shown:
+        assert shown.until("Which backup", "back").count("local, nas  proven") == 2
+        shown.keys("Escape")
+        shown.until("EXIT 130")
+
+
 def test_the_whole_way_in_place_and_back(filled):
     """What is there now is set aside, which the plan says before, and one command puts it back."""
     (filled.source / "app.ini").write_bytes(b"spoilt")
