@@ -32,8 +32,9 @@ def two(tmp_path):
 def run(house, number, name="SIGKILL"):
     command = [sys.executable, KILLED, house.config_file, house.service, str(number), name]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=KILLED.parents[2]
-    )
+        command, capture_output=True, text=True, check=False, cwd=KILLED.parents[2],
+        env=os.environ | {"PYTHONFAULTHANDLER": "1"},
+    )  # fmt: skip
 
 
 def every_listed_backup_restores(house, number):

@@ -52,6 +52,17 @@ def done(result):
     return True
 
 
+def done_in_the_end(house, s3, which):
+    """Back up until it is done: rclone's server now and then holds a request for ever."""
+    result = house.back_up()
+    for _ in range(3):
+        if which != "s3" or "does not answer" not in (result.error or ""):
+            break
+        s3.restart()
+        result = house.back_up()
+    return done(result)
+
+
 def level(house, *names):
     """Say whether all destinations hold the same backups."""
     held = [[h.stored for h in house.catalog(name).backups] for name in names]
@@ -150,7 +161,7 @@ def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
     document = yaml.safe_load(house.config_file.read_text())
     document["backup"]["destinations"][which] = good
     house.config_file.write_text(yaml.safe_dump(document))
-    assert done(house.back_up())
+    assert done_in_the_end(house, s3, which)
     assert level(house, "local", which)
 
 
@@ -174,7 +185,7 @@ def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
         s3.restart()  # rclone's server now and then answers nothing after a request was cut off
     for held in house.catalog(which).held:
         assert not held.problem
-    assert done(house.back_up())
+    assert done_in_the_end(house, s3, which)
     assert level(house, "local", which)
     leftover = list(tmp_path.rglob("*.part"))
     assert leftover == []

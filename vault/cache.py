@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -44,6 +45,8 @@ class CatalogCache:
         or read-only: nobody should need room for a cache to restore.
         """
         self._db = copied(path, _prepare) if aside else opened(path, _prepare)
+        self._lock = threading.Lock()
+        """The branches of a run share the connection, which is one statement's at a time."""
 
     def catalog(
         self, destination: Destination, service: str, keys: Keys, *, marks: bool = True
@@ -56,9 +59,9 @@ class CatalogCache:
         """
         stored = destination.archives(service)
         place = (_place(destination), service)
-        rows = self._db.execute(
+        rows = self._ask(
             "SELECT name, size, key, summary FROM archives WHERE destination = ? AND service = ?",
-            place,
+            *place,
         )
         known = {(name, size): (key, summary) for name, size, key, summary in rows}
         if known and not stored:
@@ -92,7 +95,7 @@ class CatalogCache:
         """Give what was seen last: service -> destination -> that. Asks no destination."""
         found: dict[tuple[str, str], list[Held]] = {}
         proven: dict[tuple[str, str], float] = {}
-        rows = self._db.execute(
+        rows = self._ask(
             "SELECT a.service, a.destination, a.name, a.size, summary, time, problem"
             " FROM archives a LEFT JOIN proofs p ON (p.destination, p.service, p.name, p.size)"
             " = (a.destination, a.service, a.name, a.size) ORDER BY a.name"
@@ -114,7 +117,7 @@ class CatalogCache:
 
     def forget(self, destination: Destination) -> None:
         """Accept that a destination lists less than it held."""
-        self._db.execute("DELETE FROM archives WHERE destination = ?", (_place(destination),))
+        self._ask("DELETE FROM archives WHERE destination = ?", _place(destination))
 
     def prove(
         self, destination: Destination, service: str, one: Stored, now: float, problem: str = ""
@@ -128,9 +131,9 @@ class CatalogCache:
     def proofs(self, destination: Destination, service: str) -> dict[str, float]:
         """Give when each archive was read in full last, by its name."""
         return dict(
-            self._db.execute(
+            self._ask(
                 "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
-                (_place(destination), service),
+                *(_place(destination), service),
             )
         )
 
@@ -139,16 +142,20 @@ class CatalogCache:
         self._db.close()
 
     def _damage(self, destination: str, service: str) -> dict[tuple[str, int], str]:
-        rows = self._db.execute(
+        rows = self._ask(
             "SELECT name, size, problem FROM proofs WHERE destination = ? AND service = ?"
             " AND problem != ''",
-            (destination, service),
+            *(destination, service),
         )
         return {(name, size): problem for name, size, problem in rows}
 
     def _note(self, statement: str, *values: object) -> None:
         with suppress(sqlite3.OperationalError):  # no room, no right: then not, this time
-            self._db.execute(statement, values)
+            self._ask(statement, *values)
+
+    def _ask(self, statement: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._db.execute(statement, values).fetchall()
 
 
 def _prepare(db: sqlite3.Connection) -> None:

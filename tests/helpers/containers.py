@@ -47,19 +47,24 @@ class Engine:
 
     def start(self) -> None:
         """Start it."""
+        self._launch()
+        self.wait()
+
+    def _launch(self) -> None:
         command = [self.program, "--host", self.host, "--data-root", self.folder / "data",
                    "--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid",
                    "--bridge", "none", "--iptables=false", "--ip6tables=false"]  # fmt: skip
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.wait()
 
     def wait(self) -> None:
         """Wait until it answers."""
-        for _ in range(300):
+        for _ in range(600):
             asked = subprocess.run(self._words("info"), capture_output=True, check=False)
             if asked.returncode == 0:
                 return
+            if self._process.poll() is not None:  # its containerd was not up in time
+                self._launch()
             time.sleep(0.1)
         pytest.fail(f"dockerd does not start: {(self.folder / 'log').read_text()[-2000:]}")
 

@@ -188,14 +188,16 @@ def another_host(house):
     yield seen(house, "backup", "svc", "--take-over")
 
 
-def what_comes_later(house):
+def an_engine_that_is_away(house):
     backed_up(house)
     docker = "{svc: {docker: {container: db}, path:"
     change(house, "services:\n  svc:\n    path:", f"services: {docker}")
     change(house, f"{house.source}\n", f"{house.source}}}}}\n")
-    yield seen(house, "backup", "svc")
-    yield seen(house, "restore", "svc", "--to", "out", "--yes")
-    change(house, "docker: {container: db}", "pre_backup: {command: 'true'}")
+    nowhere = {"DOCKER_HOST": "unix:///nowhere"}
+    yield seen(house, "backup", "svc", **nowhere)
+    yield seen(house, "restore", "svc", "--in-place", "--yes", **nowhere)
+    yield seen(house, "restore", "svc", "--to", "out", "--yes", **nowhere)
+    change(house, "docker: {container: db}", "pre_backup: {command: 'echo oh; false'}")
     yield seen(house, "backup", "svc")
 
 
@@ -237,7 +239,7 @@ CASES = [
     a_target_that_is_taken,
     another_run,
     another_host,
-    what_comes_later,
+    an_engine_that_is_away,
     a_secret_that_is_not_there,
     a_state_folder_that_is_a_file,
 ]
