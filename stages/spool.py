@@ -11,6 +11,7 @@ from engine.stage import FanOut
 from stages.compress import AHEAD
 from stages.errors import SourceError
 from stages.items import Part, Sealed
+from vault.format import SEGMENT_BYTES
 from vault.spool import POLL_SECONDS, Spool
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ class SpoolStage(FanOut):
         def write(place: tuple[int, bytes]) -> int:
             return spool.write(*place)
 
+        ahead = (AHEAD + 1) * SEGMENT_BYTES  # written before the spool is asked whether to wait
         try:
             os.makedirs(session.spool_path, mode=0o700, exist_ok=True)
             spool = session.spool = Spool(
                 session.spool_path,
                 session.name,
                 session.readers,
-                max(self.max_size - sum(h.stored.size for h in session.waiting.held), 0),
+                max(self.max_size - ahead - sum(h.stored.size for h in session.waiting.held), 0),
                 self.min_free,
             )
             session.spooling.set()

@@ -55,7 +55,9 @@ class Survey(Stage):
         def look(destination: Destination) -> Catalog | Away:
             try:
                 catalog = session.cache.catalog(destination, session.service, session.keys)
-                destination.clean(session.service)  # ours: we hold the lock
+                newest = _newest([catalog])
+                if not newest or session.take_over or newest.summary.host == session.host:  # type: ignore[union-attr]
+                    destination.clean(session.service)  # ours: we hold the lock
             except Away as error:
                 return error
             return catalog

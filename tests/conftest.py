@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
+from tests.helpers.servers import S3Server, SshServer
+from vault import remote, sftp
 from vault.keys import MIB, Derivation
 
 settings.register_profile(
@@ -40,3 +42,27 @@ def engine():
     """A real Docker engine."""
     with engine_of_its_own() as engine:
         yield engine
+
+
+@pytest.fixture
+def s3(tmp_path):
+    """An S3 server that checks signatures."""
+    server = S3Server(tmp_path / "s3")
+    with server.up():
+        yield server
+
+
+@pytest.fixture
+def nas(tmp_path):
+    """An SFTP server."""
+    server = SshServer(tmp_path / "nas")
+    with server.up():
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Wait for what hangs for seconds, not for minutes."""
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 8.0)
+    monkeypatch.setattr(remote, "BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(sftp, "CONNECT_SECONDS", 3)

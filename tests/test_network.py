@@ -10,63 +10,11 @@ import pytest
 import yaml
 
 from tests.helpers.house import House
+from tests.helpers.network import done, house_with, level
 from tests.helpers.servers import Line, S3Server, SshServer, free_port
 from tests.helpers.trees import differences, digest, fill, noise
-from vault import remote, sftp
 
-
-@pytest.fixture
-def s3(tmp_path):
-    server = S3Server(tmp_path / "s3")
-    with server.up():
-        yield server
-
-
-@pytest.fixture
-def nas(tmp_path):
-    server = SshServer(tmp_path / "nas")
-    with server.up():
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Wait for what hangs for seconds, not for minutes."""
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 8.0)
-    monkeypatch.setattr(remote, "BACKOFF_SECONDS", 0.1)
-    monkeypatch.setattr(sftp, "CONNECT_SECONDS", 3)
-
-
-def house_with(tmp_path, destinations, **more) -> House:
-    house = House(tmp_path / "house", **more)
-    document = yaml.safe_load(house.config_file.read_text())
-    document["backup"]["destinations"] |= destinations
-    house.config_file.write_text(yaml.safe_dump(document))
-    fill(house.source, {"a": noise(300_000), "b/c": noise(2_500_000, 3), "b/d": b""})
-    return house
-
-
-def done(result):
-    """Say whether a backup is done; what else it says, pytest shows."""
-    assert (result.status, result.error) == ("done", None)
-    return True
-
-
-def done_in_the_end(house, s3, which):
-    """Back up until it is done: rclone's server now and then holds a request for ever."""
-    result = house.back_up()
-    for _ in range(3):
-        if which != "s3" or "does not answer" not in (result.error or ""):
-            break
-        s3.restart()
-        result = house.back_up()
-    return done(result)
-
-
-def level(house, *names):
-    """Say whether all destinations hold the same backups."""
-    held = [[h.stored for h in house.catalog(name).backups] for name in names]
-    return all(one == held[0] for one in held) and bool(held[0])
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def test_both_at_once_and_each_alone_restores(tmp_path, s3, nas):
@@ -161,7 +109,7 @@ def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
     document = yaml.safe_load(house.config_file.read_text())
     document["backup"]["destinations"][which] = good
     house.config_file.write_text(yaml.safe_dump(document))
-    assert done_in_the_end(house, s3, which)
+    assert done(house.back_up())
     assert level(house, "local", which)
 
 
@@ -185,7 +133,7 @@ def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
         s3.restart()  # rclone's server now and then answers nothing after a request was cut off
     for held in house.catalog(which).held:
         assert not held.problem
-    assert done_in_the_end(house, s3, which)
+    assert done(house.back_up())
     assert level(house, "local", which)
     leftover = list(tmp_path.rglob("*.part"))
     assert leftover == []

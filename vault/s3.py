@@ -27,6 +27,10 @@ RANGE_MOST = 16 << 20
 TRANSIENT = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
 
 
+class _BeyondItsEnd(VaultError):  # noqa: N818
+    """The range that was asked for begins behind the end of the object."""
+
+
 @dataclass
 class _Multipart:
     """An upload that becomes visible when it is completed."""
@@ -72,7 +76,9 @@ class S3(Remote):
         if not length:
             return b""
         key = self._object(service, name)
-        return self._get(f"read {service}/{name}", key, f"bytes={offset}-{offset + length - 1}")
+        with suppress(_BeyondItsEnd):
+            return self._get(f"read {service}/{name}", key, f"bytes={offset}-{offset + length - 1}")
+        return b""
 
     def size(self, service: str, name: str) -> int:
         """Give the size of an object."""
@@ -198,9 +204,12 @@ class S3(Remote):
         folders: list[str] = []
         more: dict[str, str] = {}
         while True:
-            page = self._do(
-                f"list {prefix}", "list_objects_v2", Prefix=prefix, Delimiter="/", **more
-            )
+            action = f"list {prefix}"
+            try:
+                page = self._do(action, "list_objects_v2", Prefix=prefix, Delimiter="/", **more)
+            except NotThere as error:  # every bucket can be listed: this is some other server
+                why = "what answers there is no S3 server"
+                raise self._away(action, why, "is the endpoint right?") from error
             objects += [
                 Stored(item["Key"].removeprefix(prefix), int(item["Size"]))
                 for item in page.get("Contents") or []
@@ -302,6 +311,8 @@ class S3(Remote):
                 return NotThere(
                     f"destination {self.name} ({self.root}): cannot {action}: not there"
                 )
+            case "InvalidRange" | "416":
+                return _BeyondItsEnd(f"destination {self.name}: cannot {action}: it ends before")
         fault = self._away(action, f"the server answers {code or status}", "ask who runs it")
         worth = status >= 500 or status == 429 or code.startswith(TRANSIENT)  # noqa: PLR2004
         return Worth(fault) if worth else fault

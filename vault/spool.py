@@ -52,6 +52,8 @@ class Spool:
         """Nothing more comes, and nothing of it has gone."""
         self._ended = False
         self._claimed = False
+        self._wanted: list[int] = []
+        """Up to where the readers that wait for more want it."""
         self.size = 0
         self.gone = 0
         """Bytes at the beginning that are no longer there."""
@@ -71,7 +73,8 @@ class Spool:
         """Say that everything up to `size` is written; waits where the budget is used up.
 
         `check` is called while waiting, and may raise to end it. In a `hurry` nothing is waited
-        for, and the budget may be exceeded. Raises OSError when the budget is used up and no
+        for, and the budget may be exceeded; so it may where every reader waits for more than it
+        holds, as S3 does for a part. Raises OSError when the budget is used up and no
         reader is left, or less than `min_free` of the disk is free.
         """
         if os.fstatvfs(self._fd).f_bavail * os.fstatvfs(self._fd).f_frsize < self._min_free:
@@ -83,6 +86,8 @@ class Spool:
                 if not self._taken:
                     raise OSError(errno.EDQUOT, "its max_size is used up, and nobody takes it")
                 self._release()
+                if sum(wanted > self.size for wanted in self._wanted) >= len(self._taken):
+                    break  # they take more at once than the budget holds: none would ever go on
                 if self._over() > 0:
                     self._changed.wait(POLL_SECONDS)
                     check()
@@ -119,9 +124,8 @@ class Spool:
         most = min(PART_BYTES, max(self._max_size, 1))  # a larger one would never be full
         while True:
             with self._changed:
-                while not self._ended and self.size - cursor < most:
-                    self._changed.wait(POLL_SECONDS)
-                    check()
+                if not self._ended and self.size - cursor < most:
+                    self._wait_for_more(cursor + most, check)
                 length = min(self.size - cursor, PART_BYTES)
                 if not length:
                     return
@@ -164,13 +168,23 @@ class Spool:
         os.close(self._fd)
         os.unlink(self.path)
 
+    def _wait_for_more(self, size: int, check: Callable[[], None]) -> None:
+        self._wanted.append(size)
+        self._changed.notify_all()
+        try:
+            while not self._ended and self.size < size:
+                self._changed.wait(POLL_SECONDS)
+                check()
+        finally:
+            self._wanted.remove(size)
+
     def _over(self) -> int:
         return self.size - self.gone - self._max_size
 
     def _release(self) -> None:
         """Punch a hole where every reader is through."""
         through = min(self._taken.values()) // 4096 * 4096
-        if through - self.gone < min(PUNCH_BYTES, self._max_size // 4):
+        if through - self.gone < max(min(PUNCH_BYTES, self._max_size // 4), 4096):
             return
         length = ctypes.c_int64(through - self.gone)
         if _libc.fallocate(self._fd, PUNCH_HOLE, ctypes.c_int64(self.gone), length):

@@ -16,4 +16,4 @@ def disk(at: Path, options: str) -> Iterator[Path]:
         yield at
     finally:
         gc.collect()  # a cache in a cycle of objects may still be open there
-        subprocess.run(["umount", at], check=True)
+        subprocess.run(["umount", "-l", at], check=True)  # a server may still hold a file there

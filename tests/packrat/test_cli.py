@@ -317,10 +317,13 @@ def test_a_clock_set_back(house):
 def test_another_hosts_backups(house):
     """They are refused until --take-over."""
     fill(house.source, {"a": b"1"})
-    house.backed_up()
+    growing = house.backed_up()
+    growing = growing.with_name(f".{growing.name}.part")
+    growing.write_bytes(b"half")
     pipeline = house.pipeline().model_copy(update={"host": "other"})
     refused = back_up(pipeline)
     assert "are of host 'here', and this is 'other'" in refused.error
+    assert growing.exists()  # what that host is writing just now is none of ours
     assert back_up(pipeline, choices=Choices(take_over=True)).status == "done"
 
 

@@ -1,0 +1,27 @@
+"""A house whose destinations are servers, and what holds after a backup to them."""
+
+import yaml
+
+from tests.helpers.house import House
+from tests.helpers.trees import fill, noise
+
+
+def house_with(tmp_path, destinations, **more) -> House:
+    house = House(tmp_path / "house", **more)
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["destinations"] |= destinations
+    house.config_file.write_text(yaml.safe_dump(document))
+    fill(house.source, {"a": noise(300_000), "b/c": noise(2_500_000, 3), "b/d": b""})
+    return house
+
+
+def done(result):
+    """Say whether a backup is done; what else it says, pytest shows."""
+    assert (result.status, result.error) == ("done", None)
+    return True
+
+
+def level(house, *names):
+    """Say whether all destinations hold the same backups."""
+    held = [[h.stored for h in house.catalog(name).backups] for name in names]
+    return all(one == held[0] for one in held) and bool(held[0])

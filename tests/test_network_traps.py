@@ -1,0 +1,185 @@
+"""What servers do to those who trust them: refuse, fill up, answer as others do, read too much."""
+
+import subprocess
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import yaml
+
+from tests.helpers.disks import disk
+from tests.helpers.network import done, house_with, level
+from tests.helpers.servers import KEY, SECRET, Line, Picky
+from tests.helpers.trees import differences, fill, noise
+from vault.errors import NotThere
+from vault.s3 import S3
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+def bucket(s3):
+    """Give the bucket, reached without anything in between."""
+    url = f"http://127.0.0.1:{s3.port}"
+    return S3("s3", "bucket", "backups/packrat", KEY, SECRET, url, "us-east-1")
+
+
+def unfinished(s3):
+    """Give the unfinished uploads that the server knows of."""
+    try:
+        answer = bucket(s3)._do("list uploads", "list_multipart_uploads", Prefix="backups/")
+    except NotThere:
+        return []
+    return answer.get("Uploads") or []
+
+
+def only(house, destinations):
+    """Give the house these destinations and no others."""
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["destinations"] = destinations
+    house.config_file.write_text(yaml.safe_dump(document))
+
+
+def test_a_server_that_refuses_newer_checksum_headers(tmp_path, s3):
+    """Backblaze B2 and older MinIO answer 400 to them: packrat backs up, restores and prunes."""
+    picky = Picky(s3.port)
+    with pytest.raises(OSError, match="Unsupported header"):
+        newer_client(picky.port)
+    assert picky.refused
+    picky.refused.clear()
+    house = house_with(tmp_path, {}, keep=1)
+    only(house, {"s3": s3.destination(port=picky.port)})
+    for number in range(3):
+        fill(house.source, {"a": noise(300_000, number)})
+        assert done(house.back_up(full=True))
+    assert len(s3.files()) == 1
+    assert house.cli("check", "--connect").returncode == 0
+    assert differences(house.source, house.restore()) == []
+    assert picky.refused == []
+    picky.shutdown()
+
+
+def newer_client(port):
+    """Put an object as the library does unless it is told otherwise."""
+    from s3fs import S3FileSystem
+
+    url = f"http://127.0.0.1:{port}"
+    fs = S3FileSystem(key=KEY, secret=SECRET, endpoint_url=url, skip_instance_cache=True)
+    fs.pipe_file("bucket/foreign", b"x")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("fault", ["read-only", "full"])
+@pytest.mark.parametrize("which", ["s3", "nas"])
+def test_a_servers_disk_is_read_only_or_full(tmp_path, s3, nas, which, fault):
+    """Others finish, exit 5, nothing but whole archives is there; with room it gets level."""
+    settings = s3.destination() if which == "s3" else nas.destination("dir")
+    place = s3.folder / "bucket" if which == "s3" else nas.folder / "login" / "dir"
+    house = house_with(tmp_path, {which: settings})
+    assert done(house.back_up())
+    before = {p.name for p in place.rglob("*.packrat")}
+    subprocess.run(["cp", "-a", place, tmp_path / "kept"], check=True)
+    with disk(place, "size=6m"):
+        subprocess.run(["cp", "-a", f"{tmp_path / 'kept'}/.", place], check=True)
+        if which == "s3":
+            s3.restart()
+        if fault == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        fill(house.source, {"more": noise(6_000_000, 9)})
+        result = house.back_up()
+        assert (result.status, result.exit) == ("partial", 5), result
+        assert result.destinations["local"]["status"] == "done"
+        assert f"destination {which}" in result.error
+        assert "unexpected" not in result.error
+        assert {p.name for p in place.rglob("*.packrat")} == before
+        assert [held.problem for held in house.catalog(which).held] == [""]
+        if which == "s3":
+            assert unfinished(s3) == []
+        subprocess.run(["mount", "-o", "remount,rw,size=64m", place], check=True)
+        assert done(house.back_up())
+        assert level(house, "local", which)
+        assert list(place.rglob("*.part")) == []
+
+
+def test_what_answers_is_no_s3_server(tmp_path):
+    """A web server that knows no such page: that destination's fault, and its alone."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def _answer(self):
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Nothing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    keys = {"access_key_id": "k", "secret_access_key": "s", "bucket": "b"}
+    house = house_with(tmp_path, {"s3": {"type": "s3", "endpoint": url, "region": "r", **keys}})
+    result = house.back_up()
+    server.shutdown()
+    assert (result.status, result.exit) == ("partial", 5), result
+    assert "destination s3" in result.error
+    assert "is the endpoint right?" in result.error
+
+
+@pytest.mark.parametrize("which", ["s3", "nas"])
+def test_one_file_of_a_large_backup_reads_little(tmp_path, s3, nas, which):
+    """However large the backup, one 100 KB file of it costs at most 16 MiB on the line."""
+    server = s3 if which == "s3" else nas
+    house = house_with(tmp_path, {}, keep=3)
+    small = {f"d{n // 100:02}/{n:04}": noise(3000, n) for n in range(4000)}
+    fill(house.source, small | {"big": noise(90 << 20), "d20/one": noise(100_000, 5)})
+    direct = s3.destination() if which == "s3" else nas.destination("dir")
+    only(house, {which: direct})
+    assert done(house.back_up())
+    line = Line(server.port)
+    if which == "s3":
+        only(house, {which: s3.destination(port=line.port)})
+    else:
+        key = nas.known_hosts.read_text()
+        nas.known_hosts.write_text(key + key.replace(str(nas.port), str(line.port)))
+        only(house, {which: nas.destination("dir", port=line.port)})
+    house.forget()
+    out = house.restore("out", "latest", "d20/one")
+    assert (out / "d20" / "one").read_bytes() == noise(100_000, 5)
+    assert 100_000 < line.received <= 16 << 20, line.received
+    line.close()
+
+
+@pytest.mark.parametrize("which", ["s3", "nas"])
+def test_a_budget_smaller_than_what_a_destination_takes_at_once(tmp_path, s3, nas, which):
+    """However small max_size is, the writer and the destination never wait for each other."""
+    settings = s3.destination() if which == "s3" else nas.destination("dir")
+    house = house_with(tmp_path, {}, spool={"max_size": "4 MiB", "min_free": 0})
+    only(house, {which: settings})
+    fill(house.source, {"big": noise(40 << 20)})
+    backup = house.cli("backup", "svc", wrap=("timeout", "-k", "1", "120"))
+    assert backup.returncode == 0, backup.stderr
+
+
+def test_the_budget_holds_on_disk(tmp_path, nas):
+    """While a slow destination is behind, the spool's disk never has more than max_size in use."""
+    house = house_with(tmp_path, {}, spool={"max_size": "40 MiB", "min_free": 0})
+    only(house, {"slow": nas.destination("dir", limit="24 MiB/s")})
+    fill(house.source, {"big": noise(96 << 20)})
+    over, most = threading.Event(), [0]
+
+    def watch():
+        while not over.wait(0.01):
+            for part in (house.state / "spool").rglob(".*.part"):
+                with suppress(FileNotFoundError):
+                    most.append(part.stat().st_blocks * 512)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert done(house.back_up())
+    finally:
+        over.set()
+        watcher.join()
+    assert 20 << 20 < max(most) <= 40 << 20, max(most)
