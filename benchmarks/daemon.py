@@ -40,7 +40,8 @@ def kills(root: Path, minutes: float, times: int) -> None:
             services[name] = {"path": str(source), "schedule": "* * * * *", "timeout": "5m"}
         settle(house, services=services)
         load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(1)]
-        stack.callback(lambda: [one.kill() for one in load])
+        for one in load:
+            stack.callback(one.kill)
         changing = threading.Event()
         threading.Thread(target=_change, args=(root, changing), daemon=True).start()
         begun = time.time()

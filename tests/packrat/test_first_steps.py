@@ -37,9 +37,8 @@ def test_first_steps_word_for_word(tmp_path):
             child.close()
             assert child.exitstatus == 0
         else:
-            block = block.replace("service install", "service install --print")
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", block],
+                ["bash", "-euo", "pipefail", "-c", block.replace("install", "install --print")],
                 env=env, cwd=tmp_path, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert done.returncode == 0, (block, done.stderr)

@@ -15,7 +15,7 @@ from packrat.schedule import DAY, Schedule, Timetable
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")
 FIXED = ("0 2 * * *", "30 2 * * *", "15 3 * * 0", "0 0 * * *", "0 1,2,3 * * *", "59 23 1 * *",
          "30 1 * * 0,1", "@weekly", "*/20 2 * * *", "5 4 29 2 *")  # fmt: skip
-WILD = ("*/30 * * * *", "0 * * * *", "30 */2 * * *", "15 * * * 0", "0 */5 1,15 * *")
+WILD = ("*/30 * 24-31 3,10 *", "0 * * * *", "30 */2 * * *", "15 * * * 0", "0 */5 1,15 * *")
 BEGIN, END = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2026, 2027))
 zones = st.sampled_from(ZONES).map(ZoneInfo)
 
