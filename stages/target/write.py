@@ -76,6 +76,7 @@ class Writer:
         """Make all folders, closed to others until they are done."""
         self._claim()
         self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
+        _inherit_nothing(self._root)
         for entry in self.layout.folders():
             if entry.name:
                 folder, name = self._folders.parent(entry.name)
@@ -190,8 +191,7 @@ class Writer:
         fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
         try:
             os.fchmod(fd, 0o700)
-            with suppress(OSError):
-                os.removexattr(fd, "system.posix_acl_default")
+            _inherit_nothing(fd)
         finally:
             os.close(fd)
 
@@ -234,6 +234,16 @@ class Writer:
 
     def _cannot(self, entry: Entry, what: str) -> None:
         self.unset[what].add(entry.name)
+
+
+def _inherit_nothing(folder: int) -> None:
+    """Keep what is made in a folder from taking over ACLs that no backup has: they let others in.
+
+    Its own come back with its attributes.
+    """
+    for acl in ("system.posix_acl_default", "system.posix_acl_access"):
+        with suppress(OSError):
+            os.removexattr(folder, acl)
 
 
 def require_room(target: str, size: int) -> None:
