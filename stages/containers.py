@@ -55,7 +55,7 @@ class Containers(Scope, Journaled):
         session.guarded = True
         if not ran:
             return
-        session.make_room(run)
+        session.get_ready(run)
         session.journal.note(run.stage, self, {"ran": ran})
         session.standstill.begin(run.clock.ticks(), self.max_downtime)
         for name in ran:

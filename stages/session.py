@@ -79,8 +79,8 @@ class Session:
     guarded: bool = False
     """The source is at rest: something was stopped or dumped for it."""
 
-    def make_room(self, run: Run[Any]) -> None:
-        """Wait for what would be waited for later, with containers down."""
+    def get_ready(self, run: Run[Any]) -> None:
+        """Wait for what would be waited for later, with containers down; raises VaultError."""
 
 
 @dataclass
@@ -139,8 +139,13 @@ class BackupSession(Session):
         folder, name = os.path.split(self.spool_path)
         self.waiting = Catalog(Local("spool", folder), name)
 
-    def make_room(self, run: Run[Any]) -> None:
-        """Wait until the spool has room for what the warm pass left to read."""
+    def get_ready(self, run: Run[Any]) -> None:
+        """Read the parent's index, and wait until the spool has room for what is left to read."""
+        self.keep_index = True
+        for place in {b.chunk[1:3] for b in self.parent.manifest.index} if self.parent else ():
+            run.check()
+            if place not in self._index:
+                self.fetch(*place)
         if self.spool and self.warm:
             self.spool.make_room(self.warm.left, run.check)
 

@@ -102,6 +102,29 @@ def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_p
     assert result.downtime_seconds < result.seconds - 2
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_nothing_is_read_from_a_destination_while_a_container_is_down(
+    tmp_path, engine, names, warm
+):
+    """A destination that goes away meanwhile costs no downtime: the parent's index is at hand."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name, docker={"warm": warm})
+    fill(house.source, {f"d/{n}": noise(100, n) for n in range(300)})
+    before = house.backed_up()
+    hidden = tmp_path / "hidden"
+
+    def hide(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            before.rename(hidden)
+        elif isinstance(event, Finished) and event.stage == "start":
+            hidden.rename(before)
+
+    fill(house.source, {"d/7": b"changed"})
+    result = done(back_up(house.pipeline(), [hide]))
+    assert result.kind == "incremental"
+    assert differences(house.source, house.restore()) == []
+
+
 def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path, engine, names):
     """Changed, grown, replaced, removed, added and renamed files: the second walk decides."""
     name = engine.run(next(names))
