@@ -13,6 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from packrat.lock import is_held, service_lock
+from stages.command import Commands
+from stages.journal import Journal, journals
+from stages.service.shell import Shell
 from tests.helpers.daemons import HOUR, Running, runs, schedule, settle
 from tests.helpers.house import House
 from tests.helpers.servers import free_port
@@ -90,6 +93,20 @@ def test_a_daemon_that_is_killed_loses_no_instant(slow):
         again.until(lambda: again.runs()[-1]["status"] == "done")
         assert [r["status"] for r in again.runs()] == ["interrupted", "done"]
         assert len({r["scheduled"] for r in again.runs()}) == 1
+
+
+def test_what_cannot_be_put_back_yet_is_tried_again(house):
+    """As when the Docker engine comes up after packrat: nobody has to do anything."""
+    fill(house.source, {"a": b"1"})
+    late = house.root / "late"
+    owed = Commands(then=Shell(command="touch done", working_dir=str(late)))
+    Journal(str(house.state), "svc").note("pre_backup", owed, {})
+    with Running(house) as daemon:
+        daemon.until(lambda: "is not a folder" in daemon.said)
+        late.mkdir()
+        daemon.until(lambda: "post_backup has run" in daemon.said)
+    assert (late / "done").exists()
+    assert journals(str(house.state)) == []
 
 
 def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
