@@ -24,11 +24,12 @@ from vault.errors import VaultError
 from vault.keys import read_key_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from engine.events import Event, Listener
     from engine.graph import Graph
     from specs.pipeline import Pipeline
+    from vault.destination import Destination
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _run(
     _clear(session.spool_path)
     run = Run(session, Shared([note, *listeners], clock))
     try:
-        with interruptible(run):
+        with interruptible(run), breaking_off(run, session.destinations.values()):
             outcome = execute(graph, run)
         sum_up(graph, outcome, session, result)
         if result.exit == Exit.DONE:
@@ -140,6 +141,18 @@ def _empty_spool(session: BackupSession, result: Result) -> None:
             for held in [held for held in session.waiting.held if held.stored in there]:
                 session.waiting.destination.delete(session.service, held.stored.name)
                 session.waiting.held.remove(held)
+
+
+@contextmanager
+def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator[None]:
+    """Let a run that is to end break off what is on its way to or from these destinations."""
+    for destination in destinations:
+        destination.check = run.check
+    try:
+        yield
+    finally:  # what comes after the run goes through
+        for destination in destinations:
+            destination.check = lambda: None
 
 
 @contextmanager

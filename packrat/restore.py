@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.backup import interruptible
+from packrat.backup import breaking_off, interruptible
 from packrat.lock import service_lock
 from packrat.program import log_file
 from packrat.repair import put_back, resolve
@@ -202,7 +202,7 @@ def _run(
             warnings.append(event.text)
 
     run = Run(session, Shared([note, *listeners]))
-    with interruptible(run):
+    with interruptible(run), breaking_off(run, [session.destination]):
         outcome = execute(graph, run)
     for error in outcome.failed.values():
         if isinstance(error, Cancelled):  # nobody but the engine knows that one

@@ -21,9 +21,9 @@ from tests.helpers.trees import fill, noise
 
 @pytest.fixture
 def slow(tmp_path):
-    """A house whose destination takes a quarter of a minute: another disk, with a limit."""
+    """A house whose destination takes half a minute: another disk, with a limit."""
     store = Path("/dev/shm") / f"packrat-{os.getpid()}-{tmp_path.name}"
-    place = {"type": "local", "path": str(store), "limit": "2 MiB/s"}
+    place = {"type": "local", "path": str(store), "limit": "1 MiB/s"}
     house = House(tmp_path, backup={"retain_backups": 9, "destinations": {"slow": place}})
     fill(house.source, {"a": noise(32 << 20, 1)})
     yield house
