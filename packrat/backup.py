@@ -18,6 +18,7 @@ from packrat.recorder import Recorder
 from packrat.repair import put_back, resolve
 from packrat.result import Result, sum_up
 from stages.journal import Journal
+from stages.masking import masked
 from stages.session import BackupSession
 from stages.target.place import forget
 from vault.errors import VaultError
@@ -98,7 +99,7 @@ def _run(
 ) -> None:
     def note(event: Event) -> None:
         if isinstance(event, Warned):
-            result.warnings.append(event.text)
+            result.warnings.append(masked(event.text))
 
     _clear(session.spool_path)
     run = Run(session, Shared([note, *listeners], clock))

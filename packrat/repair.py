@@ -11,6 +11,7 @@ from specs.secret import Secret
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.kinds import KINDS
+from stages.masking import masked
 
 if TYPE_CHECKING:
     from engine.stage import Stage
@@ -46,7 +47,7 @@ def put_back(state_dir: str, service: str) -> list[str]:
         try:
             said.append(f"{service}: {scope.put_back(note['found'], resolve)}")
         except SourceError as error:
-            said.append(f"{service}: a run died, and {error}; {error.hint}")
+            said.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
         else:
             journal.done(stage)
     return said

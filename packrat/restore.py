@@ -19,6 +19,7 @@ from packrat.report import count_text, time_text
 from specs.compile import compile_service
 from stages.errors import SourceError, TargetError
 from stages.journal import Journal
+from stages.masking import masked
 from stages.select import Select
 from stages.session import RestoreSession
 from stages.source.exclude import STAGING
@@ -199,7 +200,7 @@ def _run(
 
     def note(event: Event) -> None:
         if isinstance(event, Warned):
-            warnings.append(event.text)
+            warnings.append(masked(event.text))
 
     run = Run(session, Shared([note, *listeners]))
     with interruptible(run), breaking_off(run, [session.destination]):
