@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from engine.graph import Graph
     from specs.pipeline import Pipeline
     from vault.destination import Destination
+
+TOGETHER_SECONDS = 0.5
+"""Signals that come so soon after the first one are the same."""
 
 
 @dataclass(frozen=True)
@@ -158,14 +163,22 @@ def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator
 
 @contextmanager
 def interruptible(run: Run[Any]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once."""
+    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
+
+    Those that come together are one: who dies with several threads sends its children several.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(number: int, _: object) -> None:
+    first = math.inf
+
+    def stop(_: int, __: object) -> None:
+        nonlocal first
         run.cancel()
-        signal.signal(number, signal.default_int_handler)
+        first = min(first, time.monotonic())
+        if time.monotonic() - first > TOGETHER_SECONDS:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
