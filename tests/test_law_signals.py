@@ -110,11 +110,14 @@ def test_interrupted_at_any_time(two, number):
     """The real program, signalled at random moments: 130, or done; no litter, no traceback."""
     chance = random.Random(number)
     statuses = []
+    begun = time.monotonic()
+    assert two.cli("backup", "svc").returncode == 0
+    whole = time.monotonic() - begun  # on this machine, now
     for run in range(12):
         fill(two.source, {"b/c": noise(20_000_000, run + 50)})
         command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(chance.uniform(0.25, 0.6))
+            time.sleep(chance.uniform(0.4, 1.1) * whole)
             process.send_signal(number)
             _, errors = process.communicate()
         statuses.append(process.returncode)
