@@ -17,7 +17,7 @@ from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
 from packrat.recorder import Recorder
-from packrat.repair import put_back, resolve
+from packrat.repair import clear, put_back, resolve
 from packrat.result import Result, sum_up
 from stages.journal import Journal
 from stages.masking import masked
@@ -106,7 +106,7 @@ def _run(
         if isinstance(event, Warned):
             result.warnings.append(masked(event.text))
 
-    _clear(session.spool_path)
+    clear(session.spool_path)
     run = Run(session, Shared([note, *listeners], clock))
     try:
         with interruptible(run), breaking_off(run, session.destinations.values()):
@@ -117,14 +117,6 @@ def _run(
     finally:
         _empty_spool(session, result)
         session.cache.close()
-
-
-def _clear(folder: str) -> None:
-    """Remove what a dead run left half-written in the spool: we hold the lock."""
-    with suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if name.startswith("."):
-                os.unlink(os.path.join(folder, name))
 
 
 def _empty_spool(session: BackupSession, result: Result) -> None:

@@ -48,5 +48,6 @@ def test_a_container_runs_again_though_its_stop_was_broken_off(tmp_path, engine,
         time.sleep(ONCE_DEAD)
         assert engine.running(name)
         assert not journal.exists()
+        assert house.litter() == []
     finally:
         engine.docker("rm", "-f", name)
