@@ -84,7 +84,9 @@ def _acting(ctx: typer.Context, config: str | None) -> Program:
     from packrat.report import warn
 
     program = _program(ctx, config)
-    for sentence in repair(program.config.state_dir):
+    spool = program.config.spool_path
+    spools = {name: os.path.join(spool, name) for name in program.config.services}
+    for sentence in repair(program.config.state_dir, spools):
         warn(sentence)
     return program
 

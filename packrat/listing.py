@@ -13,6 +13,7 @@ from packrat.progress import progress
 from packrat.report import as_json as print_json
 from packrat.report import bytes_text, count_text, table, time_text, warn
 from specs.faults import printable
+from stages.masking import masked
 
 if TYPE_CHECKING:
     from engine.events import Listener
@@ -190,7 +191,7 @@ def verify_stored(
                         "id": verdict.id,
                         "destination": verdict.destination,
                         "status": verdict.status,
-                        "problems": verdict.problems,
+                        "problems": list(map(masked, verdict.problems)),
                         "bytes_read": verdict.bytes_read,
                     }
                     for verdict in verdicts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.backup import interruptible
+from packrat.backup import breaking_off, interruptible
 from packrat.lock import service_lock
 from packrat.program import log_file
 from packrat.repair import put_back, resolve
@@ -19,6 +19,7 @@ from packrat.report import count_text, time_text
 from specs.compile import compile_service
 from stages.errors import SourceError, TargetError
 from stages.journal import Journal
+from stages.masking import masked
 from stages.select import Select
 from stages.session import RestoreSession
 from stages.source.exclude import STAGING
@@ -199,10 +200,10 @@ def _run(
 
     def note(event: Event) -> None:
         if isinstance(event, Warned):
-            warnings.append(event.text)
+            warnings.append(masked(event.text))
 
     run = Run(session, Shared([note, *listeners]))
-    with interruptible(run):
+    with interruptible(run), breaking_off(run, [session.destination]):
         outcome = execute(graph, run)
     for error in outcome.failed.values():
         if isinstance(error, Cancelled):  # nobody but the engine knows that one

@@ -105,7 +105,7 @@ class S3(Remote):
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             try:
                 for number, (offset, length) in enumerate(_parts(ranges), 1):
-                    throttle.wait(length)
+                    throttle.wait(length, self.check)
                     waiting.append(threads.submit(send, number, offset, length))
                     while waiting and (len(waiting) > CONNECTIONS or waiting[0].done()):
                         yield waiting.pop(0).result()
@@ -134,7 +134,7 @@ class S3(Remote):
             self.size(service, name)  # completed by a try whose answer was lost
         try:
             prove(name)
-        except VaultError:
+        except BaseException:  # also when the run is broken off: it is unproven
             self.delete(service, name)
             raise
 
