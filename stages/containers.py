@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Scope
 from stages.errors import SourceError
 from stages.journal import Journaled
-from stages.service.dockerd import Engine
+from stages.service.dockerd import Engine, NoContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -98,11 +98,17 @@ class Containers(Scope, Journaled):
     def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
         """Start what a dead run left down, and say so; raises SourceError."""
         engine = Engine(self.host)
-        down = [name for name in found["ran"] if not engine.look(name).running]
-        if problems := _start(engine, found["ran"]):
+        down, gone = [], []
+        for name in found["ran"]:
+            try:
+                if not engine.look(name).running:
+                    down.append(name)
+            except NoContainer as error:  # nobody can start it, and it keeps no other down
+                gone.append(f"; {error} any more")
+        if problems := _start(engine, down):
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
-        return f"a run died while containers stood still: {started}"
+        return f"a run died while containers stood still: {started}{''.join(gone)}"
 
     @staticmethod
     def _look_meanwhile(engine: Engine, name: str, run: Run[Session]) -> None:
