@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Scope
 from stages.errors import SourceError
 from stages.journal import Journaled
-from stages.service.dockerd import Engine
+from stages.service.dockerd import Engine, NoContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class Containers(Scope, Journaled):
         engine = Engine(self.host)
         for name in found["ran"]:
             self._look_meanwhile(engine, name, run)
-        problems = self._start(engine, found)
+        problems = self._start(engine, found["ran"], found.get("stopping"))
         session.standstill.end(run.clock.ticks())
         if not problems:
             session.journal.done(run.stage)
@@ -101,20 +101,24 @@ class Containers(Scope, Journaled):
     def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
         """Start what a dead run left down, and say so; raises SourceError."""
         engine = Engine(self.host)
-        stopping = found.get("stopping")
-        ran = found["ran"]
-        down = [name for name in ran if name == stopping or not engine.look(name).running]
-        if problems := self._start(engine, found):
+        down, gone = [], []
+        for name in found["ran"]:
+            try:
+                if name == found.get("stopping") or not engine.look(name).running:
+                    down.append(name)
+            except NoContainer as error:  # nobody can start it, and it keeps no other down
+                gone.append(f"; {error} any more")
+        if problems := self._start(engine, down, found.get("stopping")):
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
-        return f"a run died while containers stood still: {started}"
+        return f"a run died while containers stood still: {started}{''.join(gone)}"
 
-    def _start(self, engine: Engine, found: dict[str, Any]) -> list[SourceError]:
+    def _start(self, engine: Engine, names: list[str], stopping: str | None) -> list[SourceError]:
         """Start what ran, the one that was stopped last first; one that fails stops no other."""
         problems = []
-        for name in reversed(found["ran"]):
+        for name in reversed(names):
             try:
-                if name == found.get("stopping"):
+                if name == stopping:
                     # The engine goes on with a stop that was broken off: a start before its end
                     # does nothing, and then the container is down.
                     with suppress(SourceError):

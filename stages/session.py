@@ -108,6 +108,8 @@ class BackupSession(Session):
     # Found by the survey:
     time: str = ""
     catalogs: dict[str, Catalog] = field(default_factory=dict)
+    not_brought: dict[tuple[str, str], VaultError] = field(default_factory=dict)
+    """(destination, archive) -> why the one still lacks the other, which it should have."""
     waiting: Catalog = field(init=False)
     """What waits in the spool since no destination could take it."""
     away: dict[str, Away] = field(default_factory=dict)

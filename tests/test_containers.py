@@ -188,9 +188,7 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
     one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
     engine.docker("stop", "-t", "1", off)
     house = house_of(tmp_path, engine, one, two, off)
-    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL"]
-    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
-    assert dead.returncode == -9, dead.stderr
+    dies(house, edge)
     said = house.cli("list")
     assert said.returncode == 0, said.stderr
     assert engine.running(one, two)
@@ -199,6 +197,41 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
     done(house.back_up())
     assert house.litter() == []
     assert all(verdict.status == "ok" for verdict in house.verify())
+
+
+def dies(house, edge):
+    """Back up in a process that ends there and then."""
+    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL"]
+    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
+    assert dead.returncode == -9, dead.stderr
+
+
+def test_the_machine_dies(tmp_path, engine, names):
+    """Packrat and the engine at once, with all containers: `status` brings back what ran."""
+    one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
+    engine.docker("stop", "-t", "1", off)
+    house = house_of(tmp_path, engine, one, two, off)
+    dies(house, "Finished stop")
+    engine.kill()
+    engine.start()
+    assert not engine.running(one)
+    status = house.cli("status")
+    assert f"a run died while containers stood still: started {one}, {two} again" in status.stderr
+    assert engine.running(one, two)
+    assert not engine.running(off)
+    assert house.archives == []
+
+
+def test_a_container_that_has_gone_keeps_no_other_down(tmp_path, engine, names):
+    """One that a dead run stopped was removed since: the others run again; told once, no more."""
+    one, gone, two = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
+    house = house_of(tmp_path, engine, one, gone, two)
+    dies(house, "Finished stop")
+    engine.docker("rm", "-f", gone)
+    said = house.cli("list").stderr
+    assert f"started {one}, {two} again; there is no container {gone} any more" in said
+    assert engine.running(one, two)
+    assert house.cli("list").stderr == ""
 
 
 def test_a_run_that_is_alive_is_left_alone(tmp_path, engine, names):
