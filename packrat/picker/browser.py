@@ -66,6 +66,8 @@ class Browser:
         if more:
             lines.append(Line(f"… the next {PAGE}", (MORE,)))
         folder = fit(f"/{self._folder}", width() - 4).rstrip()
+        if at is None and children and (self._folder or not self._ticked):
+            at = children[0].path  # whoever opens a folder looks at what is in it
         return pick(f"{self._title}\n  {folder}", lines, at=at, hint=HINT, ticks=True)
 
     def _done_line(self) -> Line:
@@ -81,11 +83,11 @@ class Browser:
         name = fit(name + "/" * item.folder, width() - 4 - 4 - len(tail) - 1)
         return Line(f"[{mark}] {name} {tail}", item.path)
 
-    def _enter(self, path: str) -> str:
+    def _enter(self, path: str) -> str | None:
         """Open a folder, tick a file; gives where the pointer goes."""
         if self._tree.item(path).folder:
             self._folder, self._first = path, 0
-            return ""
+            return None
         self._toggle(path)
         return path
 
@@ -116,7 +118,13 @@ class Browser:
                 lines = [Line("← back to the folders", Way.BACK)]
                 lines += [self._line(item, item.path) for item in found]
                 title = f"{count:,} found{note}: {fit(part, 40).rstrip()}"
-                answer = pick(title, lines, at=at, hint="(space ticks, esc goes back)", ticks=True)
+                answer = pick(
+                    title,
+                    lines,
+                    at=at or found[0].path,
+                    hint="(space ticks, esc goes back)",
+                    ticks=True,
+                )
                 if answer is Way.BACK:
                     return
                 at = answer.value if isinstance(answer, Ticked) else answer
