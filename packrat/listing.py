@@ -106,7 +106,8 @@ def list_files(
     program: Program, service: str, backup: str, path: str, source: str | None, *, as_json: bool
 ) -> None:
     """Print what is directly in a folder of a backup, or the file itself."""
-    from packrat.restore import choose, open_session
+    from packrat.choosing import choose
+    from packrat.restore import open_session
     from vault.errors import NotThere
     from vault.index import blocks_of, read_entries, selected
 
@@ -168,7 +169,7 @@ def verify_stored(
     as_json: bool,
 ) -> int:
     """Verify and report; gives the exit status: failed when anything is damaged or missing."""
-    from packrat.restore import choose
+    from packrat.choosing import choose
     from packrat.verification import note_verdicts
     from vault.verify import Verifier
 

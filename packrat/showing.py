@@ -109,7 +109,8 @@ class _Census:
 
 def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
     """Restore to a folder, or in place, and report; gives the exit status."""
-    from packrat.restore import choose, restore
+    from packrat.choosing import choose
+    from packrat.restore import restore
 
     service, paths = request.service, request.paths
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
@@ -124,8 +125,6 @@ def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
             if target
             else f"{service}: interrupted; everything is as it was before"
         ) from None
-    for warning in restored.warnings:
-        warn(warning)
     if as_json:
         print_json(restored_json(restored))
     else:
@@ -145,4 +144,4 @@ def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
             )
         elif sys.stdout.isatty():
             print("It is a copy: the service's own files are as they were.")
-    return Exit.PARTIAL if restored.warnings else Exit.DONE
+    return Exit.PARTIAL if restored.partial else Exit.DONE

@@ -71,8 +71,9 @@ class Collect(Journaled):
             writer.finish(run.check)
             run.context.files += writer.files
             run.context.size += writer.size
-            run.context.unset = writer.unset
+            run.context.unset, run.context.lost = writer.unset, writer.lost
         if run.context.in_place:
+            run.context.require_whole()
             self._place(run)
         yield from ()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted
-from vault.errors import NotThere
+from vault.errors import Damaged, NotThere
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
@@ -36,8 +36,12 @@ class Select(Stage):
         session = run.context
         layout = session.layout
         self._lay_out(layout, run)
-        for archive_id, number in layout.frames(lambda id_: session.archive(id_).name):
-            offset, length = session.archive(archive_id).place(number)
+        for archive_id, number in layout.frames(session.copies.name):
+            try:
+                offset, length = session.copies.archive(archive_id).place(number)
+            except (Damaged, NotThere) as error:
+                session.lose(archive_id, number, error)
+                continue
             yield Place(archive_id, offset, length, number)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002

@@ -10,6 +10,7 @@ from packrat.picker.prompts import fit, width
 from packrat.report import bytes_text, count_text, time_text, when_text
 from stages.source.exclude import ASIDE
 from stages.target.wanted import Wanted
+from vault.errors import Damaged, NotThere
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Outlook:
         self._session = session
         self._paths = paths
         self._service = service
-        self.files = self.size = self.download = 0
+        self.files = self.size = 0
         index = session.backup.manifest.index
         wanted = Wanted(paths)
         frames: set[tuple[str, int]] = set()
@@ -41,7 +42,14 @@ class Outlook:
                 self.files += entry.type != "dir"
                 self.size += entry.size
                 frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
-        self.download = sum(session.archive(archive).place(number)[1] for archive, number in frames)
+        self.download = 0
+        self.damaged: set[str] = set()
+        """Archives that cannot be opened: the files that need them are lost."""
+        for archive, number in frames:
+            try:
+                self.download += session.copies.archive(archive).place(number)[1]
+            except (Damaged, NotThere):
+                self.damaged.add(session.copies.name(archive))
 
     def to_folder(self, target: str) -> list[str]:
         """Say what a restore to a folder does."""
@@ -90,6 +98,7 @@ class Outlook:
             *what,
             *more,
             ("download", f"{bytes_text(self.download)} from {source}"),
+            *(("DAMAGED", f"{name}: files in it are LOST") for name in sorted(self.damaged)),
         ]
         room = width() - 4 - 10
         return ["The plan"] + [f"{name:<10}{fit(text, room).rstrip()}" for name, text in rows]

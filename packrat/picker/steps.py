@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from packrat.choosing import choose
 from packrat.picker.backups import Looker
 from packrat.picker.browser import browse
 from packrat.picker.outlook import Outlook
@@ -16,7 +17,7 @@ from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, t
 from packrat.picker.tree import load_ahead
 from packrat.report import bytes_text, count_text, time_text, when_text
 from packrat.request import Request
-from packrat.restore import choose, open_session
+from packrat.restore import open_session
 from specs.faults import printable
 from stages.errors import TargetError
 from stages.target.resume import Marker
