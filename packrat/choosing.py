@@ -38,8 +38,7 @@ class OtherKey(WrongKey):
         self.where = f"{destination.name}:{service}/{name}"
         super().__init__(
             f"{self.where} is sealed under another key",
-            "its password opens it: on a terminal packrat asks for it, elsewhere give"
-            " --password-file",
+            "packrat restore and packrat ls ask for its password, or read it with --password-file",
         )
         self.destination, self.service, self.name = destination, service, name
 

@@ -109,15 +109,16 @@ class _Census:
 
 def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
     """Restore to a folder, or in place, and report; gives the exit status."""
-    from packrat.choosing import choose
     from packrat.restore import restore
+    from packrat.unlocking import choose_and_unlock
 
     service, paths = request.service, request.paths
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
-    chosen = choose(program, service, request.backup, request.source, warn)
-    total = None if paths else chosen.archive.manifest.size
+    program, chosen = choose_and_unlock(
+        program, service, request.backup, request.source, request.password_file, warn
+    )
     try:
-        with progress(service, {"collect": "restoring"}, lambda: total) as listener:
+        with progress(service, {"collect": "restoring"}) as listener:
             restored, session = restore(program, service, chosen, paths, target, [listener])
     except KeyboardInterrupt:
         raise Interrupted(

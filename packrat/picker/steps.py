@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from packrat.choosing import choose
+from packrat.choosing import OtherKey, choose
 from packrat.picker.backups import Looker
 from packrat.picker.browser import browse
 from packrat.picker.outlook import Outlook
@@ -18,10 +18,10 @@ from packrat.picker.tree import load_ahead
 from packrat.report import bytes_text, count_text, time_text, when_text
 from packrat.request import Request
 from packrat.restore import open_session
+from packrat.unlocking import Lock
 from specs.faults import printable
 from stages.errors import TargetError
 from stages.target.resume import Marker
-from vault.archive import read_header
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from packrat.request import Given
     from stages.session import RestoreSession
+    from vault.destination import Destination
+    from vault.keys import Keys
 
 BACK = Line("← back", Way.BACK)
 LEAVE = Line("← leave; nothing was changed", Way.BACK)
@@ -46,6 +48,8 @@ class Picker:
         """In the end the one to restore with: it may have been given other keys."""
         self._given = given
         self._looker = Looker(program, given.source)
+        self._known = [program.keys]
+        """Keys whose password was given; backups under any of them are not locked any more."""
         self._service = given.service or ""
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
@@ -67,7 +71,12 @@ class Picker:
         at = 0
         while at < len(steps):
             step, asked = steps[at]
-            way = step() if asked else None
+            try:
+                way = step() if asked else None
+            except OtherKey as locked:  # of a backup that was given, not picked
+                if self._unlock(locked.destination, locked.name):
+                    continue
+                way = Way.BACK
             if way is Way.LEAVE:
                 return None
             if way is None:
@@ -126,8 +135,10 @@ class Picker:
             if answer is Way.BACK:
                 return Way.BACK
             [offer] = [offer for offer in sight.offers if offer.name == answer]
-            if offer.summary is None and not self._unlock(offer):
-                continue
+            if offer.summary is None:
+                destination = self.program.destination(offer.destinations[0])
+                if not self._unlock(destination, offer.name):
+                    continue
             if offer.name != self._backup:
                 self._session = self._tree = None
                 self._paths = self._given.paths or ()
@@ -138,25 +149,24 @@ class Picker:
     def _last_line(self) -> Line:
         return BACK if self._given.service is None else LEAVE
 
-    def _unlock(self, offer: Offer) -> bool:
+    def _unlock(self, destination: Destination, name: str) -> bool:
         """Ask for the password of an archive under another key, for this restore only."""
-        destination = self.program.destination(offer.destinations[0])
-        header = read_header(
-            lambda offset, length: destination.read(self._service, offer.name, offset, length),
-            f"{destination.name}:{self._service}/{offer.name}",
-        )
+        lock = Lock(destination, self._service, name)
+        keys: Keys | None = next(filter(lock.fits, self._known), None)
+        if keys is None and self._given.password_file:
+            keys = lock.ask(self._given.password_file)
         said = "It is sealed under another key. Its password, for this restore only:"
-        while True:
+        while keys is None:
             password = ask_secret(said)
             if password is Way.BACK:
                 return False
             tell("trying it …")
-            keys = header.derivation.keys(password)
-            if keys.key_id == header.key_id:
-                self.program = self.program.under(keys)
-                self._looker = Looker(self.program, self._given.source)
-                return True
+            keys = lock.keys(password)
             said = "That is not its password. Once more, or Esc:"
+        self._known.append(keys)
+        self.program = self.program.under(keys)
+        self._looker = Looker(self.program, self._given.source)
+        return True
 
     def _what(self) -> Way | None:
         session = self._opened()
