@@ -12,7 +12,7 @@ from vault.errors import Damaged, NotThere
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from engine.run import Run
     from stages.session import RestoreSession
@@ -68,8 +68,15 @@ class Select(Stage):
                     layout.add(entry)
                 run.check()
             session.files, session.size = standing.files, standing.size
-        if absent := [path for path in self.paths if path not in found]:
-            raise NotThere(
-                f"{backup.name} has no {', '.join(map(repr, absent))}",
-                f"packrat ls {session.service} shows what it has",
-            )
+        require_found(session, self.paths, found)
+
+
+def require_found(
+    session: RestoreSession, paths: Sequence[str], found: Collection[str | None]
+) -> None:
+    """Raise NotThere when the backup has nothing at some of the paths."""
+    if absent := [path for path in paths if path not in found]:
+        raise NotThere(
+            f"{session.backup.name} has no {', '.join(map(repr, absent))}",
+            f"packrat ls {session.service} shows what it has",
+        )

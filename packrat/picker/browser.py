@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 PAGE = 100
 """Lines of one screen, which scrolls: enough to look around, few enough to draw at once."""
-HINT = "(space ticks, enter opens, esc goes back)"
+HINT = "(space ticks, enter opens, d done, s search, esc back)"
 DONE, SEARCH, MORE, LESS = "done", "search", "more", "less"
+KEYS = {"d": (DONE,), "s": (SEARCH,)}
+"""Letters that stand for a line at the top, which a long list scrolls away."""
 
 
 class Browser:
@@ -42,7 +44,8 @@ class Browser:
                     return False
                 at, (self._folder, self._first) = self._folder, self._page_above()
             elif answer == (DONE,):
-                return True
+                if self._ticked:
+                    return True
             elif answer == (SEARCH,):
                 self._search()
             elif answer in ((MORE,), (LESS,)):
@@ -66,9 +69,10 @@ class Browser:
         if more:
             lines.append(Line(f"… the next {PAGE}", (MORE,)))
         folder = fit(f"/{self._folder}", width() - 4).rstrip()
+        title = f"{fit(self._title, width() - len(HINT) - 4).rstrip()} {HINT}\n  {folder}"
         if at is None and children and (self._folder or not self._ticked):
             at = children[0].path  # whoever opens a folder looks at what is in it
-        return pick(f"{self._title}\n  {folder}", lines, at=at, hint=HINT, ticks=True)
+        return pick(title, lines, at=at, hint=" ", ticks=True, keys=KEYS)
 
     def _done_line(self) -> Line:
         if not self._ticked:
@@ -78,6 +82,8 @@ class Browser:
 
     def _line(self, item: Item, name: str) -> Line:
         mark = "x" if covers(self._ticked, item.path) else " "
+        if item.folder and any(one.startswith(item.path + "/") for one in self._ticked):
+            mark = "-"  # something in it is
         count = count_text(item.files, "file") if item.folder else ""
         tail = f"{count:>15} {bytes_text(item.size):>10}"
         name = fit(name + "/" * item.folder, width() - 4 - 4 - len(tail) - 1)

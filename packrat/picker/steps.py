@@ -53,7 +53,7 @@ class Picker:
         self._service = given.service or ""
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
-        self._target = given.target
+        self._target = _full(given.target) if given.target is not None else None
         self._ticked: dict[str, None] = {}
         """Paths, in the order in which they were ticked; kept while going back and forth."""
         self._session: RestoreSession | None = None
@@ -216,7 +216,7 @@ class Picker:
             typed = ask_text(f"{said}\n ", typed)
             if typed is Way.BACK:
                 return None
-            target = os.path.abspath(os.path.expanduser(typed or "."))
+            target = _full(typed)
             marker = Marker(self._service, manifest.id, self._paths)
             try:
                 marker.goes_on(target)
@@ -229,6 +229,8 @@ class Picker:
         session = self._opened()
         tell("working out what to download …")
         in_place = self._target is None
+        if self._target is not None:  # one that was given was not looked at yet
+            Marker(self._service, session.backup.manifest.id, self._paths).goes_on(self._target)
         outlook = Outlook(session, self._paths, self.program.config.services[self._service])
         said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
         lines = [
@@ -248,6 +250,10 @@ class Picker:
             )
             self._session = open_session(self.program, self._service, chosen, (), "")
         return self._session
+
+
+def _full(folder: str) -> str:
+    return os.path.abspath(os.path.expanduser(folder or "."))
 
 
 def _offer_text(offer: Offer) -> str:

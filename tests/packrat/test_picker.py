@@ -167,6 +167,47 @@ def test_a_folder_that_is_taken_is_told_at_once(filled):
         check("a folder that is taken", shown.until("is not empty"))
 
 
+def test_what_cannot_be_is_told_before_the_plan(filled):
+    """A path that is not in the backup, a folder of `--to` that is taken: an error, and no yes."""
+    words = ("restore", "gitea", "--backup", "latest", "--to")
+    with screen(filled, *words, str(filled.root / "out"), "--path", "nowhere") as shown:
+        check("a path that is not there", shown.until("EXIT"))
+    with screen(filled, *words, str(filled.source), "--path", "late") as shown:
+        check("a given folder that is taken", shown.until("EXIT"))
+
+
+def test_a_long_plan_fits_the_screen_and_tells_paths_in_full(filled):
+    """Many paths, a deep target: folded, not cut; every answer is on the screen."""
+    deep = filled.root / "a-folder-with-a-name-that-is-long" / "and-another-one-that-is-so-too"
+    paths = [f"--path=avatars/{number:03}.png" for number in range(12)]
+    with screen(filled, "restore", "gitea", "--backup", "latest", "--to", str(deep), *paths) as s:
+        check("a long plan", s.until("Restore?", "yes, restore", "back"))
+        s.keys("C-c")
+        s.until("EXIT 130")
+
+
+def test_letters_stand_for_what_a_long_list_scrolls_away(filled):
+    """From anywhere in a folder: `d` is done, `s` searches; a folder shows that something is."""
+    with screen(filled, "restore", "gitea", "--to", str(filled.root / "out")) as shown:
+        shown.until("Which backup")
+        shown.keys("Enter")
+        shown.until("What of")
+        shown.keys("Down", "Enter")
+        shown.until("nothing is ticked")
+        shown.keys("d", "Down", "Enter")  # done with nothing is not done
+        shown.until("000.png")
+        shown.keys("Down", "Space")
+        shown.until("done: 1 file")
+        shown.keys("Escape")
+        check("something in a folder is ticked", shown.until("[-] avatars/"))
+        shown.keys("s")
+        shown.until("Search for")
+        shown.keys("Escape")
+        shown.until("done: 1 file")
+        shown.keys("d")
+        assert "avatars/001.png" in shown.until("Restore?", "back")
+
+
 def test_a_terminal_that_cannot_move_its_cursor_is_told_the_flags(filled):
     """TERM=dumb: a usage error that names the flags."""
     with screen(filled, "restore", env="TERM=dumb") as shown:
