@@ -122,4 +122,5 @@ def result_json(result: Result) -> dict[str, Any]:
 def restored_json(restored: Restored) -> dict[str, Any]:
     """Give the documented keys of a restore."""
     document = asdict(restored)
+    del document["partial"]
     return {("from" if key == "source" else key): value for key, value in document.items()}

@@ -13,7 +13,8 @@ import yaml
 
 from engine.events import Finished, Progress, Started
 from packrat.backup import back_up
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from packrat.undo import undo
 from stages import containers
 from tests.helpers.house import House
