@@ -304,7 +304,9 @@ class Sftp(Remote):
                     self._away(action, f"{who} does not answer", "is it up, and not asleep?")
                 )
             case asyncssh.DisconnectError() | ConnectionError():
-                why = getattr(error, "strerror", None) or str(error)
+                # What asyncio says of a refused connection is a Python tuple.
+                number = getattr(error, "errno", None)
+                why = os.strerror(number) if number else str(error)
                 return Worth(self._away(action, f"{who}: {why}", "is it up, with SFTP enabled?"))
             case OSError():
                 return Worth(
