@@ -7,8 +7,9 @@ from itertools import count
 
 import pytest
 
+from packrat.choosing import choose
 from packrat.repair import repair
-from packrat.restore import choose, restore
+from packrat.restore import restore
 from packrat.undo import undo
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise

@@ -14,6 +14,8 @@ from engine.events import Started
 from packrat.lock import is_held
 from tests.helpers.forked import backing_up, ended
 from tests.helpers.house import House
+from tests.helpers.network import unfinished
+from tests.helpers.servers import Line
 from tests.helpers.trees import differences, fill, noise
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -66,6 +68,29 @@ def test_interrupted_at_every_event(two, number):
     assert len(statuses) > 25
     assert {verdict.status for verdict in two.verify()} == {"ok"}
     assert differences(two.source, two.restore()) == []
+
+
+@pytest.mark.parametrize("why", ["line", "limit"])
+def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
+    """A slow line, or a limit: what is on its way is broken off, and cleaned away."""
+    lines = [Line(server.port, rate=100_000) for server in (s3, nas)] if why == "line" else None
+    one, other = [line.port for line in lines] if lines else (s3.port, nas.port)
+    more = {} if lines else {"limit": "100 KiB/s"}
+    nas.known_hosts.write_text(nas.known_hosts.read_text().replace(str(nas.port), str(other)))
+    places = {"s3": s3.destination(one, **more), "nas": nas.destination("x", other, **more)}
+    house = House(tmp_path, backup={"retain_backups": 9, "destinations": places})
+    fill(house.source, {"a": noise(40 << 20, 1)})
+    command = [sys.executable, "-m", "packrat", "-c", house.config_file, "backup", "svc"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        time.sleep(8)
+        assert process.poll() is None
+        begun = time.monotonic()
+        process.terminate()
+        assert process.wait() == 130
+    assert time.monotonic() - begun < 5
+    folders = [house.state / "spool", s3.folder / "bucket", nas.folder / "login"]
+    assert [p for folder in folders for p in folder.rglob("*") if p.is_file()] == []
+    assert unfinished(s3) == []
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -11,7 +11,8 @@ from itertools import count
 
 from engine.events import Event, Listener
 from packrat.backup import back_up
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from tests.helpers.house import House
 
 
