@@ -12,7 +12,6 @@ from packrat.lock import service_lock
 from specs.secret import Secret
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
-from stages.kinds import KINDS
 from stages.masking import masked
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ def put_back(state_dir: str, service: str) -> list[str]:
     The last thing that was held is let go first. What cannot be put back now stays in the journal,
     for the next command.
     """
+    from stages.kinds import KINDS
+
     journal = Journal(state_dir, service)
     every: tuple[type[Stage], ...] = KINDS
     kinds = {kind.kind: kind for kind in every if issubclass(kind, Journaled)}

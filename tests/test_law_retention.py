@@ -42,6 +42,7 @@ def stored_bytes(house, name):
 def test_four_hundred_days(tmp_path, monkeypatch):
     """Each destination keeps the newest 14 and what they need, restores them, and stays small."""
     house = House(tmp_path, destinations=("one", "two"), keep=KEEP)
+    pipeline = house.pipeline()
     chance = random.Random(4)
     fill(house.source, {f"f{n:02}": contents(n) for n in range(FILES)})
     foreign = house.stores["one"] / "svc" / "notes.txt"
@@ -64,10 +65,10 @@ def test_four_hundred_days(tmp_path, monkeypatch):
         clock = Clock(now=lambda day=day: (START + day * 86_400) * 10**9)
         if chance.random() < 0.05:  # a day that fails
             house.source.rename(tmp_path / "hidden")
-            assert back_up(house.pipeline(), clock=clock).status == "failed"
+            assert back_up(pipeline, clock=clock).status == "failed"
             (tmp_path / "hidden").rename(house.source)
             continue
-        result = back_up(house.pipeline(), clock=clock)
+        result = back_up(pipeline, clock=clock)
         assert result.status == ("partial" if away else "done"), result
         states[result.id] = dict(state)
         if day == 3:
