@@ -326,8 +326,10 @@ def verify(
     replaced by a good one from another destination.
     """
     if due:
+        from packrat.daemon.jobs import die_with_the_daemon
         from packrat.verification import verify_due
 
+        die_with_the_daemon()
         if service or backup or source or deep:
             raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
         return verify_due(_acting(ctx, config), as_json=json)
