@@ -124,6 +124,12 @@ def _match(catalogs: Sequence[Catalog], service: str, backup: str) -> str:
         return of_time[-1]
     if len(of_id) == 1:
         return of_id[0]
+    others = [held.stored.name for catalog in catalogs for held in catalog.held if held.locked]
+    if any(name == backup or name.endswith(f"-{backup}.packrat") for name in others):
+        raise NotThere(
+            f"the backup {backup} of {service} is sealed under another key",
+            "on a terminal, packrat restore asks for its password",
+        )
     raise NotThere(
         f"{len(of_id)} backups of {service} have an id that begins with {backup!r}"
         if of_id

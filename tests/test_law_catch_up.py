@@ -1,4 +1,4 @@
-"""Law 6: what a destination missed it gets later; cut off in the middle, nothing is lost or redone."""
+"""Law 6: what a destination missed it gets later; cut off in the middle, nothing is lost."""
 
 import subprocess
 
