@@ -63,7 +63,7 @@ def test_the_seeds_backup_section(tmp_path, s3, server):
     assert len(there[0]) == 2
     for name in ("synology", "s3"):
         house.forget()
-        out = tmp_path / name
+        out = tmp_path / "restored" / name
         restored = house.cli("restore", "svc", "--from", name, "--to", str(out), "--yes")
         assert restored.returncode == 0, restored.stderr
         assert differences(house.source, out) == []
