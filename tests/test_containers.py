@@ -169,12 +169,19 @@ def test_several_are_stopped_in_order_and_what_was_stopped_stays_so(tmp_path, en
 
 
 @pytest.fixture(scope="module")
-def three(engine):
-    """Two that run and one that does not: after every test that takes them it is so again."""
-    three = [engine.run("one"), engine.run("two"), engine.run("off")]
+def made(engine):
+    """Three containers for many tests, the last of them stopped."""
+    made = [engine.run("one"), engine.run("two"), engine.run("off")]
     engine.docker("stop", "-t", "1", "off")
-    yield three
-    engine.docker("rm", "-f", *three)
+    yield made
+    engine.docker("rm", "-f", *made)
+
+
+@pytest.fixture
+def three(engine, made):
+    """Two that run, also if the whole engine died meanwhile, and one that does not."""
+    engine.docker("start", *made[:2])
+    return made
 
 
 def dies(house, edge):
