@@ -70,4 +70,4 @@ def test_what_is_sealed_under_another_key_is_called_so(tmp_path, s3):
     out = ("--to", str(tmp_path / "out"), "--yes")
     said = second.cli("restore", "svc", "--backup", id_, *out)
     assert said.returncode == 7
-    assert "is sealed under another key; packrat restore and packrat ls ask for" in said.stderr
+    assert "is sealed under another key; its password opens it" in said.stderr
