@@ -62,7 +62,7 @@ def strange(house):
     os.close(os.open("leaf", os.O_CREAT | os.O_WRONLY, dir_fd=deep))
     os.close(deep)
     with open(root / "sparse", "wb") as file:
-        file.truncate(5 << 30)
+        file.truncate(10 << 30)
         for place in range(4):
             file.seek((place * 1_500_000_000) | 1)
             file.write(noise(1 << 18, place))
