@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vault.destination import LATER, Destination, Stored, unfinished
-from vault.errors import NotThere
+from vault.errors import Damaged, NotThere
 from vault.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ class Local(Destination):
             fd = os.open(self._path(service, name), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return os.pread(fd, length, offset)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                # One bad sector: the rest of it, and of the disk, may well be good.
+                where = f"its disk cannot read what stands at byte {offset:,}"
+                raise Damaged(f"{self.name}:{service}/{name}", where) from error
             finally:
                 os.close(fd)
 
