@@ -1,19 +1,29 @@
-"""Put back what a dead run left: containers that it stopped, commands that it owes."""
+"""Put back what a dead run left: containers that it stopped, files, commands that it owes."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packrat.exits import Locked
 from packrat.lock import service_lock
-from specs.secret import Secret
+from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.kinds import KINDS
 
 if TYPE_CHECKING:
     from engine.stage import Stage
+
+
+@dataclass
+class Repaired:
+    """What became of the things that a dead run left: a sentence for each."""
+
+    done: list[str] = field(default_factory=list)
+    owed: list[str] = field(default_factory=list)
+    """These could not be put back; the journal keeps them for the next command."""
 
 
 def repair(state_dir: str) -> list[str]:
@@ -25,31 +35,66 @@ def repair(state_dir: str) -> list[str]:
     for service in journals(state_dir):
         try:
             with service_lock(state_dir, service, time.time()):
-                said += put_back(state_dir, service)
+                repaired = put_back(state_dir, service)
         except Locked:
             continue
+        said += repaired.done + repaired.owed
     return said
 
 
-def put_back(state_dir: str, service: str) -> list[str]:
+def require_repaired(state_dir: str, service: str) -> list[str]:
     """Put back what a dead run of one service left, whose lock we hold; gives what to tell.
 
-    The last thing that was held is let go first. What cannot be put back now stays in the journal,
-    for the next command.
+    Raises SourceError while something is not back: a backup would take the half for the whole, and
+    then delete the other half.
+    """
+    repaired = put_back(state_dir, service)
+    if repaired.owed:
+        raise SourceError(
+            "; ".join(repaired.owed), "until that is put back nothing else is done with the service"
+        )
+    return repaired.done
+
+
+def put_back(state_dir: str, service: str) -> Repaired:
+    """Put back what a dead run of one service left, whose lock we hold.
+
+    The last thing that was held is let go first. One that cannot be keeps no other from it.
     """
     journal = Journal(state_dir, service)
+    repaired = Repaired()
+    try:
+        notes = list(journal.recall().items())
+    except SourceError as error:
+        repaired.owed.append(f"{service}: {error}; {error.hint}")
+        return repaired
+    for at in reversed(range(len(notes))):
+        stage, note = notes[at]
+        try:
+            holder = _holder(note)
+            if holder.moves_files(note["found"]):
+                for _, earlier in notes[:at]:
+                    _holder(earlier).stand_still(earlier["found"])
+            repaired.done.append(f"{service}: {holder.put_back(note['found'], resolve)}")
+            if not (holder.guards and repaired.owed):
+                journal.done(stage)
+        except SourceError as error:
+            repaired.owed.append(f"{service}: a run died, and {error}; {error.hint}")
+        except SecretFault as error:
+            repaired.owed.append(f"{service}: a run died, and {error}")
+        except Exception as error:  # noqa: BLE001 (a note of another version may hold anything)
+            repaired.owed.append(
+                f"{service}: a run died, and what its {stage} left cannot be put back:"
+                f" {type(error).__name__}: {error}; the version of packrat that wrote"
+                f" {journal.file} can, or put it right by hand and delete that file"
+            )
+    return repaired
+
+
+def _holder(note: dict[str, Any]) -> Journaled:
     every: tuple[type[Stage], ...] = KINDS
     kinds = {kind.kind: kind for kind in every if issubclass(kind, Journaled)}
-    said = []
-    for stage, note in reversed(journal.recall().items()):
-        scope = kinds[note["kind"]].model_validate(note["params"])
-        try:
-            said.append(f"{service}: {scope.put_back(note['found'], resolve)}")
-        except SourceError as error:
-            said.append(f"{service}: a run died, and {error}; {error.hint}")
-        else:
-            journal.done(stage)
-    return said
+    return kinds[note["kind"]].model_validate(note["params"])
 
 
 def resolve(reference: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Scope
 from stages.errors import SourceError
 from stages.journal import Journaled
-from stages.service.dockerd import Engine
+from stages.service.dockerd import Engine, NoContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ class Containers(Scope, Journaled):
     """Stops containers in the given order, starts in reverse those that ran."""
 
     kind: ClassVar[str] = "containers"
+    guards: ClassVar[bool] = True
 
     names: tuple[str, ...]
     host: str | None = None
@@ -103,6 +105,14 @@ class Containers(Scope, Journaled):
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
         return f"a run died while containers stood still: {started}"
+
+    def stand_still(self, found: dict[str, Any]) -> None:
+        """Stop again what somebody has started since the run died; raises SourceError."""
+        engine = Engine(self.host)
+        for name in found["ran"]:
+            with suppress(NoContainer):  # what is gone uses no files
+                if engine.look(name).running:
+                    engine.stop(name, self.stop_timeout)
 
     @staticmethod
     def _look_meanwhile(engine: Engine, name: str, run: Run[Session]) -> None:
