@@ -1,95 +1,19 @@
 """What the daemon must show, for real: `python -m benchmarks.daemon kills|idle [MINUTES]`.
 
-`kills`: three services each minute to S3 and SFTP under load, the daemon killed at random and
-started again. Each instant must have one good run or be covered by a later one, and no litter stay.
+`kills`: see benchmarks/kills.py; it needs root, for a Docker engine of its own.
 `idle`: what a daemon with a thousand services costs.
 """
 
 from __future__ import annotations
 
-import random
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
-from tests.helpers.daemons import Running, runs, settle
+from benchmarks.kills import kills
+from tests.helpers.daemons import Running, settle
 from tests.helpers.house import House
-from tests.helpers.servers import S3Server, SshServer
-from tests.helpers.trees import fill, noise
-
-SERVICES = ("one", "two", "three")
-
-
-def kills(root: Path, minutes: float, times: int) -> None:
-    """Kill the daemon at random while it works, and look at what is left."""
-    with ExitStack() as stack:
-        s3, nas = S3Server(root / "s3"), SshServer(root / "nas")
-        stack.enter_context(s3.up())
-        stack.enter_context(nas.up())
-        house = House(root / "house", backup={"retain_backups": 50, "destinations": {
-            "s3": s3.destination(), "nas": nas.destination("./backups")}})  # fmt: skip
-        services = {}
-        for number, name in enumerate(SERVICES):
-            source = root / name
-            source.mkdir()
-            fill(source, {f"f{n}": noise(1 << 20, 100 * number + n) for n in range(3)})
-            services[name] = {"path": str(source), "schedule": "* * * * *", "timeout": "5m"}
-        settle(house, services=services)
-        load = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-        stack.callback(load.kill)
-        changing = threading.Event()
-        threading.Thread(target=_change, args=(root, changing), daemon=True).start()
-        begun = time.time()
-        daemon = Running(house)
-        moments = sorted(random.uniform(5, minutes * 60 - 40) for _ in range(times))
-        for moment in moments:
-            time.sleep(max(begun + moment - time.time(), 0))
-            daemon.kill()
-            print(f"{time.time() - begun:5.0f} s: killed")
-            time.sleep(random.uniform(0, 5))
-            daemon = Running(house)
-        time.sleep(max(begun + minutes * 60 - time.time(), 0))
-        time.sleep(30)  # what is due may end
-        status = daemon.stop()
-        changing.set()
-        _report(house, begun, status)
-
-
-def _change(root: Path, ended: threading.Event) -> None:
-    number = 1000
-    while not ended.wait(1):
-        for name in SERVICES:
-            fill(root / name, {f"f{number % 3}": noise(1 << 20, number)})
-            number += 1
-
-
-def _report(house: House, begun: float, status: int) -> None:
-    found = runs(house)
-    print(f"daemon ended with {status}; {len(found)} runs")
-    for name in SERVICES:
-        own = [run for run in found if run["service"] == name]
-        ended = [run for run in own if run["status"] in ("done", "partial", "failed")]
-        instants = [run["scheduled"] for run in ended]
-        words = {word: sum(run["status"] == word for run in own) for word in
-                 ("done", "partial", "failed", "interrupted", "killed", "running")}  # fmt: skip
-        wanted = {
-            60 * m for m in range(int(begun // 60) + 1, int(max(instants, default=begun) // 60) + 1)
-        }
-        covered = {w for w in wanted if any(i >= w for i in instants)}
-        print(
-            f"{name}: {words}; instants {len(wanted)}, run {len(set(instants))}, "
-            f"twice {len(instants) - len(set(instants))}, never seen to {len(wanted - covered)}"
-        )
-        for run in ended:
-            if run["status"] != "done":
-                print("   ", run["status"], run["error"])
-    verdicts = house.json("verify")
-    print(f"verify: {len(verdicts)} archives, bad: {[v for v in verdicts if v['status'] != 'ok']}")
-    print(f"litter: {house.litter()}")
 
 
 def idle(root: Path, seconds: float) -> None:
@@ -121,6 +45,7 @@ if __name__ == "__main__":
     what, *more = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="packrat-daemon-") as folder:
         if what == "kills":
-            kills(Path(folder), float(more[0]) if more else 10, int(more[1]) if more[1:] else 10)
+            minutes, times = float(more[0]) if more else 10, int(more[1]) if more[1:] else 10
+            sys.exit(1 if kills(Path(folder), minutes, times) else 0)
         else:
             idle(Path(folder), 60 * float(more[0]) if more else 120)

@@ -20,8 +20,9 @@ from typing import Any
 from benchmarks.measure import run
 from benchmarks.report import MB, verdict
 from packrat.backup import back_up
+from packrat.choosing import choose
 from packrat.program import Program
-from packrat.restore import choose, restore
+from packrat.restore import restore
 from specs.compile import compile_service
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer

@@ -24,6 +24,8 @@ class Progress(Event):
 
     items: int
     bytes: int
+    whole: int | None = None
+    """Bytes that will have passed at the end, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class Run(Generic[Context]):
         self.stage = stage
         self.items = 0
         self.bytes = 0
+        self.whole: int | None = None
+        """Bytes that will have passed at the end, as soon as the stage knows."""
         self.orphaned = threading.Event()
         """Set when what feeds this stage will never end well."""
         self._due = 0.0
@@ -126,7 +128,7 @@ class Run(Generic[Context]):
         ticks = self.shared.clock.ticks()
         if ticks >= self._due:
             self._due = ticks + PROGRESS_SECONDS
-            self.emit(Progress(self.stage, self.items, self.bytes))
+            self.emit(Progress(self.stage, self.items, self.bytes, self.whole))
 
     def warn(self, text: str) -> None:
         """Tell a person something; the run goes on."""

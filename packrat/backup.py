@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,20 +17,25 @@ from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
 from packrat.recorder import Recorder
-from packrat.repair import require_repaired, resolve
+from packrat.repair import clear, require_repaired, resolve
 from packrat.result import Result, sum_up
 from stages.journal import Journal
+from stages.masking import masked
 from stages.session import BackupSession
 from stages.target.aside import forget
 from vault.errors import VaultError
 from vault.keys import read_key_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from engine.events import Event, Listener
     from engine.graph import Graph
     from specs.pipeline import Pipeline
+    from vault.destination import Destination
+
+TOGETHER_SECONDS = 0.5
+"""Signals that come so soon after the first one are the same."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,12 @@ def _run(
 ) -> None:
     def note(event: Event) -> None:
         if isinstance(event, Warned):
-            result.warnings.append(event.text)
+            result.warnings.append(masked(event.text))
 
-    _clear(session.spool_path)
+    clear(session.spool_path)
     run = Run(session, Shared([note, *listeners], clock))
     try:
-        with interruptible(run):
+        with interruptible(run), breaking_off(run, session.destinations.values()):
             outcome = execute(graph, run)
         sum_up(graph, outcome, session, result)
         if result.exit == Exit.DONE:
@@ -110,14 +117,6 @@ def _run(
     finally:
         _empty_spool(session, result)
         session.cache.close()
-
-
-def _clear(folder: str) -> None:
-    """Remove what a dead run left half-written in the spool: we hold the lock."""
-    with suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if name.startswith("."):
-                os.unlink(os.path.join(folder, name))
 
 
 def _empty_spool(session: BackupSession, result: Result) -> None:
@@ -143,15 +142,35 @@ def _empty_spool(session: BackupSession, result: Result) -> None:
 
 
 @contextmanager
+def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator[None]:
+    """Let a run that is to end break off what is on its way to or from these destinations."""
+    for destination in destinations:
+        destination.check = run.check
+    try:
+        yield
+    finally:  # what comes after the run goes through
+        for destination in destinations:
+            destination.check = lambda: None
+
+
+@contextmanager
 def interruptible(run: Run[Any]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once."""
+    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
+
+    Those that come together are one: who dies with several threads sends its children several.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(number: int, _: object) -> None:
+    first = math.inf
+
+    def stop(_: int, __: object) -> None:
+        nonlocal first
         run.cancel()
-        signal.signal(number, signal.default_int_handler)
+        first = min(first, time.monotonic())
+        if time.monotonic() - first > TOGETHER_SECONDS:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

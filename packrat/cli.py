@@ -34,6 +34,10 @@ AsJson = Annotated[bool, Option("--json", help="Print one JSON document on stand
 PasswordFile = Annotated[
     str | None, Option(metavar="FILE", help="Read the password from the first line of FILE.")
 ]
+OtherPassword = Annotated[
+    str | None,
+    Option("--password-file", metavar="FILE", help="The password of a backup under another key."),
+]
 Source = Annotated[str | None, Option("--from", metavar="DEST", help="Only look at DEST.")]
 WhichBackup = Option(
     metavar="ID|latest|TIME", help="An id or a time as list shows it, or its beginning."
@@ -84,7 +88,9 @@ def _acting(ctx: typer.Context, config: str | None) -> Program:
     from packrat.report import warn
 
     program = _program(ctx, config)
-    for sentence in repair(program.config.state_dir):
+    spool = program.config.spool_path
+    spools = {name: os.path.join(spool, name) for name in program.config.services}
+    for sentence in repair(program.config.state_dir, spools):
         warn(sentence)
     return program
 
@@ -242,6 +248,7 @@ def ls(
     backup: Annotated[str, Argument(metavar="[BACKUP]", hidden=True)] = "latest",
     path: Annotated[str, Argument(metavar="[PATH]", hidden=True)] = "",
     source: Source = None,
+    password_file: OtherPassword = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
@@ -252,7 +259,7 @@ def ls(
     from packrat.listing import list_files
 
     program = _program(ctx, config, only_look=True)
-    list_files(program, service, backup, path, source, as_json=json)
+    list_files(program, service, backup, path, source, password_file, as_json=json)
 
 
 @app.command(cls=Command)
@@ -273,6 +280,7 @@ def restore(
         bool, Option("--undo", help="Put back what a restore in place set aside.")
     ] = False,
     forget: Annotated[bool, Option("--forget", help="Delete what was set aside.")] = False,
+    password_file: OtherPassword = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
@@ -290,7 +298,8 @@ def restore(
         if service is None or to or in_place or path or (undo and forget):
             raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
         return (undo_restore if undo else forget_aside)(_acting(ctx, config), service)
-    given = Given(service, backup, source, tuple(path) if path else None, to, in_place)
+    paths = tuple(path) if path else None
+    given = Given(service, backup, source, paths, to, in_place, password_file)
     return restore_as_given(_acting(ctx, config), given, yes=yes, as_json=json)
 
 

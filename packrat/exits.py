@@ -6,6 +6,8 @@ import os
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from stages.masking import masked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,8 +46,13 @@ class Interrupted(Exception):  # noqa: N818 (not an error of anybody)
     """Ctrl-C, where there is more to say of it than that."""
 
 
-def explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a table)
+def explain(error: BaseException) -> tuple[Exit, str]:
     """Give the exit status and the message of an error: what failed, and what to do next."""
+    status, message = _explain(error)
+    return status, masked(message)
+
+
+def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a table)
     from engine.graph import GraphFaults
     from engine.run import Cancelled
     from specs.faults import ConfigFaults
@@ -57,7 +64,7 @@ def explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a table
         case Interrupted():
             return Exit.INTERRUPTED, str(error)
         case KeyboardInterrupt() | Cancelled():
-            return Exit.INTERRUPTED, "interrupted; nothing half-done is left behind"
+            return Exit.INTERRUPTED, "interrupted; the next packrat command puts back what is owed"
         case UsageError():
             return Exit.USAGE, str(error)
         case ConfigFaults():

@@ -13,6 +13,7 @@ from packrat.progress import progress
 from packrat.report import as_json as print_json
 from packrat.report import bytes_text, count_text, table, time_text, warn
 from specs.faults import printable
+from stages.masking import masked
 
 if TYPE_CHECKING:
     from engine.events import Listener
@@ -103,16 +104,24 @@ def _row(summary: Summary, stored: int) -> dict[str, Any]:
 
 
 def list_files(
-    program: Program, service: str, backup: str, path: str, source: str | None, *, as_json: bool
+    program: Program,
+    service: str,
+    backup: str,
+    path: str,
+    source: str | None,
+    password_file: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Print what is directly in a folder of a backup, or the file itself."""
-    from packrat.restore import choose, open_session
+    from packrat.restore import open_session
+    from packrat.unlocking import choose_and_unlock
     from vault.errors import NotThere
     from vault.index import blocks_of, read_entries, selected
 
     program.services([service])
     path = path.strip("/")
-    chosen = choose(program, service, backup, source)
+    program, chosen = choose_and_unlock(program, service, backup, source, password_file, warn)
     session = open_session(program, service, chosen, [path], "")
     depth = path.count("/") + 1 if path else 0
     index = blocks_of(chosen.archive.manifest.index, [path])
@@ -168,7 +177,7 @@ def verify_stored(
     as_json: bool,
 ) -> int:
     """Verify and report; gives the exit status: failed when anything is damaged or missing."""
-    from packrat.restore import choose
+    from packrat.choosing import choose
     from packrat.verification import note_verdicts
     from vault.verify import Verifier
 
@@ -190,7 +199,7 @@ def verify_stored(
                         "id": verdict.id,
                         "destination": verdict.destination,
                         "status": verdict.status,
-                        "problems": verdict.problems,
+                        "problems": list(map(masked, verdict.problems)),
                         "bytes_read": verdict.bytes_read,
                     }
                     for verdict in verdicts

@@ -25,7 +25,8 @@ def progress(
 ) -> Iterator[Listener]:
     """Show the progress of some stages (name -> what to call them) on standard error.
 
-    `total` is asked for the bytes that the first of them will see, as soon as somebody knows.
+    `total` is asked for the bytes that the first of them will see, as soon as somebody knows; the
+    stage may know it itself.
     Off a terminal only warnings are printed.
     """
     if not sys.stderr.isatty():
@@ -70,6 +71,8 @@ def progress(
         whole = total() if event.stage == first else None
         if isinstance(event, Finished):
             whole = event.bytes
+        elif event.whole is not None:
+            whole = event.whole
         speed = bars.tasks[task].speed
         bars.update(
             task,

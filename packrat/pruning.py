@@ -12,7 +12,7 @@ from packrat.report import bytes_text, count_text, warn
 from vault.catalog import Catalog, look_in_spool
 from vault.errors import VaultError
 from vault.local import Local
-from vault.retention import doomed, shrunk, still_owed
+from vault.retention import doomed, incomplete, shrunk, still_owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ def prune(program: Program, service: str | None, *, dry_run: bool, as_json: bool
                 for held in old:
                     if not dry_run:
                         catalog.destination.delete(name, held.stored.name)
+                        program.cache.deleted(catalog.destination, name, held.stored)
                     rows.append((name, catalog.destination.name, held))
     if as_json:
         print_json(
@@ -80,7 +81,9 @@ def prunable(
             continue
         own = found[name]
         others = [waiting, *(other for key, other in found.items() if key != name)]
-        if own.backups and shrunk(own.backups[-1]):
+        if own.gone:
+            yield own, VaultError(incomplete(name, own.gone))
+        elif own.backups and shrunk(own.backups[-1]):
             yield own, VaultError(f"no old backup goes from {name}: the newest one has shrunk")
         else:
             owed = still_owed(own, others, keep)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,11 @@ from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.kinds import KINDS
+from stages.masking import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.stage import Stage
 
 
@@ -26,20 +31,44 @@ class Repaired:
     """These could not be put back; the journal keeps them for the next command."""
 
 
-def repair(state_dir: str) -> list[str]:
+def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]:
     """Put back what dead runs of all services left; gives a sentence for each thing.
 
-    A run is dead when its lock can be taken; those that are alive are left alone.
+    A run is dead when its lock can be taken; those that are alive are left alone. `spools` are the
+    services' folders in the spool: what stands there unfinished would take room until the next run.
     """
     said = []
-    for service in journals(state_dir):
+    littered = {name: folder for name, folder in (spools or {}).items() if unfinished(folder)}
+    for service in dict.fromkeys([*journals(state_dir), *littered]):
         try:
             with service_lock(state_dir, service, time.time()):
                 repaired = put_back(state_dir, service)
+                if clear(littered.get(service, "")):
+                    repaired.done.append(
+                        f"{service}: a run died, and what it left in the spool is deleted"
+                    )
         except Locked:
             continue
         said += repaired.done + repaired.owed
     return said
+
+
+def clear(spool: str) -> list[str]:
+    """Delete what a dead run left half-written in a service's spool; gives the names.
+
+    The service's lock is ours.
+    """
+    names = unfinished(spool)
+    for name in names:
+        os.unlink(os.path.join(spool, name))
+    return names
+
+
+def unfinished(spool: str) -> list[str]:
+    """Give the names of what is half-written in a service's spool, by a live run or a dead one."""
+    with suppress(OSError):
+        return [name for name in os.listdir(spool) if name.startswith(".")]
+    return []
 
 
 def require_repaired(state_dir: str, service: str) -> list[str]:
@@ -66,7 +95,7 @@ def put_back(state_dir: str, service: str) -> Repaired:
     try:
         notes = list(journal.recall().items())
     except SourceError as error:
-        repaired.owed.append(f"{service}: {error}; {error.hint}")
+        repaired.owed.append(masked(f"{service}: {error}; {error.hint}"))
         return repaired
     for at in reversed(range(len(notes))):
         stage, note = notes[at]
@@ -75,19 +104,21 @@ def put_back(state_dir: str, service: str) -> Repaired:
             if holder.moves_files(note["found"]):
                 for _, earlier in notes[:at]:
                     _holder(earlier).stand_still(earlier["found"])
-            repaired.done.append(f"{service}: {holder.put_back(note['found'], resolve)}")
+            said = holder.put_back(note["found"], resolve)
+            repaired.done.append(masked(f"{service}: {said}"))
             if not (holder.guards and repaired.owed):
                 journal.done(stage)
         except SourceError as error:
-            repaired.owed.append(f"{service}: a run died, and {error}; {error.hint}")
+            repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
         except SecretFault as error:
             repaired.owed.append(f"{service}: a run died, and {error}")
         except Exception as error:  # noqa: BLE001 (a note of another version may hold anything)
-            repaired.owed.append(
+            what = (
                 f"{service}: a run died, and what its {stage} left cannot be put back:"
                 f" {type(error).__name__}: {error}; the version of packrat that wrote"
                 f" {journal.file} can, or put it right by hand and delete that file"
             )
+            repaired.owed.append(masked(what))
     return repaired
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from specs.faults import printable
+from stages.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +26,13 @@ def as_json(document: Any) -> None:
 
 def complain(message: str, *, bare: bool = False) -> None:
     """Print an error for a person; `bare` where each line begins with its file."""
-    lines = "\n".join(map(printable, message.split("\n")))
+    lines = "\n".join(map(printable, masked(message).split("\n")))
     print(lines if bare else f"packrat: {lines}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Print what a person should know, though the command goes on."""
-    print(f"warning: {printable(text)}", file=sys.stderr)
+    print(f"warning: {printable(masked(text))}", file=sys.stderr)
 
 
 def count_text(count: int, what: str) -> str:
@@ -121,4 +122,5 @@ def result_json(result: Result) -> dict[str, Any]:
 def restored_json(restored: Restored) -> dict[str, Any]:
     """Give the documented keys of a restore."""
     document = asdict(restored)
+    del document["partial"]
     return {("from" if key == "source" else key): value for key, value in document.items()}

@@ -28,6 +28,8 @@ class Request:
     """What to restore, with all that is below; everything when empty."""
     target: str | None = None
     """The folder to restore to; None is the service's own, in place."""
+    password_file: str | None = None
+    """Has the password of a backup under another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Given:
     paths: tuple[str, ...] | None = None
     target: str | None = None
     in_place: bool = False
+    password_file: str | None = None
 
     def at(self, paths: Iterable[str]) -> Given:
         """Give the same with other paths."""
@@ -107,5 +110,6 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
             given.source,
             given.paths or (),
             given.target,
+            given.password_file,
         )
     return restore_to(program, request, as_json=as_json)

@@ -11,33 +11,32 @@ from typing import TYPE_CHECKING
 from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.backup import interruptible
+from packrat.backup import breaking_off, interruptible
 from packrat.exits import Interrupted
 from packrat.lock import service_lock
 from packrat.program import log_file
 from packrat.repair import require_repaired, resolve
-from packrat.report import count_text, time_text
+from packrat.report import count_text
 from specs.compile import compile_service
+from stages.copies import Copies
 from stages.errors import SourceError, TargetError
 from stages.journal import Journal
+from stages.masking import masked
 from stages.select import Select
 from stages.session import RestoreSession
 from stages.source.exclude import STAGING
 from stages.source.walk import open_source
 from stages.target.aside import make_staging
 from stages.target.place import TREE
-from vault.errors import Away, NotThere, VaultError
-from vault.format import ArchiveName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from engine.events import Event, Listener
     from engine.graph import Graph
+    from packrat.choosing import Chosen
     from packrat.program import Program
     from stages.source.attributes import Unset
-    from vault.archive import Archive
-    from vault.catalog import Catalog
 
 
 @dataclass
@@ -55,92 +54,8 @@ class Restored:
     downloaded: int = 0
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Chosen:
-    """A backup, and where it is read from."""
-
-    catalog: Catalog
-    archive: Archive
-
-
-def choose(
-    program: Program,
-    service: str,
-    backup: str = "latest",
-    source: str | None = None,
-    warn: Callable[[str], None] = lambda _: None,
-) -> Chosen:
-    """Find and open a backup at the nearest destination that has it whole.
-
-    `backup` is a name, the beginning of an id or of a time, or `latest`. Raises NotThere, Away,
-    Damaged.
-    """
-    keys = program.keys
-    names = program.destinations(service)
-    if source is not None:
-        names = {source: program.destination(source)}
-    failed: list[VaultError] = []
-    catalogs: list[Catalog] = []
-    for destination in names.values():
-        try:
-            catalogs.append(program.cache.catalog(destination, service, keys))
-        except VaultError as error:
-            failed.append(error)
-    for other in failed if catalogs else failed[1:]:
-        warn(str(other))
-    if not catalogs:
-        raise failed[0]
-    wanted = _match(catalogs, service, backup)
-    for catalog in catalogs:
-        if wanted not in [held.stored.name for held in catalog.backups]:
-            continue
-        try:
-            return Chosen(catalog, catalog.open(wanted, keys))
-        except VaultError as error:
-            failed.append(error)
-            warn(str(error))
-    raise failed[-1] if failed else Away(f"no destination has {wanted}")
-
-
-def _match(catalogs: Sequence[Catalog], service: str, backup: str) -> str:
-    """Give the name of the archive that the user means."""
-    names = sorted({held.stored.name for catalog in catalogs for held in catalog.backups})
-    if not names:
-        locked = sum(held.locked for catalog in catalogs for held in catalog.held)
-        raise NotThere(
-            f"there is no backup of {service}",
-            f"what is there ({count_text(locked, 'archive')}) is sealed under another key;"
-            " packrat rekey makes that one from its password"
-            if locked
-            else f"packrat backup {service} makes one",
-        )
-    if backup == "latest":
-        return names[-1]
-    if backup in names:
-        return backup
-    parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
-    of_id = [name for name, parts in parsed if backup and parts.short.startswith(backup)]
-    of_time = [name for name, parts in parsed if _is_of(backup, parts.time)]
-    if of_time:
-        return of_time[-1]
-    if len(of_id) == 1:
-        return of_id[0]
-    raise NotThere(
-        f"{len(of_id)} backups of {service} have an id that begins with {backup!r}"
-        if of_id
-        else f"there is no backup {backup!r} of {service}",
-        f"packrat list {service} shows them",
-    )
-
-
-def _is_of(wanted: str, stamp: str) -> bool:
-    """Say whether a time begins as the user wrote it: local as in a list, or UTC as in JSON."""
-    local, wanted = (text.replace("T", " ") for text in (time_text(stamp), wanted))
-    plain = str.maketrans("", "", "-:")
-    begins = local.translate(plain).startswith(wanted.translate(plain) or "never")
-    return begins or wanted == stamp.replace("T", " ")
+    partial: bool = False
+    """Something is not as the backup has it; the warnings say what."""
 
 
 def reversed_graph(
@@ -180,6 +95,9 @@ def restore(
     path = program.config.services[service].path
     with service_lock(state_dir, service, time.time()):
         said = require_repaired(state_dir, service)
+        for text in said:
+            for listener in listeners:
+                listener(Warned("restore", text))
         staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
         os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
         os.close(open_source(path))
@@ -207,7 +125,7 @@ def _run(
 
     def note(event: Event) -> None:
         if isinstance(event, Warned):
-            warnings.append(event.text)
+            warnings.append(masked(event.text))
 
     run = Run(session, Shared([note, *listeners]))
     try:
@@ -216,7 +134,13 @@ def _run(
         if session.aside is None:
             raise
         raise _after_all_is_placed(service, error) from error
-    warnings += [unset_text(what, unset) for what, unset in session.unset.items()]
+    for what, unset in session.unset.items():
+        run.warn(unset_text(what, unset))
+    if session.lost:
+        run.warn(session.lost_text())
+    partial = bool(warnings)
+    for text in session.copies.notes.values():
+        run.warn(text)
     return (
         Restored(
             service,
@@ -228,6 +152,7 @@ def _run(
             session.downloaded,
             round(time.monotonic() - begun, 3),
             warnings,
+            partial,
         ),
         session,
     )
@@ -235,7 +160,7 @@ def _run(
 
 def _execute(graph: Graph, run: Run[RestoreSession]) -> None:
     """Run the graph; raises what ended it, KeyboardInterrupt with the stage that was broken off."""
-    with interruptible(run):
+    with interruptible(run), breaking_off(run, [run.context.destination]):
         outcome = execute(graph, run)
     for stage, error in outcome.failed.items():
         if isinstance(error, Cancelled):  # nobody but the engine knows that one
@@ -271,7 +196,7 @@ def open_session(
         service=service,
         keys=program.keys,
         destination=chosen.catalog.destination,
-        catalog=chosen.catalog,
+        copies=Copies(chosen.archive, [chosen.catalog, *chosen.others], program.keys),
         backup=chosen.archive,
         paths=tuple(paths),
         target=target,

@@ -22,7 +22,7 @@ PASSWORD_LEAST = 8
 ATTEMPTS = 3
 
 
-def ask_password(password_file: str | None, *, twice: bool) -> str:
+def ask_password(password_file: str | None, *, twice: bool, prompt: str = "Password: ") -> str:
     """Get the password: from a file's first line, or from the terminal; raises UsageError."""
     if password_file is not None:
         try:
@@ -37,7 +37,7 @@ def ask_password(password_file: str | None, *, twice: bool) -> str:
         raise UsageError("asking for a password needs a terminal; elsewhere give --password-file")
     from getpass import getpass
 
-    password = getpass("Password: ")
+    password = getpass(prompt)
     while len(password) < PASSWORD_LEAST and twice:
         print(f"At least {PASSWORD_LEAST} characters, please.", file=sys.stderr)
         password = getpass("Password: ")

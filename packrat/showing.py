@@ -109,14 +109,16 @@ class _Census:
 
 def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
     """Restore to a folder, or in place, and report; gives the exit status."""
-    from packrat.restore import choose, restore
+    from packrat.restore import restore
+    from packrat.unlocking import choose_and_unlock
 
     service, paths = request.service, request.paths
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
-    chosen = choose(program, service, request.backup, request.source, warn)
-    total = None if paths else chosen.archive.manifest.size
+    program, chosen = choose_and_unlock(
+        program, service, request.backup, request.source, request.password_file, warn
+    )
     try:
-        with progress(service, {"collect": "restoring"}, lambda: total) as listener:
+        with progress(service, {"collect": "restoring"}) as listener:
             restored, session = restore(program, service, chosen, paths, target, [listener])
     except KeyboardInterrupt:
         raise Interrupted(
@@ -124,8 +126,6 @@ def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
             if target
             else f"{service}: interrupted; everything is as it was before"
         ) from None
-    for warning in restored.warnings:
-        warn(warning)
     if as_json:
         print_json(restored_json(restored))
     else:
@@ -145,4 +145,4 @@ def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
             )
         elif sys.stdout.isatty():
             print("It is a copy: the service's own files are as they were.")
-    return Exit.PARTIAL if restored.warnings else Exit.DONE
+    return Exit.PARTIAL if restored.partial else Exit.DONE

@@ -22,6 +22,7 @@ from packrat.report import as_json as print_json
 from packrat.report import bytes_text, count_text, warn
 from packrat.result import Result
 from specs.faults import printable
+from stages.masking import masked
 from vault.errors import Damaged, NotThere, VaultError
 from vault.format import ArchiveName, unstamp
 from vault.proof import bring, prove
@@ -156,7 +157,7 @@ def _examine(
     except Damaged as error:
         program.cache.prove(destination, one.service, one.stored, now, str(error))
         status, how = _mend(program, one, candidates)
-        return row | {"status": status, "problems": [str(error), how]}
+        return row | {"status": status, "problems": [masked(str(error)), masked(how)]}
     except VaultError as error:  # away: nothing is known, and nothing remembered
         warn(str(error))
         return None

@@ -12,6 +12,7 @@ from specs.document import KeyPath, read_document
 from specs.faults import ConfigFaults, Fault
 from specs.secret import Secret
 from specs.translate import translate
+from stages.masking import spare
 
 PLACES = ("packrat.yaml", "~/.config/packrat/config.yaml", "/etc/packrat/config.yaml")
 
@@ -59,6 +60,8 @@ def load_config(file: str) -> Config:
         pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
         # Frozen to everybody else: only here is it known where a secret was written.
         object.__setattr__(secret, "source", f"{os.path.abspath(file)}#/{pointer}")
+    folders = [service.path for service in config.services.values()]
+    spare([*config.services, *config.destinations(), *folders])
     return config
 
 

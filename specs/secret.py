@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from specs.document import read_document
 from specs.faults import ConfigFaults
 from specs.values import absolute, folder_of, refusal
+from stages.masking import hide
 
 LARGEST = 1 << 16  # characters; a file that is no secret, such as a disk, is not read whole
 PATIENCE = 60  # seconds that a command may take to print one
@@ -53,6 +54,8 @@ class Secret:
     def resolve(self) -> str:
         """Find the text, without one trailing newline. Nothing is kept: each call looks again.
 
+        From now on it is masked in all that is said.
+
         Raises:
             SecretFault: It is not there.
         """
@@ -61,7 +64,7 @@ class Secret:
         except SecretFault as fault:
             what = f"the secret {self.source or self.form}: {fault.what}"
             raise SecretFault(what, fault.hint) from None
-        return re.sub(r"\r?\n\Z", "", found)
+        return hide(re.sub(r"\r?\n\Z", "", found))
 
     def reference(self) -> dict[str, str]:
         """Say where the text is, in the form a pipeline document prints: a literal is not shown.

@@ -66,6 +66,7 @@ class CatchUp(Stage):
                         self._copy(run, source, held)
                         break
                     except VaultError as error:
+                        session.not_brought[self.destination, held.stored.name] = error
                         run.warn(f"{held.stored.name} could not be copied: {error}")
 
     def _copy(self, run: Run[BackupSession], source: Catalog, held: Held) -> None:

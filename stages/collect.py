@@ -64,7 +64,8 @@ class Collect(Journaled):
         In place, the target is a staging folder, and takes the place of what is there at the end.
         """
         first = next(pieces, None)  # asked for first: by then everything is laid out
-        require_room(run.context.target, run.context.layout.size)
+        run.whole = run.context.layout.size  # what stands already is not written again
+        require_room(run.context.target, run.whole)
         with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
             writer.make_folders()
             for piece in chain([first] if first else [], pieces):
@@ -73,8 +74,9 @@ class Collect(Journaled):
             writer.finish(run.check)
             run.context.files += writer.files
             run.context.size += writer.size
-            run.context.unset = writer.unset
+            run.context.unset, run.context.lost = writer.unset, writer.lost
         if run.context.in_place:
+            run.context.require_whole()
             self._place(run)
         yield from ()
 

@@ -48,7 +48,7 @@ class Compress(Stage):
         """Give the segment of each frame; raises Damaged."""
 
         def decompress(f: Frame) -> Segment:
-            sealer = run.context.archive(f.archive).sealer
+            sealer = run.context.copies.archive(f.archive).sealer
             return Segment(f.archive, f.number, f.kind, (sealer.unpack(f.number, f.kind, f.data),))
 
         yield from in_order(run.pool, decompress, frames, AHEAD)

@@ -78,8 +78,7 @@ class Confirm(Stage):
         destination = session.destinations[self.destination]
         now = session.cache.catalog(destination, session.service, session.keys)
         if gone := missing(archive.manifest, now.standing):
-            raise NotThere(
-                f"destination {self.destination} lacks {', '.join(gone)},"
-                " which this backup refers to",
-                f"packrat backup --full {session.service} refers to nothing",
-            )
+            what = f"destination {self.destination} lacks {gone[0]}, which this backup refers to"
+            if why := session.not_brought.get((self.destination, gone[0])):
+                raise NotThere(f"{what}: {why}", getattr(why, "hint", ""))
+            raise NotThere(what, f"packrat backup --full {session.service} refers to nothing")

@@ -12,7 +12,7 @@ from stages.journal import Journaled
 from stages.service.dockerd import Engine, NoContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from engine.run import Run
     from stages.session import Session
@@ -45,8 +45,8 @@ class Containers(Scope, Journaled):
     def acquire(self, run: Run[Session]) -> None:
         """Stop what runs; raises SourceError.
 
-        What runs is written into the journal before anything is stopped, so that it runs again
-        whatever becomes of this process.
+        What runs is written into the journal before anything is stopped, and which one is being
+        stopped, so that it runs again whatever becomes of this process.
         """
         session = run.context
         engine = Engine(self.host)
@@ -57,11 +57,12 @@ class Containers(Scope, Journaled):
         session.guarded = True
         if not ran:
             return
-        session.make_room(run)
-        session.journal.note(run.stage, self, {"ran": ran})
+        session.get_ready(run)
+        session.journal.note(run.stage, self, {"ran": ran, "stopping": None})
         session.standstill.begin(run.clock.ticks(), self.max_downtime)
         for name in ran:
             run.check()
+            session.journal.note(run.stage, self, {"ran": ran, "stopping": name})
             begun = run.clock.ticks()
             engine.stop(name, self.stop_timeout)
             if engine.look(name).running:
@@ -75,6 +76,7 @@ class Containers(Scope, Journaled):
                     " docker.stop_timeout gives it longer"
                 )
             run.advance(1)
+        session.journal.note(run.stage, self, {"ran": ran, "stopping": None})
         session.standstill.reached = True
 
     def release(self, run: Run[Session]) -> None:
@@ -86,7 +88,7 @@ class Containers(Scope, Journaled):
         engine = Engine(self.host)
         for name in found["ran"]:
             self._look_meanwhile(engine, name, run)
-        problems = _start(engine, found["ran"])
+        problems = self._start(engine, found["ran"], found.get("stopping"))
         session.standstill.end(run.clock.ticks())
         if not problems:
             session.journal.done(run.stage)
@@ -100,11 +102,32 @@ class Containers(Scope, Journaled):
     def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
         """Start what a dead run left down, and say so; raises SourceError."""
         engine = Engine(self.host)
-        down = [name for name in found["ran"] if not engine.look(name).running]
-        if problems := _start(engine, found["ran"]):
+        down, gone = [], []
+        for name in found["ran"]:
+            try:
+                if name == found.get("stopping") or not engine.look(name).running:
+                    down.append(name)
+            except NoContainer as error:  # nobody can start it, and it keeps no other down
+                gone.append(f"; {error} any more")
+        if problems := self._start(engine, down, found.get("stopping")):
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
-        return f"a run died while containers stood still: {started}"
+        return f"a run died while containers stood still: {started}{''.join(gone)}"
+
+    def _start(self, engine: Engine, names: list[str], stopping: str | None) -> list[SourceError]:
+        """Start what ran, the one that was stopped last first; one that fails stops no other."""
+        problems = []
+        for name in reversed(names):
+            try:
+                if name == stopping:
+                    # The engine goes on with a stop that was broken off: a start before its end
+                    # does nothing, and then the container is down.
+                    with suppress(SourceError):
+                        engine.stop(name, self.stop_timeout)
+                engine.start(name)
+            except SourceError as error:
+                problems.append(error)
+        return problems
 
     def stand_still(self, found: dict[str, Any]) -> None:
         """Stop again what somebody has started since the run died; raises SourceError."""
@@ -146,14 +169,3 @@ class Containers(Scope, Journaled):
                 return SourceError(what, hint)
             run.check()
             time.sleep(POLL_SECONDS)
-
-
-def _start(engine: Engine, ran: Iterable[str]) -> list[SourceError]:
-    """Start containers, the one that was stopped last first; one that fails stops no other."""
-    problems = []
-    for name in reversed(list(ran)):
-        try:
-            engine.start(name)
-        except SourceError as error:
-            problems.append(error)
-    return problems

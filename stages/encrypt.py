@@ -8,6 +8,7 @@ from engine.parallel import in_order
 from engine.stage import Stage
 from stages.compress import AHEAD
 from stages.items import Frame, Sealed
+from vault.errors import Damaged
 from vault.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
 from vault.seal import Sealer, compress
 
@@ -55,14 +56,22 @@ class Encrypt(Stage):
         yield Sealed(own, -1, None, trailer.pack())
 
     def inverse(self, sealed: Iterator[Sealed], run: Run[RestoreSession]) -> Iterator[Frame]:
-        """Open each frame; raises Damaged."""
+        """Open each frame; what no copy has good is left out, and its files are lost."""
+        copies = run.context.copies
 
-        def unseal(s: Sealed) -> Frame:
+        def unseal(s: Sealed) -> Frame | tuple[str, int, Damaged]:
             assert s.kind is not None
-            sealer = run.context.archive(s.archive).sealer
-            return Frame(s.archive, s.number, s.kind, sealer.open(s.number, s.kind, s.data))
+            try:
+                data = copies.unseal(s.archive, s.number, s.kind, s.data)
+            except Damaged as error:
+                return s.archive, s.number, error
+            return Frame(s.archive, s.number, s.kind, data)
 
-        yield from in_order(run.pool, unseal, sealed, AHEAD)
+        for frame in in_order(run.pool, unseal, sealed, AHEAD):
+            if isinstance(frame, Frame):
+                yield frame
+            else:
+                run.context.lose(*frame)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Say how."""

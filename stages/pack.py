@@ -40,8 +40,11 @@ class Pack(Stage):
         packing = _Packing(run.context)
         try:
             for chunk in chunks:
-                yield from packing.add(chunk)
-            yield from packing.finish()
+                packing.add(chunk)
+                if packing.full:
+                    yield from packing.take()
+            packing.finish()
+            yield from packing.take()
         finally:
             packing.known.close()
         run.advance(packing.entries, packing.payload)
@@ -70,6 +73,7 @@ class _Packing:
         self.own = session.archive_id.hex()
         self.numbers = FIRST_SEGMENT
         self.open: dict[Kind, _Open] = {b"d": _Open(b"d"), b"i": _Open(b"i")}
+        self.full: list[Segment] = []
         self.known = KnownChunks(self._of_parent)
         self.usage = Usage(self.own)
         self.cutter = BlockCutter()
@@ -80,9 +84,14 @@ class _Packing:
             self.known_blocks = {c[0]: c for c in blocks if c[1] in session.usable}
         self.entries = self.files = self.size = self.read = self.payload = 0
 
-    def add(self, chunk: Chunk) -> Iterator[Segment]:
+    def take(self) -> list[Segment]:
+        """Give the segments that are full."""
+        full, self.full = self.full, []
+        return full
+
+    def add(self, chunk: Chunk) -> None:
         if chunk.kept:
-            yield from self._keep(chunk.kept)
+            self._keep(chunk.kept)
             return
         entry = chunk.entry
         if chunk.again:
@@ -91,27 +100,25 @@ class _Packing:
             self.read += len(chunk.data)
             reference = self.known.find(chunk.id)
             if reference is None:
-                reference, full = self._store(b"d", chunk.id, chunk.data)
+                reference = self._store(b"d", chunk.id, chunk.data)
                 self.known.add(reference)
-                if full:
-                    yield full
             entry.chunks.append(reference)
         if chunk.last and chunk.warm:
             assert self.session.warm
             self.session.warm.add(entry)
         elif chunk.last:
-            yield from self._enter(entry)
+            self._enter(entry)
 
-    def finish(self) -> Iterator[Segment]:
-        """Give the segments that are not full, and the manifest."""
-        yield from self._index(self.cutter.flush())
+    def finish(self) -> None:
+        """Close what is open, and add the manifest."""
+        self._index(self.cutter.flush())
         for segment in self.open.values():
             if segment.size:
-                yield self._close(segment)
+                self._close(segment)
         self.session.manifest = self._manifest()
-        yield Segment(self.own, MANIFEST, b"m", (encode(self.session.manifest),))
+        self.full.append(Segment(self.own, MANIFEST, b"m", (encode(self.session.manifest),)))
 
-    def _enter(self, entry: Entry) -> Iterator[Segment]:
+    def _enter(self, entry: Entry) -> None:
         """Put a finished entry into the index."""
         for reference in entry.chunks:
             self.usage.add(reference)
@@ -119,13 +126,13 @@ class _Packing:
         if entry.type != "dir":
             self.files += 1
             self.size += entry.size
-        yield from self._index(self.cutter.add(entry))
+        self._index(self.cutter.add(entry))
 
-    def _keep(self, kept: Kept) -> Iterator[Segment]:
+    def _keep(self, kept: Kept) -> None:
         """Refer to a whole block of the parent's index, where the blocks still fall together."""
         if not self.cutter.empty or kept.block.chunk[0] not in self.known_blocks:
             for entry in kept.entries:
-                yield from self._enter(entry)
+                self._enter(entry)
             return
         for entry in kept.entries:
             for reference in entry.chunks:
@@ -136,7 +143,7 @@ class _Packing:
         self.usage.add(kept.block.chunk)
         self.blocks.append(kept.block)
 
-    def _index(self, full: tuple[bytes, Block] | None) -> Iterator[Segment]:
+    def _index(self, full: tuple[bytes, Block] | None) -> None:
         """Store a block of the index, unless the parent has the same."""
         if full is None:
             return
@@ -144,21 +151,16 @@ class _Packing:
         name = chunk_id(self.session.keys.naming_key, data)
         reference = self.known_blocks.get(name)
         if reference is None:
-            reference, segment = self._store(b"i", name, data)
-            if segment:
-                yield segment
+            reference = self._store(b"i", name, data)
         self.usage.add(reference)
         block.chunk = reference
         self.blocks.append(block)
 
-    def _store(
-        self, kind: Kind, name: str, data: bytes | memoryview
-    ) -> tuple[Reference, Segment | None]:
-        """Append to the open segment; gives the one that was full before, if any."""
+    def _store(self, kind: Kind, name: str, data: bytes | memoryview) -> Reference:
+        """Append to the open segment, or to a new one where it would be too large."""
         segment = self.open[kind]
-        full = None
         if segment.size and segment.size + len(data) > SEGMENT_BYTES:
-            full = self._close(segment)
+            self._close(segment)
             segment = self.open[kind]
         if segment.number < 0:
             segment.number = self.numbers
@@ -167,11 +169,11 @@ class _Packing:
         segment.data.append(data)
         segment.size += len(data)
         self.payload += len(data)
-        return reference, full
+        return reference
 
-    def _close(self, segment: _Open) -> Segment:
+    def _close(self, segment: _Open) -> None:
         self.open[segment.kind] = _Open(segment.kind)
-        return Segment(self.own, segment.number, segment.kind, tuple(segment.data))
+        self.full.append(Segment(self.own, segment.number, segment.kind, tuple(segment.data)))
 
     def _of_parent(self) -> Iterable[Reference]:
         """Give every reference of the parent that this archive may use as well."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from engine.stage import Stage
-from vault.retention import doomed, shrunk, still_owed
+from vault.retention import doomed, incomplete, shrunk, still_owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +26,18 @@ class Prune(Stage):
     """How many backups stay."""
 
     def forward(self, _: Iterator[Any], run: Run[BackupSession]) -> Iterator[Any]:
-        """Delete what no kept backup refers to; raises Away."""
+        """Delete what no kept backup refers to; raises Away.
+
+        Nothing goes by a list that lacks what was there at the survey, or before.
+        """
         session = run.context
         destination = session.destinations[self.destination]
         catalog = session.cache.catalog(destination, session.service, session.keys)
+        before = session.catalogs[self.destination]
+        there = {session.name, *before.gone, *(held.stored.name for held in before.held)}
+        if lost := there - {held.stored.name for held in catalog.held}:
+            run.warn(incomplete(self.destination, lost))
+            return
         sources = [c for name, c in session.catalogs.items() if name != self.destination]
         owed = still_owed(catalog, [session.waiting, *sources], self.keep)
         if catalog.backups and shrunk(catalog.backups[-1]):
@@ -37,6 +45,7 @@ class Prune(Stage):
         for held in doomed(catalog, self.keep, session.host, owed):
             run.check()
             destination.delete(session.service, held.stored.name)
+            session.cache.deleted(destination, session.service, held.stored)
             run.advance(1, held.stored.size)
         yield from ()
 

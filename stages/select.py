@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted
-from vault.errors import NotThere
+from vault.errors import Damaged, NotThere
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from engine.run import Run
     from stages.session import RestoreSession
@@ -36,8 +36,12 @@ class Select(Stage):
         session = run.context
         layout = session.layout
         self._lay_out(layout, run)
-        for archive_id, number in layout.frames(lambda id_: session.archive(id_).name):
-            offset, length = session.archive(archive_id).place(number)
+        for archive_id, number in layout.frames(session.copies.name):
+            try:
+                offset, length = session.copies.archive(archive_id).place(number)
+            except (Damaged, NotThere) as error:
+                session.lose(archive_id, number, error)
+                continue
             yield Place(archive_id, offset, length, number)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
@@ -64,8 +68,15 @@ class Select(Stage):
                     layout.add(entry)
                 run.check()
             session.files, session.size = standing.files, standing.size
-        if absent := [path for path in self.paths if path not in found]:
-            raise NotThere(
-                f"{backup.name} has no {', '.join(map(repr, absent))}",
-                f"packrat ls {session.service} shows what it has",
-            )
+        require_found(session, self.paths, found)
+
+
+def require_found(
+    session: RestoreSession, paths: Sequence[str], found: Collection[str | None]
+) -> None:
+    """Raise NotThere when the backup has nothing at some of the paths."""
+    if absent := [path for path in paths if path not in found]:
+        raise NotThere(
+            f"{session.backup.name} has no {', '.join(map(repr, absent))}",
+            f"packrat ls {session.service} shows what it has",
+        )

@@ -14,7 +14,7 @@ from stages.errors import SourceError
 from stages.target.layout import Layout
 from stages.target.resume import Marker, Nothing, Standing
 from vault.catalog import Catalog
-from vault.errors import Damaged, NotThere, VaultError
+from vault.errors import NotThere, VaultError
 from vault.format import ArchiveName, Header
 from vault.local import Local
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.run import Run
+    from stages.copies import Copies
     from stages.journal import Journal
     from stages.source.attributes import Unset
     from stages.warm import WarmLog
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from vault.format import Manifest
     from vault.keys import Keys
     from vault.spool import Spool
+
+LOST_NAMED = 20
+"""Lost files that are named."""
 
 
 @dataclass
@@ -79,8 +83,8 @@ class Session:
     guarded: bool = False
     """The source is at rest: something was stopped or dumped for it."""
 
-    def make_room(self, run: Run[Any]) -> None:
-        """Wait for what would be waited for later, with containers down."""
+    def get_ready(self, run: Run[Any]) -> None:
+        """Wait for what would be waited for later, with containers down; raises VaultError."""
 
 
 @dataclass
@@ -108,6 +112,8 @@ class BackupSession(Session):
     # Found by the survey:
     time: str = ""
     catalogs: dict[str, Catalog] = field(default_factory=dict)
+    not_brought: dict[tuple[str, str], VaultError] = field(default_factory=dict)
+    """(destination, archive) -> why the one still lacks the other, which it should have."""
     waiting: Catalog = field(init=False)
     """What waits in the spool since no destination could take it."""
     away: dict[str, Away] = field(default_factory=dict)
@@ -139,8 +145,13 @@ class BackupSession(Session):
         folder, name = os.path.split(self.spool_path)
         self.waiting = Catalog(Local("spool", folder), name)
 
-    def make_room(self, run: Run[Any]) -> None:
-        """Wait until the spool has room for what the warm pass left to read."""
+    def get_ready(self, run: Run[Any]) -> None:
+        """Read the parent's index, and wait until the spool has room for what is left to read."""
+        self.keep_index = True
+        for place in {b.chunk[1:3] for b in self.parent.manifest.index} if self.parent else ():
+            run.check()
+            if place not in self._index:
+                self.fetch(*place)
         if self.spool and self.warm:
             self.spool.make_room(self.warm.left, run.check)
 
@@ -185,7 +196,9 @@ class RestoreSession(Session):
     service: str
     keys: Keys
     destination: Destination
-    catalog: Catalog
+    """The nearest one that has the backup."""
+    copies: Copies
+    """Where its bytes come from."""
     backup: Archive
     paths: tuple[str, ...]
     """What to restore; everything when empty."""
@@ -199,8 +212,6 @@ class RestoreSession(Session):
     # Made on the way:
     aside: str | None = None
     """Where what was there is now."""
-    archives: dict[str, Archive] = field(default_factory=dict)
-    """Archive id -> opened archive."""
     layout: Layout = field(default_factory=Layout)
     """Which piece of which frame goes where."""
     downloaded: int = 0
@@ -209,18 +220,32 @@ class RestoreSession(Session):
     """Bytes of the files restored."""
     unset: dict[str, Unset] = field(default_factory=dict)
     """What could not be set, and on which files: owner, xattr names, devices."""
+    lost: list[str] = field(default_factory=list)
+    """Files that are not restored: what they need is damaged wherever it is."""
+    damage: dict[str, VaultError] = field(default_factory=dict)
+    """Archive id -> the damage, by which they are lost."""
 
-    def archive(self, archive_id: str) -> Archive:
-        """Give an archive that the backup refers to, opened once; raises what opening raises."""
-        if archive_id not in self.archives:
-            if archive_id == self.backup.manifest.id:
-                self.archives[archive_id] = self.backup
-            else:
-                held = self.catalog.standing.get(archive_id)
-                if held is None:
-                    raise Damaged(self.backup.where, f"refers to {archive_id}, which is not there")
-                self.archives[archive_id] = self.catalog.open(held.stored.name, self.keys)
-        return self.archives[archive_id]
+    def lose(self, archive_id: str, number: int, error: VaultError) -> None:
+        """Go on without a frame: the files that need it are lost, and the others are not."""
+        self.layout.lose(archive_id, number)
+        self.damage.setdefault(archive_id, error)
+
+    def require_whole(self) -> None:
+        """Raise VaultError when files are lost: what is there now must not give way to less."""
+        if self.lost:
+            raise VaultError(
+                f"{self.lost_text()}; so nothing was changed",
+                f"packrat restore {self.service} --to DIR restores all the other files to a"
+                " folder, and --backup takes an older backup",
+            )
+
+    def lost_text(self) -> str:
+        """Say which files are lost, and why."""
+        why = "; ".join(sorted(str(error) for error in self.damage.values()))
+        named = ", ".join(self.lost[:LOST_NAMED])
+        more = f" and {len(self.lost) - LOST_NAMED:,} more" * (len(self.lost) > LOST_NAMED)
+        lost = f"{len(self.lost):,} file{'s' * (len(self.lost) != 1)} cannot be restored"
+        return f"{lost}, for no copy of what they need is good ({why}): {named}{more}"
 
     @property
     def marker(self) -> Marker:
@@ -235,4 +260,4 @@ class RestoreSession(Session):
 
     def fetch(self, archive_id: str, number: int) -> bytes:
         """Read one index segment."""
-        return self.archive(archive_id).frame(number, b"i")
+        return self.copies.index(archive_id, number)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from engine.parallel import in_order
 from engine.stage import Stage
 from stages.items import Part, Place
-from vault.errors import VaultError
+from vault.errors import Damaged, VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,9 +60,13 @@ class Upload(Stage):
 
         def fetch(wanted: tuple[Place, ...]) -> Part:
             start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
-            name = session.archive(wanted[0].archive).name
-            data = session.destination.read(session.service, name, start, end - start)
-            return Part(wanted[0].archive, start, end - start, partial(bytes, data), wanted)
+            archive = wanted[0].archive
+            try:
+                data = session.copies.read(archive, start, end - start)
+            except Damaged:
+                # A bad sector: what stands around it is read, and the frames in it prove damaged.
+                data = _readable(session, wanted)
+            return Part(archive, start, end - start, partial(bytes, data), wanted)
 
         # Threads of its own: one that waits for a network must not keep a core from its work.
         with ThreadPoolExecutor(AHEAD) as threads:
@@ -80,6 +84,17 @@ class Upload(Stage):
         session.spool.leave(self.destination)
         with suppress(VaultError):  # what stays, the next run removes
             session.destinations[self.destination].discard(session.service, session.name)
+
+
+def _readable(session: RestoreSession, wanted: tuple[Place, ...]) -> bytes:
+    """Read frame by frame what can be read of them; zeros stand for the rest."""
+    start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
+    data = bytearray(end - start)
+    for place in wanted:
+        with suppress(Damaged):
+            found = session.copies.read(place.archive, place.offset, place.length)
+            data[place.offset - start : place.offset - start + place.length] = found
+    return bytes(data)
 
 
 def _chain(first: Part, rest: Iterator[Part]) -> Iterator[Part]:

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from stages import masking
 from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from tests.helpers.servers import S3Server, SshServer
@@ -23,6 +24,13 @@ settings.load_profile("packrat")
 def pytest_runtest_setup(item):
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root: owners, devices, capabilities")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_hidden(monkeypatch):
+    """Forget the secrets that other tests have found in this process."""
+    monkeypatch.setattr(masking, "_hidden", ())
+    monkeypatch.setattr(masking, "_open", frozenset())
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ import yaml
 
 from engine.events import Finished, Progress, Started
 from packrat.backup import back_up
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from packrat.undo import undo
 from stages import containers
 from tests.helpers.house import House
@@ -102,6 +103,29 @@ def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_p
     assert result.downtime_seconds < result.seconds - 2
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_nothing_is_read_from_a_destination_while_a_container_is_down(
+    tmp_path, engine, names, warm
+):
+    """A destination that goes away meanwhile costs no downtime: the parent's index is at hand."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name, docker={"warm": warm})
+    fill(house.source, {f"d/{n}": noise(100, n) for n in range(300)})
+    before = house.backed_up()
+    hidden = tmp_path / "hidden"
+
+    def hide(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            before.rename(hidden)
+        elif isinstance(event, Finished) and event.stage == "start":
+            hidden.rename(before)
+
+    fill(house.source, {"d/7": b"changed"})
+    result = done(back_up(house.pipeline(), [hide]))
+    assert result.kind == "incremental"
+    assert differences(house.source, house.restore()) == []
+
+
 def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path, engine, names):
     """Changed, grown, replaced, removed, added and renamed files: the second walk decides."""
     name = engine.run(next(names))
@@ -165,9 +189,7 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
     one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
     engine.docker("stop", "-t", "1", off)
     house = house_of(tmp_path, engine, one, two, off)
-    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL"]
-    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
-    assert dead.returncode == -9, dead.stderr
+    dies(house, edge)
     said = house.cli("list")
     assert said.returncode == 0, said.stderr
     assert engine.running(one, two)
@@ -176,6 +198,41 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
     done(house.back_up())
     assert house.litter() == []
     assert all(verdict.status == "ok" for verdict in house.verify())
+
+
+def dies(house, edge):
+    """Back up in a process that ends there and then."""
+    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL"]
+    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
+    assert dead.returncode == -9, dead.stderr
+
+
+def test_the_machine_dies(tmp_path, engine, names):
+    """Packrat and the engine at once, with all containers: `status` brings back what ran."""
+    one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
+    engine.docker("stop", "-t", "1", off)
+    house = house_of(tmp_path, engine, one, two, off)
+    dies(house, "Finished stop")
+    engine.kill()
+    engine.start()
+    assert not engine.running(one)
+    status = house.cli("status")
+    assert f"a run died while containers stood still: started {one}, {two} again" in status.stderr
+    assert engine.running(one, two)
+    assert not engine.running(off)
+    assert house.archives == []
+
+
+def test_a_container_that_has_gone_keeps_no_other_down(tmp_path, engine, names):
+    """One that a dead run stopped was removed since: the others run again; told once, no more."""
+    one, gone, two = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
+    house = house_of(tmp_path, engine, one, gone, two)
+    dies(house, "Finished stop")
+    engine.docker("rm", "-f", gone)
+    said = house.cli("list").stderr
+    assert f"started {one}, {two} again; there is no container {gone} any more" in said
+    assert engine.running(one, two)
+    assert house.cli("list").stderr == ""
 
 
 def test_a_run_that_is_alive_is_left_alone(tmp_path, engine, names):
@@ -430,3 +487,46 @@ def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names)
     with pytest.raises(Exception, match="there is no container"):
         restore(program, "svc", chosen, (), None)
     assert (house.source / "a").read_bytes() == b"spoilt"
+
+
+def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine, names):
+    """After a reboot the engine has started it: it stops for the way back, and runs after.
+
+    Where it cannot be stopped the files stay, and the note with them.
+    """
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    fill(house.source, {"a": b"spoilt"})
+    command = [sys.executable, KILLED, house.config_file, "svc", "Started collect", "SIGKILL"]
+    program = (
+        "import os, sys\n"
+        "from packrat.program import Program\n"
+        "from packrat.choosing import choose\n"
+        "from packrat.restore import restore\n"
+        "from stages.target.place import Placement\n"
+        "Placement.carry_out = lambda self, check: (self._take(self.steps[0]), os._exit(9))\n"
+        "p = Program(sys.argv[1])\n"
+        "restore(p, 'svc', choose(p, 'svc'), (), None)\n"
+    )
+    command = [sys.executable, "-c", program, house.config_file]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert not (house.source / "a").exists()
+    engine.docker("start", name)
+    begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(containers.Engine, "stop", refuse)
+        said = " ".join(repair(str(house.state)))
+        assert "will not stop" in said
+        assert not (house.source / "a").exists()
+    said = repair(str(house.state))
+    assert "as it was before" in said[0]
+    assert (house.source / "a").read_bytes() == b"spoilt"
+    assert engine.running(name)
+    assert engine.docker("inspect", "-f", "{{.State.StartedAt}}", name) != begun
+    assert repair(str(house.state)) == []
+
+
+def refuse(_, name, __):
+    """Be an engine whose container will not stop."""
+    raise SourceError(f"{name} will not stop", "")

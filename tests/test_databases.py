@@ -14,7 +14,8 @@ import pytest
 
 from engine.events import Finished
 from packrat.backup import back_up
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from packrat.undo import undo
 from tests.helpers.containers import HOST_FOLDERS
 from tests.helpers.house import House

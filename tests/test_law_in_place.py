@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from packrat.choosing import choose
 from packrat.repair import repair
-from packrat.restore import choose, restore
+from packrat.restore import restore
 from packrat.undo import undo
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
@@ -130,7 +131,8 @@ def test_what_was_set_aside_is_never_backed_up_and_goes_with_the_next_backup(hou
 KILLED = """
 import os, signal, sys
 from packrat.program import Program
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 config, call = sys.argv[1], int(sys.argv[2])
 rename, calls = os.rename, 0
 def counted(*args, **more):

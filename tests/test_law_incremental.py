@@ -111,7 +111,8 @@ def test_after_sixty_runs_a_restore_reads_each_segment_once(tmp_path, monkeypatc
         return original(self, service, name, offset, length)
 
     program, out = house.program, house.root / "out"
-    from packrat.restore import choose, restore
+    from packrat.choosing import choose
+    from packrat.restore import restore
 
     chosen = choose(program, "svc")
     list(house.verify(deep=False))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 

@@ -10,6 +10,9 @@ from contextlib import suppress
 
 import pytest
 
+from engine.events import Finished, Progress
+from packrat.choosing import choose
+from packrat.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
@@ -103,6 +106,22 @@ def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
     third = filled.json("restore", "svc", "--to", str(out), "--yes")
     assert 0 < third["downloaded"] < whole["downloaded"] / 4
     assert differences(filled.source, out) == []
+
+
+def test_its_progress_ends_at_what_it_said_from_the_beginning(filled, tmp_path):
+    """Whole or gone on with: the bytes to write are those that are written, no more, no less."""
+    events, sizes = [], []
+    program = filled.program
+    out = tmp_path / "out"
+    assert killed(filled, out, 16_000_000)[0] == -signal.SIGKILL
+    for target in (tmp_path / "whole", out):
+        events.clear()
+        restore(program, "svc", choose(program, "svc"), (), str(target), [events.append])
+        said = {e.whole for e in events if isinstance(e, Progress) and e.stage == "collect"}
+        [written] = [e.bytes for e in events if isinstance(e, Finished) and e.stage == "collect"]
+        assert said == {written}, target
+        sizes.append(written)
+    assert sizes[1] < sizes[0], "some of it stood"
 
 
 def test_another_restore_is_not_gone_on_with(filled, tmp_path):

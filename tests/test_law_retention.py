@@ -6,7 +6,8 @@ from collections import defaultdict
 
 from engine.run import Clock
 from packrat.backup import back_up
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 from vault.index import read_entries

@@ -114,6 +114,19 @@ def test_a_second_hard_link_alone_brings_its_content(house):
     assert os.getxattr(out / "two", "user.x") == b"kept"
 
 
+def test_what_is_restored_takes_over_no_acl_of_the_folder_it_comes_to(house):
+    """A target whose default ACL lets others in gives that to nothing that is restored to it."""
+    (house.source / "folder").mkdir()
+    for path in ("private", "folder/private"):
+        (house.source / path).write_bytes(b"p")
+        (house.source / path).chmod(0o640)
+    house.backed_up()
+    subprocess.run(["setfacl", "-d", "-m", "u:1234:rwx", house.root], check=True)
+    out = house.restore()
+    assert differences(house.source, out) == []
+    assert os.listxattr(out / "folder") == os.listxattr(out / "folder" / "private") == []
+
+
 def test_a_socket_is_reported_and_the_rest_is_backed_up(house):
     """A socket cannot be stored: a warning says so, and the run is still done."""
     with socket.socket(socket.AF_UNIX) as server:

@@ -13,6 +13,8 @@ import pytest
 from engine.events import Started
 from packrat.backup import back_up
 from tests.helpers.house import House
+from tests.helpers.network import unfinished
+from tests.helpers.servers import Line
 from tests.helpers.trees import differences, fill, noise
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -80,16 +82,42 @@ def test_interrupted_at_every_event(two, number):
     assert differences(two.source, two.restore()) == []
 
 
+@pytest.mark.parametrize("why", ["line", "limit"])
+def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
+    """A slow line, or a limit: what is on its way is broken off, and cleaned away."""
+    lines = [Line(server.port, rate=100_000) for server in (s3, nas)] if why == "line" else None
+    one, other = [line.port for line in lines] if lines else (s3.port, nas.port)
+    more = {} if lines else {"limit": "100 KiB/s"}
+    nas.known_hosts.write_text(nas.known_hosts.read_text().replace(str(nas.port), str(other)))
+    places = {"s3": s3.destination(one, **more), "nas": nas.destination("x", other, **more)}
+    house = House(tmp_path, backup={"retain_backups": 9, "destinations": places})
+    fill(house.source, {"a": noise(40 << 20, 1)})
+    command = [sys.executable, "-m", "packrat", "-c", house.config_file, "backup", "svc"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        time.sleep(8)
+        assert process.poll() is None
+        begun = time.monotonic()
+        process.terminate()
+        assert process.wait() == 130
+    assert time.monotonic() - begun < 5
+    folders = [house.state / "spool", s3.folder / "bucket", nas.folder / "login"]
+    assert [p for folder in folders for p in folder.rglob("*") if p.is_file()] == []
+    assert unfinished(s3) == []
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_at_any_time(two, number):
     """The real program, signalled at random moments: 130, or done; no litter, no traceback."""
     chance = random.Random(number)
     statuses = []
+    begun = time.monotonic()
+    assert two.cli("backup", "svc").returncode == 0
+    whole = time.monotonic() - begun  # on this machine, now
     for run in range(12):
         fill(two.source, {"b/c": noise(20_000_000, run + 50)})
         command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(chance.uniform(0.25, 0.6))
+            time.sleep(chance.uniform(0.4, 1.1) * whole)
             process.send_signal(number)
             _, errors = process.communicate()
         statuses.append(process.returncode)

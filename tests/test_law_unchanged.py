@@ -5,7 +5,8 @@ import os
 import time
 
 from engine.run import Clock
-from packrat.restore import choose, restore
+from packrat.choosing import choose
+from packrat.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise, settle
 from vault.format import HEADER_BYTES

@@ -9,28 +9,11 @@ import pytest
 import yaml
 
 from tests.helpers.disks import disk
-from tests.helpers.network import done, house_with, level
+from tests.helpers.network import done, house_with, level, unfinished
 from tests.helpers.servers import KEY, SECRET, Line, Picky
 from tests.helpers.trees import differences, fill, noise
-from vault.errors import NotThere
-from vault.s3 import S3
 
 pytestmark = pytest.mark.usefixtures("impatient")
-
-
-def bucket(s3):
-    """Give the bucket, reached without anything in between."""
-    url = f"http://127.0.0.1:{s3.port}"
-    return S3("s3", "bucket", "backups/packrat", KEY, SECRET, url, "us-east-1")
-
-
-def unfinished(s3):
-    """Give the unfinished uploads that the server knows of."""
-    try:
-        answer = bucket(s3)._do("list uploads", "list_multipart_uploads", Prefix="backups/")
-    except NotThere:
-        return []
-    return answer.get("Uploads") or []
 
 
 def only(house, destinations):

@@ -83,13 +83,13 @@ class CatalogCache:
                     *(*place, one.name, one.size, keys.key_id, encode(held.summary)),
                 )
         for name, size in known:
-            for kind in ("archives", "proofs"):
-                self._note(
-                    f"DELETE FROM {kind} WHERE destination = ? AND service = ? AND name = ?"  # noqa: S608
-                    " AND size = ?",
-                    *(*place, name, size),
-                )
+            self._drop(*place, name, size)
+        catalog.gone = sorted({name for name, _ in known} - {one.name for one in stored})
         return catalog
+
+    def deleted(self, destination: Destination, service: str, one: Stored) -> None:
+        """Remember no more of an archive that was deleted: nobody need wonder where it is."""
+        self._drop(_place(destination), service, one.name, one.size)
 
     def remembered(self) -> dict[str, dict[str, Seen]]:
         """Give what was seen last: service -> destination -> that. Asks no destination."""
@@ -148,6 +148,14 @@ class CatalogCache:
             *(destination, service),
         )
         return {(name, size): problem for name, size, problem in rows}
+
+    def _drop(self, *archive: object) -> None:
+        for kind in ("archives", "proofs"):
+            self._note(
+                f"DELETE FROM {kind} WHERE destination = ? AND service = ? AND name = ?"  # noqa: S608
+                " AND size = ?",
+                *archive,
+            )
 
     def _note(self, statement: str, *values: object) -> None:
         with suppress(sqlite3.OperationalError):  # no room, no right: then not, this time

@@ -39,6 +39,8 @@ class Catalog:
     destination: Destination
     service: str
     held: list[Held] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    """Names that the list before this one had."""
 
     @property
     def standing(self) -> dict[str, Held]:

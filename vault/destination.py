@@ -50,6 +50,8 @@ class Destination(ABC):
         """`name` is what the configuration calls it."""
         self.name = name
         self.root = root.rstrip("/") or "/"
+        self.check: Callable[[], None] = lambda: None
+        """Called now and then while bytes are on their way; may raise to break that off."""
 
     @abstractmethod
     def services(self) -> list[str]:

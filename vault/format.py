@@ -139,7 +139,7 @@ class Trailer:
         return cls(offset, manifest, table, header.archive_id)
 
 
-class Entry(msgspec.Struct, omit_defaults=True):
+class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     """One file, folder, link or device of a service."""
 
     path: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -118,16 +119,19 @@ def selected(entry: str, paths: Iterable[str]) -> bool:
 class Usage:
     """Counts how many plaintext bytes of other archives are referred to, each byte once.
 
-    A segment is counted in cells of 64 bytes, as a bitmap: exact enough to tell 60%, and
-    8 KiB of memory at the most for a segment however many files refer to it.
+    Of each segment the stretches are kept that are referred to. Mostly it is a single one, so that
+    a TiB in which little changes costs some 60 MB of memory.
     """
 
-    CELL = 64
+    MERGED_AT = 1024
 
     def __init__(self, own: str) -> None:
         """`own` is the id of the archive that refers."""
         self._own = own
-        self._cells: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._segments: defaultdict[str, dict[int, array[int]]] = defaultdict(dict)
+        """Archive id -> frame -> start, end, start, end, …"""
+        self._limits: dict[tuple[str, int], int] = {}
+        """Where it is not MERGED_AT: how long that may become until what is twice in it goes."""
         # Files that were packed one after the other are referred to one after the other: their
         # stretch is counted as one.
         self._archive, self._frame, self._start, self._end = own, -1, 0, 0
@@ -144,14 +148,33 @@ class Usage:
     def by_archive(self) -> dict[str, int]:
         """Archive id -> bytes."""
         self._count()
-        used: defaultdict[str, int] = defaultdict(int)
-        for (archive, _), cells in self._cells.items():
-            used[archive] += cells.bit_count() * self.CELL
-        return dict(used)
+        return {
+            archive: sum(map(_length, map(_merged, segments.values())))
+            for archive, segments in self._segments.items()
+        }
 
     def _count(self) -> None:
         if self._archive != self._own and self._end > self._start:
-            first, last = self._start // self.CELL, (self._end - 1) // self.CELL
-            mask = ((1 << (last - first + 1)) - 1) << first
-            self._cells[self._archive, self._frame] |= mask
+            segments = self._segments[self._archive]
+            stretches = segments.setdefault(self._frame, array("I"))
+            stretches.extend((self._start, self._end))
+            place = self._archive, self._frame
+            if len(stretches) >= self._limits.get(place, self.MERGED_AT):
+                segments[self._frame] = merged = _merged(stretches)
+                self._limits[place] = max(2 * len(merged), self.MERGED_AT)
         self._start = self._end
+
+
+def _merged(stretches: array[int]) -> array[int]:
+    """Put stretches together that overlap or touch."""
+    merged = array("I")
+    for start, end in sorted(zip(stretches[::2], stretches[1::2], strict=True)):
+        if merged and start <= merged[-1]:
+            merged[-1] = max(merged[-1], end)
+        else:
+            merged.extend((start, end))
+    return merged
+
+
+def _length(stretches: array[int]) -> int:
+    return sum(stretches[1::2]) - sum(stretches[::2])

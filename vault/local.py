@@ -78,7 +78,7 @@ class Local(Destination):
                 synced = 0
                 for offset, length in ranges:
                     if copy:
-                        throttle.wait(length)
+                        throttle.wait(length, self.check)
                         _write_all(fd, source.read(offset, length), offset)
                     # Little by little, so that the last sync does not take long.
                     if offset + length - synced >= SYNC_BYTES:

@@ -2,7 +2,8 @@
 
 Each destination has an event loop in a thread of its own, so that none waits for another. Every
 call has a time limit, and is tried again where that can help; both happen in `call`, and there
-alone the errors of the libraries become ours.
+alone the errors of the libraries become ours. A call that moves bytes can be broken off: on a slow
+line it takes long. One that changes names, or cleans up after that, is short and goes through.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import random
 import threading
 import time
 from abc import abstractmethod
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.destination import Destination
 from vault.errors import Away, VaultError
+from vault.throttle import GLANCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,11 +69,15 @@ class Remote(Destination):
         size: int = 0,
         tries: int = TRIES,
     ) -> Result:
-        """Run `work(fs)` in the loop, with patience for `size` bytes; raises VaultError."""
+        """Run `work(fs)` in the loop, with patience for `size` bytes; raises VaultError.
+
+        One with a size can be broken off: it raises what `check` raises.
+        """
+        check = self.check if size else lambda: None
         left = tries
         while True:
             try:
-                return self._try(work, PATIENCE_SECONDS + size / SLOWEST_RATE)
+                return self._try(work, PATIENCE_SECONDS + size / SLOWEST_RATE, check)
             except VaultError:
                 raise
             except Exception as error:  # the border: nothing foreign gets past
@@ -81,10 +88,13 @@ class Remote(Destination):
                 left -= 2 if isinstance(error, TimeoutError) else 1  # who is silent stays so
                 if left <= 0:
                     raise fault.fault from error
-                wait = BACKOFF_SECONDS * 2 ** (tries - left - 1)
-                time.sleep(wait * (0.5 + random.random() / 2))  # noqa: S311
+                check()
+                pause = BACKOFF_SECONDS * 2 ** (tries - left - 1)
+                time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
 
-    def _try(self, work: Callable[[Any], Awaitable[Result]], seconds: float) -> Result:
+    def _try(
+        self, work: Callable[[Any], Awaitable[Result]], seconds: float, check: Callable[[], None]
+    ) -> Result:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -98,7 +108,15 @@ class Remote(Destination):
         async def bounded() -> Result:
             return await asyncio.wait_for(work(fs), seconds)
 
-        return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+        going = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
+        try:
+            while not wait([going], GLANCE_SECONDS).done:
+                check()
+        except BaseException:
+            going.cancel()
+            self._reset()  # cleaning up must not wait behind what is on its way
+            raise
+        return going.result()
 
     def _away(self, action: str, why: str, hint: str) -> Away:
         return Away(f"destination {self.name} ({self.root}): cannot {action}: {why}", hint)

@@ -45,6 +45,14 @@ def doomed(
     ]
 
 
+def incomplete(destination: str, lost: Iterable[str]) -> str:
+    """Say why nothing goes by a list that lacks what another one had just before."""
+    return (
+        f"no old backup goes from {destination} this time: it no longer lists"
+        f" {', '.join(sorted(lost))}; if that was deleted on purpose, the next run prunes again"
+    )
+
+
 def shrunk(held: Held) -> bool:
     """Say whether a backup has under half of the files or bytes that a normal one had."""
     summary = _summary(held)

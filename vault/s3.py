@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 PART_BYTES = 16 << 20
 PARTS_SMALL = 1000
-"""After so many parts they double, and so on: 10,000 parts, S3's most, hold more than S3 does."""
+PART_MOST = 1 << 30
+"""After so many parts they double, up to here: 10,000 parts, S3's most, hold as much as S3 does."""
 CONNECTIONS = 4
+IN_FLIGHT_BYTES = (CONNECTIONS + 1) * PART_BYTES
+"""Parts are whole in memory: the larger they are, the fewer go up at once."""
 RANGE_MOST = 16 << 20
 """Bytes that are read at once at the most: what a read has patience for."""
 TRANSIENT = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
@@ -105,7 +108,9 @@ class S3(Remote):
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             try:
                 for number, (offset, length) in enumerate(_parts(ranges), 1):
-                    throttle.wait(length)
+                    while waiting and (len(waiting) + 1) * length > IN_FLIGHT_BYTES:
+                        yield waiting.pop(0).result()
+                    throttle.wait(length, self.check)
                     waiting.append(threads.submit(send, number, offset, length))
                     while waiting and (len(waiting) > CONNECTIONS or waiting[0].done()):
                         yield waiting.pop(0).result()
@@ -134,7 +139,7 @@ class S3(Remote):
             self.size(service, name)  # completed by a try whose answer was lost
         try:
             prove(name)
-        except VaultError:
+        except BaseException:  # also when the run is broken off: it is unproven
             self.delete(service, name)
             raise
 
@@ -323,7 +328,7 @@ def _parts(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     number, start, end = 0, 0, 0
     for offset, length in ranges:
         end = offset + length
-        if end - start >= PART_BYTES << (number // PARTS_SMALL):
+        if end - start >= min(PART_BYTES << (number // PARTS_SMALL), PART_MOST):
             yield start, end - start
             number, start = number + 1, end
     if end > start or not number:

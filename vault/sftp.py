@@ -112,7 +112,7 @@ class Sftp(Remote):
             await file.close()
 
         for offset, length in ranges:
-            throttle.wait(length)
+            throttle.wait(length, self.check)
             data = source.read(offset, length)
 
             async def write(channel: Any, data: bytes = data, offset: int = offset) -> None:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GLANCE_SECONDS = 0.25
+"""How often who waits looks whether that is still wanted."""
 
 
 class Throttle:
@@ -13,10 +20,10 @@ class Throttle:
         self._begun = time.monotonic()
         self._sent = 0
 
-    def wait(self, size: int) -> None:
-        """Wait until `size` more bytes may be sent."""
+    def wait(self, size: int, check: Callable[[], None]) -> None:
+        """Wait until `size` more bytes may be sent; `check` may raise to end the wait."""
         if self._limit:
-            ahead = self._sent / self._limit - (time.monotonic() - self._begun)
-            if ahead > 0:
-                time.sleep(ahead)
+            while (ahead := self._sent / self._limit - (time.monotonic() - self._begun)) > 0:
+                check()
+                time.sleep(min(ahead, GLANCE_SECONDS))
             self._sent += size

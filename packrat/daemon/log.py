@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from specs.faults import printable
+from stages.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 Level = Literal["info", "warning", "error"]
 FORMS = ("text", "json")
-LEAST = 4
-"""A shorter secret would mask half of a line."""
 
 
 class Log:
@@ -28,17 +27,15 @@ class Log:
     def __init__(self, form: str = "text") -> None:
         """`form` is text or json."""
         self._json = form == "json"
-        self._hidden: list[str] = []
 
     def hide(self, secrets: Iterable[Secret]) -> None:
-        """Mask these from now on; what a command would print is not asked for."""
+        """Mask these from now on; what a command prints, only the job that runs it masks."""
         from specs.secret import SecretFault
 
         for secret in secrets:
-            with suppress(SecretFault):
-                text = secret.resolve() if secret.form != "command" else ""
-                if len(text) >= LEAST and text not in self._hidden:
-                    self._hidden.append(text)
+            if secret.form != "command":
+                with suppress(SecretFault):
+                    secret.resolve()
 
     def info(self, text: str, **fields: Any) -> None:
         """Say what happens."""
@@ -53,8 +50,7 @@ class Log:
         self._say("error", text, fields)
 
     def _say(self, level: Level, text: str, fields: dict[str, Any]) -> None:
-        for hidden in self._hidden:
-            text = text.replace(hidden, "***")
+        text = masked(text)
         now = datetime.now(UTC).astimezone()
         if self._json:
             line = json.dumps(

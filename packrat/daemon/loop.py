@@ -19,6 +19,7 @@ from packrat.lock import is_held, service_lock
 from packrat.telling.outcome import Reporter
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
+from stages.journal import journals
 
 if TYPE_CHECKING:
     from packrat.daemon.log import Log
@@ -27,6 +28,8 @@ TICK_SECONDS = 10.0
 """No wait is longer: a machine that sleeps stops the clock that waiting goes by."""
 LATE_SECONDS = 300.0
 """What is later was missed, which matters to who does not want it made up."""
+REPAIR_SECONDS = 60.0
+"""What cannot be put back, as long as the Docker engine is away, is tried that often at last."""
 PATIENCE_SECONDS = 90.0
 """How long children may take to end before the daemon does."""
 VERIFY = ".verify"
@@ -50,6 +53,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = self._reload = False
+        self._repaired = self._repair_pause = 0.0
         self._lived = time.monotonic()
 
     async def run(self) -> int:
@@ -67,7 +71,7 @@ class Daemon:
 
                 held.enter_context(serve(self._inforce, self._lives))
             held.callback(self._reporter.close)
-            self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
+            self._repair()
             services = len(self._inforce.config.services)
             self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")
             systemd.notify("READY=1", f"STATUS={len(self._tables)} schedules")
@@ -96,6 +100,7 @@ class Daemon:
                 self._see_to(name, now, ran=False)
             else:
                 self._queue.append(name)
+        self._repair_again()
         self._launch(now)
         self._reporter.look(now)
 
@@ -169,7 +174,23 @@ class Daemon:
     def _clean_up(self, ended: Ended) -> None:
         """Repair at once after a job that was killed: it may have left a container down."""
         if ended.status < 0 and not self._stopping and REPAIR not in self._running:
-            self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
+            self._repair()
+
+    def _repair(self) -> None:
+        """Put back what dead runs left down."""
+        self._repaired = time.monotonic()
+        self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
+
+    def _repair_again(self) -> None:
+        """Try again what could not be put back, at once and then less and less often."""
+        state_dir = self._inforce.config.state_dir
+        if REPAIR in self._running or time.monotonic() - self._repaired < self._repair_pause:
+            return
+        if any(not is_held(state_dir, service) for service in journals(state_dir)):
+            self._repair()
+            self._repair_pause = min(2 * self._repair_pause + 1, REPAIR_SECONDS)
+        else:
+            self._repair_pause = 0.0
 
     def _see_to(self, name: str, instant: float, *, ran: bool = True) -> None:
         """Count an instant as seen to, and remember that."""

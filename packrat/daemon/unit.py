@@ -3,7 +3,8 @@
 It is hardened as far as that surprises nobody: commands before a backup are anybody's, a restore in
 place writes anywhere and sets owners, setuid bits and devices, and what is mounted must be the
 machine's own. So there is nothing here that gives the daemon file systems, devices or a /tmp of its
-own, no NoNewPrivileges (sudo in a command) and no UMask (the dumps that a command writes).
+own, no NoNewPrivileges (sudo in a command) and no UMask (the dumps that a command writes). What
+there is, tests/helpers/hardened.py puts on without systemd.
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 PAGE = 100
 """Lines of one screen, which scrolls: enough to look around, few enough to draw at once."""
-HINT = "(space ticks, enter opens, esc goes back)"
+HINT = "(space ticks, enter opens, d done, s search, esc back)"
 DONE, SEARCH, MORE, LESS = "done", "search", "more", "less"
+KEYS = {"d": (DONE,), "s": (SEARCH,)}
+"""Letters that stand for a line at the top, which a long list scrolls away."""
 
 
 class Browser:
@@ -42,7 +44,8 @@ class Browser:
                     return False
                 at, (self._folder, self._first) = self._folder, self._page_above()
             elif answer == (DONE,):
-                return True
+                if self._ticked:
+                    return True
             elif answer == (SEARCH,):
                 self._search()
             elif answer in ((MORE,), (LESS,)):
@@ -66,7 +69,10 @@ class Browser:
         if more:
             lines.append(Line(f"… the next {PAGE}", (MORE,)))
         folder = fit(f"/{self._folder}", width() - 4).rstrip()
-        return pick(f"{self._title}\n  {folder}", lines, at=at, hint=HINT, ticks=True)
+        title = f"{fit(self._title, width() - len(HINT) - 4).rstrip()} {HINT}\n  {folder}"
+        if at is None and children and (self._folder or not self._ticked):
+            at = children[0].path  # whoever opens a folder looks at what is in it
+        return pick(title, lines, at=at, hint=" ", ticks=True, keys=KEYS)
 
     def _done_line(self) -> Line:
         if not self._ticked:
@@ -76,16 +82,18 @@ class Browser:
 
     def _line(self, item: Item, name: str) -> Line:
         mark = "x" if covers(self._ticked, item.path) else " "
+        if item.folder and any(one.startswith(item.path + "/") for one in self._ticked):
+            mark = "-"  # something in it is
         count = count_text(item.files, "file") if item.folder else ""
         tail = f"{count:>15} {bytes_text(item.size):>10}"
         name = fit(name + "/" * item.folder, width() - 4 - 4 - len(tail) - 1)
         return Line(f"[{mark}] {name} {tail}", item.path)
 
-    def _enter(self, path: str) -> str:
+    def _enter(self, path: str) -> str | None:
         """Open a folder, tick a file; gives where the pointer goes."""
         if self._tree.item(path).folder:
             self._folder, self._first = path, 0
-            return ""
+            return None
         self._toggle(path)
         return path
 
@@ -116,7 +124,13 @@ class Browser:
                 lines = [Line("← back to the folders", Way.BACK)]
                 lines += [self._line(item, item.path) for item in found]
                 title = f"{count:,} found{note}: {fit(part, 40).rstrip()}"
-                answer = pick(title, lines, at=at, hint="(space ticks, esc goes back)", ticks=True)
+                answer = pick(
+                    title,
+                    lines,
+                    at=at or found[0].path,
+                    hint="(space ticks, esc goes back)",
+                    ticks=True,
+                )
                 if answer is Way.BACK:
                     return
                 at = answer.value if isinstance(answer, Ticked) else answer

@@ -6,10 +6,15 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from packrat.picker.prompts import fit, width
+from prompt_toolkit.utils import get_cwidth
+
+from packrat.picker.prompts import fit, height, width
 from packrat.report import bytes_text, count_text, time_text, when_text
+from specs.faults import printable
+from stages.select import require_found
 from stages.source.exclude import ASIDE
 from stages.target.wanted import Wanted
+from vault.errors import Damaged, NotThere
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
@@ -26,22 +31,32 @@ class Outlook:
     """Counts what one restore needs."""
 
     def __init__(self, session: RestoreSession, paths: Sequence[str], service: Service) -> None:
-        """Read the index of what is wanted; raises VaultError."""
+        """Read the index of what is wanted; raises VaultError, also when it is not there."""
         self._session = session
         self._paths = paths
         self._service = service
-        self.files = self.size = self.download = 0
+        self.files = self.size = 0
         index = session.backup.manifest.index
         wanted = Wanted(paths)
         frames: set[tuple[str, int]] = set()
+        found: set[str | None] = set()
         for entry in read_entries(
             blocks_of(index, paths) if paths else index, session.fetch, session.backup.where
         ):
             if wanted.covers(entry.name):
+                found.add(wanted.of(entry.name))
                 self.files += entry.type != "dir"
                 self.size += entry.size
                 frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
-        self.download = sum(session.archive(archive).place(number)[1] for archive, number in frames)
+        require_found(session, paths, found)
+        self.download = 0
+        self.damaged: set[str] = set()
+        """Archives that cannot be opened: the files that need them are lost."""
+        for archive, number in frames:
+            try:
+                self.download += session.copies.archive(archive).place(number)[1]
+            except (Damaged, NotThere):
+                self.damaged.add(session.copies.name(archive))
 
     def to_folder(self, target: str) -> list[str]:
         """Say what a restore to a folder does."""
@@ -80,19 +95,39 @@ class Outlook:
         source = self._session.destination.name
         made = f"{when_text(manifest.time)}, {time_text(manifest.time)} ({manifest.id[:8]})"
         files = f"{count_text(self.files, 'file')}, {bytes_text(self.size)}"
-        what = [("what", files if self._paths else f"everything: {files}")]
-        what += [("", path) for path in self._paths[:SHOWN]]
-        if left := len(self._paths[SHOWN:]):
-            what.append(("", f"and {left:,} more"))
-        rows = [
-            ("service", self._session.service),
-            ("backup", made),
-            *what,
+        rows = [("service", self._session.service), ("backup", made)]
+        rows.append(("what", files if self._paths else f"everything: {files}"))
+        end = [
             *more,
             ("download", f"{bytes_text(self.download)} from {source}"),
+            *(("DAMAGED", f"{name}: files in it are LOST") for name in sorted(self.damaged)),
         ]
-        room = width() - 4 - 10
-        return ["The plan"] + [f"{name:<10}{fit(text, room).rstrip()}" for name, text in rows]
+        last = [line for name, text in end for line in _wrapped(name, text)]
+        # The plan, the question and its three answers must fit the screen.
+        room = height() - len(rows) - len(last) - 6
+        shown = self._paths[: max(1, min(SHOWN, room - 1))]
+        paths = [("", path) for path in shown]
+        if left := len(self._paths) - len(shown):
+            paths.append(("", f"and {left:,} more"))
+        lines = [f"{name:<10}{fit(text, _room()).rstrip()}" for name, text in rows + paths]
+        return ["The plan", *lines, *last]
+
+
+def _room() -> int:
+    return width() - 4 - 10
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    """Write a text on as many lines as it needs: a path is told in full."""
+    text, lines = printable(text), []
+    while True:
+        piece = text[: _room()]
+        while get_cwidth(piece) > _room():
+            piece = piece[:-1]
+        lines.append(f"{name:<10}{piece}")
+        name, text = "", text[len(piece) :]
+        if not text:
+            return lines
 
 
 def _standing(path: str) -> str:

@@ -11,12 +11,13 @@ import shutil
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from specs.faults import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from questionary import Question
 
@@ -54,6 +55,11 @@ def width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
+def height() -> int:
+    """Give the lines of the terminal."""
+    return shutil.get_terminal_size((80, 24)).lines
+
+
 def fit(text: str, columns: int) -> str:
     """Make a text harmless, and cut it in the middle where it is too wide."""
     from prompt_toolkit.utils import get_cwidth
@@ -71,9 +77,18 @@ def fit(text: str, columns: int) -> str:
 
 
 def pick(
-    title: str, lines: Sequence[Line], *, at: Any = None, hint: str = "", ticks: bool = False
+    title: str,
+    lines: Sequence[Line],
+    *,
+    at: Any = None,
+    hint: str = "",
+    ticks: bool = False,
+    keys: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Let one line be picked; gives its value, Way.BACK for Esc, or with `ticks` a Ticked."""
+    """Let one line be picked; gives its value, Way.BACK for Esc, or with `ticks` a Ticked.
+
+    `keys` are letters, and the values that they give.
+    """
     import questionary
     from questionary.prompts.common import InquirerControl
 
@@ -107,7 +122,9 @@ def pick(
         held: Any = control.get_pointed_at().value
         return Ticked(held.value)
 
-    answer = _ask(question, {" ": ticked} if ticks else {})
+    more: dict[str, Callable[[], Any]] = {" ": ticked} if ticks else {}
+    more |= {key: partial(_Held, value) for key, value in (keys or {}).items()}
+    answer = _ask(question, more)
     return answer.value if isinstance(answer, _Held) else answer
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from packrat.choosing import OtherKey, choose
 from packrat.picker.backups import Looker
 from packrat.picker.browser import browse
 from packrat.picker.outlook import Outlook
@@ -16,11 +17,11 @@ from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, t
 from packrat.picker.tree import load_ahead
 from packrat.report import bytes_text, count_text, time_text, when_text
 from packrat.request import Request
-from packrat.restore import choose, open_session
+from packrat.restore import open_session
+from packrat.unlocking import Lock
 from specs.faults import printable
 from stages.errors import TargetError
 from stages.target.resume import Marker
-from vault.archive import read_header
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from packrat.request import Given
     from stages.session import RestoreSession
+    from vault.destination import Destination
+    from vault.keys import Keys
 
 BACK = Line("← back", Way.BACK)
 LEAVE = Line("← leave; nothing was changed", Way.BACK)
@@ -45,10 +48,12 @@ class Picker:
         """In the end the one to restore with: it may have been given other keys."""
         self._given = given
         self._looker = Looker(program, given.source)
+        self._known = [program.keys]
+        """Keys whose password was given; backups under any of them are not locked any more."""
         self._service = given.service or ""
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
-        self._target = given.target
+        self._target = _full(given.target) if given.target is not None else None
         self._ticked: dict[str, None] = {}
         """Paths, in the order in which they were ticked; kept while going back and forth."""
         self._session: RestoreSession | None = None
@@ -66,7 +71,12 @@ class Picker:
         at = 0
         while at < len(steps):
             step, asked = steps[at]
-            way = step() if asked else None
+            try:
+                way = step() if asked else None
+            except OtherKey as locked:  # of a backup that was given, not picked
+                if self._unlock(locked.destination, locked.name):
+                    continue
+                way = Way.BACK
             if way is Way.LEAVE:
                 return None
             if way is None:
@@ -125,8 +135,10 @@ class Picker:
             if answer is Way.BACK:
                 return Way.BACK
             [offer] = [offer for offer in sight.offers if offer.name == answer]
-            if offer.summary is None and not self._unlock(offer):
-                continue
+            if offer.summary is None:
+                destination = self.program.destination(offer.destinations[0])
+                if not self._unlock(destination, offer.name):
+                    continue
             if offer.name != self._backup:
                 self._session = self._tree = None
                 self._paths = self._given.paths or ()
@@ -137,25 +149,24 @@ class Picker:
     def _last_line(self) -> Line:
         return BACK if self._given.service is None else LEAVE
 
-    def _unlock(self, offer: Offer) -> bool:
+    def _unlock(self, destination: Destination, name: str) -> bool:
         """Ask for the password of an archive under another key, for this restore only."""
-        destination = self.program.destination(offer.destinations[0])
-        header = read_header(
-            lambda offset, length: destination.read(self._service, offer.name, offset, length),
-            f"{destination.name}:{self._service}/{offer.name}",
-        )
+        lock = Lock(destination, self._service, name)
+        keys: Keys | None = next(filter(lock.fits, self._known), None)
+        if keys is None and self._given.password_file:
+            keys = lock.ask(self._given.password_file)
         said = "It is sealed under another key. Its password, for this restore only:"
-        while True:
+        while keys is None:
             password = ask_secret(said)
             if password is Way.BACK:
                 return False
             tell("trying it …")
-            keys = header.derivation.keys(password)
-            if keys.key_id == header.key_id:
-                self.program = self.program.under(keys)
-                self._looker = Looker(self.program, self._given.source)
-                return True
+            keys = lock.keys(password)
             said = "That is not its password. Once more, or Esc:"
+        self._known.append(keys)
+        self.program = self.program.under(keys)
+        self._looker = Looker(self.program, self._given.source)
+        return True
 
     def _what(self) -> Way | None:
         session = self._opened()
@@ -205,7 +216,7 @@ class Picker:
             typed = ask_text(f"{said}\n ", typed)
             if typed is Way.BACK:
                 return None
-            target = os.path.abspath(os.path.expanduser(typed or "."))
+            target = _full(typed)
             marker = Marker(self._service, manifest.id, self._paths)
             try:
                 marker.goes_on(target)
@@ -218,6 +229,8 @@ class Picker:
         session = self._opened()
         tell("working out what to download …")
         in_place = self._target is None
+        if self._target is not None:  # one that was given was not looked at yet
+            Marker(self._service, session.backup.manifest.id, self._paths).goes_on(self._target)
         outlook = Outlook(session, self._paths, self.program.config.services[self._service])
         said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
         lines = [
@@ -237,6 +250,10 @@ class Picker:
             )
             self._session = open_session(self.program, self._service, chosen, (), "")
         return self._session
+
+
+def _full(folder: str) -> str:
+    return os.path.abspath(os.path.expanduser(folder or "."))
 
 
 def _offer_text(offer: Offer) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from packrat.telling.sender import Message
 from specs.load import load_config
 from specs.secret import Secret, SecretFault
+from stages.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,7 +127,7 @@ def main() -> None:
     batch = json.load(sys.stdin)
     messages = [Message(**one) for one in batch["messages"]]
     for problem in tell(load_config(batch["config"]), messages):
-        print(problem, file=sys.stderr)
+        print(masked(problem), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.errors import SourceError
+from stages.masking import hidden
 from stages.service.dockerd import Engine
 
 if TYPE_CHECKING:
@@ -223,8 +224,9 @@ class _Output:
     """What a command prints: much in a log, the last lines for an error, secrets in neither."""
 
     def __init__(self, log: str | None, what: str, secrets: Iterable[str]) -> None:
-        # The longest first: one may be part of another.
-        self._secrets = sorted((s.encode() for s in secrets if s), key=len, reverse=True)
+        # The longest first: one may be part of another. Its own, however short, and all others.
+        every = {s.encode() for s in (*secrets, *hidden()) if s}
+        self._secrets = sorted(every, key=len, reverse=True)
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self._begun = b""
         self._left = LOG_BYTES

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stages.source.walk import Found
 
 SMALL_BYTES = 1 << 20
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 ATTEMPTS = 3
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 

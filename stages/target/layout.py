@@ -39,6 +39,7 @@ class Layout:
         self._links: dict[tuple[int, int], int] = {}
         self._archives: dict[str, int] = {}
         self._left: dict[int, int] = {}
+        self._lost: set[int] = set()
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
@@ -120,6 +121,21 @@ class Layout:
                     del self._left[number]
             yield Chunk(_decode(encoded), name, at, data, last)
 
+    def lose(self, archive: str, frame: int) -> None:
+        """Count every file that needs this frame as lost."""
+        self._lost |= {
+            number
+            for (number,) in self._db.execute(
+                "SELECT DISTINCT entry FROM pieces WHERE archive = ? AND frame = ?",
+                (self._archives[archive], frame),
+            )
+        }
+
+    def lost(self) -> Iterator[Entry]:
+        """Give the files of which some piece is lost; not their other hard links."""
+        for number in sorted(self._lost):
+            yield self._entry(number)
+
     def folders(self, *, deepest_first: bool = False) -> Iterator[Entry]:
         """Give the folders, in order or against it."""
         for entry, _, _ in self._each(backwards=deepest_first):
@@ -127,7 +143,10 @@ class Layout:
                 yield entry
 
     def without_data(self) -> Iterator[tuple[Entry, Entry | None]]:
-        """Give all that no piece makes: (entry, the entry that it is a hard link of)."""
+        """Give all that no piece makes: (entry, the entry that it is a hard link of).
+
+        Hard links of a lost file come, too.
+        """
         for entry, pieces, same in self._each():
             if entry.type != "dir" and not pieces:
                 yield entry, self._entry(same) if same is not None else None

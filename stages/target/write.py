@@ -39,6 +39,8 @@ class Writer:
         self.target = target
         self.files = self.size = 0
         self.unset: defaultdict[str, Unset] = defaultdict(Unset)
+        self.lost: list[str] = []
+        """Files that cannot be restored."""
         self._marker = marker
         self._begun: set[str] = set()
         """Files of which some pieces have come and others have not."""
@@ -76,6 +78,7 @@ class Writer:
         """Make all folders, closed to others until they are done."""
         self._claim()
         self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
+        _inherit_nothing(self._root)
         for entry in self.layout.folders():
             if entry.name:
                 folder, name = self._folders.parent(entry.name)
@@ -111,9 +114,16 @@ class Writer:
 
     def finish(self, check: Callable[[], None]) -> None:
         """Make what has no data, then set the attributes of the folders, deepest first."""
+        self._close_file()
+        for entry in self.layout.lost():
+            self._drop(entry)
+        lost = set(self.lost)
         for entry, same in self.layout.without_data():
             check()
             folder, name = self._folders.parent(entry.name)
+            if same is not None and same.name in lost:
+                self._drop(entry)
+                continue
             if same is not None:
                 source, source_name = self._folders.parent(same.name)
                 self._clear(name, folder)
@@ -143,11 +153,20 @@ class Writer:
             finally:
                 os.close(fd)
         # The marker goes when all is right but for the root's own attributes: it changes its time.
-        self._marker.remove(self._root)
+        # It stays with what is not whole, and the same command fetches what is missing.
+        if not self.lost:
+            self._marker.remove(self._root)
         for entry in self.layout.folders():
             if not entry.name:
                 self._attributes(entry, ".", self._root, self._root)
             break
+
+    def _drop(self, entry: Entry) -> None:
+        """Leave nothing of a file that cannot be whole."""
+        self.lost.append(entry.name)
+        folder, name = self._folders.parent(entry.name)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
         """Make an empty file, a symlink, a fifo or a device; says whether it could be made."""
@@ -190,8 +209,7 @@ class Writer:
         fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
         try:
             os.fchmod(fd, 0o700)
-            with suppress(OSError):
-                os.removexattr(fd, "system.posix_acl_default")
+            _inherit_nothing(fd)
         finally:
             os.close(fd)
 
@@ -234,6 +252,16 @@ class Writer:
 
     def _cannot(self, entry: Entry, what: str) -> None:
         self.unset[what].add(entry.name)
+
+
+def _inherit_nothing(folder: int) -> None:
+    """Keep what is made in a folder from taking over ACLs that no backup has: they let others in.
+
+    Its own come back with its attributes.
+    """
+    for acl in ("system.posix_acl_default", "system.posix_acl_access"):
+        with suppress(OSError):
+            os.removexattr(folder, acl)
 
 
 def require_room(target: str, size: int) -> None:

@@ -44,10 +44,17 @@ def schedule(house, *, service=None, **settings) -> None:
 class Running:
     """The daemon's process, and what it says."""
 
-    def __init__(self, house, *words: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        house,
+        *words: str,
+        env: dict[str, str] | None = None,
+        wrap: tuple[str, ...] = (),
+    ) -> None:
         self.house = house
         self.log: Path = house.root / "ignored-log"
-        command = [sys.executable, "-m", "packrat", "-c", str(house.config_file), "daemon", *words]
+        config = ("-c", str(house.config_file))
+        command = [*wrap, sys.executable, "-m", "packrat", *config, "daemon", *words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stderr=log, env={**os.environ, **(env or {})}, start_new_session=True

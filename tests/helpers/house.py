@@ -12,8 +12,9 @@ import yaml
 
 from engine.run import Clock
 from packrat.backup import Result, back_up
+from packrat.choosing import choose
 from packrat.program import Program
-from packrat.restore import choose, restore
+from packrat.restore import restore
 from specs.compile import compile_service
 from specs.pipeline import Pipeline
 from vault.catalog import Catalog

@@ -9,8 +9,9 @@ import sys
 from itertools import count
 
 from packrat.backup import back_up
+from packrat.choosing import choose
 from packrat.program import Program
-from packrat.restore import choose, restore
+from packrat.restore import restore
 from specs.compile import compile_service
 from specs.load import load_config
 

@@ -3,7 +3,10 @@
 import yaml
 
 from tests.helpers.house import House
+from tests.helpers.servers import KEY, SECRET
 from tests.helpers.trees import fill, noise
+from vault.errors import NotThere
+from vault.s3 import S3
 
 
 def house_with(tmp_path, destinations, **more) -> House:
@@ -13,6 +16,21 @@ def house_with(tmp_path, destinations, **more) -> House:
     house.config_file.write_text(yaml.safe_dump(document))
     fill(house.source, {"a": noise(300_000), "b/c": noise(2_500_000, 3), "b/d": b""})
     return house
+
+
+def bucket(s3):
+    """Give the bucket, reached without anything in between."""
+    url = f"http://127.0.0.1:{s3.port}"
+    return S3("s3", "bucket", "backups/packrat", KEY, SECRET, url, "us-east-1")
+
+
+def unfinished(s3) -> list[str]:
+    """Give the unfinished uploads that the server knows of."""
+    try:
+        answer = bucket(s3)._do("list uploads", "list_multipart_uploads", Prefix="backups/")
+    except NotThere:
+        return []
+    return [upload["Key"] for upload in answer.get("Uploads") or []]
 
 
 def done(result):

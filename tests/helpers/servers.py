@@ -148,10 +148,20 @@ class SshServer:
 
 
 class Line:
-    """A TCP line to a server, cut after so many bytes sent, or silent from the first one on."""
+    """A TCP line to a server, cut after so many bytes sent, silent from the first one on, or slow.
 
-    def __init__(self, target: int, *, cut_after: int | None = None, silent: bool = False) -> None:
-        self.target, self.cut_after, self.silent = target, cut_after, silent
+    `rate` is how many bytes a second get through to the server.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        *,
+        cut_after: int | None = None,
+        silent: bool = False,
+        rate: float | None = None,
+    ) -> None:
+        self.target, self.cut_after, self.silent, self.rate = target, cut_after, silent, rate
         self.left = cut_after
         self.received = 0
         """Bytes that came from the server."""
@@ -196,6 +206,8 @@ class Line:
                     if self.left <= 0:
                         break
                 sink.sendall(data)
+                if counted and self.rate:
+                    time.sleep(len(data) / self.rate)
         except OSError:
             pass
         for one in (source, sink):

@@ -13,17 +13,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from packrat.lock import is_held, service_lock
+from stages.command import Commands
+from stages.journal import Journal, journals
+from stages.service.shell import Shell
 from tests.helpers.daemons import HOUR, Running, runs, schedule, settle
 from tests.helpers.house import House
-from tests.helpers.servers import free_port
+from tests.helpers.servers import SECRET, free_port
 from tests.helpers.trees import fill, noise
 
 
 @pytest.fixture
 def slow(tmp_path):
-    """A house whose destination takes a quarter of a minute: another disk, with a limit."""
+    """A house whose destination takes half a minute: another disk, with a limit."""
     store = Path("/dev/shm") / f"packrat-{os.getpid()}-{tmp_path.name}"
-    place = {"type": "local", "path": str(store), "limit": "2 MiB/s"}
+    place = {"type": "local", "path": str(store), "limit": "1 MiB/s"}
     house = House(tmp_path, backup={"retain_backups": 9, "destinations": {"slow": place}})
     fill(house.source, {"a": noise(32 << 20, 1)})
     yield house
@@ -90,6 +93,20 @@ def test_a_daemon_that_is_killed_loses_no_instant(slow):
         again.until(lambda: again.runs()[-1]["status"] == "done")
         assert [r["status"] for r in again.runs()] == ["interrupted", "done"]
         assert len({r["scheduled"] for r in again.runs()}) == 1
+
+
+def test_what_cannot_be_put_back_yet_is_tried_again(house):
+    """As when the Docker engine comes up after packrat: nobody has to do anything."""
+    fill(house.source, {"a": b"1"})
+    late = house.root / "late"
+    owed = Commands(then=Shell(command="touch done", working_dir=str(late)))
+    Journal(str(house.state), "svc").note("pre_backup", owed, {})
+    with Running(house) as daemon:
+        daemon.until(lambda: "is not a folder" in daemon.said)
+        late.mkdir()
+        daemon.until(lambda: "post_backup has run" in daemon.said)
+    assert (late / "done").exists()
+    assert journals(str(house.state)) == []
 
 
 def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
@@ -213,3 +230,26 @@ def test_a_secret_does_not_reach_the_log(house):
         daemon.until(lambda: "***" in daemon.said)
         daemon.stop()
         assert secret not in daemon.said
+
+
+def test_what_a_run_finds_out_is_masked_wherever_it_is_written(tmp_path, s3, monkeypatch):
+    """A secret of any form that a command prints: not in the daemon's log, the history, its own."""
+    secrets = {"file": "from a file", "env": "from the environment", "command": SECRET}
+    monkeypatch.setenv("PACKRAT_TEST_SECRET", secrets["env"])
+    (tmp_path / "secret").write_text(secrets["file"])
+    (tmp_path / "all").write_text("\n".join(secrets.values()))
+    place = s3.destination(secret_access_key={"command": f"echo {SECRET}"})
+    house = House(tmp_path, backup={"retain_backups": 9, "destinations": {"s3": place}})
+    environment = {"A": {"env": "PACKRAT_TEST_SECRET"}, "B": {"file": str(tmp_path / "secret")}}
+    command = f"cat {tmp_path / 'all'}; exit 3"
+    schedule(house, pre_backup={"command": command, "environment": environment})
+    with Running(house) as daemon:
+        daemon.until(lambda: "failed with status 3; it said: *** | *** | ***" in daemon.said)
+        written = [daemon.said, str(daemon.runs()), *_texts(house.state / "logs")]
+    assert [secret for secret in secrets.values() for text in written if secret in text] == []
+
+
+def _texts(folder):
+    texts = [file.read_text() for file in folder.iterdir()]
+    assert texts
+    return texts

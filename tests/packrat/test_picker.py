@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.helpers.house import PASSWORD, House, cheap_keys
 from tests.helpers.screen import screen
 from tests.helpers.transcript import golden
-from tests.helpers.trees import differences, fill, noise
+from tests.helpers.trees import differences, noise
 from tests.tiny_writer import Draft
 from vault.keys import write_key_file
 
@@ -24,27 +23,6 @@ def check(title, said):
             file.write(f"## {title}\n{said.rstrip()}\n\n")
         return
     assert said.rstrip() + "\n" == golden(GOLDEN, title)
-
-
-@pytest.fixture
-def root():
-    """A folder whose name is short, and always as long: it stands on golden screens."""
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="pk") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def filled(root):
-    """A house with two destinations, two backups, and names of every kind."""
-    house = House(root, destinations=("local", "nas"), service="gitea")
-    files = {"app.ini": noise(3000), "repos/one.git/HEAD": b"ref", "repos/two.git/HEAD": b"ref"}
-    files |= {f"avatars/{n:03}.png": noise(2000, n) for n in range(30)}
-    files |= {"evil\x1b[2J\u202ename": b"x", f"{'long-' * 30}name": b"y"}
-    fill(house.source, files)
-    house.backed_up()
-    fill(house.source, {"late": b"late"})
-    house.backed_up()
-    return house
 
 
 def test_the_whole_way_to_a_new_folder(filled):
@@ -99,19 +77,19 @@ def test_some_files_by_ticking_searching_and_going_back(filled):
         shown.until("What of")
         shown.keys("Down", "Enter")
         check("folders", shown.until("nothing is ticked"))
-        shown.keys("Down", "Down", "Space")
+        shown.keys("Space")
         check("one is ticked", shown.until("done: 1 file"))
         shown.keys("Down", "Enter")
         check("inside a folder", shown.until("018.png"))
         shown.keys("Escape")
         shown.until("[x] app.ini")
-        shown.keys("Up", "Up", "Up", "Enter")
+        shown.keys("Up", "Up", "Up", "Enter")  # from the folder it came out of
         shown.until("Search for")
         shown.keys("no such", "Enter")
         check("nothing is called so", shown.until("Search for what else"))
         shown.keys("hEaD", "Enter")
         shown.until("2 found")
-        shown.keys("Down", "Space")
+        shown.keys("Space")
         check("found", shown.until("[x] repos/one.git/HEAD"))
         shown.keys("Escape")
         shown.until("done: 2 files")
@@ -131,40 +109,6 @@ def test_some_files_by_ticking_searching_and_going_back(filled):
         shown.until("EXIT 0")
     found = sorted(p.relative_to(filled.root / "out") for p in (filled.root / "out").rglob("*"))
     assert [str(p) for p in found] == ["app.ini", "repos", "repos/one.git", "repos/one.git/HEAD"]
-
-
-PROMPTS = ["which service", "Which backup", "What of", "Where to", "Which folder", "Restore?"]
-
-
-def test_ctrl_c_at_every_prompt_changes_nothing(filled):
-    """Exit 130, one line, no folder made: at each of the six screens, and in the browser."""
-    before = sorted(filled.root.rglob("*"))
-    for number, prompt in enumerate(PROMPTS):
-        with screen(filled, "restore") as shown:
-            for earlier in PROMPTS[:number]:
-                shown.until(earlier)
-                shown.keys("Enter")
-            shown.until(prompt)
-            shown.keys("C-c")
-            said = shown.until("EXIT")
-            assert said == "packrat: interrupted; nothing was restored\nEXIT 130\n", prompt
-    assert sorted(p for p in filled.root.rglob("*") if "sqlite" not in p.name) == [
-        p for p in before if "sqlite" not in p.name
-    ]
-
-
-def test_going_back_from_the_last_screen_to_the_first_and_out(filled):
-    """Esc at each screen leads to the one before, and at the first one out."""
-    with screen(filled, "restore") as shown:
-        for prompt in PROMPTS:
-            shown.until(prompt)
-            if prompt != PROMPTS[-1]:
-                shown.keys("Enter")
-        for prompt in reversed([p for p in PROMPTS[:-1] if p != "Which folder"]):
-            shown.keys("Escape")
-            shown.until(prompt)
-        shown.keys("Escape")
-        assert shown.until("EXIT") == "nothing was restored\nEXIT 130\n"
 
 
 def test_a_destination_that_is_away_is_named_and_the_other_serves(filled):
@@ -223,6 +167,47 @@ def test_a_folder_that_is_taken_is_told_at_once(filled):
         check("a folder that is taken", shown.until("is not empty"))
 
 
+def test_what_cannot_be_is_told_before_the_plan(filled):
+    """A path that is not in the backup, a folder of `--to` that is taken: an error, and no yes."""
+    words = ("restore", "gitea", "--backup", "latest", "--to")
+    with screen(filled, *words, str(filled.root / "out"), "--path", "nowhere") as shown:
+        check("a path that is not there", shown.until("EXIT"))
+    with screen(filled, *words, str(filled.source), "--path", "late") as shown:
+        check("a given folder that is taken", shown.until("EXIT"))
+
+
+def test_a_long_plan_fits_the_screen_and_tells_paths_in_full(filled):
+    """Many paths, a deep target: folded, not cut; every answer is on the screen."""
+    deep = filled.root / "a-folder-with-a-name-that-is-long" / "and-another-one-that-is-so-too"
+    paths = [f"--path=avatars/{number:03}.png" for number in range(12)]
+    with screen(filled, "restore", "gitea", "--backup", "latest", "--to", str(deep), *paths) as s:
+        check("a long plan", s.until("Restore?", "yes, restore", "back"))
+        s.keys("C-c")
+        s.until("EXIT 130")
+
+
+def test_letters_stand_for_what_a_long_list_scrolls_away(filled):
+    """From anywhere in a folder: `d` is done, `s` searches; a folder shows that something is."""
+    with screen(filled, "restore", "gitea", "--to", str(filled.root / "out")) as shown:
+        shown.until("Which backup")
+        shown.keys("Enter")
+        shown.until("What of")
+        shown.keys("Down", "Enter")
+        shown.until("nothing is ticked")
+        shown.keys("d", "Down", "Enter")  # done with nothing is not done
+        shown.until("000.png")
+        shown.keys("Down", "Space")
+        shown.until("done: 1 file")
+        shown.keys("Escape")
+        check("something in a folder is ticked", shown.until("[-] avatars/"))
+        shown.keys("s")
+        shown.until("Search for")
+        shown.keys("Escape")
+        shown.until("done: 1 file")
+        shown.keys("d")
+        assert "avatars/001.png" in shown.until("Restore?", "back")
+
+
 def test_a_terminal_that_cannot_move_its_cursor_is_told_the_flags(filled):
     """TERM=dumb: a usage error that names the flags."""
     with screen(filled, "restore", env="TERM=dumb") as shown:
@@ -254,8 +239,8 @@ def test_100_000_entries_are_quick_on_every_screen(large):
         shown.until("What of")
         took = {
             "browse": shown.seconds_until("nothing is ticked", "Down", "Enter"),
-            "flat": shown.seconds_until("000002.dat", "Down", "Down", "Enter"),
-            "tick": shown.seconds_until("done: 1 file", "Down", "Down", "Space"),
+            "flat": shown.seconds_until("000002.dat", "Enter"),
+            "tick": shown.seconds_until("done: 1 file", "Space"),
             "last": shown.seconds_until("next 100", "Up", "Up", "Up", "Up"),
             "page": shown.seconds_until("000102.dat", "Enter"),
         }

@@ -1,11 +1,14 @@
 """Verification on a schedule: all is proven in its time, damage is mended or built around."""
 
+import time
 from contextlib import closing
 
 from engine.run import Clock
 from packrat.history import History
+from packrat.verification import NAME
+from tests.helpers import daemons
 from tests.helpers.house import House
-from tests.helpers.trees import fill, noise
+from tests.helpers.trees import differences, fill, noise
 
 
 def damage(archive):
@@ -82,6 +85,52 @@ def test_damage_everywhere_is_built_around(tmp_path):
     assert house.archives[0].read_bytes() == broken[0], "retention counts it, and nothing else"
     assert (house.restore() / "a").read_bytes() == noise(3 << 20, 1)
     assert [row["id"] for row in house.json("list")] == [result.id]
+
+
+def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
+    """The NAS is mended from S3; when both are damaged, the next backup stores anew, and says so.
+
+    The bytes change on the servers' own disks, and the daemon finds them on its schedule.
+    """
+    places = {"s3": s3.destination(), "nas": nas.destination("./backups")}
+    house = House(tmp_path, backup={"retain_backups": 9, "destinations": places})
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    assert house.back_up().status == "done"
+    [in_bucket], [on_nas] = s3.files(), (nas.folder / "login").rglob("*.packrat")
+    good = on_nas.read_bytes()
+
+    damage(on_nas)
+    assert verified_by_daemon(house, minutes_ago=20) == ("partial", "mended from s3")
+    assert on_nas.read_bytes() == in_bucket.read_bytes() == good
+    assert {len(house.catalog(name).backups) for name in places} == {1}
+
+    damage(on_nas)
+    damage(in_bucket)
+    s3.restart()
+    status, said = verified_by_daemon(house, minutes_ago=2)
+    assert (status, "The next backup stores anew" in said) == ("failed", True), said
+    result = house.back_up()
+    assert (result.status, result.kind, result.read) == ("done", "full", 3 << 20)
+    assert any("this backup stores anew what it needs of that" in w for w in result.warnings)
+    assert {len(house.catalog(name).backups) for name in places} == {1}
+    assert differences(house.source, house.restore()) == []
+
+
+def verified_by_daemon(house, minutes_ago):
+    """Have a daemon make up for a verification; gives how it ended and what it said last of it."""
+    text = f"{time.gmtime(time.time() - 60 * minutes_ago).tm_min} * * * *"
+    daemons.settle(house, verify={"schedule": text, "deep_percent": 100})
+    with closing(History(str(house.state))) as history:
+        history.set_mark(NAME, text, time.time() - 5 * daemons.HOUR)
+        with daemons.Running(house) as daemon:
+            before = daemon.said.count("archives good")
+            daemon.until(lambda: daemon.said.count("archives good") > before, 60)
+            said = daemon.said.splitlines()[-1]
+        past = history.runs(NAME)[0]
+    assert past.by == "daemon"
+    what = past.document["error"].split("; ")[-1]
+    assert what in said
+    return past.status, what
 
 
 def test_what_the_next_run_brings_is_good_again(tmp_path):

@@ -108,11 +108,18 @@ class Back:
         self.sealer = Sealer(session.keys, session.header, "test")
         self.service, self.name = session.service, session.name
         self.destination = next(iter(session.destinations.values()), None)
+        self.copies = self
         self.target = str(target)
         self.marker = Marker(session.service, session.archive_id.hex(), ())
 
     def archive(self, _):
         return self
+
+    def read(self, _, offset, length):
+        return self.destination.read(self.service, self.name, offset, length)
+
+    def unseal(self, _, number, kind, sealed):
+        return self.sealer.open(number, kind, sealed)
 
 
 sizes = st.sampled_from([0, 1, 255, 262_143, 262_144, 262_145, 1 << 20, 5_000_000])

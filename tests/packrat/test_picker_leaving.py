@@ -1,0 +1,78 @@
+"""Leaving the picker, in a real terminal: Ctrl-C at every prompt, Esc all the way back."""
+
+import pytest
+
+from tests.helpers.house import cheap_keys
+from tests.helpers.screen import screen
+from vault.keys import write_key_file
+
+LEFT = "packrat: interrupted; nothing was restored\nEXIT 130\n"
+
+WAY = [
+    ("which service", ["Enter"]),
+    ("Which backup", ["Enter"]),
+    ("What of", ["Enter"]),
+    ("Where to", ["Enter"]),
+    ("Which folder", ["Enter"]),
+    ("Restore?", []),
+]
+BROWSER = [
+    *WAY[:2],
+    ("What of", ["Down", "Enter"]),
+    ("nothing is ticked", ["Space"]),
+    ("done: 1 file", ["Down", "Enter"]),
+    ("017.png", ["Up", "Up", "Enter"]),
+    ("Search for", ["none", "Enter"]),
+    ("Search for what else", ["head", "Enter"]),
+    ("2 found", []),
+]
+LOCKED = [*WAY[:2], ("Its password", ["wrong", "Enter"]), ("That is not", [])]
+
+
+def everything(house):
+    """Every file and folder, but for the caches, which any look at a destination may change."""
+    return sorted(path for path in house.root.rglob("*") if "sqlite" not in path.name)
+
+
+def left_at(house, way, number):
+    """Go a part of a way, press Ctrl-C there, and give what stays on the screen."""
+    with screen(house, "restore") as shown:
+        for prompt, keys in way[:number]:
+            shown.until(prompt)
+            shown.keys(*keys)
+        shown.until(way[number][0])
+        shown.keys("C-c")
+        return shown.until("EXIT")
+
+
+@pytest.mark.parametrize("way", [WAY, BROWSER], ids=["way", "browser"])
+def test_ctrl_c_at_every_prompt_changes_nothing(filled, way):
+    """Exit 130, one line, nothing made: at each question, in the folders, and in the search."""
+    before = everything(filled)
+    for number in range(0 if way is WAY else 3, len(way)):
+        assert left_at(filled, way, number) == LEFT, way[number][0]
+    assert everything(filled) == before
+
+
+def test_ctrl_c_at_a_password_changes_nothing(filled):
+    """Also where the password of a locked backup is asked for, the first time and again."""
+    filled.key_file.unlink()
+    write_key_file(str(filled.key_file), cheap_keys("another"))
+    before = everything(filled)
+    for number in (2, 3):
+        assert left_at(filled, LOCKED, number) == LEFT
+    assert everything(filled) == before
+
+
+def test_going_back_from_the_last_screen_to_the_first_and_out(filled):
+    """Esc at each screen leads to the one before, and at the first one out."""
+    with screen(filled, "restore") as shown:
+        for prompt, keys in WAY:
+            shown.until(prompt)
+            if keys:
+                shown.keys(*keys)
+        for prompt, _ in reversed([step for step in WAY[:-1] if step[0] != "Which folder"]):
+            shown.keys("Escape")
+            shown.until(prompt)
+        shown.keys("Escape")
+        assert shown.until("EXIT") == "nothing was restored\nEXIT 130\n"

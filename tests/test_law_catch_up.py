@@ -1,0 +1,40 @@
+"""Law 6: what a destination missed it gets later; cut off in between, nothing is lost or redone."""
+
+import subprocess
+
+import pytest
+
+from tests.helpers.disks import disk
+from tests.helpers.house import House
+from tests.helpers.network import done, level
+from tests.helpers.trees import differences, fill, noise
+
+
+@pytest.mark.root
+def test_cut_off_between_a_base_and_what_refers_to_it(tmp_path):
+    """A new disk has room for the base alone: that stays, is not copied twice, and is built on."""
+    one = House(tmp_path, keep=1, destinations=("one",))
+    fill(one.source, {"base": noise(1 << 20)})
+    base = one.backed_up().name
+    fill(one.source, {"large": noise(3 << 20, 2)})
+    one.backed_up()
+    both = House(tmp_path, keep=1, destinations=("one", "two"))
+    with disk(both.stores["two"], "size=2500k") as small:
+        stood = set()
+        for run in range(3):
+            fill(both.source, {"small": noise(100, run)})
+            result = both.back_up()
+            assert (result.status, result.exit) == ("partial", 5), result
+            assert "No space left on device; make room there" in result.error
+            assert both.cli("prune").returncode == 0
+            assert [held.stored.name for held in both.catalog("two").backups] == [base]
+            stood.add((small / "svc" / base).stat().st_ctime_ns)
+        subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+        assert done(both.back_up())
+        stood.add((small / "svc" / base).stat().st_ctime_ns)
+        assert len(stood) == 1, "it was copied once"
+        assert level(both, "one", "two")
+        assert both.litter() == []
+        out = str(both.root / "out")
+        assert both.cli("restore", "svc", "--from", "two", "--to", out, "--yes").returncode == 0
+        assert differences(both.source, both.root / "out") == []

@@ -1,0 +1,96 @@
+"""Law 3: nothing is ever deleted because a list failed, came back empty, or lacked something."""
+
+import pytest
+import yaml
+
+from engine.events import Started
+from packrat.backup import back_up
+from packrat.pruning import prune
+from tests.helpers.house import House
+from tests.helpers.trees import fill, noise
+from vault.errors import Away
+from vault.local import Local
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Four backups of which each stands alone, and from now on only one is to be kept."""
+    house = House(tmp_path)
+    for number in range(4):
+        fill(house.source, {"a": noise(9000, number)})
+        house.backed_up(full=True)
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["retain_backups"] = 1
+    house.config_file.write_text(yaml.safe_dump(document))
+    return house
+
+
+class Listing:
+    """What the destination says it holds: all, or what a disk that fails would say."""
+
+    def __init__(self, monkeypatch):
+        self.says = lambda found: found
+        honest = Local.archives
+
+        def archives(at, service):
+            found = honest(at, service)
+            return self.says(found) if at.name == "local" else found
+
+        monkeypatch.setattr(Local, "archives", archives)
+
+
+@pytest.fixture
+def listing(monkeypatch):
+    return Listing(monkeypatch)
+
+
+def fails(_):
+    raise Away("destination local: its disk does not answer", "")
+
+
+FAULTS = {
+    "fails": fails,
+    "empty": lambda _: [],
+    "without the oldest": lambda found: found[1:],
+    "without one in between": lambda found: found[:1] + found[2:],
+    "without the newest": lambda found: found[:-1],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stage", ["survey", "prune:local"])
+def test_a_backup_deletes_nothing_by_such_a_list(house, listing, stage, fault):
+    """Whether all of the run sees it, or only the prune at its end; the next run prunes."""
+    before = house.archives
+
+    def listen(event):
+        if isinstance(event, Started) and event.stage == stage:
+            listing.says = FAULTS[fault]
+
+    result = back_up(house.pipeline(full=True), [listen])
+    listing.says = lambda found: found
+    assert set(before) <= set(house.archives)
+    assert result.error or any("no old backup goes from local" in w for w in result.warnings)
+    house.backed_up(full=True)
+    assert len(house.archives) == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_prune_deletes_nothing_by_such_a_list(house, listing, capsys, fault):
+    """It says what is no longer there, and ends as partial; the next one prunes."""
+    before = house.archives
+    listing.says = FAULTS[fault]
+    assert prune(house.program, None, dry_run=False, as_json=False) == 5
+    assert "local" in capsys.readouterr().err
+    assert house.archives == before
+    listing.says = lambda found: found
+    assert prune(house.program, None, dry_run=False, as_json=False) == 0
+    assert house.archives == before[-1:]
+
+
+def test_what_was_deleted_by_packrat_is_not_missed(house):
+    """Its own deletions hold back no later one."""
+    for number in range(3):
+        fill(house.source, {"a": noise(9000, 10 + number)})
+        house.backed_up(full=True)
+        assert len(house.archives) == 1
