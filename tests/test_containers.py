@@ -14,9 +14,11 @@ import yaml
 from engine.events import Finished, Progress, Started
 from packrat.backup import back_up
 from packrat.choosing import choose
+from packrat.repair import repair
 from packrat.restore import restore
 from packrat.undo import undo
 from stages import containers
+from stages.errors import SourceError
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
