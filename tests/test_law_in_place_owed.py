@@ -292,3 +292,17 @@ def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
     assert "the files are restored; packrat restore --undo svc takes that back" in said
     assert ("post_restore was broken off" in said) == (how == "ctrl-c")
     assert (house.source / "a").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/x", "a/../../b"])
+def test_steps_that_lead_out_of_the_service_are_not_packrats(house, path):
+    """Whoever can write into the service's folder does not make an undo move other files."""
+    in_place(house)
+    [aside] = asides(str(house.source))
+    steps = Path(aside, ".packrat-steps")
+    found = json.loads(steps.read_text())
+    found["steps"].append({"path": path, "kind": "aside"})
+    steps.write_text(json.dumps(found))
+    assert asides(str(house.source)) == []
+    with pytest.raises(SourceError, match="nothing to undo"):
+        undo(house.program, "svc")

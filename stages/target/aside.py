@@ -89,7 +89,7 @@ def read_steps(aside: str) -> Placement:
     """Read what a restore has done, to undo it; raises TargetError."""
     try:
         with open(os.path.join(aside, STEPS_FILE), encoding="ascii") as file:
-            placement = from_plain(json.load(file))
+            placement = _plausible(from_plain(json.load(file)))
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise TargetError(
             f"{aside} cannot be put back by itself: {error}",
@@ -98,6 +98,15 @@ def read_steps(aside: str) -> Placement:
     # Where it stands now, whatever the service's folder was called then.
     placement.path, placement.aside = os.path.dirname(aside), aside
     placement.staging = os.path.join(placement.path, os.path.basename(placement.staging))
+    return placement
+
+
+def _plausible(placement: Placement) -> Placement:
+    """Refuse steps that lead out of the folder: the service may have written them; ValueError."""
+    names = (name for step in placement.steps for name in step.path.split("/"))
+    inside = not any(step.path.startswith("/") for step in placement.steps) and ".." not in names
+    if not inside or not STAGING_NAME.fullmatch(os.path.basename(placement.staging)):
+        raise ValueError("its steps lead elsewhere")
     return placement
 
 
