@@ -8,6 +8,7 @@
 
 PYTHON ?= python3
 ARGS   ?=
+unexport PYTHONDONTWRITEBYTECODE # the tests start packrat hundreds of times: compile it once
 UPGRADE ?= --upgrade
 BIN    := .venv/bin
 READY  := .venv/ready
@@ -18,7 +19,7 @@ demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
 test: $(READY)
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check

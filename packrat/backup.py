@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
-import signal
-import threading
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.events import Warned
 from engine.run import Cancelled, Clock, Run, Shared, execute
+from packrat.ending import breaking_off, interruptible
 from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
@@ -27,15 +24,11 @@ from vault.errors import VaultError
 from vault.keys import read_key_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from engine.events import Event, Listener
     from engine.graph import Graph
     from specs.pipeline import Pipeline
-    from vault.destination import Destination
-
-TOGETHER_SECONDS = 0.5
-"""Signals that come so soon after the first one are the same."""
 
 
 @dataclass(frozen=True)
@@ -139,42 +132,3 @@ def _empty_spool(session: BackupSession, result: Result) -> None:
             for held in [held for held in session.waiting.held if held.stored in there]:
                 session.waiting.destination.delete(session.service, held.stored.name)
                 session.waiting.held.remove(held)
-
-
-@contextmanager
-def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator[None]:
-    """Let a run that is to end break off what is on its way to or from these destinations."""
-    for destination in destinations:
-        destination.check = run.check
-    try:
-        yield
-    finally:  # what comes after the run goes through
-        for destination in destinations:
-            destination.check = lambda: None
-
-
-@contextmanager
-def interruptible(run: Run[Any]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
-
-    Those that come together are one: who dies with several threads sends its children several.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    first = math.inf
-
-    def stop(_: int, __: object) -> None:
-        nonlocal first
-        run.cancel()
-        first = min(first, time.monotonic())
-        if time.monotonic() - first > TOGETHER_SECONDS:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[
-    str | None, Option("--config", "-c", metavar="FILE", help="Instead of packrat.yaml and others.")
+    str | None, Option("--config", "-c", metavar="FILE", help="The configuration file.")
 ]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 PasswordFile = Annotated[
@@ -38,7 +38,7 @@ OtherPassword = Annotated[
     str | None,
     Option("--password-file", metavar="FILE", help="The password of a backup under another key."),
 ]
-Source = Annotated[str | None, Option("--from", metavar="DEST", help="Only look at DEST.")]
+Source = Annotated[str | None, Option("--from", metavar="DEST", help="The place to read from.")]
 WhichBackup = Option(
     metavar="ID|latest|TIME", help="An id or a time as list shows it, or its beginning."
 )
@@ -115,7 +115,7 @@ def _options(
     ctx: typer.Context,
     config: ConfigFile = None,
     version: Annotated[
-        bool, Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+        bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del config, version
@@ -204,7 +204,7 @@ def backup(
     ctx: typer.Context,
     services: SomeServices = None,
     all_: Annotated[bool, Option("--all", help="Every service.")] = False,
-    full: Annotated[bool, Option("--full", help="Refer to no other archive.")] = False,
+    full: Annotated[bool, Option("--full", help="Store everything again.")] = False,
     take_over: Annotated[
         bool, Option("--take-over", help="Go on where another host left off.")
     ] = False,
@@ -274,7 +274,7 @@ def restore(
     ] = None,
     to: Annotated[str | None, Option(metavar="DIR", help="An empty or new folder.")] = None,
     in_place: Annotated[
-        bool, Option("--in-place", help="Over what is there, which is set aside.")
+        bool, Option("--in-place", help="Replace what is there; it is set aside.")
     ] = False,
     undo: Annotated[
         bool, Option("--undo", help="Put back what a restore in place set aside.")
@@ -312,7 +312,7 @@ def verify(
     deep: Annotated[bool, Option("--deep", help="Read every byte.")] = False,
     due: Annotated[
         bool,
-        Option("--due", help="Read in full what was proven longest ago, and mend it: a share."),
+        Option("--due", help="Read a share in full, the longest unread first, and repair it."),
     ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
@@ -326,8 +326,10 @@ def verify(
     replaced by a good one from another destination.
     """
     if due:
+        from packrat.daemon.jobs import die_with_the_daemon
         from packrat.verification import verify_due
 
+        die_with_the_daemon()
         if service or backup or source or deep:
             raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
         return verify_due(_acting(ctx, config), as_json=json)
@@ -400,7 +402,7 @@ def daemon(
 
 @app.command(cls=Command)
 def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) -> int:
-    """Show last and next runs, newest backups, what runs now and what is overdue.
+    """Show how each service is: last and next run, newest backups.
 
     It asks no destination, but tells what was seen there last. The exit status is 0 when all is
     well, and 5 when a service is overdue, its last run was not done, or something is damaged.

@@ -13,7 +13,6 @@ from packrat.lock import service_lock
 from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
-from stages.kinds import KINDS
 from stages.masking import masked
 
 if TYPE_CHECKING:
@@ -123,6 +122,8 @@ def put_back(state_dir: str, service: str) -> Repaired:
 
 
 def _holder(note: dict[str, Any]) -> Journaled:
+    from stages.kinds import KINDS
+
     every: tuple[type[Stage], ...] = KINDS
     kinds = {kind.kind: kind for kind in every if issubclass(kind, Journaled)}
     return kinds[note["kind"]].model_validate(note["params"])

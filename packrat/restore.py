@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.backup import breaking_off, interruptible
+from packrat.ending import breaking_off, interruptible
 from packrat.exits import Interrupted
 from packrat.lock import service_lock
 from packrat.program import log_file

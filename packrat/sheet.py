@@ -32,7 +32,7 @@ Without packrat, on Debian, with a copy of the folder of one service:
   apt-get install python3-cryptography python3-zstandard python3-argon2
   python3 rescue.py FOLDER/NEWEST.packrat TARGET     (rescue.py is part of packrat's source)
 
-Without the password nothing can be restored, by nobody."""
+Without the password nothing can be restored, by anybody."""
 
 
 def recovery_sheet(config: Config, keys: Keys) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.graph import Graph
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.backup import interruptible
+from packrat.ending import interruptible
 from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file

@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from packrat.choosing import OtherKey, choose
-from packrat.setup import ATTEMPTS, ask_password
 from vault.archive import read_header
 from vault.errors import WrongKey
 
@@ -41,6 +40,8 @@ class Lock:
 
     def ask(self, password_file: str | None) -> Keys:
         """Get the password from a file, or on a terminal; raises WrongKey, also for none."""
+        from packrat.setup import ATTEMPTS, ask_password  # seldom needed, and it loads much
+
         attempts = 1
         if password_file is None:
             if not sys.stdin.isatty():

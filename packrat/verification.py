@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Progress
 from engine.run import Clock
+from packrat.ending import check_asked
 from packrat.exits import Exit, Locked
 from packrat.lock import service_lock
 from packrat.progress import progress
@@ -104,6 +105,7 @@ def _prove_due(program: Program, recorder: Recorder) -> list[dict[str, Any]]:
 
         def step(size: int) -> None:
             nonlocal read
+            check_asked()
             read += size
             for told in (listener, recorder):
                 told(Progress("verify", len(rows), read))
@@ -195,7 +197,8 @@ def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tupl
 
 
 def _go_on(_: int) -> None:
-    """Mending takes nothing from the share that is to be read."""
+    """Take nothing from the share that is to be read: this is for mending."""
+    check_asked()
 
 
 def note_verdicts(program: Program, catalog: Catalog, verdicts: list[Verdict]) -> None:

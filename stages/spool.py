@@ -36,7 +36,9 @@ class SpoolStage(FanOut):
 
     def describe(self, *, backwards: bool = False) -> str:
         """Say how much waits."""
-        return "" if backwards else f"at most {self.max_size >> 20:,} MiB wait for the slowest"
+        if backwards:
+            return ""
+        return f"at most {self.max_size / (1 << 30):.3g} GiB wait for slow destinations"
 
     def forward(self, sealed: Iterator[Sealed], run: Run[BackupSession]) -> Iterator[Part]:
         """Append everything to the spool's file; raises SourceError when its disk is full."""

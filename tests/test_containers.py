@@ -1,6 +1,7 @@
 """Services in containers, on a real Docker engine: stopped, backed up, started, healthy."""
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,12 +20,12 @@ from packrat.restore import restore
 from packrat.undo import undo
 from stages import containers
 from stages.errors import SourceError
+from tests.helpers.forked import backing_up, ended, restoring_in_place, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
 pytestmark = pytest.mark.root
 DEAF = "trap '' TERM; while true; do sleep 1; done"
-KILLED = Path(__file__).parent / "helpers" / "killed.py"
 
 
 @pytest.fixture
@@ -170,6 +171,27 @@ def test_several_are_stopped_in_order_and_what_was_stopped_stays_so(tmp_path, en
     assert states[1]["StartedAt"] < states[0]["StartedAt"]
 
 
+@pytest.fixture(scope="module")
+def made(engine):
+    """Three containers for many tests, the last of them stopped."""
+    made = [engine.run("one"), engine.run("two"), engine.run("off")]
+    engine.docker("stop", "-t", "1", "off")
+    yield made
+    engine.docker("rm", "-f", *made)
+
+
+@pytest.fixture
+def three(engine, made):
+    """Two that run, also if the whole engine died meanwhile, and one that does not."""
+    engine.docker("start", *made[:2])
+    return made
+
+
+def dies(house, edge):
+    """Back up in a process that ends there and then."""
+    assert ended(backing_up(house, signalling(edge))) == -signal.SIGKILL
+
+
 EDGES = [
     "Finished preflight",
     "Started warm",
@@ -186,11 +208,10 @@ EDGES = [
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine, names, edge):
+def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine, three, edge):
     """SIGKILL: `packrat list` puts back what a dead run left down; the next backup is whole."""
-    one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
-    engine.docker("stop", "-t", "1", off)
-    house = house_of(tmp_path, engine, one, two, off)
+    one, two, off = three
+    house = house_of(tmp_path, engine, *three)
     dies(house, edge)
     said = house.cli("list")
     assert said.returncode == 0, said.stderr
@@ -200,13 +221,6 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
     done(house.back_up())
     assert house.litter() == []
     assert all(verdict.status == "ok" for verdict in house.verify())
-
-
-def dies(house, edge):
-    """Back up in a process that ends there and then."""
-    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL"]
-    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
-    assert dead.returncode == -9, dead.stderr
 
 
 def test_the_machine_dies(tmp_path, engine, names):
@@ -451,17 +465,15 @@ def test_in_place_and_back(tmp_path, engine, names):
     ["Finished select", "Finished upload:local", "Started stop", "Finished stop",
      "Finished collect", "Started start", "Finished start"],
 )  # fmt: skip
-def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, names, edge):
+def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, three, edge):
     """SIGKILL at every edge: after the next command the state is whole, and the container up."""
-    name = engine.run(next(names))
+    name, *_ = three
     house = house_of(tmp_path, engine, name)
     done(house.back_up())
     new = {"a": (house.source / "a").read_bytes(), "b/c": (house.source / "b" / "c").read_bytes()}
     old = {"a": b"spoilt", "b/c": b"spoilt", "later": b"1"}
     fill(house.source, old)
-    command = [sys.executable, KILLED, house.config_file, "svc", edge, "SIGKILL", "in place"]
-    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
-    assert dead.returncode == -9, dead.stderr
+    assert ended(restoring_in_place(house, signalling(edge))) == -signal.SIGKILL
     assert house.cli("list").returncode == 0
     assert engine.running(name)
     files = {
@@ -500,7 +512,6 @@ def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine
     house = house_of(tmp_path, engine, name)
     done(house.back_up())
     fill(house.source, {"a": b"spoilt"})
-    command = [sys.executable, KILLED, house.config_file, "svc", "Started collect", "SIGKILL"]
     program = (
         "import os, sys\n"
         "from packrat.program import Program\n"

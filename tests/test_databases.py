@@ -90,17 +90,26 @@ def as_postgres(*command, **more):
     )
 
 
-@pytest.fixture
-def home():
-    """A folder that the user postgres may reach, with a short name for sockets."""
+@pytest.fixture(scope="module")
+def cluster():
+    """A data directory with an empty database, to be copied."""
     initdb = postgres_program("initdb")
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/var/tmp") as folder:
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
+        as_postgres(initdb, "-D", f"{folder}/data", "-A", "trust")
+        yield f"{folder}/data"
+
+
+@pytest.fixture
+def home(cluster):
+    """A folder that the user postgres may reach, with a short name for sockets."""
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/var/tmp"))
     home.chmod(0o755)
     (home / "sockets").mkdir()
     os.chown(home / "sockets", pwd.getpwnam("postgres").pw_uid, -1)
     (home / "source").mkdir()
     os.chown(home / "source", pwd.getpwnam("postgres").pw_uid, -1)
-    as_postgres(initdb, "-D", home / "source" / "data", "-A", "trust")
+    subprocess.run(["cp", "-a", cluster, home / "source" / "data"], check=True)
     yield home
     shutil.rmtree(home)
 
@@ -186,7 +195,7 @@ def test_postgres_by_its_data_directory(engine, database, home):
         assert int(psql(home, "SELECT max(n) FROM t")) >= before
 
 
-def test_postgres_by_its_dump(engine, database, home):
+def test_postgres_by_its_dump(engine, database, cluster, home):
     """The seed's own way: pg_dumpall before, then its folder; it loads into a fresh server."""
     in_container(engine, database, home)
     dumps = home / "source" / "dumps"
@@ -205,7 +214,7 @@ def test_postgres_by_its_dump(engine, database, home):
     engine.docker("stop", "-t", "10", database)
     out = house.restore()
     fresh = home / "source" / "fresh"
-    as_postgres(postgres_program("initdb"), "-D", fresh, "-A", "trust")
+    subprocess.run(["cp", "-a", cluster, fresh], check=True)
     with fresh_server(home, fresh):
         command = [postgres_program("psql"), "-h", home / "sockets", "-U", "postgres"]
         subprocess.run([*command, "-f", out / "dump.sql"], capture_output=True, check=True)

@@ -1,8 +1,9 @@
 """In place: the old state or the new one, never a mix; and a way back."""
 
 import os
+import signal
 import subprocess
-import sys
+from itertools import count
 
 import pytest
 
@@ -10,6 +11,7 @@ from packrat.choosing import choose
 from packrat.repair import repair
 from packrat.restore import restore
 from packrat.undo import undo
+from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
@@ -128,24 +130,21 @@ def test_what_was_set_aside_is_never_backed_up_and_goes_with_the_next_backup(hou
     assert "nothing to undo" in undone.stderr
 
 
-KILLED = """
-import os, signal, sys
-from packrat.program import Program
-from packrat.choosing import choose
-from packrat.restore import restore
-config, call = sys.argv[1], int(sys.argv[2])
-rename, calls = os.rename, 0
-def counted(*args, **more):
-    global calls
-    if args[0].startswith(sys.argv[3]):
-        calls += 1
-        if calls == call:
+def ends_before_a_rename(house, call):
+    """Restore in place in a child that is killed before its n-th rename there; gives its end."""
+    rename, calls = os.rename, count(1)
+
+    def counted(source, *more, **options):
+        if source.startswith(str(house.source)) and next(calls) == call:
             os.kill(os.getpid(), signal.SIGKILL)
-    return rename(*args, **more)
-os.rename = counted
-program = Program(config)
-restore(program, "svc", choose(program, "svc"), (), None)
-"""
+        return rename(source, *more, **options)
+
+    def work():
+        os.rename = counted
+        in_place(house)
+        return 0
+
+    return ended(forked(work))
 
 
 @pytest.mark.parametrize("call", range(1, 9))
@@ -154,10 +153,9 @@ def test_killed_between_two_renames_the_next_command_puts_the_old_state_back(hou
     spoil(house)
     copy = house.root / "copy"
     subprocess.run(["cp", "-a", house.source, copy], check=True)
-    command = [sys.executable, "-c", KILLED, house.config_file, str(call), str(house.source)]
-    done = subprocess.run(command, capture_output=True, check=False, env=os.environ)
-    assert done.returncode in (-9, 0), done.stderr
-    if done.returncode == -9:
+    status = ends_before_a_rename(house, call)
+    assert status in (-9, 0)
+    if status == -9:
         said = repair(str(house.state))
         assert len(said) == (call > 1)  # the first rename only names the folder for what is there
         assert all("as it was before" in sentence for sentence in said)

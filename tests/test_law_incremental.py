@@ -2,13 +2,11 @@
 
 import os
 import shutil
-from collections import Counter
 
 import pytest
 
 from tests.helpers.house import House
-from tests.helpers.trees import differences, fill, noise, settle
-from vault.local import Local
+from tests.helpers.trees import noise, settle
 
 MIB = 1 << 20
 
@@ -90,37 +88,3 @@ def test_a_gigabyte_file_stores_what_was_added(house):
         image.seek(500 * MIB + 12_345)
         image.write(noise(MIB, 78) + rest)
     assert stored(house) <= 8 * MIB
-
-
-def test_after_sixty_runs_a_restore_reads_each_segment_once(tmp_path, monkeypatch):
-    """However scattered a backup is, each byte of each archive is fetched at most once."""
-    house = House(tmp_path)
-    fill(house.source, {f"d{n % 20:02}/{n:04}": noise(3000, n) for n in range(2000)})
-    house.backed_up()
-    for run in range(60):
-        fill(
-            house.source,
-            {f"d{n % 20:02}/{n:04}": noise(3000, run * 7919 + n) for n in range(run, 2000, 97)},
-        )
-        house.backed_up()
-    reads: Counter[tuple[str, int]] = Counter()
-    original = Local.read
-
-    def read(self, service, name, offset, length):
-        reads.update((name, block) for block in range(offset // 512, (offset + length) // 512))
-        return original(self, service, name, offset, length)
-
-    program, out = house.program, house.root / "out"
-    from packrat.choosing import choose
-    from packrat.restore import restore
-
-    chosen = choose(program, "svc")
-    list(house.verify(deep=False))
-    monkeypatch.setattr(Local, "read", read)
-    restore(program, "svc", chosen, [], str(out))
-    assert differences(house.source, out) == []
-    # Header, tail and index of an archive share blocks with its segments at their borders.
-    often = [place for place, count in reads.items() if count > 3]
-    assert often == []
-    total = sum(reads.values()) * 512
-    assert total < 1.5 * sum(path.stat().st_size for path in house.archives)

@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from packrat.choosing import choose
 from packrat.restore import restore
+from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
-
-KILLED = Path(__file__).parent / "helpers" / "killed.py"
 
 
 @pytest.fixture
@@ -28,14 +26,6 @@ def two(tmp_path):
     house.backed_up()
     fill(house.source, {"a": noise(300_000, 9), "b/new": noise(5_000_000, 4)})
     return house
-
-
-def run(house, number, name="SIGKILL"):
-    command = [sys.executable, KILLED, house.config_file, house.service, str(number), name]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=KILLED.parents[2],
-        env=os.environ | {"PYTHONFAULTHANDLER": "1"},
-    )  # fmt: skip
 
 
 def every_listed_backup_restores(house, number):
@@ -53,13 +43,13 @@ def test_killed_at_every_stage_edge(two):
     number = 0
     while True:
         number += 1
-        done = run(two, number)
+        status = ended(backing_up(two, signalling(number)))
         every_listed_backup_restores(two, number)
         assert two.back_up().status == "done"
         assert two.litter() == []
-        if done.returncode == 0:
+        if status == 0:
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert status == -signal.SIGKILL
         fill(two.source, {"a": noise(300_000, number + 10)})
     assert number > 20
     assert differences(two.source, two.restore("out")) == []
@@ -76,17 +66,6 @@ def test_killed_at_any_time(two):
         every_listed_backup_restores(two, number)
     assert two.back_up().status == "done"
     assert two.litter() == []
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_interrupted_at_every_stage_edge(two, name):
-    """Ctrl-C and SIGTERM end the run with 130, and leave nothing half-done."""
-    for number in (1, 3, 5, 8, 12, 16):
-        fill(two.source, {"a": noise(300_000, number + 10)})
-        done = run(two, number, name)
-        assert done.returncode in (130, 0), done.stderr
-        assert two.litter() == []
-    assert run(two, 5, name).returncode == 130
 
 
 def test_two_runs_of_one_service(house):

@@ -39,9 +39,19 @@ def stored_bytes(house, name):
     return sum(h.stored.size for h in catalog.held), sum(chunks.values())
 
 
+def keeps_exactly(catalog, newest):
+    """The newest backups, what they refer to, and nothing else."""
+    kept = catalog.backups[-len(newest) :]
+    assert [held.summary.id[:8] for held in kept] == newest
+    needed = {other.name for held in kept for other in held.summary.archives}
+    needed |= {held.stored.name for held in kept}
+    assert {held.stored.name for held in catalog.held} == needed
+
+
 def test_four_hundred_days(tmp_path, monkeypatch):
     """Each destination keeps the newest 14 and what they need, restores them, and stays small."""
     house = House(tmp_path, destinations=("one", "two"), keep=KEEP)
+    pipeline = house.pipeline()
     chance = random.Random(4)
     fill(house.source, {f"f{n:02}": contents(n) for n in range(FILES)})
     foreign = house.stores["one"] / "svc" / "notes.txt"
@@ -64,18 +74,17 @@ def test_four_hundred_days(tmp_path, monkeypatch):
         clock = Clock(now=lambda day=day: (START + day * 86_400) * 10**9)
         if chance.random() < 0.05:  # a day that fails
             house.source.rename(tmp_path / "hidden")
-            assert back_up(house.pipeline(), clock=clock).status == "failed"
+            assert back_up(pipeline, clock=clock).status == "failed"
             (tmp_path / "hidden").rename(house.source)
             continue
-        result = back_up(house.pipeline(), clock=clock)
+        result = back_up(pipeline, clock=clock)
         assert result.status == ("partial" if away else "done"), result
         states[result.id] = dict(state)
         if day == 3:
             foreign.write_text("mine")
         newest = list(states)[-KEEP:]
         for name in ("one",) if away else ("one", "two"):
-            ids = [held.summary.id[:8] for held in house.catalog(name).backups]
-            assert ids[-len(newest) :] == newest, (day, name)
+            keeps_exactly(house.catalog(name), newest)
             if day % 10 == 9 and day > KEEP:
                 stored, used = stored_bytes(house, name)
                 ratios[name].append(stored / used)

@@ -64,10 +64,10 @@ def strange(house):
     with open(root / "sparse", "wb") as file:
         file.truncate(10 << 30)
         for place in range(4):
-            file.seek((place * 2_500_000_000) | 1)
+            file.seek((place * 1_500_000_000) | 1)
             file.write(noise(1 << 18, place))
     with open(root / "hole", "wb") as file:
-        file.truncate(1 << 30)
+        file.truncate(1 << 28)
     os.utime(root / "empty", ns=(0, NS_1901))
     os.utime(root / "big", ns=(0, NS_2100))
     os.utime(root / "dangling", ns=(5, 6_000_000_007), follow_symlinks=False)

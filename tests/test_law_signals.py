@@ -11,7 +11,8 @@ from itertools import count
 import pytest
 
 from engine.events import Started
-from packrat.backup import back_up
+from packrat.lock import is_held
+from tests.helpers.forked import backing_up, ended
 from tests.helpers.house import House
 from tests.helpers.network import unfinished
 from tests.helpers.servers import Line
@@ -27,18 +28,6 @@ def two(tmp_path):
     fill(house.source, {"a": noise(300_000), "b/c": noise(2_000_000, 3), "b/d": b"small"})
     house.backed_up()
     return house
-
-
-def forked(house, listener):
-    """Back up in a child that is as warm as this process; gives (process id, how to wait)."""
-    child = os.fork()
-    if not child:
-        try:
-            status = 99
-            status = int(back_up(house.pipeline(), [listener]).exit)
-        finally:
-            os._exit(status)
-    return child, lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def backups(house, name):
@@ -61,8 +50,7 @@ def test_interrupted_at_every_event(two, number):
                 os.write(tell, b"!")
                 os.kill(os.getpid(), number)
 
-        _, wait = forked(two, listener)
-        statuses.append(wait())
+        statuses.append(ended(backing_up(two, listener)))
         os.close(tell)
         signalled = os.read(seen, 1)
         os.close(seen)
@@ -110,14 +98,13 @@ def test_interrupted_at_any_time(two, number):
     """The real program, signalled at random moments: 130, or done; no litter, no traceback."""
     chance = random.Random(number)
     statuses = []
-    begun = time.monotonic()
-    assert two.cli("backup", "svc").returncode == 0
-    whole = time.monotonic() - begun  # on this machine, now
     for run in range(12):
         fill(two.source, {"b/c": noise(20_000_000, run + 50)})
         command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(chance.uniform(0.4, 1.1) * whole)
+            while run % 2 and not is_held(str(two.state), "svc") and process.poll() is None:
+                time.sleep(0.01)  # every other one is under way first
+            time.sleep(chance.uniform(0, 0.4))
             process.send_signal(number)
             _, errors = process.communicate()
         statuses.append(process.returncode)
@@ -159,14 +146,14 @@ def test_two_real_runs_of_one_service(two):
             os.write(ready[1], b"!")
             os.read(go[0], 1)
 
-    child, wait = forked(two, listener)
+    child = backing_up(two, listener)
     try:
         os.read(ready[0], 1)
         done = two.cli("backup", "svc")
         [result] = two.json("backup", "svc", status=6)
     finally:
         os.write(go[1], b"!")
-        status = wait()
+        status = ended(child)
         for end in (*ready, *go):
             os.close(end)
     assert done.returncode == 6

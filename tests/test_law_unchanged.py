@@ -3,6 +3,7 @@
 import mmap
 import os
 import time
+from collections import Counter
 
 from engine.run import Clock
 from packrat.choosing import choose
@@ -124,6 +125,12 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
     assert set(often.values()) <= {0, 1}
     assert sum(often.values()) >= 55
     assert session.downloaded < 1.05 * sum(end - start for _, (_, start, end) in needed)
+    # Header, tail and index of an archive share blocks with its segments at their borders.
+    blocks = Counter(
+        (name, at) for name, *place in reads for at in range(*(b // 512 for b in place))
+    )
+    assert max(blocks.values()) <= 3
+    assert blocks.total() * 512 < 1.5 * sum(path.stat().st_size for path in house.archives)
 
 
 def is_tail(house, read):

@@ -77,14 +77,17 @@ class Spool:
         holds, as S3 does for a part. Raises OSError when the budget is used up and no
         reader is left, or less than `min_free` of the disk is free.
         """
-        if os.fstatvfs(self._fd).f_bavail * os.fstatvfs(self._fd).f_frsize < self._min_free:
-            raise OSError(errno.ENOSPC, "less than its min_free is left on its disk")
+        disk = os.fstatvfs(self._fd)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._min_free:
+            kept = f"{free >> 20:,} MiB are free, and min_free keeps {self._min_free >> 20:,} MiB"
+            raise OSError(errno.ENOSPC, f"its disk is too full: {kept}")
         with self._changed:
             self.size = size
             self._changed.notify_all()
             while self._over() > 0 and not self._claimed and not hurry:
                 if not self._taken:
-                    raise OSError(errno.EDQUOT, "its max_size is used up, and nobody takes it")
+                    raise OSError(errno.EDQUOT, "its max_size is used up, and nothing takes it")
                 self._release()
                 if sum(wanted > self.size for wanted in self._wanted) >= len(self._taken):
                     break  # they take more at once than the budget holds: none would ever go on

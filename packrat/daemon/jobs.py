@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from packrat.ending import end_when_asked
 from packrat.exits import Exit
 from packrat.recorder import INSTANT
 
@@ -142,17 +143,11 @@ def die_with_the_daemon() -> bool:
     daemon = os.environ.pop(DAEMON, None)  # not for the commands that we run
     if daemon is None:
         return False
-    signal.signal(signal.SIGTERM, _interrupt_once)  # also before the run has begun
+    end_when_asked()
     ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(daemon):  # it was killed before we could say so
         sys.exit(Exit.INTERRUPTED)
     return True
-
-
-def _interrupt_once(number: int, _: object) -> None:
-    """End in order; the daemon's other threads, which die after the first, signal as well."""
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _parse(output: bytes) -> list[dict[str, Any]] | None:

@@ -143,7 +143,7 @@ class Timetable:
         first = self.next(now)
         if first > now:
             return None
-        newest = self.schedule.latest(self.mark, now)
+        newest = self.schedule.latest(first, now)
         return first if newest is None or newest in self.ran else newest
 
     def done(self, instant: float) -> None:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 
@@ -11,6 +9,7 @@ import pytest
 
 from packrat.history import KEPT, History
 from tests.helpers.disks import disk
+from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import fill, noise
 
@@ -34,8 +33,7 @@ def test_a_run_by_hand_is_written_down(house):
 def test_a_killed_run_shows_as_such(house):
     """SIGKILL in the middle: no end, and its lock can be taken."""
     fill(house.source, {"a": b"1"})
-    script = [sys.executable, "-m", "tests.helpers.killed"]
-    subprocess.run([*script, house.config_file, "svc", "9", "SIGKILL"], check=False)
+    assert ended(backing_up(house, signalling(9))) == -signal.SIGKILL
     [run] = house.json("history")
     assert (run["status"], run["ended"]) == ("killed", None)
     assert house.json("status", status=5)[0]["last"]["status"] == "killed"
@@ -47,8 +45,7 @@ def test_a_killed_run_shows_as_such(house):
 def test_what_runs_now_is_shown_with_its_progress(house):
     """Stopped in the middle: status says that it runs, where it is, and since when."""
     fill(house.source, {f"f{n}": noise(1 << 20, n) for n in range(8)})
-    script = [sys.executable, "-m", "tests.helpers.killed"]
-    run = subprocess.Popen([*script, house.config_file, "svc", "25", "SIGSTOP"])
+    run = backing_up(house, signalling(25, signal.SIGSTOP))
     try:
         for _ in range(200):
             [row] = house.json("status")
@@ -58,8 +55,8 @@ def test_what_runs_now_is_shown_with_its_progress(house):
         assert row["running"]["stage"] in house.pipeline().stages
         assert "runs now (" in house.cli("status").stdout
     finally:
-        os.kill(run.pid, signal.SIGCONT)
-        run.wait()
+        os.kill(run, signal.SIGCONT)
+        ended(run)
     assert house.json("status")[0]["running"] is None
 
 

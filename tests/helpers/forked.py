@@ -1,0 +1,62 @@
+"""A run in a child that may end itself by a signal at an event.
+
+The child is forked: it is as warm as the test, so the run begins at once.
+"""
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from itertools import count
+
+from engine.events import Event, Listener
+from packrat.backup import back_up
+from packrat.choosing import choose
+from packrat.restore import restore
+from tests.helpers.house import House
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Do in a child what gives an exit status; gives its process id."""
+    child = os.fork()
+    if not child:
+        status = 99
+        try:
+            status = int(work())
+        except BaseException:  # noqa: BLE001 (nothing of the test may go on in the child)
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return child
+
+
+def ended(child: int) -> int:
+    """Wait until it ends; gives its exit status, or the signal's number below zero."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def signalling(when: int | str, number: int = signal.SIGKILL) -> Listener:
+    """Make a listener that signals its own process at the n-th event, or at `Finished stop`."""
+    events = count(1)
+
+    def listen(event: Event) -> None:
+        if when in (next(events), f"{type(event).__name__} {event.stage}"):
+            os.kill(os.getpid(), number)
+
+    return listen
+
+
+def backing_up(house: House, listener: Listener) -> int:
+    """Back up in a child; gives its process id."""
+    return forked(lambda: back_up(house.pipeline(), [listener]).exit)
+
+
+def restoring_in_place(house: House, listener: Listener) -> int:
+    """Restore in place in a child; gives its process id."""
+
+    def work() -> int:
+        program = house.program
+        restore(program, house.service, choose(program, house.service), (), None, [listener])
+        return 0
+
+    return forked(work)
