@@ -14,12 +14,12 @@ from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
 from packrat.recorder import Recorder
-from packrat.repair import clear, put_back, resolve
+from packrat.repair import clear, require_repaired, resolve
 from packrat.result import Result, sum_up
 from stages.journal import Journal
 from stages.masking import masked
 from stages.session import BackupSession
-from stages.target.place import forget
+from stages.target.aside import forget
 from vault.errors import VaultError
 from vault.keys import read_key_file
 
@@ -56,7 +56,7 @@ def back_up(
         graph = pipeline.graph()
         with service_lock(pipeline.state_dir, pipeline.service, clock.now() / 1e9):
             recorder.begin()
-            result.warnings += put_back(pipeline.state_dir, pipeline.service)
+            result.warnings += require_repaired(pipeline.state_dir, pipeline.service)
             session = _open_session(pipeline, choices or Choices())
             _run(graph, session, [recorder, *listeners], clock, result)
     except (Exception, KeyboardInterrupt, Cancelled) as error:  # the result carries it
@@ -106,7 +106,7 @@ def _run(
             outcome = execute(graph, run)
         sum_up(graph, outcome, session, result)
         if result.exit == Exit.DONE:
-            forget(session.source)
+            forget(session.source, session.journal)
     finally:
         _empty_spool(session, result)
         session.cache.close()

@@ -64,7 +64,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
         case Interrupted():
             return Exit.INTERRUPTED, str(error)
         case KeyboardInterrupt() | Cancelled():
-            return Exit.INTERRUPTED, "interrupted; nothing half-done is left behind"
+            return Exit.INTERRUPTED, "interrupted; the next packrat command puts back what is owed"
         case UsageError():
             return Exit.USAGE, str(error)
         case ConfigFaults():

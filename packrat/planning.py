@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.exits import UsageError
 from packrat.report import as_json, bytes_text, count_text, warn
+from packrat.request import inside
 from specs.faults import printable
 from stages.source.exclude import Excludes
+from stages.source.walk import folders
+from stages.target.aside import own_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,7 +116,9 @@ def _notes(pipeline: Pipeline) -> dict[str, str]:
     for name, params in pipeline.stages.items():
         if params.get("kind") == "collect":
             try:
-                files, size = count_source(params["path"], params.get("exclude", ()))
+                files, size = count_source(
+                    params["path"], params.get("exclude", ()), params.get("never", ())
+                )
                 notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
             except OSError as error:
                 notes[name] = f"now: {(error.strerror or '').lower()}"
@@ -141,9 +146,10 @@ def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     return notes
 
 
-def count_source(path: str, exclude: Iterable[str]) -> tuple[int, int]:
+def count_source(path: str, exclude: Iterable[str], never: Iterable[str] = ()) -> tuple[int, int]:
     """Count files and bytes below a path as collect would; raises OSError."""
     excludes = Excludes(exclude)
+    own = folders([*never, *own_folders(path)])
     files = size = 0
     todo = [("", os.fsencode(path))]
     while todo:
@@ -157,7 +163,9 @@ def count_source(path: str, exclude: Iterable[str]) -> tuple[int, int]:
         for entry in entries:
             name = prefix + os.fsdecode(entry.name)
             if entry.is_dir(follow_symlinks=False):
-                if not excludes.excludes(name + "/") and not excludes.excludes_all_below(name):
+                if excludes.excludes(name + "/") or excludes.excludes_all_below(name):
+                    continue
+                if own.isdisjoint(folders([os.fsdecode(entry.path)])):
                     todo.append((name + "/", entry.path))
             elif not excludes.excludes(name):
                 try:
@@ -173,26 +181,38 @@ def explain_path(program: Program, service: str, path: str) -> None:
     """Print whether a path is backed up, and which pattern says so."""
     [service] = program.services([service])
     settings = program.config.services[service]
-    inside = path
-    if os.path.isabs(path):
-        inside = os.path.relpath(path, settings.path)
-        if inside.split("/")[0] == "..":
-            print(f"out: {printable(path)} is not below {printable(settings.path)}")
-            return
-    inside = os.path.normpath(inside)
-    whole = os.path.join(settings.path, inside)
-    if os.path.isdir(whole) and not os.path.islink(whole) and inside != ".":
-        inside += "/"
+    named = inside(path, settings.path)
+    if named is None:
+        print(f"out: {printable(path)} is not below {printable(settings.path)}")
+        return
+    inner = named or "."
+    whole = os.path.join(settings.path, named)
+    if os.path.isdir(whole) and not os.path.islink(whole) and named:
+        inner += "/"
+    if own := _own_above(program, service, whole):
+        print(f"out: {printable(inner)}: {printable(own)} is packrat's own")
+        return
     excludes = Excludes(settings.exclude)
-    said = excludes.why(inside)
+    said = excludes.why(inner)
     if said is None:
         there = "" if os.path.lexists(whole) else ", but it is not there now"
-        print(f"in: {printable(inside)}: no pattern matches it{there}")
+        print(f"in: {printable(inner)}: no pattern matches it{there}")
         return
     part, pattern = said
     verdict = "out" if excludes.excludes(part) else "in"
-    above = "" if part == inside else f" {printable(part)}, above it,"
-    where = "packrat's own"
-    if pattern in settings.exclude:
-        where = f"services.{service}.exclude[{settings.exclude.index(pattern)}]"
-    print(f"{verdict}: {printable(inside)}:{above} matches {pattern!r} ({where})")
+    above = "" if part == inner else f" {printable(part)}, above it,"
+    where = f"services.{service}.exclude[{settings.exclude.index(pattern)}]"
+    print(f"{verdict}: {printable(inner)}:{above} matches {pattern!r} ({where})")
+
+
+def _own_above(program: Program, service: str, path: str) -> str | None:
+    """Give which of packrat's own folders a path is, or is in."""
+    from specs.compile import compile_service
+
+    collect = compile_service(program.config, service).stages["collect"]
+    own = folders([*collect.get("never", ()), *own_folders(collect["path"])])
+    while path not in ("/", collect["path"], ""):
+        if not own.isdisjoint(folders([path])):
+            return path
+        path = os.path.dirname(path)
+    return None

@@ -1,15 +1,16 @@
-"""Put back what a dead run left: containers that it stopped, commands that it owes."""
+"""Put back what a dead run left: containers that it stopped, files, commands that it owes."""
 
 from __future__ import annotations
 
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packrat.exits import Locked
 from packrat.lock import service_lock
-from specs.secret import Secret
+from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.stage import Stage
+
+
+@dataclass
+class Repaired:
+    """What became of the things that a dead run left: a sentence for each."""
+
+    done: list[str] = field(default_factory=list)
+    owed: list[str] = field(default_factory=list)
+    """These could not be put back; the journal keeps them for the next command."""
 
 
 def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]:
@@ -31,11 +41,14 @@ def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]
     for service in dict.fromkeys([*journals(state_dir), *littered]):
         try:
             with service_lock(state_dir, service, time.time()):
-                said += put_back(state_dir, service)
+                repaired = put_back(state_dir, service)
                 if clear(littered.get(service, "")):
-                    said.append(f"{service}: a run died, and what it left in the spool is deleted")
+                    repaired.done.append(
+                        f"{service}: a run died, and what it left in the spool is deleted"
+                    )
         except Locked:
             continue
+        said += repaired.done + repaired.owed
     return said
 
 
@@ -57,27 +70,63 @@ def unfinished(spool: str) -> list[str]:
     return []
 
 
-def put_back(state_dir: str, service: str) -> list[str]:
+def require_repaired(state_dir: str, service: str) -> list[str]:
     """Put back what a dead run of one service left, whose lock we hold; gives what to tell.
 
-    The last thing that was held is let go first. What cannot be put back now stays in the journal,
-    for the next command.
+    Raises SourceError while something is not back: a backup would take the half for the whole, and
+    then delete the other half.
     """
+    repaired = put_back(state_dir, service)
+    if repaired.owed:
+        raise SourceError(
+            "; ".join(repaired.owed), "until that is put back nothing else is done with the service"
+        )
+    return repaired.done
+
+
+def put_back(state_dir: str, service: str) -> Repaired:
+    """Put back what a dead run of one service left, whose lock we hold.
+
+    The last thing that was held is let go first. One that cannot be keeps no other from it.
+    """
+    journal = Journal(state_dir, service)
+    repaired = Repaired()
+    try:
+        notes = list(journal.recall().items())
+    except SourceError as error:
+        repaired.owed.append(masked(f"{service}: {error}; {error.hint}"))
+        return repaired
+    for at in reversed(range(len(notes))):
+        stage, note = notes[at]
+        try:
+            holder = _holder(note)
+            if holder.moves_files(note["found"]):
+                for _, earlier in notes[:at]:
+                    _holder(earlier).stand_still(earlier["found"])
+            said = holder.put_back(note["found"], resolve)
+            repaired.done.append(masked(f"{service}: {said}"))
+            if not (holder.guards and repaired.owed):
+                journal.done(stage)
+        except SourceError as error:
+            repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
+        except SecretFault as error:
+            repaired.owed.append(f"{service}: a run died, and {error}")
+        except Exception as error:  # noqa: BLE001 (a note of another version may hold anything)
+            what = (
+                f"{service}: a run died, and what its {stage} left cannot be put back:"
+                f" {type(error).__name__}: {error}; the version of packrat that wrote"
+                f" {journal.file} can, or put it right by hand and delete that file"
+            )
+            repaired.owed.append(masked(what))
+    return repaired
+
+
+def _holder(note: dict[str, Any]) -> Journaled:
     from stages.kinds import KINDS
 
-    journal = Journal(state_dir, service)
     every: tuple[type[Stage], ...] = KINDS
     kinds = {kind.kind: kind for kind in every if issubclass(kind, Journaled)}
-    said = []
-    for stage, note in reversed(journal.recall().items()):
-        scope = kinds[note["kind"]].model_validate(note["params"])
-        try:
-            said.append(f"{service}: {scope.put_back(note['found'], resolve)}")
-        except SourceError as error:
-            said.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
-        else:
-            journal.done(stage)
-    return said
+    return kinds[note["kind"]].model_validate(note["params"])
 
 
 def resolve(reference: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -48,6 +49,28 @@ class Given:
         return replace(self, paths=tuple(paths))
 
 
+def inside(path: str, folder: str) -> str | None:
+    """Give a path as a backup of a folder names it, "" for the folder; None when it is not below.
+
+    A relative one is below it already.
+    """
+    relative = os.path.normpath(os.path.relpath(path, folder) if os.path.isabs(path) else path)
+    if relative.split("/")[0] == "..":
+        return None
+    return "" if relative == "." else relative
+
+
+def _as_named(path: str, folder: str | None) -> str:
+    """Give a path as the backup names it; `/` is the top of the service's folder, too."""
+    if not path:
+        raise UsageError("--path is empty; leave it out to restore everything")
+    named = inside(path, folder) if folder else None
+    named = inside(path.lstrip("/") or ".", "/") if named is None else named
+    if named is None:
+        raise UsageError(f"--path {path!r} is not below {folder or 'the folder of the service'}")
+    return named
+
+
 def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
     """Restore; on a terminal what was not given is asked for. Gives the exit status."""
     from packrat.picker.prompts import usable
@@ -55,10 +78,13 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
 
     if given.target is not None and given.in_place:
         raise UsageError("give one of --to and --in-place")
+    folder = None
     if given.service is not None:
-        program.services([given.service])
+        [service] = program.services([given.service])
+        folder = program.config.services[service].path
     if given.paths is not None:
-        given = given.at(path.strip("/") for path in given.paths)
+        paths = [_as_named(path, folder) for path in given.paths]
+        given = given.at([] if "" in paths else paths)
     if not yes and usable():
         from packrat.picker.steps import Picker
 

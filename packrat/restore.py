@@ -12,9 +12,10 @@ from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
 from packrat.ending import breaking_off, interruptible
+from packrat.exits import Interrupted
 from packrat.lock import service_lock
 from packrat.program import log_file
-from packrat.repair import put_back, resolve
+from packrat.repair import require_repaired, resolve
 from packrat.report import count_text
 from specs.compile import compile_service
 from stages.copies import Copies
@@ -25,6 +26,8 @@ from stages.select import Select
 from stages.session import RestoreSession
 from stages.source.exclude import STAGING
 from stages.source.walk import open_source
+from stages.target.aside import make_staging
+from stages.target.place import TREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +82,11 @@ def restore(
 ) -> tuple[Restored, RestoreSession]:
     """Run the reversed graph, to a folder or, when `target` is None, in place.
 
+    The path "" is everything, as no paths are.
     Raises what ended it, and Locked while a backup of the service runs.
     """
+    if "" in paths:
+        paths = ()
     if target is not None:
         return _run(
             program, service, open_session(program, service, chosen, paths, target), listeners
@@ -88,19 +94,21 @@ def restore(
     state_dir = program.config.state_dir
     path = program.config.services[service].path
     with service_lock(state_dir, service, time.time()):
-        said = put_back(state_dir, service)
+        said = require_repaired(state_dir, service)
         for text in said:
             for listener in listeners:
                 listener(Warned("restore", text))
         staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
         os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
         os.close(open_source(path))
-        session = open_session(program, service, chosen, paths, staging, in_place=True)
+        tree = os.path.join(staging, TREE)
+        session = open_session(program, service, chosen, paths, tree, in_place=True)
         session.mtime = os.stat(path).st_mtime_ns
+        make_staging(staging)
         try:
-            session.marker.goes_on(staging)
+            session.marker.goes_on(tree)
         except TargetError:  # of a restore that died when all was written: begin anew
-            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(tree, ignore_errors=True)
         restored, session = _run(program, service, session, listeners)
         restored.target = path
         restored.warnings[:0] = said
@@ -120,15 +128,12 @@ def _run(
             warnings.append(masked(event.text))
 
     run = Run(session, Shared([note, *listeners]))
-    with interruptible(run), breaking_off(run, [session.destination]):
-        outcome = execute(graph, run)
-    for error in outcome.failed.values():
-        if isinstance(error, Cancelled):  # nobody but the engine knows that one
-            raise KeyboardInterrupt
-        if session.aside and isinstance(error, SourceError):
-            done = f"the files are restored; packrat restore --undo {service} takes that back"
-            error.hint = f"{error.hint}; {done}" if error.hint else done
-        raise error
+    try:
+        _execute(graph, run)
+    except (Exception, KeyboardInterrupt) as error:
+        if session.aside is None:
+            raise
+        raise _after_all_is_placed(service, error) from error
     for what, unset in session.unset.items():
         run.warn(unset_text(what, unset))
     if session.lost:
@@ -151,6 +156,26 @@ def _run(
         ),
         session,
     )
+
+
+def _execute(graph: Graph, run: Run[RestoreSession]) -> None:
+    """Run the graph; raises what ended it, KeyboardInterrupt with the stage that was broken off."""
+    with interruptible(run), breaking_off(run, [run.context.destination]):
+        outcome = execute(graph, run)
+    for stage, error in outcome.failed.items():
+        if isinstance(error, Cancelled):  # nobody but the engine knows that one
+            raise KeyboardInterrupt(stage)
+        raise error
+
+
+def _after_all_is_placed(service: str, error: BaseException) -> Exception:
+    """Say what is true when a restore in place ends badly though the files are in place."""
+    restored = f"the files are restored; packrat restore --undo {service} takes that back"
+    if isinstance(error, KeyboardInterrupt):
+        broken = "post_restore was broken off" if "post_restore" in error.args else "interrupted"
+        return Interrupted(f"{service}: {broken}; {restored}")
+    hint = getattr(error, "hint", "")
+    return SourceError(str(error), f"{hint}; {restored}" if hint else restored)
 
 
 def open_session(

@@ -90,18 +90,18 @@ class _Census:
         self._bytes = 0
         self._whole = False
         collect = pipeline.stages.get("collect", {})
-        path, exclude = collect.get("path"), collect.get("exclude", [])
-        if path:
-            threading.Thread(target=self._count, args=(path, exclude), daemon=True).start()
+        if path := collect.get("path"):
+            what = (path, collect.get("exclude", []), collect.get("never", []))
+            threading.Thread(target=self._count, args=what, daemon=True).start()
 
     def __call__(self) -> int | None:
         return self._bytes if self._whole else None
 
-    def _count(self, path: str, exclude: list[str]) -> None:
+    def _count(self, path: str, exclude: list[str], never: list[str]) -> None:
         from packrat.planning import count_source
 
         try:
-            _, self._bytes = count_source(path, exclude)
+            _, self._bytes = count_source(path, exclude, never)
         except OSError:
             return
         self._whole = True

@@ -11,14 +11,14 @@ from packrat.ending import interruptible
 from packrat.exits import Exit
 from packrat.lock import service_lock
 from packrat.program import log_file
-from packrat.repair import put_back, resolve
+from packrat.repair import require_repaired, resolve
 from packrat.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
 from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.session import Session
-from stages.target.place import asides, forget
+from stages.target.aside import asides, forget
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -30,7 +30,7 @@ def undo(program: Program, service: str) -> int:
     config = program.config
     path = config.services[service].path
     with service_lock(config.state_dir, service, time.time()):
-        for sentence in put_back(config.state_dir, service):
+        for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
         kept = asides(path)
         if not kept:
@@ -57,7 +57,9 @@ def forget_aside(program: Program, service: str) -> int:
     [service] = program.services([service])
     config = program.config
     with service_lock(config.state_dir, service, time.time()):
-        count = forget(config.services[service].path)
+        for sentence in require_repaired(config.state_dir, service):
+            warn(sentence)
+        count = forget(config.services[service].path, Journal(config.state_dir, service))
     print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing was set aside")
     return Exit.DONE
 

@@ -18,7 +18,9 @@ from stages.source.exclude import ASIDE, Excludes
 from stages.source.parent import Parent
 from stages.source.read import read_file, read_small
 from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
-from stages.target.place import from_plain, plan, sync, to_plain
+from stages.target.aside import own_folders
+from stages.target.place import from_plain, sync, to_plain
+from stages.target.planner import plan
 from stages.target.write import Writer, require_room
 from vault.format import stamp, text
 
@@ -85,15 +87,23 @@ class Collect(Journaled):
         run.join()
         aside = os.path.join(self.path, ASIDE + stamp(run.clock.now() / 1e9))
         placement = plan(
-            self.path, session.target, aside, self.exclude, session.paths, session.mtime
+            self.path,
+            os.path.dirname(session.target),
+            aside,
+            session.paths,
+            session.mtime,
+            exclude=self.exclude,
+            never=self.never,
         )
         session.journal.note(run.stage, self, to_plain(placement))
         for path in placement.left:
-            run.warn(f"{path!r} stays as it is: it is excluded now, or holds what is")
+            run.warn(
+                f"{path!r} stays as it is: it is excluded now, packrat's own, or holds what is"
+            )
         placement.carry_out(lambda: self._may_go_on(run))
-        session.journal.done(run.stage)
-        placement.clear()
         session.aside = aside
+        placement.clear()
+        session.journal.done(run.stage)
 
     @staticmethod
     def _may_go_on(run: Run[RestoreSession]) -> None:
@@ -101,9 +111,23 @@ class Collect(Journaled):
         run.context.standstill.check(run.clock.ticks())
 
     def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
-        """Put back what a restore in place had moved; raises SourceError."""
-        from_plain(found).restore_old(keep_staged=True)
+        """Put back what a restore in place had moved; raises SourceError.
+
+        Where it had moved all, only the journal has not heard of it: the service works with it.
+        """
+        placement = from_plain(found)
+        if placement.placed:
+            placement.clear()
+            return (
+                f"a restore in place died when all was in its place: {self.path} is restored, and"
+                f" what was there before is in {placement.aside}"
+            )
+        placement.restore_old(keep_staged=True)
         return f"a restore in place died: {self.path} is as it was before"
+
+    def moves_files(self, found: dict[str, Any]) -> bool:
+        """Say whether there is something to move."""
+        return not from_plain(found).placed
 
     def describe(self, *, backwards: bool = False) -> str:
         """Say what is read."""
@@ -130,7 +154,7 @@ class _Pass:
         allow_deep_trees()
         parent = Parent(self.session)
         alarms = Alarms(self.run)
-        never = folders(self.stage.never)
+        never = folders([*self.stage.never, *own_folders(self.stage.path)])
         excludes = Excludes(self.stage.exclude)
         own = os.fstat(self.root)
         if (own.st_dev, own.st_ino) in never:

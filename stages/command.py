@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Scope, Stage
+from stages.errors import SourceError
 from stages.journal import Journaled
+from stages.service.dockerd import EngineAway
 from stages.service.shell import Shell
 
 if TYPE_CHECKING:
@@ -54,9 +56,18 @@ class Commands(Scope, Journaled):
             session.journal.done(run.stage)
 
     def put_back(self, _: dict[str, Any], secret: Callable[[Any], str]) -> str:
-        """Run the second for a dead run, and say so; raises SourceError."""
-        self.then.run("post_backup", secret)
-        return "a run died between pre_backup and post_backup: post_backup has run"
+        """Run the second for a dead run, and say so; one that fails is not tried again.
+
+        Raises EngineAway, SecretFault.
+        """
+        died = "a run died between pre_backup and post_backup"
+        try:
+            self.then.run("post_backup", secret)
+        except EngineAway:  # it has not run: the next command tries again
+            raise
+        except SourceError as error:
+            return f"{died}: {error}; {error.hint}"
+        return f"{died}: post_backup has run"
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Show the first line of the first."""

@@ -26,6 +26,7 @@ class Containers(Scope, Journaled):
     """Stops containers in the given order, starts in reverse those that ran."""
 
     kind: ClassVar[str] = "containers"
+    guards: ClassVar[bool] = True
 
     names: tuple[str, ...]
     host: str | None = None
@@ -127,6 +128,14 @@ class Containers(Scope, Journaled):
             except SourceError as error:
                 problems.append(error)
         return problems
+
+    def stand_still(self, found: dict[str, Any]) -> None:
+        """Stop again what somebody has started since the run died; raises SourceError."""
+        engine = Engine(self.host)
+        for name in found["ran"]:
+            with suppress(NoContainer):  # what is gone uses no files
+                if engine.look(name).running:
+                    engine.stop(name, self.stop_timeout)
 
     @staticmethod
     def _look_meanwhile(engine: Engine, name: str, run: Run[Session]) -> None:

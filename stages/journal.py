@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.errors import SourceError
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 class Journaled(Stage):
     """A stage whose work another process can take back, when the one that did it has died."""
 
+    guards: ClassVar[bool] = False
+    """What was held later can only be put back while this one stands still."""
+
     def put_back(self, found: dict[str, Any], secret: Callable[[Any], str]) -> str:
         """Put things back, and say so; raises SourceError.
 
@@ -29,13 +31,20 @@ class Journaled(Stage):
         """
         raise NotImplementedError
 
+    def moves_files(self, found: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Say whether putting back moves the service's files, which nothing may use meanwhile."""
+        return False
+
+    def stand_still(self, found: dict[str, Any]) -> None:
+        """Keep from the service's files what put_back starts again; raises SourceError."""
+
 
 class Journal:
     """What one service's run has changed and will put back."""
 
     def __init__(self, state_dir: str, service: str) -> None:
         self._folder = os.path.join(state_dir, "journal")
-        self._file = os.path.join(self._folder, f"{service}.json")
+        self.file = os.path.join(self._folder, f"{service}.json")
         self._held: dict[str, dict[str, Any]] = {}
 
     def note(self, stage: str, holder: Journaled, found: dict[str, Any]) -> None:
@@ -44,7 +53,7 @@ class Journal:
         `found` is plain data: what is needed to put things back.
         """
         note = {"kind": holder.kind, "params": holder.model_dump(mode="json"), "found": found}
-        self._write(self._held | {stage: note})
+        self._write(self._held | {stage: note}, "nothing is stopped or moved without it")
 
     def found(self, stage: str) -> dict[str, Any] | None:
         """Give what was noted, None when nothing is held."""
@@ -54,25 +63,38 @@ class Journal:
     def done(self, stage: str) -> None:
         """Forget what a stage noted: all is as it should be."""
         if stage in self._held:
-            self._write({name: note for name, note in self._held.items() if name != stage})
+            held = {name: note for name, note in self._held.items() if name != stage}
+            self._write(held, "what it names is done, and the next command finds that out")
 
     def recall(self) -> dict[str, dict[str, Any]]:
-        """Read what a dead run left: stage -> {kind, params, found}, in the order of holding."""
-        with suppress(FileNotFoundError, ValueError), open(self._file, encoding="utf-8") as file:
-            self._held = json.load(file)
+        """Read what a dead run left: stage -> {kind, params, found}, in the order of holding.
+
+        Raises SourceError when it is there and cannot be read.
+        """
+        try:
+            with open(self.file, encoding="utf-8") as file:
+                self._held = dict(json.load(file))
+        except FileNotFoundError:
+            self._held = {}
+        except (OSError, ValueError, TypeError) as error:
+            raise SourceError(
+                f"the journal {self.file} cannot be read: {error}",
+                "see that the service's containers run and that its files are in place, then"
+                " delete that file",
+            ) from None
         return dict(self._held)
 
-    def _write(self, held: dict[str, dict[str, Any]]) -> None:
+    def _write(self, held: dict[str, dict[str, Any]], why: str) -> None:
         try:
             if held:
                 os.makedirs(self._folder, mode=0o700, exist_ok=True)
-                with open(f"{self._file}.new", "w", encoding="utf-8") as file:
+                with open(f"{self.file}.new", "w", encoding="utf-8") as file:
                     json.dump(held, file)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(f"{self._file}.new", self._file)
+                os.replace(f"{self.file}.new", self.file)
             else:
-                os.unlink(self._file)
+                os.unlink(self.file)
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(folder)
@@ -80,8 +102,8 @@ class Journal:
                 os.close(folder)
         except OSError as error:
             raise SourceError(
-                f"cannot write the journal {self._file}: {error.strerror}",
-                "nothing is stopped without it; make room or mend state_dir",
+                f"cannot write the journal {self.file}: {error.strerror}",
+                f"{why}; make room, or correct state_dir",
             ) from error
         self._held = held
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stages.journal import Journaled
-from stages.target.place import from_plain, read_steps, to_plain
+from stages.target.aside import read_steps
+from stages.target.place import from_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,10 @@ class Undo(Journaled):
         placement = from_plain(found)
         placement.restore_old(keep_staged=False)
         return f"an undo died, and was brought to its end: {placement.path} is as it was before"
+
+    def moves_files(self, _: dict[str, Any]) -> bool:
+        """Say that it does."""
+        return True
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Say from where."""

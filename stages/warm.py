@@ -16,6 +16,7 @@ from stages.source.exclude import Excludes
 from stages.source.parent import Parent, settled, untouched
 from stages.source.read import read_file, read_small
 from stages.source.walk import allow_deep_trees, folders, open_source, walk
+from stages.target.aside import own_folders
 from vault.format import Entry, encode, order
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Warm(Stage):
 
     def _read(self, root: int, run: Run[BackupSession]) -> Iterator[Piece]:
         parent = Parent(run.context)
-        excludes, never = Excludes(self.exclude), folders(self.never)
+        excludes, never = Excludes(self.exclude), folders([*self.never, *own_folders(self.path)])
         linked = set()
         for found in walk(root, excludes, never, lambda *_: None):  # the second walk warns
             state = found.stat

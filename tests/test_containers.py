@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -14,9 +15,11 @@ import yaml
 from engine.events import Finished, Progress, Started
 from packrat.backup import back_up
 from packrat.choosing import choose
+from packrat.repair import repair
 from packrat.restore import restore
 from packrat.undo import undo
 from stages import containers
+from stages.errors import SourceError
 from tests.helpers.forked import backing_up, ended, restoring_in_place, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
@@ -498,3 +501,45 @@ def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names)
     with pytest.raises(Exception, match="there is no container"):
         restore(program, "svc", chosen, (), None)
     assert (house.source / "a").read_bytes() == b"spoilt"
+
+
+def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine, names):
+    """After a reboot the engine has started it: it stops for the way back, and runs after.
+
+    Where it cannot be stopped the files stay, and the note with them.
+    """
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    fill(house.source, {"a": b"spoilt"})
+    program = (
+        "import os, sys\n"
+        "from packrat.program import Program\n"
+        "from packrat.choosing import choose\n"
+        "from packrat.restore import restore\n"
+        "from stages.target.place import Placement\n"
+        "Placement.carry_out = lambda self, check: (self._take(self.steps[0]), os._exit(9))\n"
+        "p = Program(sys.argv[1])\n"
+        "restore(p, 'svc', choose(p, 'svc'), (), None)\n"
+    )
+    command = [sys.executable, "-c", program, house.config_file]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert not (house.source / "a").exists()
+    engine.docker("start", name)
+    begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(containers.Engine, "stop", refuse)
+        said = " ".join(repair(str(house.state)))
+        assert "will not stop" in said
+        assert not (house.source / "a").exists()
+    said = repair(str(house.state))
+    assert "as it was before" in said[0]
+    assert (house.source / "a").read_bytes() == b"spoilt"
+    assert engine.running(name)
+    assert engine.docker("inspect", "-f", "{{.State.StartedAt}}", name) != begun
+    assert repair(str(house.state)) == []
+
+
+def refuse(_, name, __):
+    """Be an engine whose container will not stop."""
+    raise SourceError(f"{name} will not stop", "")

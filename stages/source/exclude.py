@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 ASIDE, STAGING = ".packrat-before-", ".packrat-restore-"
-"""How the folders begin in which a restore in place keeps what was there, and what comes."""
-OWN = (f"/{ASIDE}*/", f"/{STAGING}*/")
+"""How the folders begin in which a restore in place keeps what was there, and what comes.
+
+`stages/target/aside.py` tells them from others that are called so."""
 
 
 class Excludes:
@@ -25,7 +26,7 @@ class Excludes:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """Compile; raises ValueError for a pattern that cannot be parsed."""
-        found = [(pattern, rule(pattern)) for pattern in (*patterns, *OWN)]
+        found = [(pattern, rule(pattern)) for pattern in patterns]
         rules = [(pattern, said) for pattern, said in found if said]
         self._rules = [
             (said.excludes, _any_of([said.regex]), pattern) for pattern, said in reversed(rules)

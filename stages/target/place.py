@@ -8,6 +8,7 @@ set aside; whoever reads them can tell from the disk which are done, and take th
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -17,15 +18,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stages.errors import TargetError
-from stages.source.attributes import read_entry, read_xattrs, set_attributes
-from stages.source.exclude import ASIDE, STAGING, Excludes
+from stages.source.attributes import set_attributes
 from stages.source.walk import syncfs
 from vault.format import Entry  # noqa: TC001 (msgspec reads the annotations)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 STEPS_FILE = ".packrat-steps"
+"""Beside what was set aside, as long as a step may have to be taken back."""
+PLACED_FILE = ".packrat-placed"
+"""Beside it, once every step was taken: on the same disk, so that no other's fault denies it."""
+TREE = "tree"
+"""Where in the staging folder the restored tree is; beside it there is room for what is ours."""
 
 
 class Step(msgspec.Struct, omit_defaults=True):
@@ -49,12 +54,19 @@ class Placement(msgspec.Struct):
     left: list[str]
     """Paths that were restored and are not placed: what is excluded stands there, or is kept."""
 
+    @property
+    def placed(self) -> bool:
+        """Every step was taken, whatever became of the process that took them."""
+        return os.path.lexists(os.path.join(self.aside, PLACED_FILE))
+
     def carry_out(self, check: Callable[[], None]) -> None:
         """Take every step; one that fails takes all back. Raises TargetError."""
         try:
             for step in self.steps:
                 check()
                 self._take(step)
+            sync(self.path)
+            os.close(os.open(os.path.join(self.aside, PLACED_FILE), os.O_CREAT | os.O_WRONLY))
             sync(self.path)
         except BaseException as error:
             self.restore_old(keep_staged=True)
@@ -71,16 +83,19 @@ class Placement(msgspec.Struct):
 
         Raises OSError.
         """
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.aside, PLACED_FILE))
         for step in reversed(self.steps):
             here = os.path.join(self.path, step.path)
             if step.kind == "place":
-                staged = os.path.join(self.staging, step.path)
+                staged = self._staged(step)
                 if os.path.lexists(here) and not os.path.lexists(staged):
                     os.makedirs(os.path.dirname(staged), mode=0o700, exist_ok=True)
                     os.rename(here, staged)
             elif step.kind == "aside":
                 aside = os.path.join(self.aside, step.path)
                 if os.path.lexists(aside):
+                    _require_free(here)
                     os.rename(aside, here)
         self._dress_as_before()
         sync(self.path)
@@ -90,15 +105,25 @@ class Placement(msgspec.Struct):
 
         What is staged may stay: a restore that is tried again goes on with it.
         """
+        steps = os.path.join(self.aside, STEPS_FILE)
         try:
-            self.take_back()
+            # Without that file all was taken back, and a step that is not staged any more was
+            # deleted since: what stands in its place is what was there before.
+            if os.path.lexists(steps):
+                self.take_back()
+                os.unlink(steps)
+                sync(self.path)
         except OSError as error:
             raise TargetError(
                 f"{error.filename!r} cannot be moved back: {error.strerror}",
-                f"what was there before is in {self.aside}",
+                f"what was there before is in {self.aside}; move what stands in its way"
+                " elsewhere, then packrat repair",
             ) from error
-        for folder in [self.aside] + [self.staging] * (not keep_staged):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder, _, _ in os.walk(self.aside, topdown=False):
+            with suppress(OSError):  # all that was in it has moved: what has not is not ours
+                os.rmdir(folder)
+        if not keep_staged:
+            shutil.rmtree(self.staging, ignore_errors=True)
         self._dress_as_before()
 
     def clear(self) -> None:
@@ -122,175 +147,16 @@ class Placement(msgspec.Struct):
             os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
             os.rename(here, aside)
         else:
-            os.rename(os.path.join(self.staging, step.path), here)
+            os.rename(self._staged(step), here)
+
+    def _staged(self, step: Step) -> str:
+        return os.path.join(self.staging, TREE, step.path)
 
 
-def plan(
-    path: str,
-    staging: str,
-    aside: str,
-    exclude: tuple[str, ...],
-    paths: tuple[str, ...],
-    mtime: int,
-) -> Placement:
-    """Say which steps put what was staged in its place, and write them down beside `aside`.
-
-    What is excluded is not touched: a folder that contains such is merged entry by entry. With
-    `paths` only these are replaced. `mtime` is that of `path` before anything was staged in it,
-    in nanoseconds. Raises TargetError.
-    """
-    planner = _Planner(path, staging, Excludes(exclude), mtime)
-    try:
-        steps = list(planner.steps_of(paths) if paths else planner.merge(""))
-        placement = Placement(path, staging, aside, steps, planner.left)
-        os.mkdir(aside, 0o700)
-        with open(os.path.join(aside, STEPS_FILE), "xb") as file:
-            file.write(msgspec.json.encode(placement))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise TargetError(
-            f"cannot restore in place below {path}: {error.strerror}",
-            "nothing was changed; restore to a folder with --to",
-        ) from error
-    return placement
-
-
-class _Planner:
-    """Compares what is there with what was staged."""
-
-    def __init__(self, path: str, staging: str, excludes: Excludes, mtime: int) -> None:
-        self._path, self._staging, self._excludes = path, staging, excludes
-        self._mtime = mtime
-        self.left: list[str] = []
-        self._holding: set[str] = set()
-        """Folders in which something excluded stands, and stays."""
-        self._find_excluded("")
-
-    def steps_of(self, paths: tuple[str, ...]) -> Iterator[Step]:
-        """Replace these paths alone; a folder above them that is not there comes with them."""
-        begun: set[str] = set()
-        touched: set[str] = set()
-        for path in sorted(set(paths)):
-            if any(path == other or path.startswith(other + "/") for other in begun):
-                continue
-            names = path.split("/")
-            above = ("/".join(names[:depth]) for depth in range(1, len(names)))
-            top = next((part for part in above if not self._here(part)), path)
-            begun.add(top)
-            touched.add(os.path.dirname(top))
-            yield from self._replace(top)
-        for folder in sorted(touched):
-            yield self._keeping(folder)
-
-    def merge(self, folder: str) -> Iterator[Step]:
-        """Make a folder hold what the staged one holds, and what is excluded."""
-        prefix = f"{folder}/" if folder else ""
-        for name in sorted(self._names(self._path, folder) | self._names(self._staging, folder)):
-            yield from self._replace(prefix + name)
-        step = self._keeping(folder)
-        staged = os.path.join(self._staging, folder)
-        if os.path.isdir(staged):
-            step.new = _attributes(staged)
-        yield step
-
-    def _keeping(self, folder: str) -> Step:
-        """Give a folder that stays its own times again, which what is moved in it would change."""
-        old = _attributes(os.path.join(self._path, folder))
-        if not folder:
-            old.mtime = self._mtime
-        return Step(folder, "attributes", old, old)
-
-    def _replace(self, path: str) -> Iterator[Step]:
-        here, staged = self._here(path), os.path.join(self._staging, path)
-        comes = os.path.lexists(staged)
-        if here and self._excluded(path):
-            self.left += [path] * comes
-            return
-        if path in self._holding:
-            if comes and not os.path.isdir(staged):
-                self.left.append(path)  # no file takes the place of a folder that keeps something
-                return
-            yield from self.merge(path)
-            return
-        if here:
-            yield Step(path, "aside")
-        if comes:
-            yield Step(path, "place")
-
-    def _find_excluded(self, folder: str) -> bool:
-        found = False
-        prefix = f"{folder}/" if folder else ""
-        with os.scandir(os.path.join(self._path, folder)) as entries:
-            for entry in entries:
-                path = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if not folder and entry.name.startswith((ASIDE, STAGING)):
-                        continue
-                    kept = self._excludes.excludes(path + "/") or self._find_excluded(path)
-                else:
-                    kept = self._excludes.excludes(path)
-                found |= kept
-        if found:
-            self._holding.add(folder)
-        return found
-
-    def _excluded(self, path: str) -> bool:
-        full = os.path.join(self._path, path)
-        folder = os.path.isdir(full) and not os.path.islink(full)
-        return self._excludes.excludes(path + "/" * folder)
-
-    def _here(self, path: str) -> bool:
-        return os.path.lexists(os.path.join(self._path, path))
-
-    @staticmethod
-    def _names(root: str, folder: str) -> set[str]:
-        where = os.path.join(root, folder)
-        if not os.path.isdir(where) or os.path.islink(where):
-            return set()
-        own = (ASIDE, STAGING) if not folder else ()
-        return {name for name in os.listdir(where) if not (own and name.startswith(own))}
-
-
-def asides(path: str) -> list[str]:
-    """Give the folders in which earlier restores set aside what was there, oldest first."""
-    with suppress(OSError):
-        return sorted(
-            os.path.join(path, name) for name in os.listdir(path) if name.startswith(ASIDE)
-        )
-    return []
-
-
-def read_steps(aside: str) -> Placement:
-    """Read what a restore has done, to undo it; raises TargetError."""
-    try:
-        with open(os.path.join(aside, STEPS_FILE), "rb") as file:
-            return msgspec.json.decode(file.read(), type=Placement)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise TargetError(
-            f"{aside} cannot be put back by itself: {error}",
-            "what was there before is in it: move it by hand",
-        ) from None
-
-
-def forget(path: str) -> int:
-    """Delete what earlier restores set aside or left staged; gives how many folders that were."""
-    folders = asides(path)
-    with suppress(OSError):
-        folders += [os.path.join(path, n) for n in os.listdir(path) if n.startswith(STAGING)]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(folders)
-
-
-def _attributes(folder: str) -> Entry:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        entry = read_entry("", os.fstat(fd))
-        read_xattrs(entry, fd)
-    finally:
-        os.close(fd)
-    return entry
+def _require_free(path: str) -> None:
+    """Refuse to move something over what was made there since, which a rename would replace."""
+    if os.path.lexists(path) and not (os.path.isdir(path) and not os.path.islink(path)):
+        raise FileExistsError(errno.EEXIST, "something new stands there", path)
 
 
 def _dress(folder: str, entry: Entry) -> None:
