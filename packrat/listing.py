@@ -11,7 +11,7 @@ from engine.events import Progress
 from packrat.exits import Exit
 from packrat.progress import progress
 from packrat.report import as_json as print_json
-from packrat.report import bytes_text, count_text, table, time_text, warn
+from packrat.report import bytes_text, count_text, missed_text, table, time_text, warn
 from specs.faults import printable
 from stages.masking import masked
 
@@ -78,7 +78,7 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
                 row["id"],
                 time_text(row["time"])[:-3],  # an id tells two of one minute apart
                 row["kind"][:4],
-                f"{row['files']:,}",
+                f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
                 bytes_text(row["stored"]),
                 ", ".join(row["destinations"]),
@@ -99,6 +99,7 @@ def _row(summary: Summary, stored: int) -> dict[str, Any]:
         "files": summary.files,
         "size": summary.size,
         "stored": stored,
+        "missed": summary.missed,
         "destinations": [],
     }
 
@@ -123,6 +124,8 @@ def list_files(
     path = path.strip("/")
     program, chosen = choose_and_unlock(program, service, backup, source, password_file, warn)
     session = open_session(program, service, chosen, [path], "")
+    if chosen.archive.manifest.missed:
+        warn(missed_text(chosen.archive.manifest))
     depth = path.count("/") + 1 if path else 0
     index = blocks_of(chosen.archive.manifest.index, [path])
     found = []

@@ -53,7 +53,7 @@ def clear(spool: str) -> list[str]:
 def unfinished(spool: str) -> list[str]:
     """Give the names of what is half-written in a service's spool, by a live run or a dead one."""
     with suppress(OSError):
-        return [name for name in os.listdir(spool) if name.startswith(".")]
+        return [name for name in os.listdir(spool) if is_unfinished(name)]
     return []
 
 
