@@ -38,7 +38,7 @@ OtherPassword = Annotated[
     str | None,
     Option("--password-file", metavar="FILE", help="The password of a backup under another key."),
 ]
-Source = Annotated[str | None, Option("--from", metavar="DEST", help="The destination to read from.")]
+Source = Annotated[str | None, Option("--from", metavar="DEST", help="The place to read from.")]
 WhichBackup = Option(
     metavar="ID|latest|TIME", help="An id or a time as list shows it, or its beginning."
 )
@@ -115,7 +115,7 @@ def _options(
     ctx: typer.Context,
     config: ConfigFile = None,
     version: Annotated[
-        bool, Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del config, version

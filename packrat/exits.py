@@ -87,7 +87,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
             return Exit.FAILED, str(error) or "out of memory"
         case _:
             text = f"unexpected {type(error).__name__}: {error}"
-            return Exit.UNEXPECTED, f"{text}; run it again with PACKRAT_DEBUG=1 and report what it prints"
+            return Exit.UNEXPECTED, f"{text}; please report what PACKRAT_DEBUG=1 makes it print"
 
 
 def worst(exits: Iterable[Exit]) -> Exit:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from vault.catalog import Catalog, Held
     from vault.destination import Destination
 
+OTHERS_SECONDS = 7 * 86_400
+"""What is unfinished for so long nobody goes on with."""
+
 
 class Survey(Stage):
     """Lists the destinations; the newest backup under this key becomes the parent."""
@@ -51,13 +54,16 @@ class Survey(Stage):
     def _look(run: Run[BackupSession]) -> None:
         """List all destinations at once, and what waits in the spool."""
         session = run.context
+        long_ago = stamp(run.clock.now() // 10**9 - OTHERS_SECONDS)
 
         def look(destination: Destination) -> Catalog | Away:
             try:
                 catalog = session.cache.catalog(destination, session.service, session.keys)
                 newest = _newest([catalog])
                 if not newest or session.take_over or newest.summary.host == session.host:  # type: ignore[union-attr]
-                    destination.clean(session.service)  # ours: we hold the lock
+                    locked = any(held.locked for held in catalog.held)
+                    # Ours: we hold the lock. Under another key somebody else may be at work.
+                    destination.clean(session.service, *([long_ago] if locked else []))
             except Away as error:
                 return error
             return catalog
@@ -69,6 +75,12 @@ class Survey(Stage):
                 session.away[name] = result
             else:
                 session.catalogs[name] = result
+                if locked := sum(held.locked for held in result.held):
+                    run.warn(
+                        f"{name} holds {locked} of {session.service} under another key, which stay:"
+                        " they are from before a new key; or another machine's, and then this"
+                        " service needs another name"
+                    )
         session.waiting = look_in_spool(session.waiting, session.keys)
 
     def _build_on(self, run: Run[BackupSession], catalogs: list[Catalog]) -> None:

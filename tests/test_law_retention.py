@@ -39,6 +39,15 @@ def stored_bytes(house, name):
     return sum(h.stored.size for h in catalog.held), sum(chunks.values())
 
 
+def keeps_exactly(catalog, newest):
+    """The newest backups, what they refer to, and nothing else."""
+    kept = catalog.backups[-len(newest) :]
+    assert [held.summary.id[:8] for held in kept] == newest
+    needed = {other.name for held in kept for other in held.summary.archives}
+    needed |= {held.stored.name for held in kept}
+    assert {held.stored.name for held in catalog.held} == needed
+
+
 def test_four_hundred_days(tmp_path, monkeypatch):
     """Each destination keeps the newest 14 and what they need, restores them, and stays small."""
     house = House(tmp_path, destinations=("one", "two"), keep=KEEP)
@@ -75,8 +84,7 @@ def test_four_hundred_days(tmp_path, monkeypatch):
             foreign.write_text("mine")
         newest = list(states)[-KEEP:]
         for name in ("one",) if away else ("one", "two"):
-            ids = [held.summary.id[:8] for held in house.catalog(name).backups]
-            assert ids[-len(newest) :] == newest, (day, name)
+            keeps_exactly(house.catalog(name), newest)
             if day % 10 == 9 and day > KEEP:
                 stored, used = stored_bytes(house, name)
                 ratios[name].append(stored / used)

@@ -1,9 +1,11 @@
 """What servers do to those who trust them: refuse, fill up, answer as others do, read too much."""
 
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +14,8 @@ from tests.helpers.disks import disk
 from tests.helpers.network import done, house_with, level, unfinished
 from tests.helpers.servers import KEY, SECRET, Line, Picky
 from tests.helpers.trees import differences, fill, noise
+
+KILLED = Path(__file__).parent / "helpers" / "killed.py"
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -82,6 +86,20 @@ def test_a_servers_disk_is_read_only_or_full(tmp_path, s3, nas, which, fault):
         assert done(house.back_up())
         assert level(house, "local", which)
         assert list(place.rglob("*.part")) == []
+
+
+def test_a_run_that_dies_while_it_uploads_leaves_no_upload(tmp_path, s3):
+    """SIGKILL in the middle: the server still has the upload; the next run ends it for good."""
+    house = house_with(tmp_path, {})
+    only(house, {"s3": s3.destination()})
+    command = [sys.executable, KILLED, house.config_file, "svc", "Progress upload:s3", "SIGKILL"]
+    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
+    assert dead.returncode == -9, dead.stderr
+    assert len(unfinished(s3)) == 1
+    assert not [file for file in s3.files() if file.suffix == ".packrat"]
+    assert done(house.back_up())
+    assert unfinished(s3) == []
+    assert len(s3.files()) == 1
 
 
 def test_what_answers_is_no_s3_server(tmp_path):

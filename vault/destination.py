@@ -31,6 +31,10 @@ HINTS = {
 }
 
 
+LATER = "9"
+"""A time that is after any other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A file at a destination, with its bytes."""
@@ -91,8 +95,8 @@ class Destination(ABC):
         """Drop what was received under the unfinished name of `name`, if anything was."""
 
     @abstractmethod
-    def clean(self, service: str) -> None:
-        """Drop everything unfinished that dead runs of a service left."""
+    def clean(self, service: str, before: str = LATER) -> None:
+        """Drop everything unfinished that dead runs of a service left, begun before a time."""
 
     @abstractmethod
     def delete(self, service: str, name: str) -> None:
@@ -114,12 +118,14 @@ class Destination(ABC):
             if (parsed := ArchiveName.parse(stored.name)) and parsed.service == service
         ]
 
-    def _unfinished(self, service: str) -> list[str]:
+    def _unfinished(self, service: str, before: str) -> list[str]:
         names = [stored.name for stored in self.files(service)]
         return [
             name
             for name in names
-            if name.startswith(".") and ArchiveName.parse(name[1:].removesuffix(".part"))
+            if name.startswith(".")
+            and (parsed := ArchiveName.parse(name[1:].removesuffix(".part")))
+            and parsed.time < before
         ]
 
     @contextmanager

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vault.destination import Destination, Stored, unfinished
+from vault.destination import LATER, Destination, Stored, unfinished
 from vault.errors import NotThere
 from vault.throttle import Throttle
 
@@ -106,9 +106,9 @@ class Local(Destination):
         with suppress(NotThere):
             self.delete(service, unfinished(name))
 
-    def clean(self, service: str) -> None:
+    def clean(self, service: str, before: str = LATER) -> None:
         """Unlink unfinished files."""
-        for name in self._unfinished(service):
+        for name in self._unfinished(service, before):
             self.delete(service, name)
 
     def delete(self, service: str, name: str) -> None:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vault.destination import Stored
+from vault.destination import LATER, Stored
 from vault.errors import NotThere, VaultError
+from vault.format import ArchiveName
 from vault.remote import Remote, Worth
 from vault.throttle import Throttle
 
@@ -149,8 +150,8 @@ class S3(Remote):
         if upload:
             self._abort(upload)
 
-    def clean(self, service: str) -> None:
-        """Abort all uploads of a service."""
+    def clean(self, service: str, before: str = LATER) -> None:
+        """Abort unfinished uploads."""
         with suppress(NotThere):  # the answer of some servers when there is none
             answer = self._do(
                 f"list unfinished uploads of {service}",
@@ -158,7 +159,9 @@ class S3(Remote):
                 Prefix=f"{self._prefix}{service}/",
             )
             for found in answer.get("Uploads") or []:
-                self._abort(_Multipart(found["Key"], found["UploadId"]))
+                name = ArchiveName.parse(found["Key"].rpartition("/")[2])
+                if name and name.time < before:
+                    self._abort(_Multipart(found["Key"], found["UploadId"]))
 
     def delete(self, service: str, name: str) -> None:
         """Delete one object; a bucket that keeps versions only hides it."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from vault.destination import Stored, unfinished
+from vault.destination import LATER, Stored, unfinished
 from vault.errors import Away, NotThere, UnknownHost, VaultError
 from vault.remote import Remote, Result, Worth
 from vault.throttle import Throttle
@@ -141,9 +141,9 @@ class Sftp(Remote):
         with suppress(NotThere):
             self.delete(service, unfinished(name))
 
-    def clean(self, service: str) -> None:
+    def clean(self, service: str, before: str = LATER) -> None:
         """Unlink unfinished files."""
-        for name in self._unfinished(service):
+        for name in self._unfinished(service, before):
             self.delete(service, name)
 
     def delete(self, service: str, name: str) -> None:

@@ -82,14 +82,26 @@ def test_mermaid_parses():
 
 
 def test_a_plan_changes_nothing(house):
-    """Not a file or a time changes below the configuration, also without a key."""
+    """Not a file or a time changes below the configuration: with backups, without them, or a key.
+
+    Nor is what is gone from a destination forgotten: whoever deletes next must still be told.
+    """
     fill(house.source, {"a": b"1"})
-    house.key_file.unlink()
-    everything = {str(p): p.stat().st_mtime_ns for p in house.root.rglob("*")}
+    house.backed_up()
+    house.backed_up().unlink()
+
+    def everything():
+        return {str(p): p.stat().st_mtime_ns for p in house.root.rglob("*")}
+
+    before = everything()
     for form in ("tree", "mermaid", "dot", "json", "yaml"):
         assert house.cli("plan", "--format", form).returncode == 0
     assert house.cli("plan", "--restore").returncode == 0
-    assert {str(p): p.stat().st_mtime_ns for p in house.root.rglob("*")} == everything
+    assert everything() == before
+    house.key_file.unlink()
+    before = everything()
+    assert house.cli("plan").returncode == 0
+    assert everything() == before
 
 
 def test_a_pipeline_document_runs_as_printed_and_as_edited(house):

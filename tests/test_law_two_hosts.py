@@ -1,0 +1,73 @@
+"""Two machines with one service name in one bucket: neither mixes with the other, nor prunes it."""
+
+import pytest
+import yaml
+
+from tests.helpers.house import House, cheap_keys
+from tests.helpers.trees import differences, fill, noise
+from vault.keys import write_key_file
+from vault.s3 import S3
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+def machine(folder, s3, host, password=None):
+    """Give a machine of its own, that keeps one backup in the bucket."""
+    folder.mkdir()
+    if password:
+        write_key_file(str(folder / "key"), cheap_keys(password))
+    house = House(folder, destinations=(), keep=1, host=host)
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["destinations"] = {"s3": s3.destination()}
+    house.config_file.write_text(yaml.safe_dump(document))
+    fill(house.source, {"of": noise(50_000, len(host))})
+    return house
+
+
+def begun(s3, house):
+    """Begin an upload under a name of now, as a long backup does; says whether it still goes on."""
+    there = house.program.destination("s3")
+    assert isinstance(there, S3)
+    newest = max(s3.files()).name
+    name = f"svc-{newest[4:12]}T235959Z-00112233.packrat"
+    key = there._object("svc", name)
+    id_ = there._do("begin", "create_multipart_upload", Key=key)["UploadId"]
+    parts = {"Key": key, "UploadId": id_, "PartNumber": 1, "Body": b"x"}
+    return lambda: bool(there._do("go on", "upload_part", **parts))
+
+
+@pytest.mark.parametrize("password", [None, "of its own"])
+def test_the_second_is_told_and_the_first_is_left_alone(tmp_path, s3, password):
+    """Under one key it is refused; under its own it may, and is warned. Nothing of the first goes,
+    neither what stands nor what is just being uploaded, whatever the second does."""
+    first = machine(tmp_path / "one", s3, "one")
+    assert first.back_up().status == "done"
+    stands = set(s3.files())
+    goes_on = begun(s3, first)
+    second = machine(tmp_path / "two", s3, "another", password)
+    for number in range(2):
+        fill(second.source, {"of": noise(50_000, 90 + number)})
+        result = second.back_up(full=True)
+        if password:
+            assert result.status == "done"
+            assert "s3 holds 1 of svc under another key" in result.warnings[0]
+        else:
+            assert (result.status, result.exit) == ("failed", 4)
+            assert "packrat backup svc --take-over" in result.error
+    assert second.cli("prune").returncode == 0
+    assert stands <= set(s3.files())
+    assert len(set(s3.files()) - stands) == (1 if password else 0)
+    assert goes_on()
+    assert differences(first.source, first.restore()) == []
+
+
+def test_what_is_sealed_under_another_key_is_called_so(tmp_path, s3):
+    """A restore of it by its id does not say that there is none."""
+    first = machine(tmp_path / "one", s3, "one")
+    id_ = first.back_up().id
+    second = machine(tmp_path / "two", s3, "two", "of its own")
+    assert second.back_up().status == "done"
+    out = ("--to", str(tmp_path / "out"), "--yes")
+    said = second.cli("restore", "svc", "--backup", id_, *out)
+    assert said.returncode == 7
+    assert "is sealed under another key; packrat restore and packrat ls ask for" in said.stderr
