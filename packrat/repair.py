@@ -13,6 +13,7 @@ from specs.secret import Secret
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
+from vault.destination import unfinished_archive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ def clear(spool: str) -> list[str]:
 def unfinished(spool: str) -> list[str]:
     """Give the names of what is half-written in a service's spool, by a live run or a dead one."""
     with suppress(OSError):
-        return [name for name in os.listdir(spool) if is_unfinished(name)]
+        return [name for name in os.listdir(spool) if unfinished_archive(name)]
     return []
 
 

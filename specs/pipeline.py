@@ -82,8 +82,7 @@ class Pipeline(Section):
         return [
             f"{name}: no confirm of the same destination comes after it, so nothing is published"
             for name, params in self.stages.items()
-            if params.get("kind") == "upload"
-            and (name, params.get("destination")) not in confirmed
+            if params.get("kind") == "upload" and (name, params.get("destination")) not in confirmed
         ]
 
     def document(self) -> dict[str, Any]:

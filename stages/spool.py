@@ -36,7 +36,11 @@ class SpoolStage(FanOut):
 
     def describe(self, *, backwards: bool = False) -> str:
         """Say how much waits."""
-        return "" if backwards else f"holds at most {self.max_size / (1 << 30):.3g} GiB for slow destinations"
+        return (
+            ""
+            if backwards
+            else f"holds at most {self.max_size / (1 << 30):.3g} GiB for slow destinations"
+        )
 
     def forward(self, sealed: Iterator[Sealed], run: Run[BackupSession]) -> Iterator[Part]:
         """Append everything to the spool's file; raises SourceError when its disk is full."""

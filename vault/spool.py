@@ -87,7 +87,9 @@ class Spool:
             self._changed.notify_all()
             while self._over() > 0 and not self._claimed and not hurry:
                 if not self._taken:
-                    raise OSError(errno.EDQUOT, "its max_size is used up, and no destination takes it")
+                    raise OSError(
+                        errno.EDQUOT, "its max_size is used up, and no destination takes it"
+                    )
                 self._release()
                 if sum(wanted > self.size for wanted in self._wanted) >= len(self._taken):
                     break  # they take more at once than the budget holds: none would ever go on
