@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ import msgspec
 from vault.cachefile import copied, opened
 from vault.catalog import Catalog, Held, backups_of, look_at
 from vault.destination import Stored
-from vault.errors import Away
+from vault.errors import Away, VaultError
 from vault.format import Summary, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vault.destination import Destination
     from vault.keys import Keys
 
@@ -86,6 +89,29 @@ class CatalogCache:
             self._drop(*place, name, size)
         catalog.gone = sorted({name for name, _ in known} - {one.name for one in stored})
         return catalog
+
+    def catalogs(
+        self,
+        destinations: Mapping[str, Destination],
+        service: str,
+        keys: Keys,
+        *,
+        marks: bool = True,
+    ) -> tuple[dict[str, Catalog], dict[str, VaultError]]:
+        """Ask all destinations at once; gives what answers holds, and why others do not answer."""
+
+        def ask(destination: Destination) -> Catalog | VaultError:
+            try:
+                return self.catalog(destination, service, keys, marks=marks)
+            except VaultError as error:
+                return error
+
+        with ThreadPoolExecutor(max(len(destinations), 1)) as threads:
+            answers = dict(zip(destinations, threads.map(ask, destinations.values()), strict=True))
+        return (
+            {name: found for name, found in answers.items() if isinstance(found, Catalog)},
+            {name: why for name, why in answers.items() if isinstance(why, VaultError)},
+        )
 
     def deleted(self, destination: Destination, service: str, one: Stored) -> None:
         """Remember no more of an archive that was deleted: nobody need wonder where it is."""
