@@ -181,8 +181,6 @@ def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tupl
         with service_lock(program.config.state_dir, one.service, time.time()):
             for source in others:
                 try:
-                    # Proven where it comes from, since S3 publishes before it can be read back.
-                    prove(source, one.service, one.stored, program.keys, _go_on)
                     bring(source, destination, one.service, one.stored, program.keys, _go_on)
                 except VaultError as error:
                     failed.append(str(error))

@@ -71,7 +71,8 @@ class CatalogCache:
             raise Away(
                 f"destination {destination.name} ({destination.root}) held backups of {service}"
                 f" ({len(known)}) and now lists none",
-                "is its disk mounted? If they were deleted on purpose: packrat check --connect",
+                "is its disk mounted? If they were deleted on purpose:"
+                " packrat check --connect --accept-empty",
             )
         catalog = Catalog(destination, service)
         damage = self._damage(*place) if marks else {}
@@ -140,6 +141,14 @@ class CatalogCache:
             if name not in at or (one.newest or "") > (at[name].newest or ""):
                 at[name] = one
         return seen
+
+    def emptied(self, destination: Destination) -> int:
+        """Count what a destination held of services of which it now lists nothing; raises Away."""
+        rows = self._ask(
+            "SELECT service, count(*) FROM archives WHERE destination = ? GROUP BY service",
+            _place(destination),
+        )
+        return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Destination) -> None:
         """Accept that a destination lists less than it held."""

@@ -1,5 +1,6 @@
 """What one destination or one service lacks takes nothing from what is said of the others."""
 
+import errno
 import os
 import shutil
 
@@ -61,7 +62,31 @@ def test_a_damaged_backup_can_be_verified_again(house):
         assert statuses(house.json(*words, status=4)) == {("svc", "one"): "damaged"}
 
 
-def test_a_backup_that_misses_files_says_so(house):
-    """In list, ls and restore."""
-    lost = house.source / "lost"
-    lost.symlink_to("nowhere")
+def test_a_backup_that_misses_files_says_so(house, monkeypatch):
+    """In list, ls and restore; and no number of such backups pushes the last whole one out."""
+
+    def broken(found):
+        raise OSError(errno.EIO, "Input/output error", found.path)
+
+    whole = house.archives[-1]
+    fill(house.source, {"b": noise(9000, 2)})
+    with monkeypatch.context() as patch:
+        patch.setattr("stages.collect.read_small", broken)
+        assert house.back_up().status == "partial"
+    newest = house.archives[-1]
+    rows = house.json("list", "svc")
+    assert [row["missed"] for row in rows] == [0, 1]
+    text = f"when backup {rows[1]['id']} was made, 1 file could not be read"
+    assert "(1 missed)" in house.cli("list", "svc").stdout
+    assert text in house.cli("ls", "svc").stderr
+    done = house.cli("restore", "svc", "--to", str(house.root / "out"), "--yes")
+    assert (done.returncode, text in done.stderr) == (0, True), done.stderr
+    retain_one(house)
+    assert house.json("prune", "svc") == []
+    assert house.archives == [whole, newest]
+
+
+def retain_one(house):
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["retain_backups"] = 1
+    house.config_file.write_text(yaml.safe_dump(document))
