@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vault.keys import Keys
 
 CACHE_VERSION = 1
+UNPROVEN = "was not read back yet after it was published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,18 @@ class CatalogCache:
         self._note(
             "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
             *(_place(destination), service, one.name, one.size, now, problem),
+        )
+
+    def begin_proof(self, destination: Destination, service: str, one: Stored) -> None:
+        """Take an archive for nothing until `end_proof`: S3 shows it before it is read back."""
+        problem = f"{destination.name}:{service}/{one.name} {UNPROVEN}"
+        self.prove(destination, service, one, 0.0, problem)
+
+    def end_proof(self, destination: Destination, service: str, one: Stored) -> None:
+        """Forget that the proof of an archive had begun: it is over, one way or the other."""
+        self._note(
+            "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ? AND problem LIKE ?",
+            *(_place(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Destination, service: str) -> dict[str, float]:

@@ -22,6 +22,26 @@ class PublishesFirst(Local):
             raise
 
 
+@pytest.mark.parametrize("good", [True, False])
+def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypatch, good):
+    """Killed between publishing and the proof: not listed until the next run has proven it."""
+    house = House(tmp_path)
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    with monkeypatch.context() as killed:
+        killed.setattr("vault.cache.CatalogCache.end_proof", lambda *_: None)
+        archive = house.backed_up()
+    assert house.json("list") == []
+    if not good:
+        data = bytearray(archive.read_bytes())
+        data[len(data) // 2] ^= 1
+        archive.unlink()
+        archive.write_bytes(data)
+    house.backed_up()
+    listed = [row["id"] for row in house.json("list")]
+    assert (archive.name.rpartition("-")[2][:8] in listed) == good
+    assert len(listed) == 1 + good
+
+
 def test_what_rotted_replaces_nothing_that_could_still_be_read(tmp_path):
     """Both are damaged: the one that stands stays, for what is good of it."""
     house = House(tmp_path, ("one", "two"))
