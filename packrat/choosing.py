@@ -154,7 +154,9 @@ def meant(catalogs: Iterable[Catalog], backup: str) -> dict[str, str]:
                 raise OtherKey(locked[name], service, name)
             found[service] = name
     if not found and any(names.values()):
-        raise NotThere(f"there is no backup {backup!r}", "packrat list shows them")
+        [only, *more] = names
+        of, word = ("", "") if more else (f" of {only}", f" {only}")
+        raise NotThere(f"there is no backup {backup!r}{of}", f"packrat list{word} shows them")
     return found
 
 

@@ -172,7 +172,8 @@ class CatalogCache:
     def end_proof(self, destination: Destination, service: str, one: Stored) -> None:
         """Forget that the proof of an archive had begun: it is over, one way or the other."""
         self._note(
-            "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ? AND problem LIKE ?",
+            "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
+            " AND problem LIKE ?",
             *(_place(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
