@@ -55,13 +55,9 @@ def choose(
     `backup` is a name, the beginning of an id or of a time, or `latest`. One that has damage in it
     is only taken when it is named. Raises NotThere, Away, Damaged, OtherKey.
     """
-    failed: list[VaultError] = []
-    catalogs: list[Catalog] = []
-    for destination in _nearest(program, service, source):
-        try:
-            catalogs.append(program.cache.catalog(destination, service, program.keys))
-        except VaultError as error:
-            failed.append(error)
+    destinations = {one.name: one for one in _nearest(program, service, source)}
+    found, away = program.cache.catalogs(destinations, service, program.keys)
+    catalogs, failed = list(found.values()), list(away.values())
     for other in failed if catalogs else failed[1:]:
         warn(str(other))
     if not catalogs:
@@ -125,13 +121,7 @@ def _match(catalogs: list[Catalog], service: str, backup: str, warn: Callable[[s
             raise OtherKey(locked[name].destination, service, name)
         raise _none(service, hurt, problems)
     for names in (sound, hurt, sorted(locked), sorted(problems)):
-        found = matching(names, backup)
-        if len(found) > 1:
-            raise NotThere(
-                f"{len(found)} backups of {service} have an id that begins with {backup!r}",
-                f"packrat list {service} shows them",
-            )
-        for name in found:
+        for name in _one(matching(names, backup), service, backup):
             if names is hurt:
                 warn(f"{name} has damage in it, or refers to what has: what is good is restored")
             elif name in locked and names is not sound:
@@ -142,6 +132,42 @@ def _match(catalogs: list[Catalog], service: str, backup: str, warn: Callable[[s
     raise NotThere(
         f"there is no backup {backup!r} of {service}", f"packrat list {service} shows them"
     )
+
+
+def meant(catalogs: Iterable[Catalog], backup: str) -> dict[str, str]:
+    """Give the archive that is meant of each service that has such a one, damaged or not.
+
+    Raises NotThere when none has, OtherKey when it is sealed under another key.
+    """
+    names: dict[str, set[str]] = {}
+    locked: dict[str, Destination] = {}
+    for catalog in catalogs:
+        held = [*catalog.backups, *catalog.hurt] if backup == "latest" else catalog.held
+        names.setdefault(catalog.service, set()).update(_names(held))
+        locked |= {one.stored.name: catalog.destination for one in held if one.locked}
+    found = {}
+    for service, of_it in names.items():
+        some = sorted(of_it)
+        latest = backup == "latest"
+        for name in some[-1:] if latest else _one(matching(some, backup), service, backup):
+            if name in locked:
+                raise OtherKey(locked[name], service, name)
+            found[service] = name
+    if not found and any(names.values()):
+        [only, *more] = names
+        of, word = ("", "") if more else (f" of {only}", f" {only}")
+        raise NotThere(f"there is no backup {backup!r}{of}", f"packrat list{word} shows them")
+    return found
+
+
+def _one(found: list[str], service: str, backup: str) -> list[str]:
+    """Give what was found, unless it is more than one."""
+    if len(found) > 1:
+        raise NotThere(
+            f"{len(found)} backups of {service} have an id that begins with {backup!r}",
+            f"packrat list {service} shows them",
+        )
+    return found
 
 
 def _none(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:

@@ -146,13 +146,18 @@ def rekey(
 def check(
     ctx: typer.Context,
     connect: Annotated[bool, Option("--connect", help="Also try every destination.")] = False,
+    accept_empty: Annotated[
+        bool,
+        Option("--accept-empty", help="With --connect: accept that backups were deleted."),
+    ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Validate the configuration: every mistake at once."""
     from packrat.setup import check_all
 
-    return check_all(_program(ctx, config), connect=connect, as_json=json)
+    program = _program(ctx, config)
+    return check_all(program, connect=connect, accept_empty=accept_empty, as_json=json)
 
 
 @app.command(cls=Command)

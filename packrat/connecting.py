@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.report import bytes_text
+from packrat.report import bytes_text, count_text
 from specs.faults import printable
 from vault.errors import UnknownHost, VaultError
 
@@ -21,17 +21,15 @@ if TYPE_CHECKING:
     from vault.destination import Destination
 
 
-def try_destinations(program: Program) -> list[dict[str, str | None]]:
-    """Try each destination and print how it went; gives {destination, free, problem} of each.
+def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, str | None]]:
+    """Try each destination; gives {destination, free, problem} of each.
 
-    A destination that works is accepted as it is, also when it held backups and now lists none.
+    One that held backups and now lists none is only accepted when the user says so.
     """
     tried = []
     for destination in program.destinations().values():
-        free, problem = _try(program, destination)
+        free, problem = _try(program, destination, accept_empty=accept_empty)
         tried.append({"destination": destination.name, "free": free, "problem": problem})
-        if problem is None:
-            program.cache.forget(destination)
     return tried
 
 
@@ -70,18 +68,41 @@ def _covered(folder: str, paths: list[str]) -> bool:
     return any(os.path.commonpath([folder, path]) == path for path in paths)
 
 
-def _try(program: Program, destination: Destination) -> tuple[str | None, str | None]:
+def _try(
+    program: Program, destination: Destination, *, accept_empty: bool
+) -> tuple[str | None, str | None]:
     """Give (free space in words, None) or (None, what is wrong and how to mend it)."""
     try:
+        # First of all: trying makes the folder, and an empty mount point should stay as it is.
+        if count := program.cache.emptied(destination):
+            held = f"held {count_text(count, 'backup')} and lists none"
+            if not accept_empty and not _empty_on_purpose(destination, held):
+                return None, (
+                    f"{held}; is its disk mounted? If they were deleted on purpose:"
+                    " packrat check --connect --accept-empty"
+                )
         destination.probe(os.urandom(8).hex())
         free = destination.free()
+        if count:
+            program.cache.forget(destination)
     except UnknownHost as error:
         if _accepted(program, destination, error):
-            return _try(program, program.destination(destination.name))
+            again = program.destination(destination.name)
+            return _try(program, again, accept_empty=accept_empty)
         return None, f"{error}; {error.hint}"
     except VaultError as error:
         return None, f"{error}; {error.hint}" if error.hint else str(error)
     return "unknown" if free is None else bytes_text(free), None
+
+
+def _empty_on_purpose(destination: Destination, held: str) -> bool:
+    """Ask on a terminal whether backups are gone because somebody deleted them."""
+    if not sys.stdin.isatty():
+        return False
+    import typer
+
+    question = f"{destination.name} ({printable(destination.root)}) {held}: accept that?"
+    return typer.confirm(question, err=True)
 
 
 def _accepted(program: Program, destination: Destination, error: UnknownHost) -> bool:

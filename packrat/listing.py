@@ -11,41 +11,41 @@ from engine.events import Progress
 from packrat.exits import Exit
 from packrat.progress import progress
 from packrat.report import as_json as print_json
-from packrat.report import bytes_text, count_text, table, time_text, warn
+from packrat.report import bytes_text, count_text, missed_text, table, time_text, warn
 from specs.faults import printable
 from stages.masking import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.events import Listener
     from packrat.program import Program
     from vault.catalog import Catalog
+    from vault.errors import VaultError
     from vault.format import Entry, Summary
 
 
 def catalogs(
-    program: Program, service: str, source: str | None = None, *, marks: bool = True
-) -> list[Catalog]:
-    """Give the catalog of each destination that answers; warns of others.
+    program: Program, services: Iterable[str], source: str | None = None, *, marks: bool = True
+) -> tuple[list[Catalog], Exit]:
+    """Give the catalogs of all destinations that answer, and partial when some do not; warns.
 
     Without `marks`, also what was found damaged inside counts. Raises Away when none answers.
     """
-    from vault.errors import VaultError
-
-    keys = program.keys
-    destinations = program.destinations(service)
-    if source is not None:
-        destinations = {source: program.destination(source)}
-    found, failed = [], []
-    for destination in destinations.values():
-        try:
-            found.append(program.cache.catalog(destination, service, keys, marks=marks))
-        except VaultError as error:
-            failed.append(error)
+    found: list[Catalog] = []
+    failed: list[VaultError] = []
+    for service in services:
+        destinations = program.destinations(service)
+        if source is not None:
+            destinations = {source: program.destination(source)}
+        held, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
+        found += held.values()
+        failed += away.values()
     for other in failed if found else failed[1:]:
         warn(str(other))
-    if not found:
+    if failed and not found:
         raise failed[0]
-    return found
+    return found, Exit.PARTIAL if failed else Exit.DONE
 
 
 def list_backups(program: Program, service: str | None, *, as_json: bool) -> int:
@@ -53,23 +53,25 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
     services = program.services([service]) if service else list(program.config.services)
     rows: dict[str, dict[str, Any]] = {}
     others = 0
-    for name in services:
-        for catalog in catalogs(program, name):
-            for held in catalog.backups:
-                assert held.summary is not None
-                row = rows.setdefault(held.stored.name, _row(held.summary, held.stored.size))
-                row["destinations"].append(catalog.destination.name)
-            for held in catalog.held:
-                if held.problem:
-                    others += 1
-                    warn(held.problem)
+    found, status = catalogs(program, services)
+    for catalog in found:
+        for held in catalog.backups:
+            assert held.summary is not None
+            row = rows.setdefault(held.stored.name, _row(held.summary, held.stored.size))
+            row["destinations"].append(catalog.destination.name)
+        for held in catalog.held:
+            if held.problem:
+                others += 1
+                warn(held.problem)
     ordered = sorted(rows.values(), key=lambda row: (row["time"], row["service"]))
     if as_json:
         print_json(ordered)
-        return Exit.DONE
+        return status
     if not ordered:
-        print("no backups yet" if not others else "no backups under this key")
-        return Exit.DONE
+        places = {(one.destination.name, one.destination.root): None for one in found}
+        where = ", ".join(f"{name} ({root})" for name, root in places)
+        print(f"no backups {'under this key' if others else 'yet'} at {where}")
+        return status
     table(
         ["SERVICE", "ID", "TIME", "KIND", "FILES", "SIZE", "STORED", "AT"],
         [
@@ -78,7 +80,7 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
                 row["id"],
                 time_text(row["time"])[:-3],  # an id tells two of one minute apart
                 row["kind"][:4],
-                f"{row['files']:,}",
+                f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
                 bytes_text(row["stored"]),
                 ", ".join(row["destinations"]),
@@ -87,7 +89,7 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
         ],
         right=["FILES", "SIZE", "STORED"],
     )
-    return Exit.DONE
+    return status
 
 
 def _row(summary: Summary, stored: int) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def _row(summary: Summary, stored: int) -> dict[str, Any]:
         "files": summary.files,
         "size": summary.size,
         "stored": stored,
+        "missed": summary.missed,
         "destinations": [],
     }
 
@@ -123,6 +126,8 @@ def list_files(
     path = path.strip("/")
     program, chosen = choose_and_unlock(program, service, backup, source, password_file, warn)
     session = open_session(program, service, chosen, [path], "")
+    if chosen.archive.manifest.missed:
+        warn(missed_text(chosen.archive.manifest))
     depth = path.count("/") + 1 if path else 0
     index = blocks_of(chosen.archive.manifest.index, [path])
     found = []
@@ -177,35 +182,39 @@ def verify_stored(
     as_json: bool,
 ) -> int:
     """Verify and report; gives the exit status: failed when anything is damaged or missing."""
-    from packrat.choosing import choose
+    from packrat.choosing import meant
     from packrat.verification import note_verdicts
-    from vault.verify import Verifier
+    from vault.verify import Verdict, Verifier
 
     services = program.services([service]) if service else list(program.config.services)
     rows: list[dict[str, Any]] = []
-    for name in services:
-        for catalog in catalogs(program, name, source, marks=False):
-            only = None
-            if backup:
-                only = choose(program, name, backup, catalog.destination.name).archive.name
+    found, status = catalogs(program, services, source, marks=False)
+    chosen = meant(found, backup) if backup else {}
+    for catalog in found:
+        only, where = chosen.get(catalog.service), catalog.destination.name
+        if backup and not only:
+            continue
+        if only and only not in {held.stored.name for held in catalog.held}:
+            verdicts = [Verdict(only.rpartition("-")[2][:8], only, where, "missing")]
+        else:
             verifier = Verifier(catalog, program.keys, os.urandom, deep=deep)
             total = sum(held.stored.size for held in catalog.held)
-            title = f"{name} at {catalog.destination.name}"
+            title = f"{catalog.service} at {where}"
             with progress(title, {"verify": "verifying"}, partial(int, total)) as listener:
                 verdicts = list(verifier.verdicts(only, partial(_tell, listener)))
-                rows += [
-                    {
-                        "service": name,
-                        "id": verdict.id,
-                        "destination": verdict.destination,
-                        "status": verdict.status,
-                        "problems": list(map(masked, verdict.problems)),
-                        "bytes_read": verdict.bytes_read,
-                    }
-                    for verdict in verdicts
-                ]
             if deep:
                 note_verdicts(program, catalog, verdicts)
+        rows += [
+            {
+                "service": catalog.service,
+                "id": verdict.id,
+                "destination": verdict.destination,
+                "status": verdict.status,
+                "problems": list(map(masked, verdict.problems)),
+                "bytes_read": verdict.bytes_read,
+            }
+            for verdict in verdicts
+        ]
     bad = [row for row in rows if row["status"] != "ok"]
     if as_json:
         print_json(rows)
@@ -218,10 +227,10 @@ def verify_stored(
             )
         if not rows:
             print("no backups yet: there is nothing to prove")
-            return Exit.DONE
+            return status
         how = "every byte" if deep else "both ends, the index and samples"
         print(f"{len(rows) - len(bad)} of {count_text(len(rows), 'archive')} good ({how} read)")
-    return Exit.FAILED if bad else Exit.DONE
+    return Exit.FAILED if bad else status
 
 
 def _tell(listener: Listener, done: int) -> None:

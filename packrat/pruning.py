@@ -65,14 +65,8 @@ def prunable(
     """Give each destination's catalog with what may go of it, or why that is not known."""
     config = program.config
     keep = config.retention_of(config.services[service])
-    found: dict[str, Catalog] = {}
-    failed: dict[str, VaultError] = {}
     destinations = program.destinations(service)
-    for name, destination in destinations.items():
-        try:
-            found[name] = program.cache.catalog(destination, service, program.keys)
-        except VaultError as error:
-            failed[name] = error
+    found, failed = program.cache.catalogs(destinations, service, program.keys)
     spool = Local("spool", config.spool_path)
     waiting = look_in_spool(Catalog(spool, service), program.keys)
     for name, destination in destinations.items():

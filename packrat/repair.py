@@ -14,6 +14,7 @@ from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
+from vault.destination import unfinished_archive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def clear(spool: str) -> list[str]:
 def unfinished(spool: str) -> list[str]:
     """Give the names of what is half-written in a service's spool, by a live run or a dead one."""
     with suppress(OSError):
-        return [name for name in os.listdir(spool) if name.startswith(".")]
+        return [name for name in os.listdir(spool) if unfinished_archive(name)]
     return []
 
 

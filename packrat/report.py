@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from packrat.restore import Restored
     from packrat.result import Result
+    from vault.format import Summary
 
 
 def as_json(document: Any) -> None:
@@ -38,6 +39,14 @@ def warn(text: str) -> None:
 def count_text(count: int, what: str) -> str:
     """Write a number of things: 1 file, 2 files."""
     return f"{count:,} {what}" + "s" * (count != 1)
+
+
+def missed_text(summary: Summary) -> str:
+    """Say that a backup lacks what could not be read when it was made."""
+    return (
+        f"when backup {summary.id[:8]} was made, {count_text(summary.missed, 'file')}"
+        " could not be read, and are not in it"
+    )
 
 
 def bytes_text(count: float, of: float | None = None) -> str:

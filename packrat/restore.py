@@ -16,7 +16,7 @@ from packrat.exits import Interrupted
 from packrat.lock import service_lock
 from packrat.program import log_file
 from packrat.repair import require_repaired, resolve
-from packrat.report import count_text
+from packrat.report import count_text, missed_text
 from specs.compile import compile_service
 from stages.copies import Copies
 from stages.errors import SourceError, TargetError
@@ -139,6 +139,8 @@ def _run(
     if session.lost:
         run.warn(session.lost_text())
     partial = bool(warnings)
+    if session.backup.manifest.missed:
+        run.warn(missed_text(session.backup.manifest))
     for text in session.copies.notes.values():
         run.warn(text)
     return (

@@ -93,8 +93,9 @@ def _branches(graph: Graph) -> dict[str, list[str]]:
 def _at(stages: list[str], graph: Graph, outcome: Outcome, stored: int) -> dict[str, Any]:
     """Say how it went at one destination: it holds the backup once that is confirmed."""
     errors = [explain(outcome.failed[name])[1] for name in stages if name in outcome.failed]
-    undone = {name for name in stages if name in outcome.failed or name in outcome.skipped}
-    holds = not any(graph.nodes[name].stage.kind == "confirm" for name in undone)
+    confirms = [name for name in stages if graph.nodes[name].stage.kind == "confirm"]
+    undone = outcome.failed.keys() | set(outcome.skipped)
+    holds = bool(confirms) and not undone & set(confirms)
     return {
         "status": "failed" if not holds else "partial" if errors else "done",
         "bytes": stored if holds else 0,

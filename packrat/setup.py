@@ -164,7 +164,7 @@ def _prove(program: Program, keys: Keys) -> str | None:
     return None
 
 
-def check_all(program: Program, *, connect: bool, as_json: bool) -> int:
+def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: bool) -> int:
     """Validate the configuration, and with `connect` try every destination."""
     from specs.compile import compile_service
 
@@ -176,7 +176,7 @@ def check_all(program: Program, *, connect: bool, as_json: bool) -> int:
             notes.append(f"services.{name}.path: {service.path} is not a folder on this machine")
     of_containers, away = look_at_containers(program)
     notes += of_containers
-    tried = try_destinations(program) if connect else []
+    tried = try_destinations(program, accept_empty=accept_empty) if connect else []
     failed = [*(one for one in tried if one["problem"]), *(away if connect else [])]
     if as_json:
         document = {"valid": True, "notes": notes, "destinations": tried}
@@ -190,5 +190,8 @@ def check_all(program: Program, *, connect: bool, as_json: bool) -> int:
         for problem in away if connect else []:
             print(f"docker: problem: {printable(problem)}")
         places = ", ".join(config.destinations())
-        print(f"valid: {count_text(len(config.services), 'service')}, to {places}")
+        if bad := sum(one["problem"] is not None for one in tried):
+            print(f"{bad} of {count_text(len(tried), 'destination')} failed")
+        elif not failed:
+            print(f"valid: {count_text(len(config.services), 'service')}, to {places}")
     return Exit.FAILED if failed else Exit.DONE

@@ -123,13 +123,12 @@ def _prove_due(program: Program, recorder: Recorder) -> list[dict[str, Any]]:
 def _candidates(program: Program) -> Iterator[Candidate]:
     """Give every archive there is, at every destination that answers."""
     for service in program.config.services:
-        for destination in program.destinations(service).values():
-            try:
-                catalog = program.cache.catalog(destination, service, program.keys, marks=False)
-            except VaultError as error:
-                warn(str(error))
-                continue
-            proofs = program.cache.proofs(destination, service)
+        destinations = program.destinations(service)
+        found, away = program.cache.catalogs(destinations, service, program.keys, marks=False)
+        for error in away.values():
+            warn(str(error))
+        for catalog in found.values():
+            proofs = program.cache.proofs(catalog.destination, service)
             for held in catalog.held:
                 if not held.locked:
                     name = ArchiveName.parse(held.stored.name)
@@ -182,8 +181,6 @@ def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tupl
         with service_lock(program.config.state_dir, one.service, time.time()):
             for source in others:
                 try:
-                    # Proven where it comes from, since S3 publishes before it can be read back.
-                    prove(source, one.service, one.stored, program.keys, _go_on)
                     bring(source, destination, one.service, one.stored, program.keys, _go_on)
                 except VaultError as error:
                     failed.append(str(error))

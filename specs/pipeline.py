@@ -11,7 +11,7 @@ from specs.destinations import Section, Typed
 from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
 from specs.translate import translate
-from specs.values import refusal
+from specs.values import Name, refusal
 from stages.kinds import KINDS
 
 
@@ -35,7 +35,7 @@ class Pipeline(Section):
 
     pipeline: Literal[1]
     """The version of this kind of document."""
-    service: str
+    service: Name
     """Whose backup it is."""
     host: str
     """The name of this machine in the archive."""
@@ -45,7 +45,7 @@ class Pipeline(Section):
     """Where locks and caches are kept."""
     spool: str
     """Where the sealed archive waits for its destinations."""
-    destinations: dict[str, Typed] = Field(min_length=1)
+    destinations: dict[Name, Typed] = Field(min_length=1)
     """Name -> where archives go; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)
     """Name -> {kind, after: [NAME…], parameters…}."""
@@ -56,19 +56,34 @@ class Pipeline(Section):
         Raises:
             GraphFaults: It does not build; every fault is named.
         """
-        unknown = [
+        faults = [
             f"{name}: there is no destination {where!r}; known: {', '.join(self.destinations)}"
             for name, params in self.stages.items()
             if isinstance(where := params.get("destination"), str)
             and where not in self.destinations
         ]
+        faults += self._unconfirmed()
         try:
             graph = Graph.build(self.stages, KINDS)
         except GraphFaults as error:
-            raise GraphFaults([*error.faults, *unknown]) from None
-        if unknown:
-            raise GraphFaults(unknown)
+            raise GraphFaults([*error.faults, *faults]) from None
+        if faults:
+            raise GraphFaults(faults)
         return graph
+
+    def _unconfirmed(self) -> list[str]:
+        """Name the uploads that nothing publishes: they would be sent for nothing."""
+        confirmed = {
+            (before, params.get("destination"))
+            for params in self.stages.values()
+            if params.get("kind") == "confirm"
+            for before in params.get("after", [])
+        }
+        return [
+            f"{name}: no confirm of the same destination comes after it, so nothing is published"
+            for name, params in self.stages.items()
+            if params.get("kind") == "upload" and (name, params.get("destination")) not in confirmed
+        ]
 
     def document(self) -> dict[str, Any]:
         """Give the plain data; secrets are references."""

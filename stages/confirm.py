@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Stage
 from stages.items import Place
 from vault.catalog import missing, open_archive
+from vault.destination import Stored
 from vault.errors import Damaged, NotThere, VaultError
 from vault.format import FIRST_SEGMENT
 
@@ -48,12 +49,16 @@ class Confirm(Stage):
                 self._read_back(archive, run)
                 self._require_references(archive, run)
 
+            # A run that is killed within this leaves the mark, and the next survey proves it.
+            mark = (destination, session.service, Stored(session.name, place.length))
+            session.cache.begin_proof(*mark)
             try:
                 destination.publish(session.service, session.name, prove)
             except BaseException:
                 with suppress(VaultError):  # what stays, the next run removes
                     destination.discard(session.service, session.name)
                 raise
+            session.cache.end_proof(*mark)
             run.advance(1, place.length)
             yield place
 

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from engine.stage import Stage
 from stages.errors import SourceError
+from vault.cache import UNPROVEN
 from vault.catalog import look_in_spool
 from vault.errors import Away, Damaged, NotThere
 from vault.format import stamp, unstamp
+from vault.proof import prove
 from vault.retention import replaced
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Survey(Stage):
         def look(destination: Destination) -> Catalog | Away:
             try:
                 catalog = session.cache.catalog(destination, session.service, session.keys)
+                if _prove_begun(run, catalog):
+                    catalog = session.cache.catalog(destination, session.service, session.keys)
                 newest = _newest([catalog])
                 if not newest or session.take_over or newest.summary.host == session.host:  # type: ignore[union-attr]
                     locked = any(held.locked for held in catalog.held)
@@ -123,6 +127,21 @@ class Survey(Stage):
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Say what is built on."""
         return "newest backup = parent" if self.incremental else "full: build on nothing"
+
+
+def _prove_begun(run: Run[BackupSession], catalog: Catalog) -> bool:
+    """Prove what a run published that was killed before it had read it back; raises Away."""
+    session, destination = run.context, catalog.destination
+    begun = [held.stored for held in catalog.held if held.problem.endswith(UNPROVEN)]
+    for one in begun:
+        problem = ""
+        try:
+            prove(destination, session.service, one, session.keys, lambda _: run.check())
+        except (Damaged, NotThere) as error:
+            problem = str(error)
+        now = run.clock.now() / 1e9
+        session.cache.prove(destination, session.service, one, now, problem)
+    return bool(begun)
 
 
 def _newest(catalogs: Any) -> Held | None:

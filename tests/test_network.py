@@ -211,8 +211,12 @@ def test_an_unmounted_disk_is_away(tmp_path):
     result = house.back_up()
     assert (result.status, result.exit) == ("partial", 5)
     assert "now lists none; is its disk mounted?" in result.error
+    refused = house.json("check", "--connect", status=4)["destinations"]
+    assert [bool(one["problem"]) for one in refused] == [True, False]
+    assert "held 1 backup and lists none" in refused[0]["problem"]
+    assert house.back_up().status == "partial"
     assert list(mounted.rglob("*")) == []
-    assert house.cli("check", "--connect").returncode == 0
+    assert house.cli("check", "--connect", "--accept-empty").returncode == 0
     assert done(house.back_up())
     assert level(house, "one", "two")
 

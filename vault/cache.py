@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,17 @@ import msgspec
 from vault.cachefile import copied, opened
 from vault.catalog import Catalog, Held, backups_of, look_at
 from vault.destination import Stored
-from vault.errors import Away
+from vault.errors import Away, VaultError
 from vault.format import Summary, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vault.destination import Destination
     from vault.keys import Keys
 
 CACHE_VERSION = 1
+UNPROVEN = "was not read back yet after it was published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class CatalogCache:
             raise Away(
                 f"destination {destination.name} ({destination.root}) held backups of {service}"
                 f" ({len(known)}) and now lists none",
-                "is its disk mounted? If they were deleted on purpose: packrat check --connect",
+                "is its disk mounted? If they were deleted on purpose:"
+                " packrat check --connect --accept-empty",
             )
         catalog = Catalog(destination, service)
         damage = self._damage(*place) if marks else {}
@@ -86,6 +91,29 @@ class CatalogCache:
             self._drop(*place, name, size)
         catalog.gone = sorted({name for name, _ in known} - {one.name for one in stored})
         return catalog
+
+    def catalogs(
+        self,
+        destinations: Mapping[str, Destination],
+        service: str,
+        keys: Keys,
+        *,
+        marks: bool = True,
+    ) -> tuple[dict[str, Catalog], dict[str, VaultError]]:
+        """Ask all destinations at once; gives what answers holds, and why others do not answer."""
+
+        def ask(destination: Destination) -> Catalog | VaultError:
+            try:
+                return self.catalog(destination, service, keys, marks=marks)
+            except VaultError as error:
+                return error
+
+        with ThreadPoolExecutor(max(len(destinations), 1)) as threads:
+            answers = dict(zip(destinations, threads.map(ask, destinations.values()), strict=True))
+        return (
+            {name: found for name, found in answers.items() if isinstance(found, Catalog)},
+            {name: why for name, why in answers.items() if isinstance(why, VaultError)},
+        )
 
     def deleted(self, destination: Destination, service: str, one: Stored) -> None:
         """Remember no more of an archive that was deleted: nobody need wonder where it is."""
@@ -115,6 +143,14 @@ class CatalogCache:
                 at[name] = one
         return seen
 
+    def emptied(self, destination: Destination) -> int:
+        """Count what a destination held of services of which it now lists nothing; raises Away."""
+        rows = self._ask(
+            "SELECT service, count(*) FROM archives WHERE destination = ? GROUP BY service",
+            _place(destination),
+        )
+        return sum(count for service, count in rows if not destination.archives(service))
+
     def forget(self, destination: Destination) -> None:
         """Accept that a destination lists less than it held."""
         self._ask("DELETE FROM archives WHERE destination = ?", _place(destination))
@@ -126,6 +162,19 @@ class CatalogCache:
         self._note(
             "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
             *(_place(destination), service, one.name, one.size, now, problem),
+        )
+
+    def begin_proof(self, destination: Destination, service: str, one: Stored) -> None:
+        """Take an archive for nothing until `end_proof`: S3 shows it before it is read back."""
+        problem = f"{destination.name}:{service}/{one.name} {UNPROVEN}"
+        self.prove(destination, service, one, 0.0, problem)
+
+    def end_proof(self, destination: Destination, service: str, one: Stored) -> None:
+        """Forget that the proof of an archive had begun: it is over, one way or the other."""
+        self._note(
+            "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
+            " AND problem LIKE ?",
+            *(_place(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Destination, service: str) -> dict[str, float]:

@@ -121,11 +121,7 @@ class Destination(ABC):
     def _unfinished(self, service: str, before: str) -> list[str]:
         names = [stored.name for stored in self.files(service)]
         return [
-            name
-            for name in names
-            if name.startswith(".")
-            and (parsed := ArchiveName.parse(name[1:].removesuffix(".part")))
-            and parsed.time < before
+            name for name in names if (parsed := unfinished_archive(name)) and parsed.time < before
         ]
 
     @contextmanager
@@ -147,3 +143,8 @@ class Destination(ABC):
 def unfinished(name: str) -> str:
     """Give the name under which a file is written until it is whole."""
     return f".{name}.part"
+
+
+def unfinished_archive(name: str) -> ArchiveName | None:
+    """Give what a file that is not whole would become; None for what packrat did not write."""
+    return ArchiveName.parse(name[1:].removesuffix(".part")) if name.startswith(".") else None

@@ -49,6 +49,9 @@ def bring(
     `prove` raises.
     """
     copy = Copy(source, service, one.name, one.size)
+    if one.name in [other.name for other in destination.files(service)]:
+        # S3 publishes before it can be read back: what rotted must not replace what may be read.
+        prove(source, service, one, keys, _check(step))
     try:
         taken = 0
         for so_far in destination.receive(service, one.name, copy, copy.ranges()):

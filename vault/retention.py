@@ -24,6 +24,7 @@ def doomed(
     Newest first: so a run that dies between two deletions leaves backups whole, what refers goes
     before what it refers to. `owed` are ids that catch-up still needs; `coming` backups are about
     to be made, and build on the newest. What is not of this host and under this key stays.
+    So does the newest backup in which no file was missed: of each newer one something is lacking.
     """
     backups = catalog.backups
     if not backups or shrunk(backups[-1]) or keep < 1:
@@ -31,6 +32,8 @@ def doomed(
     border = max(len(backups) - max(keep - coming, 0), 0)
     kept = backups[border:] or backups[-1:]
     needed = {other.id for held in kept for other in _summary(held).archives} | set(owed)
+    for held in [held for held in backups if not _summary(held).missed][-1:]:
+        needed |= {_summary(held).id, *(other.id for other in _summary(held).archives)}
     # What is damaged keeps its place: most of it can still be read, and a good one may mend it.
     hurt = sorted([*backups, *catalog.hurt], key=_name)[-keep:] if catalog.hurt else []
     needed |= {_summary(held).id for held in hurt}

@@ -163,7 +163,17 @@ def test_documents_have_the_documented_keys(house):
         "local": {"status": "done", "bytes": backup["stored"], "error": None}
     }
     [row] = house.json("list")
-    assert list(row) == ["service", "id", "time", "kind", "files", "size", "stored", "destinations"]
+    assert list(row) == [
+        "service",
+        "id",
+        "time",
+        "kind",
+        "files",
+        "size",
+        "stored",
+        "missed",
+        "destinations",
+    ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert list(restored) == [
         "service",

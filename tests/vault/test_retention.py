@@ -12,7 +12,7 @@ from vault.retention import doomed, replaced, still_owed, wanted
 NOWHERE = Local("nowhere", "/nowhere")
 
 
-def summary(number, references, host="here", files=10, normal=(10, 100), used=1000):
+def summary(number, references, host="here", files=10, normal=(10, 100), used=1000, missed=0):
     return Summary(
         id=f"{number:032x}",
         service="svc",
@@ -27,7 +27,7 @@ def summary(number, references, host="here", files=10, normal=(10, 100), used=10
         size=files * 10,
         read=0,
         payload=2000,
-        missed=0,
+        missed=missed,
         normal=normal,
         archives=[Referred(f"{n:032x}", name(n), 100, used) for n in sorted(references)],
     )
@@ -126,6 +126,14 @@ def test_a_shrunken_newest_backup_holds_retention():
         small = held(6, files=10, normal=normal)
         assert doomed(catalog([*full, small]), 2, "here") == []
     assert len(doomed(catalog([*full, held(6, normal=(20, 200))]), 2, "here")) == 4
+
+
+def test_the_newest_backup_that_misses_no_file_stays():
+    """However many partial ones follow it, and with what it refers to; until a whole one comes."""
+    found = [held(1), held(2, {1}), *(held(number, missed=1) for number in (3, 4, 5))]
+    assert ids(doomed(catalog(found), 2, "here")) == ids([found[2]])
+    found += [held(6), held(7)]
+    assert ids(doomed(catalog(found), 2, "here")) == ids(reversed(found[:5]))
 
 
 @given(histories(), st.integers(1, 5))

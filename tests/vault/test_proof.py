@@ -1,0 +1,67 @@
+"""A damaged archive is only replaced by what has been proven good."""
+
+import pytest
+
+from tests.helpers.house import House, cheap_keys
+from tests.helpers.trees import fill, noise
+from vault.destination import Stored
+from vault.errors import Damaged
+from vault.local import Local
+from vault.proof import bring
+
+
+class PublishesFirst(Local):
+    """Like S3: what was received stands under its name before it can be read back."""
+
+    def publish(self, service, name, prove):
+        super().publish(service, name, lambda _: None)
+        try:
+            prove(name)
+        except BaseException:
+            self.delete(service, name)
+            raise
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypatch, good):
+    """Killed between publishing and the proof: not listed until the next run has proven it."""
+    house = House(tmp_path)
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    with monkeypatch.context() as killed:
+        killed.setattr("vault.cache.CatalogCache.end_proof", lambda *_: None)
+        archive = house.backed_up()
+    assert house.json("list") == []
+    if not good:
+        data = bytearray(archive.read_bytes())
+        data[len(data) // 2] ^= 1
+        archive.unlink()
+        archive.write_bytes(data)
+    house.backed_up()
+    listed = [row["id"] for row in house.json("list")]
+    assert (archive.name.rpartition("-")[2][:8] in listed) == good
+    assert len(listed) == 1 + good
+
+
+def test_what_rotted_replaces_nothing_that_could_still_be_read(tmp_path):
+    """Both are damaged: the one that stands stays, for what is good of it."""
+    house = House(tmp_path, ("one", "two"))
+    fill(house.source, {"a": noise(3 << 20, 1)})
+    name = house.backed_up().name
+    for number, store in enumerate(house.stores.values()):
+        data = bytearray((store / "svc" / name).read_bytes())
+        data[len(data) // 2 + number] ^= 1
+        (store / "svc" / name).unlink()
+        (store / "svc" / name).write_bytes(data)
+    one, two = house.stores.values()
+    before = (two / "svc" / name).read_bytes()
+    stored = Stored(name, len(before))
+    with pytest.raises(Damaged):
+        bring(
+            Local("one", str(one)),
+            PublishesFirst("two", str(two)),
+            "svc",
+            stored,
+            cheap_keys(),
+            lambda _: None,
+        )
+    assert (two / "svc" / name).read_bytes() == before
