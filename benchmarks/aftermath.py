@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from packrat.lock import is_held
+from packrat.runs.lock import is_held
 from tests.helpers.daemons import runs
 from tests.helpers.network import unfinished
 from vault.format import ArchiveName, unstamp

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.aftermath import Aftermath
-from packrat.lock import is_held
+from packrat.runs.lock import is_held
 from tests.helpers.containers import Engine, engine_of_its_own
 from tests.helpers.daemons import Running, runs, settle
 from tests.helpers.house import House

@@ -19,10 +19,10 @@ from typing import Any
 
 from benchmarks.measure import run
 from benchmarks.report import MB, verdict
-from packrat.backup import back_up
-from packrat.choosing import choose
 from packrat.program import Program
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.runs.backup import back_up
 from specs.compile import compile_service
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer

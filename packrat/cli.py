@@ -68,7 +68,7 @@ def _fail(error: BaseException) -> int:
         return Exit.DONE
     if os.environ.get("PACKRAT_DEBUG"):
         raise error
-    from packrat.report import complain
+    from packrat.output.report import complain
     from specs.faults import ConfigFaults
 
     status, message = explain(error)
@@ -84,8 +84,8 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
 
 def _acting(ctx: typer.Context, config: str | None) -> Program:
     """Give the program to a command that may change things: what a dead run left comes first."""
-    from packrat.repair import repair
-    from packrat.report import warn
+    from packrat.output.report import warn
+    from packrat.runs.repair import repair
 
     program = _program(ctx, config)
     spool = program.config.spool_path
@@ -127,7 +127,7 @@ def _options(
 @app.command(cls=Command)
 def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
     """Choose the password, and make the key file from it."""
-    from packrat.setup import initialize
+    from packrat.commands.setup import initialize
 
     initialize(_program(ctx, config), password_file)
 
@@ -137,7 +137,7 @@ def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
     """Make the key file again, from the password and any backup."""
-    from packrat.setup import make_again
+    from packrat.commands.setup import make_again
 
     make_again(_acting(ctx, config), password_file)
 
@@ -154,7 +154,7 @@ def check(
     json: AsJson = False,
 ) -> int:
     """Validate the configuration: every mistake at once."""
-    from packrat.setup import check_all
+    from packrat.commands.setup import check_all
 
     program = _program(ctx, config)
     return check_all(program, connect=connect, accept_empty=accept_empty, as_json=json)
@@ -176,7 +176,7 @@ def plan(
     SPEC is a file: a configuration, or a pipeline document. Without SERVICE, every service is
     shown. What --format yaml prints, packrat run executes.
     """
-    from packrat.planning import show_plan
+    from packrat.commands.planning import show_plan
 
     show_plan(_program(ctx, config, only_look=True), what or [], format, restore=restore)
 
@@ -192,9 +192,9 @@ def run(
 
     SPEC is a configuration, or a pipeline document as plan --format yaml prints it.
     """
+    from packrat.commands.planning import is_pipeline_file, pipelines_of
+    from packrat.commands.showing import back_up_all
     from packrat.daemon.jobs import die_with_the_daemon
-    from packrat.planning import is_pipeline_file, pipelines_of
-    from packrat.showing import back_up_all
 
     of_daemon = die_with_the_daemon()
     program = _program(ctx, spec)
@@ -220,8 +220,8 @@ def backup(
     json: AsJson = False,
 ) -> int:
     """Back up services now."""
-    from packrat.backup import Choices
-    from packrat.showing import back_up_all
+    from packrat.commands.showing import back_up_all
+    from packrat.runs.backup import Choices
     from specs.compile import compile_service
 
     if bool(services) == all_:
@@ -241,7 +241,7 @@ def list_(
     json: AsJson = False,
 ) -> int:
     """List backups, and the destinations that hold each."""
-    from packrat.listing import list_backups
+    from packrat.commands.listing import list_backups
 
     return list_backups(_acting(ctx, config), service, as_json=json)
 
@@ -261,7 +261,7 @@ def ls(
 
     BACKUP is an id or a time as list shows it, or its beginning; by default the latest.
     """
-    from packrat.listing import list_files
+    from packrat.commands.listing import list_files
 
     program = _program(ctx, config, only_look=True)
     list_files(program, service, backup, path, source, password_file, as_json=json)
@@ -294,11 +294,11 @@ def restore(
 
     On a terminal it asks for what is not given, and before it writes.
     """
-    from packrat.request import Given, restore_as_given
+    from packrat.restoring.request import Given, restore_as_given
 
     if undo or forget:
-        from packrat.undo import forget_aside
-        from packrat.undo import undo as undo_restore
+        from packrat.restoring.undo import forget_aside
+        from packrat.restoring.undo import undo as undo_restore
 
         if service is None or to or in_place or path or (undo and forget):
             raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
@@ -331,14 +331,14 @@ def verify(
     replaced by a good one from another destination.
     """
     if due:
+        from packrat.commands.verification import verify_due
         from packrat.daemon.jobs import die_with_the_daemon
-        from packrat.verification import verify_due
 
         die_with_the_daemon()
         if service or backup or source or deep:
             raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
         return verify_due(_acting(ctx, config), as_json=json)
-    from packrat.listing import verify_stored
+    from packrat.commands.listing import verify_stored
 
     return verify_stored(_acting(ctx, config), service, backup, source, deep=deep, as_json=json)
 
@@ -352,7 +352,7 @@ def prune(
     json: AsJson = False,
 ) -> int:
     """Delete the backups that retention lets go."""
-    from packrat.pruning import prune as prune_now
+    from packrat.commands.pruning import prune as prune_now
 
     return prune_now(_acting(ctx, config), service, dry_run=dry_run, as_json=json)
 
@@ -368,7 +368,7 @@ def explain_(
 
     PATH is absolute, or begins at the service's path.
     """
-    from packrat.planning import explain_path
+    from packrat.commands.planning import explain_path
 
     explain_path(_program(ctx, config), service, path)
 
@@ -376,7 +376,7 @@ def explain_(
 @app.command(cls=Command)
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from packrat.report import as_json
+    from packrat.output.report import as_json
     from specs import described
 
     described.wanted = True
@@ -412,7 +412,7 @@ def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) 
     It asks no destination, but tells what was seen there last. The exit status is 0 when all is
     well, and 5 when a service is overdue, its last run was not done, or something is damaged.
     """
-    from packrat.status import show_status
+    from packrat.commands.status import show_status
 
     return show_status(_acting(ctx, config), as_json=json)
 
@@ -426,7 +426,7 @@ def history(
     json: AsJson = False,
 ) -> int:
     """Show past runs, the newest first."""
-    from packrat.status import show_history
+    from packrat.commands.status import show_history
 
     return show_history(_acting(ctx, config), service, last, as_json=json)
 

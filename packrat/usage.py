@@ -20,7 +20,7 @@ class Command(TyperCommand):
 
 def misused(error: Any) -> Exit:
     """Say what of the command line is wrong, and how it should be; gives the exit status."""
-    from packrat.report import complain
+    from packrat.output.report import complain
 
     usage = f"\n{error.ctx.get_usage()}" if getattr(error, "ctx", None) else ""
     complain(f"{error.format_message()}{usage}")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat.backup import back_up
-from packrat.repair import repair
+from packrat.runs.backup import back_up
+from packrat.runs.repair import repair
 from tests.helpers.house import House
 from tests.helpers.trees import fill, noise
 

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from engine.events import Finished, Progress, Started
-from packrat.backup import back_up
-from packrat.choosing import choose
-from packrat.repair import repair
-from packrat.restore import restore
-from packrat.undo import undo
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.restoring.undo import undo
+from packrat.runs.backup import back_up
+from packrat.runs.repair import repair
 from stages import containers
 from stages.errors import SourceError
 from tests.helpers.forked import backing_up, ended, restoring_in_place, signalling
@@ -515,8 +515,8 @@ def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine
     program = (
         "import os, sys\n"
         "from packrat.program import Program\n"
-        "from packrat.choosing import choose\n"
-        "from packrat.restore import restore\n"
+        "from packrat.restoring.choosing import choose\n"
+        "from packrat.restoring.restore import restore\n"
         "from stages.target.place import Placement\n"
         "Placement.carry_out = lambda self, check: (self._take(self.steps[0]), os._exit(9))\n"
         "p = Program(sys.argv[1])\n"

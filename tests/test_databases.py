@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from engine.events import Finished
-from packrat.backup import back_up
-from packrat.choosing import choose
-from packrat.restore import restore
-from packrat.undo import undo
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.restoring.undo import undo
+from packrat.runs.backup import back_up
 from tests.helpers.containers import HOST_FOLDERS
 from tests.helpers.house import House
 from tests.helpers.servers import need

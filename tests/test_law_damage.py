@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from packrat.choosing import choose
 from packrat.exits import explain
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
 from tests.helpers.house import PASSWORD, House, cheap_keys
 from tests.helpers.trees import differences, fill, noise
 from vault.errors import Away, Damaged, NotThere, VaultError

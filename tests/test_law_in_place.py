@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 
-from packrat.choosing import choose
-from packrat.repair import repair
-from packrat.restore import restore
-from packrat.undo import undo
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.restoring.undo import undo
+from packrat.runs.repair import repair
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from packrat.choosing import choose
-from packrat.planning import count_source
-from packrat.repair import repair
-from packrat.restore import restore
-from packrat.undo import undo
+from packrat.commands.planning import count_source
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.restoring.undo import undo
+from packrat.runs.repair import repair
 from stages.errors import SourceError
 from stages.journal import Journal
 from stages.target.aside import asides
@@ -91,8 +91,8 @@ def died_with_a_fresh_folder(house):
     program = (
         "import os, sys\n"
         "from packrat.program import Program\n"
-        "from packrat.choosing import choose\n"
-        "from packrat.restore import restore\n"
+        "from packrat.restoring.choosing import choose\n"
+        "from packrat.restoring.restore import restore\n"
         "from stages.target.place import Placement\n"
         "take = Placement._take\n"
         "def dying(self, step):\n"

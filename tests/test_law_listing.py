@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from engine.events import Started
-from packrat.backup import back_up
-from packrat.pruning import prune
+from packrat.commands.pruning import prune
+from packrat.runs.backup import back_up
 from tests.helpers.house import House
 from tests.helpers.trees import fill, noise
 from vault.errors import Away

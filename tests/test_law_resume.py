@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from engine.events import Finished, Progress
-from packrat.choosing import choose
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 

@@ -5,9 +5,9 @@ import shutil
 from collections import defaultdict
 
 from engine.run import Clock
-from packrat.backup import back_up
-from packrat.choosing import choose
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.runs.backup import back_up
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 from vault.index import read_entries

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 
 from engine.events import Started
-from packrat.lock import is_held
+from packrat.runs.lock import is_held
 from tests.helpers.forked import backing_up, ended
 from tests.helpers.house import House
 from tests.helpers.network import unfinished

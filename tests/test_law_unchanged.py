@@ -6,8 +6,8 @@ import time
 from collections import Counter
 
 from engine.run import Clock
-from packrat.choosing import choose
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise, settle
 from vault.format import HEADER_BYTES

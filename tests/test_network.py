@@ -236,7 +236,7 @@ def test_a_budget_smaller_than_the_archive(tmp_path, nas):
         spooled = (house.state / "spool").rglob(".*.part")
         most = max([most, *(p.stat().st_blocks * 512 for p in spooled)])
 
-    from packrat.backup import back_up
+    from packrat.runs.backup import back_up
 
     result = back_up(house.pipeline(), [watch])
     assert result.status == "done", result

@@ -1,21 +1,18 @@
 """What servers do to those who trust them: refuse, fill up, answer as others do, read too much."""
 
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.helpers.disks import disk
+from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.network import done, house_with, level, unfinished
 from tests.helpers.servers import KEY, SECRET, Line, Picky
 from tests.helpers.trees import differences, fill, noise
-
-KILLED = Path(__file__).parent / "helpers" / "killed.py"
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -92,9 +89,7 @@ def test_a_run_that_dies_while_it_uploads_leaves_no_upload(tmp_path, s3):
     """SIGKILL in the middle: the server still has the upload; the next run ends it for good."""
     house = house_with(tmp_path, {})
     only(house, {"s3": s3.destination()})
-    command = [sys.executable, KILLED, house.config_file, "svc", "Progress upload:s3", "SIGKILL"]
-    dead = subprocess.run(command, capture_output=True, check=False, cwd=KILLED.parents[2])
-    assert dead.returncode == -9, dead.stderr
+    assert ended(backing_up(house, signalling("Progress upload:s3"))) == -9
     assert len(unfinished(s3)) == 1
     assert not [file for file in s3.files() if file.suffix == ".packrat"]
     assert done(house.back_up())

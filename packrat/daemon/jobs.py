@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from packrat.ending import end_when_asked
 from packrat.exits import Exit
-from packrat.recorder import INSTANT
+from packrat.runs.ending import end_when_asked
+from packrat.runs.recorder import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

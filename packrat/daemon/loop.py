@@ -14,8 +14,8 @@ from packrat.daemon.inforce import InForce
 from packrat.daemon.jobs import Child, Ended, Job
 from packrat.daemon.schedule import Schedule, Timetable, zone_of
 from packrat.exits import Exit
-from packrat.history import History
-from packrat.lock import is_held, service_lock
+from packrat.runs.history import History
+from packrat.runs.lock import is_held, service_lock
 from packrat.telling.outcome import Reporter
 from specs.faults import ConfigFaults
 from specs.load import secrets_of

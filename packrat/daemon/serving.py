@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from packrat.commands.status import look
 from packrat.daemon.metrics import exposition
 from packrat.exits import Unusable
-from packrat.history import History
-from packrat.status import look
+from packrat.runs.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

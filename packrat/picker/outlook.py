@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.utils import get_cwidth
 
+from packrat.output.report import bytes_text, count_text, time_text, when_text
 from packrat.picker.prompts import fit, height, width
-from packrat.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.select import require_found
 from stages.source.exclude import ASIDE

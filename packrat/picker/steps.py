@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from packrat.choosing import OtherKey, choose
+from packrat.output.report import bytes_text, count_text, time_text, when_text
 from packrat.picker.backups import Looker
 from packrat.picker.browser import browse
 from packrat.picker.outlook import Outlook
 from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
 from packrat.picker.tree import load_ahead
-from packrat.report import bytes_text, count_text, time_text, when_text
-from packrat.request import Request
-from packrat.restore import open_session
-from packrat.unlocking import Lock
+from packrat.restoring.choosing import OtherKey, choose
+from packrat.restoring.request import Request
+from packrat.restoring.restore import open_session
+from packrat.restoring.unlocking import Lock
 from specs.faults import printable
 from stages.errors import TargetError
 from stages.target.resume import Marker
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from packrat.picker.backups import Offer
     from packrat.picker.tree import Tree
     from packrat.program import Program
-    from packrat.request import Given
+    from packrat.restoring.request import Given
     from stages.session import RestoreSession
     from vault.destination import Destination
     from vault.keys import Keys

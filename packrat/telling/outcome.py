@@ -6,10 +6,10 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from packrat.commands.status import newest_overdue
 from packrat.exits import Exit
-from packrat.history import History, document_of
-from packrat.report import bytes_text, count_text, time_text, warn
-from packrat.status import newest_overdue
+from packrat.output.report import bytes_text, count_text, time_text, warn
+from packrat.runs.history import History, document_of
 from packrat.telling.sender import Message, Teller
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from packrat.daemon.jobs import Ended, Job
     from packrat.daemon.log import Log
     from packrat.program import Program
-    from packrat.result import Result
+    from packrat.runs.result import Result
     from specs.config import Config
 
 BAD = ("failed", "partial", "killed")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from packrat.history import History
+from packrat.runs.history import History
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from itertools import count
 
 from engine.events import Event, Listener
-from packrat.backup import back_up
-from packrat.choosing import choose
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.runs.backup import back_up
 from tests.helpers.house import House
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from engine.run import Clock
-from packrat.backup import Result, back_up
-from packrat.choosing import choose
 from packrat.program import Program
-from packrat.restore import restore
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.runs.backup import Result, back_up
 from specs.compile import compile_service
 from specs.pipeline import Pipeline
 from vault.catalog import Catalog

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from engine.run import Clock
-from packrat.backup import Choices, back_up
+from packrat.runs.backup import Choices, back_up
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
 from vault.keys import write_key_file

@@ -12,10 +12,9 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrat.lock import is_held, service_lock
-from stages.command import Commands
+from packrat.runs.lock import is_held, service_lock
+from stages.containers import Containers
 from stages.journal import Journal, journals
-from stages.service.shell import Shell
 from tests.helpers.daemons import HOUR, Running, runs, schedule, settle
 from tests.helpers.house import House
 from tests.helpers.servers import SECRET, free_port
@@ -95,17 +94,19 @@ def test_a_daemon_that_is_killed_loses_no_instant(slow):
         assert len({r["scheduled"] for r in again.runs()}) == 1
 
 
-def test_what_cannot_be_put_back_yet_is_tried_again(house):
-    """As when the Docker engine comes up after packrat: nobody has to do anything."""
-    fill(house.source, {"a": b"1"})
-    late = house.root / "late"
-    owed = Commands(then=Shell(command="touch done", working_dir=str(late)))
-    Journal(str(house.state), "svc").note("pre_backup", owed, {})
+@pytest.mark.root
+def test_what_cannot_be_put_back_yet_is_tried_again(house, engine):
+    """The Docker engine comes up after packrat: nobody has to do anything."""
+    engine.docker("stop", "-t", "0", engine.run("late"))
+    socket = house.root / "ignored-socket"
+    owed = Containers(names=("late",), host=f"unix://{socket}")
+    Journal(str(house.state), "svc").note("stop", owed, {"ran": ["late"], "stopping": None})
     with Running(house) as daemon:
-        daemon.until(lambda: "is not a folder" in daemon.said)
-        late.mkdir()
-        daemon.until(lambda: "post_backup has run" in daemon.said)
-    assert (late / "done").exists()
+        daemon.until(lambda: "does not answer" in daemon.said)
+        socket.symlink_to(engine.host.removeprefix("unix://"))
+        daemon.until(lambda: "started late again" in daemon.said)
+    assert engine.running("late")
+    engine.docker("rm", "-f", "late")
     assert journals(str(house.state)) == []
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from packrat.history import KEPT, History
+from packrat.runs.history import KEPT, History
 from tests.helpers.disks import disk
 from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat.lock import service_lock
+from packrat.runs.lock import service_lock
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.transcript import golden, seen
 from tests.helpers.trees import fill

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packrat.output.report import when_text
 from packrat.picker.tree import Tree, covers
-from packrat.report import when_text
 from stages.target.wanted import Wanted
 from tests.helpers.trees import differences, fill
 from vault.format import Entry, order, stamp

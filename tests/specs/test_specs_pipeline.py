@@ -5,7 +5,7 @@ import os
 import pytest
 import yaml
 
-from packrat.repair import clear
+from packrat.runs.repair import clear
 from specs.faults import ConfigFaults
 from specs.pipeline import load_pipelines
 from tests.helpers.house import House

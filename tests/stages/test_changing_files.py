@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.events import Progress
 from engine.run import Clock
-from packrat.backup import back_up
+from packrat.runs.backup import back_up
 from stages.chunk import ChunkStage
 from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
 from stages.source.walk import Found

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from engine.run import Clock
-from packrat.backup import back_up
+from packrat.runs.backup import back_up
 from specs.compile import compile_service
 from specs.load import load_config
 from vault.keys import Derivation, write_key_file

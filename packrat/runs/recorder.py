@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Finished, Progress
 from packrat.exits import Exit
-from packrat.history import History, document_of
+from packrat.runs.history import History, document_of
 
 if TYPE_CHECKING:
     from engine.events import Event
     from engine.run import Clock
-    from packrat.result import Result
+    from packrat.runs.result import Result
 
 INSTANT = "PACKRAT_INSTANT"
 """The daemon tells its jobs in this variable for which instant they run."""

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.daemon.schedule import Schedule, zone_of
 from packrat.exits import Exit
-from packrat.history import History
+from packrat.output.report import as_json as print_json
+from packrat.output.report import bytes_text, table, time_text
 from packrat.program import open_cache
-from packrat.report import as_json as print_json
-from packrat.report import bytes_text, table, time_text
+from packrat.runs.history import History
 from vault.format import stamp, unstamp
 
 if TYPE_CHECKING:
-    from packrat.history import Past
     from packrat.program import Program
+    from packrat.runs.history import Past
     from specs.config import Config
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from packrat.exits import Exit, Interrupted, worst
-from packrat.progress import progress
-from packrat.report import as_json as print_json
-from packrat.report import (
+from packrat.output.progress import progress
+from packrat.output.report import as_json as print_json
+from packrat.output.report import (
     bytes_text,
     complain,
     count_text,
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from engine.events import Listener
-    from packrat.backup import Choices
     from packrat.program import Program
-    from packrat.request import Request
+    from packrat.restoring.request import Request
+    from packrat.runs.backup import Choices
     from packrat.telling.outcome import ByHand
     from specs.pipeline import Pipeline
 
@@ -54,8 +54,8 @@ def back_up_all(
     tells: ByHand | None = None,
 ) -> int:
     """Back up one after the other and report; gives the exit status."""
-    from packrat.backup import back_up
-    from packrat.repair import repair
+    from packrat.runs.backup import back_up
+    from packrat.runs.repair import repair
 
     for state_dir in {pipeline.state_dir for pipeline in pipelines}:
         for sentence in repair(state_dir):
@@ -98,7 +98,7 @@ class _Census:
         return self._bytes if self._whole else None
 
     def _count(self, path: str, exclude: list[str], never: list[str]) -> None:
-        from packrat.planning import count_source
+        from packrat.commands.planning import count_source
 
         try:
             _, self._bytes = count_source(path, exclude, never)
@@ -109,8 +109,8 @@ class _Census:
 
 def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
     """Restore to a folder, or in place, and report; gives the exit status."""
-    from packrat.restore import restore
-    from packrat.unlocking import choose_and_unlock
+    from packrat.restoring.restore import restore
+    from packrat.restoring.unlocking import choose_and_unlock
 
     service, paths = request.service, request.paths
     target = request.target and os.path.abspath(os.path.expanduser(request.target))

@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from packrat.lock import is_held
+from packrat.runs.lock import is_held
 from vault.cachefile import copied, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from packrat.result import Result
+    from packrat.runs.result import Result
 
 VERSION = 1
 KEPT = 1000

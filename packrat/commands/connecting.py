@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.report import bytes_text, count_text
+from packrat.output.report import bytes_text, count_text
 from specs.faults import printable
 from vault.errors import UnknownHost, VaultError
 

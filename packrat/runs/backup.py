@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from engine.events import Warned
 from engine.run import Cancelled, Clock, Run, Shared, execute
-from packrat.ending import breaking_off, interruptible
 from packrat.exits import Exit
-from packrat.lock import service_lock
 from packrat.program import log_file, open_cache, open_destinations
-from packrat.recorder import Recorder
-from packrat.repair import clear, require_repaired, resolve
-from packrat.result import Result, sum_up
+from packrat.runs.ending import breaking_off, interruptible
+from packrat.runs.lock import service_lock
+from packrat.runs.recorder import Recorder
+from packrat.runs.repair import clear, require_repaired, resolve
+from packrat.runs.result import Result, sum_up
 from stages.journal import Journal
 from stages.masking import masked
 from stages.session import BackupSession

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from packrat.exits import Exit
-from packrat.lock import service_lock
-from packrat.report import as_json as print_json
-from packrat.report import bytes_text, count_text, warn
+from packrat.output.report import as_json as print_json
+from packrat.output.report import bytes_text, count_text, warn
+from packrat.runs.lock import service_lock
 from vault.catalog import Catalog, look_in_spool
 from vault.errors import VaultError
 from vault.local import Local

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.events import Finished, Progress, Warned
-from packrat.report import bytes_text, count_text, warn
+from packrat.output.report import bytes_text, count_text, warn
 from specs.faults import printable
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.choosing import OtherKey, choose
+from packrat.restoring.choosing import OtherKey, choose
 from vault.archive import read_header
 from vault.errors import WrongKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from packrat.choosing import Chosen
     from packrat.program import Program
+    from packrat.restoring.choosing import Chosen
     from vault.destination import Destination
     from vault.format import Header
     from vault.keys import Keys
@@ -40,7 +40,10 @@ class Lock:
 
     def ask(self, password_file: str | None) -> Keys:
         """Get the password from a file, or on a terminal; raises WrongKey, also for none."""
-        from packrat.setup import ATTEMPTS, ask_password  # seldom needed, and it loads much
+        from packrat.commands.setup import (  # seldom needed, and it loads much
+            ATTEMPTS,
+            ask_password,
+        )
 
         attempts = 1
         if password_file is None:

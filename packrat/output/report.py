@@ -14,8 +14,8 @@ from stages.masking import masked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from packrat.restore import Restored
-    from packrat.result import Result
+    from packrat.restoring.restore import Restored
+    from packrat.runs.result import Result
     from vault.format import Summary
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packrat.report import time_text
+from packrat.output.report import time_text
 from vault.errors import Away, NotThere, VaultError, WrongKey
 from vault.format import ArchiveName
 

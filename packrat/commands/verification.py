@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Progress
 from engine.run import Clock
-from packrat.ending import check_asked
 from packrat.exits import Exit, Locked
-from packrat.lock import service_lock
-from packrat.progress import progress
-from packrat.recorder import Recorder
-from packrat.report import as_json as print_json
-from packrat.report import bytes_text, count_text, warn
-from packrat.result import Result
+from packrat.output.progress import progress
+from packrat.output.report import as_json as print_json
+from packrat.output.report import bytes_text, count_text, warn
+from packrat.runs.ending import check_asked
+from packrat.runs.lock import service_lock
+from packrat.runs.recorder import Recorder
+from packrat.runs.result import Result
 from specs.faults import printable
 from stages.masking import masked
 from vault.errors import Damaged, NotThere, VaultError

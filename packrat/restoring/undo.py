@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.graph import Graph
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.ending import interruptible
 from packrat.exits import Exit
-from packrat.lock import service_lock
+from packrat.output.report import count_text, warn
 from packrat.program import log_file
-from packrat.repair import require_repaired, resolve
-from packrat.report import count_text, warn
+from packrat.runs.ending import interruptible
+from packrat.runs.lock import service_lock
+from packrat.runs.repair import require_repaired, resolve
 from specs.compile import compile_service
 from stages.errors import SourceError
 from stages.journal import Journal

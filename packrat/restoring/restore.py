@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from engine.events import Warned
 from engine.graph import Node
 from engine.run import Cancelled, Run, Shared, execute
-from packrat.ending import breaking_off, interruptible
 from packrat.exits import Interrupted
-from packrat.lock import service_lock
+from packrat.output.report import count_text, missed_text
 from packrat.program import log_file
-from packrat.repair import require_repaired, resolve
-from packrat.report import count_text, missed_text
+from packrat.runs.ending import breaking_off, interruptible
+from packrat.runs.lock import service_lock
+from packrat.runs.repair import require_repaired, resolve
 from specs.compile import compile_service
 from stages.copies import Copies
 from stages.errors import SourceError, TargetError
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from engine.events import Event, Listener
     from engine.graph import Graph
-    from packrat.choosing import Chosen
     from packrat.program import Program
+    from packrat.restoring.choosing import Chosen
     from stages.source.attributes import Unset
 
 

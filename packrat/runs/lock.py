@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from packrat.exits import Locked, Unusable
-from packrat.report import time_text
+from packrat.output.report import time_text
 from vault.format import stamp
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.connecting import look_at_containers, try_destinations
+from packrat.commands.connecting import look_at_containers, try_destinations
 from packrat.exits import Exit, UsageError
-from packrat.report import as_json as print_json
-from packrat.report import count_text, warn
-from packrat.sheet import recovery_sheet
+from packrat.output.report import as_json as print_json
+from packrat.output.report import count_text, warn
+from packrat.output.sheet import recovery_sheet
 from specs.faults import printable
 
 if TYPE_CHECKING:

@@ -73,8 +73,8 @@ def _as_named(path: str, folder: str | None) -> str:
 
 def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
     """Restore; on a terminal what was not given is asked for. Gives the exit status."""
+    from packrat.commands.showing import restore_to
     from packrat.picker.prompts import usable
-    from packrat.showing import restore_to
 
     if given.target is not None and given.in_place:
         raise UsageError("give one of --to and --in-place")

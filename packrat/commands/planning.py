@@ -7,8 +7,8 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from packrat.exits import UsageError
-from packrat.report import as_json, bytes_text, count_text, warn
-from packrat.request import inside
+from packrat.output.report import as_json, bytes_text, count_text, warn
+from packrat.restoring.request import inside
 from specs.faults import printable
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
@@ -56,7 +56,7 @@ def is_pipeline_file(spec: str) -> bool:
 
 def show_plan(program: Program, what: Sequence[str], form: str, *, restore: bool) -> None:
     """Print the graphs of some services, or of all."""
-    from packrat import drawing
+    from packrat.output import drawing
     from packrat.program import Program as ProgramOf
     from specs.pipeline import to_yaml
 
@@ -127,7 +127,7 @@ def _notes(pipeline: Pipeline) -> dict[str, str]:
 
 def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     """Say what prune would delete after the next backup, where the key is at hand."""
-    from packrat.pruning import prunable
+    from packrat.commands.pruning import prunable
     from specs.secret import SecretFault
     from vault.errors import VaultError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.run import Cancelled
 from packrat.exits import Exit, explain, worst
-from packrat.report import count_text
+from packrat.output.report import count_text
 
 if TYPE_CHECKING:
     from engine.graph import Graph

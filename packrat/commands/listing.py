@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Progress
 from packrat.exits import Exit
-from packrat.progress import progress
-from packrat.report import as_json as print_json
-from packrat.report import bytes_text, count_text, missed_text, table, time_text, warn
+from packrat.output.progress import progress
+from packrat.output.report import as_json as print_json
+from packrat.output.report import bytes_text, count_text, missed_text, table, time_text, warn
 from specs.faults import printable
 from stages.masking import masked
 
@@ -117,8 +117,8 @@ def list_files(
     as_json: bool,
 ) -> None:
     """Print what is directly in a folder of a backup, or the file itself."""
-    from packrat.restore import open_session
-    from packrat.unlocking import choose_and_unlock
+    from packrat.restoring.restore import open_session
+    from packrat.restoring.unlocking import choose_and_unlock
     from vault.errors import NotThere
     from vault.index import blocks_of, read_entries, selected
 
@@ -182,8 +182,8 @@ def verify_stored(
     as_json: bool,
 ) -> int:
     """Verify and report; gives the exit status: failed when anything is damaged or missing."""
-    from packrat.choosing import meant
-    from packrat.verification import note_verdicts
+    from packrat.commands.verification import note_verdicts
+    from packrat.restoring.choosing import meant
     from vault.verify import Verdict, Verifier
 
     services = program.services([service]) if service else list(program.config.services)

@@ -1,0 +1,1 @@
+"""Output: what people and programs read of all this."""

@@ -1,0 +1,1 @@
+"""Restoring: which backup, opened with which key, written where; and how to go back."""

@@ -1,0 +1,1 @@
+"""Runs: one of one service at a time, from its lock to its line in the history."""
