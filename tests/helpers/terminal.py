@@ -1,6 +1,7 @@
 """A terminal of 80 by 24, as a person has it."""
 
 import re
+import signal
 import sys
 from typing import Any
 
@@ -15,7 +16,13 @@ def terminal(house: House, *words: str, timeout: float = 60) -> Any:
     """Start packrat on a terminal; whoever asks reads it with `expect`."""
     arguments = ["-m", "packrat", "-c", str(house.config_file), *words]
     return pexpect.spawn(
-        sys.executable, arguments, dimensions=SIZE, encoding="utf-8", timeout=timeout
+        sys.executable,
+        arguments,
+        dimensions=SIZE,
+        encoding="utf-8",
+        timeout=timeout,
+        # Who runs the tests in the background passes on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
