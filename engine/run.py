@@ -6,7 +6,7 @@ The rules of the wiring, all of them:
 - A fan-out ends its chain; each branch behind it is a chain in a thread of its own.
 - What only waits for others runs in the thread that finished the last of them.
 - A patient stage works before the others that it comes after are over, and then joins them: what
-  has not begun by then runs in its thread.
+  has not begun by then runs in its thread. A stage may finish before all its items have passed.
 - When a stage fails, what depends on it is skipped, but for stages that run `always`. Other
   branches go on. A scope that was acquired is released, whatever happens.
 """
@@ -84,6 +84,7 @@ class Run(Generic[Context]):
         """Set when what feeds this stage will never end well."""
         self._due = 0.0
         self._join: Callable[[], None] = lambda: None
+        self._finish: Callable[[], None] = lambda: None
 
     def at(self, stage: str) -> Run[Context]:
         """Give the same run, as seen by another stage."""
@@ -120,6 +121,13 @@ class Run(Generic[Context]):
     def join(self) -> None:
         """See to it that all the stage comes after is over; raises the error of what failed."""
         self._join()
+
+    def finish(self) -> None:
+        """Say that the stage's own work is done, though items of it are still to pass.
+
+        What comes after it, and waits for nothing else, runs before this returns.
+        """
+        self._finish()
 
     def advance(self, items: int = 0, bytes: int = 0) -> None:  # noqa: A002 (the unit is the name)
         """Count what has passed, and tell listeners now and then."""
@@ -164,7 +172,9 @@ class _Execution:
         self.run = run
         self.views = {name: run.at(name) for name in graph.nodes}
         for name, view in self.views.items():
-            view._join = partial(self._join, name)  # noqa: SLF001 (a run and its execution are one)
+            # A run and its execution are one.
+            view._join = partial(self._join, name)  # noqa: SLF001
+            view._finish = partial(self._settle, graph.nodes[name])  # noqa: SLF001
         self.settled: set[str] = set()
         self.begun: set[str] = set()
         self.started: dict[str, float] = {}
@@ -261,7 +271,8 @@ class _Execution:
         except BaseException as error:
             self._failed(node, error)
             raise
-        self._settle(node)
+        if node.name not in self.settled:
+            self._settle(node)
 
     def _work(self, node: Node, items: Iterator[Any], view: Run[Any]) -> Iterator[Any]:
         if isinstance(node.stage, Scope):

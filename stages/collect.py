@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from vault.format import Entry
 
 
+HELD_BYTES = 80 << 20
+"""Memory for what is read while containers stand still."""
+ENTRY_BYTES = 800
+"""About what an entry of the index takes."""
+
+
 class Collect(Journaled):
     """Reads a folder. What has not changed since the parent, or the warm pass, is not opened."""
 
@@ -54,7 +60,9 @@ class Collect(Journaled):
         root = open_source(self.path)
         try:
             run.context.barrier = run.clock.now()
-            yield from _Pass(self, root, run).pieces()
+            pieces = _Pass(self, root, run).pieces()
+            still = run.context.standstill.since is not None
+            yield from _read_first(pieces, run) if still else pieces
         finally:
             os.close(root)
 
@@ -135,6 +143,23 @@ class Collect(Journaled):
             return "files, then owners, modes and times"
         count = len(self.exclude)
         return self.path + (f", {count} exclude pattern{'s' * (count != 1)}" if count else "")
+
+
+def _read_first(pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Piece]:
+    """Read it all, so that the containers start, before anything is made of it.
+
+    What is beyond HELD_BYTES goes on at once.
+    """
+    held: list[Piece] = []
+    room = HELD_BYTES
+    for piece in pieces:
+        held.append(piece)
+        room -= len(piece.data) + ENTRY_BYTES * (len(piece.kept.entries) if piece.kept else 1)
+        if room < 0:
+            yield from held
+            held, room = [], HELD_BYTES
+    run.finish()
+    yield from held
 
 
 class _Pass:
@@ -224,7 +249,7 @@ class _Pass:
         """Read a file that is large, restless, or has several names."""
         link = (found.stat.st_dev, found.stat.st_ino)
         if first := self.linked.get(link):
-            # Shares the list of chunks, too, which is complete by now.
+            # Shares the list of chunks, too, which is complete before the index has it.
             plain, encoded = text(found.path)
             yield Piece(structs.replace(first, path=plain, path64=encoded))
             self.run.advance(1, first.size)

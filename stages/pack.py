@@ -95,7 +95,7 @@ class _Packing:
             return
         entry = chunk.entry
         if chunk.again:
-            entry.chunks = []
+            entry.chunks.clear()  # not a new list: other names of the file share it
         if chunk.id:
             self.read += len(chunk.data)
             reference = self.known.find(chunk.id)

@@ -32,11 +32,14 @@ class Give(Stage):
     gives: ClassVar[type | None] = Item
     count: int = 3
     fail_at: int = -1
+    early: bool = False
 
     def forward(self, items: Iterator[Any], run: Run[Log]) -> Iterator[Any]:
         for number in range(self.count):
             if number == self.fail_at:
                 raise ValueError("no more")
+            if self.early and not number:
+                run.finish()
             yield number
 
 
@@ -169,6 +172,21 @@ def test_a_failure_before_the_fan_out_began_ends_the_branches():
 def test_the_scope_is_released_as_soon_as_its_last_stage_is_through():
     """The release comes before a slow branch has taken a thing."""
     _, log = go(spec(a={"slow": 0.1}, b={"slow": 0.1}))
+    assert log.lines.index("release") < log.lines.index(("a", 0))
+
+
+def test_what_comes_after_a_stage_may_begin_before_all_its_items_have_passed():
+    """A stage that finishes early lets the scope go first; it is finished once, and so is it all."""
+    events = []
+
+    def listen(event):
+        events.append((type(event), event.stage))
+
+    outcome, log = go(spec(give={"early": True}), listen)
+    assert (outcome.failed, taken(log, "a")) == ({}, [0, 1, 2])
+    assert log.lines.count("release") == 1
+    assert events.count((Finished, "give")) == 1
+    assert events.index((Finished, "free")) < events.index((Finished, "fan"))
     assert log.lines.index("release") < log.lines.index(("a", 0))
 
 
