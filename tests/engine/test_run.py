@@ -176,7 +176,7 @@ def test_the_scope_is_released_as_soon_as_its_last_stage_is_through():
 
 
 def test_what_comes_after_a_stage_may_begin_before_all_its_items_have_passed():
-    """A stage that finishes early lets the scope go first; it is finished once, and so is it all."""
+    """A stage that finishes early lets the scope go first, and is finished once."""
     events = []
 
     def listen(event):
