@@ -18,8 +18,9 @@ READY  := .venv/ready
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
+# Three at once on two cores: much of what the tests do is to wait for real servers.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check

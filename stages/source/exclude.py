@@ -42,7 +42,10 @@ class Excludes:
 
     def excludes(self, path: str) -> bool:
         """Say whether a path is left out, its parents being in."""
-        return next((sign for sign, group in self._groups if group.match(path)), False)
+        for sign, group in self._groups:  # not by a generator: it costs more than the answer
+            if group.match(path):
+                return bool(sign)
+        return False
 
     def excludes_all_below(self, folder: str) -> bool:
         """Say whether nothing in a folder can be in, so that it need not be listed."""
