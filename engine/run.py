@@ -201,7 +201,8 @@ class _Execution:
                 # Before joining: a branch may take hours, and a container is waiting.
                 self.releases.close()
             for thread in threads:
-                thread.join()
+                while thread.is_alive():  # a signal that comes as a wait begins does not end it
+                    thread.join(PROGRESS_SECONDS)
         except BaseException:
             self.run.cancel()
             raise

@@ -1,5 +1,20 @@
-"""`python -m packrat`."""
+"""Where the program begins: `packrat`, and `python -m packrat`."""
 
-from packrat.cli import main
+import signal  # as little as can be: a Ctrl-C before `main` has begun is answered by Python
 
-main()
+
+def main() -> None:
+    """Load the command line and run it; a Ctrl-C while it loads ends it without a word."""
+    answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if answers:  # and is not ignored, as in a job that a shell put in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from packrat.cli import main as run
+
+    if answers:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """Laws of a run: for any graph and any failure, everything ends, and what is held is let go."""
 
 import itertools
+import signal
 import threading
 import time
 from collections import Counter
@@ -142,6 +143,34 @@ def test_ctrl_c_in_a_stage_cancels_the_run_and_lets_go():
     outcome, world, _ = go(spec(source="last by Ctrl-C", stop=""))
     assert isinstance(outcome.failed["source"], KeyboardInterrupt)
     assert world.lines.count("release") == 1
+
+
+def test_a_signal_is_heard_while_only_branches_work():
+    """Also one that does not wake the thread that waits for them."""
+    graph, run = run_of(spec(b="first by stalling"))
+    heard = threading.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
+
+    def signal_another_thread():
+        run.context.stalled.wait(WAIT)
+        limit = time.monotonic() + WAIT
+        while "after_a ends" not in run.context.lines and time.monotonic() < limit:
+            time.sleep(0.01)
+        time.sleep(0.1)  # nothing is left but to wait for the branch
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        heard.wait(WAIT / 2)
+        run.context.go.set()
+
+    thread = threading.Thread(target=signal_another_thread)
+    thread.start()
+    try:
+        begun = time.monotonic()
+        execute(graph, run)
+        assert heard.is_set()
+        assert time.monotonic() - begun < WAIT / 2
+    finally:
+        thread.join(WAIT)
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize("when", ["first", "last"])
