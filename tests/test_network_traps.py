@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import asyncssh
 import pytest
 import yaml
 
@@ -145,6 +146,26 @@ def test_one_file_of_a_large_backup_reads_little(tmp_path, s3, nas, which):
     assert (out / "d20" / "one").read_bytes() == noise(100_000, 5)
     assert 100_000 < line.received <= 16 << 20, line.received
     line.close()
+
+
+def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, monkeypatch):
+    """Bit by bit by a channel of its own, and at the end by the one that wrote it."""
+    flushed = []
+    fsync = asyncssh.SFTPClientFile.fsync
+
+    async def counted(file):
+        await fsync(file)
+        flushed.append((await file.stat()).size)
+
+    monkeypatch.setattr(asyncssh.SFTPClientFile, "fsync", counted)
+    monkeypatch.setattr("vault.sftp.FLUSH_BYTES", 8 << 20)
+    house = house_with(tmp_path, {}, keep=3)
+    only(house, {"nas": nas.destination("dir")})
+    fill(house.source, {"big": noise(64 << 20)})
+    assert done(house.back_up())
+    [archive] = (nas.folder / "login").rglob("*.packrat")
+    assert flushed[0] < flushed[-1] == archive.stat().st_size
+    assert differences(house.source, house.restore()) == []
 
 
 @pytest.mark.parametrize("which", ["s3", "nas"])

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    import asyncssh
+
     from vault.copy import Source
 
 CONNECT_SECONDS = 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """First: every processor has AES; asyncssh would begin with ChaCha20, at half the speed."""
+FLUSH_BYTES = 128 << 20
+"""So much may be written before the server is asked to bring it to its disk."""
 SYNOLOGY = "on a Synology, SFTP shows shares at /, not at /volume1"
 
 
@@ -91,6 +95,7 @@ class Sftp(Remote):
         path = self._path(service, unfinished(name))
         action = f"write {service}/{name}"
         throttle = Throttle(self._limit)
+        flushing = _Flushing(path)
         file: Any = None
         owner: Any = None
 
@@ -117,6 +122,7 @@ class Sftp(Remote):
 
             async def write(channel: Any, data: bytes = data, offset: int = offset) -> None:
                 await (await opened(channel)).write(data, offset)
+                flushing.count(len(data), self._fs.client)
 
             self._ask(action, write, length)
             yield offset + length
@@ -232,7 +238,7 @@ class Sftp(Remote):
                 return loop
 
         secret = {"passphrase": self._password} if self._key_file else {"password": self._password}
-        return OnLoop(
+        fs = OnLoop(
             self._host,
             port=self._port,
             username=self._username,
@@ -250,6 +256,8 @@ class Sftp(Remote):
             skip_instance_cache=True,
             **secret,
         )
+        _send_no_padding(fs.client)
+        return fs
 
     def _reset(self) -> None:
         """Hang up: a broken SFTP connection stays broken, the next call makes a new one."""
@@ -352,6 +360,51 @@ class Sftp(Remote):
                 if asyncssh.match_known_hosts(file, self._host, "", self._port)[0]:
                     return True
         return False
+
+
+class _Flushing:
+    """Brings a file to the server's disk while more of it comes, so that the end is no long wait.
+
+    By channels of its own: on each, a server does one thing after the other. What goes wrong here
+    is told by the flush at the end.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._unflushed = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def count(self, size: int, client: asyncssh.SSHClientConnection) -> None:
+        """Count what was written, and flush when it is much."""
+        import asyncio
+
+        self._unflushed += size
+        if self._unflushed >= FLUSH_BYTES and (self._task is None or self._task.done()):
+            self._unflushed = 0
+            self._task = asyncio.get_running_loop().create_task(self._flush(client))
+
+    async def _flush(self, client: asyncssh.SSHClientConnection) -> None:
+        with suppress(Exception):
+            async with client.start_sftp_client() as own, own.open(self._path, "r+b") as file:
+                await file.fsync()
+
+
+def _send_no_padding(client: asyncssh.SSHClientConnection) -> None:
+    """Leave out the empty packet that the library sends before each packet of data.
+
+    It hides the initialization vectors of CBC ciphers; with any other it only costs a third of
+    the speed (measured).
+    """
+    from asyncssh.constants import MSG_IGNORE
+
+    send = client.send_packet
+
+    def send_packet(kind: int, *data: bytes, **more: Any) -> None:
+        if kind != MSG_IGNORE:
+            send(kind, *data, **more)
+
+    if "cbc" not in client.get_extra_info("send_cipher", "cbc"):
+        client.send_packet = send_packet  # type: ignore[assignment]
 
 
 async def _rename(channel: Any, source: str, target: str) -> None:
