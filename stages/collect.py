@@ -190,9 +190,11 @@ class _Pass:
         for found in walk(self.root, excludes, never, self._missed):
             self.session.standstill.check(self.run.clock.ticks())
             old = parent.unchanged(found)
-            alarms.look(found)
+            if not self.session.guarded:
+                alarms.look(found)
             if old is not None:
-                yield from self._kept(parent.keep(old))
+                if ready := parent.keep(old):
+                    yield from self._kept(ready)
                 continue
             alarms.look_at_new(found, parent.last)
             if parent.waits:

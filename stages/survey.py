@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vault.catalog import Catalog, Held
     from vault.destination import Destination
 
+IN_A_ROW = 10
+"""Backups made within one second are dated a second apart: the newest may be so far ahead."""
 OTHERS_SECONDS = 7 * 86_400
 """What is unfinished for so long nobody goes on with."""
 
@@ -156,7 +158,7 @@ def _time(run: Run[BackupSession], catalogs: Any) -> str:
     newest = max(
         (unstamp(held.summary.time) for c in known for held in c.held if held.summary), default=0
     )
-    if now < newest:
+    if now < newest - IN_A_ROW:
         run.warn(
             f"the clock says {stamp(now)}, which is before the newest backup ({stamp(newest)});"
             " it was set back, or that backup was made with a wrong clock"

@@ -15,7 +15,7 @@ from stages.items import Piece
 from stages.source.exclude import Excludes
 from stages.source.parent import Parent, settled, untouched
 from stages.source.read import read_file, read_small
-from stages.source.walk import allow_deep_trees, folders, open_source, walk
+from stages.source.walk import allow_deep_trees, folders, open_source, syncfs, walk
 from stages.target.aside import own_folders
 from vault.format import Entry, encode, order
 
@@ -65,6 +65,7 @@ class Warm(Stage):
             allow_deep_trees()
             yield from self._read(root, run)
             log.rewind()
+            syncfs(root)  # the second walk does so too, while the containers stand still
         finally:
             os.close(root)
 

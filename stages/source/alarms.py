@@ -21,6 +21,8 @@ LIVE = {
     "appendonly.aof.manifest": "Redis",
 }
 """Files by which a database is known that may be running: its name."""
+TICK_NS = 10_000_000
+"""File times are those of the last tick of the kernel's clock, which is up to so long ago."""
 SMALL_BYTES = 4096
 """A dump that was smaller than this says nothing when it shrinks."""
 MOST = 5
@@ -32,15 +34,12 @@ class Alarms:
 
     def __init__(self, run: Run[BackupSession]) -> None:
         self._run = run
-        self._unguarded = not run.context.guarded
         self._dumping = run.context.dumping
         self._said: set[str] = set()
 
     def look(self, found: Found) -> None:
-        """Look at anything in the tree."""
-        if self._unguarded and (
-            found.name in LIVE or (found.name.endswith("-wal") and found.stat.st_size)
-        ):
+        """Look at anything in the tree of a service that is not at rest."""
+        if found.name in LIVE or (found.name.endswith("-wal") and found.stat.st_size):
             self._database(LIVE.get(found.name, "SQLite"), found)
 
     def look_at_new(self, found: Found, before: Entry | None) -> None:
@@ -48,7 +47,7 @@ class Alarms:
         state = found.stat
         if self._dumping is None or not stat.S_ISREG(state.st_mode):
             return
-        if state.st_mtime_ns < self._dumping:
+        if state.st_mtime_ns < self._dumping - TICK_NS:
             return
         if not state.st_size:
             self._warn(f"{found.path!r} is empty, and was written by pre_backup or since")

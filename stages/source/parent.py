@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from stages.items import Kept, Piece
 from vault.format import order
-from vault.index import read_blocks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
     from stages.session import BackupSession
     from stages.source.walk import Found
@@ -48,12 +46,14 @@ class Parent:
         self.files = 0
         self._limit = 0
         self._archives = session.usable
-        self._blocks: Iterator[tuple[Block, list[Entry]]] = iter(())
+        self._all_usable = False
+        self._blocks = session.parent_index()
         if session.parent:
             manifest = session.parent.manifest
             self.files = manifest.files
             self._limit = manifest.barrier
-            self._blocks = read_blocks(manifest.index, session.fetch, session.parent.where)
+            used = {manifest.id, *(archive.id for archive in manifest.archives)}
+            self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
         self._entries: list[Entry] = []
         self._at = 0
@@ -131,6 +131,8 @@ class Parent:
             self._intact = True
 
     def _usable(self, entry: Entry) -> bool:
+        if self._all_usable:
+            return True
         for chunk in entry.chunks:  # noqa: SIM110 (a generator costs more than the answer)
             if chunk[1] not in self._archives:
                 return False

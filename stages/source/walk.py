@@ -8,7 +8,9 @@ import resource
 import stat
 from contextlib import suppress
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from stages.errors import SourceError
 
@@ -23,7 +25,7 @@ _name = attrgetter("name")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True, gc=False):
     """Something in the tree. `fd` is open for folders, as long as the walk stands at it."""
 
     path: str
