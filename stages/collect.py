@@ -14,15 +14,15 @@ from stages.items import Piece
 from stages.journal import Journaled
 from stages.source.alarms import Alarms
 from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
-from stages.source.exclude import ASIDE, Excludes
+from stages.source.exclude import Excludes
 from stages.source.parent import Parent
 from stages.source.read import read_file, read_small
 from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
-from stages.target.aside import own_folders
+from stages.target.aside import name_aside, own_folders
 from stages.target.place import from_plain, sync, to_plain
 from stages.target.planner import plan
 from stages.target.write import Writer, require_room
-from vault.format import stamp, text
+from vault.format import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ class Collect(Journaled):
         session = run.context
         sync(session.target)  # while they still run
         run.join()
-        aside = os.path.join(self.path, ASIDE + stamp(run.clock.now() / 1e9))
+        aside = name_aside(self.path, run.clock.now() / 1e9)
         placement = plan(
             self.path,
             os.path.dirname(session.target),

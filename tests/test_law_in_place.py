@@ -11,6 +11,7 @@ from packrat.restoring.choosing import choose
 from packrat.restoring.restore import restore
 from packrat.restoring.undo import undo
 from packrat.runs.repair import repair
+from stages.target.aside import asides
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
@@ -96,6 +97,19 @@ def test_undo_puts_back_what_was_there(house):
     undo(house.program, "svc")
     assert differences(copy, house.source) == []
     assert not list(house.source.glob(".packrat-*"))
+
+
+def test_restores_in_a_row_are_undone_in_turn(house):
+    """Also within one second: what each of them set aside has a place of its own."""
+    states = []
+    for number in range(4):
+        fill(house.source, {"a": b"%d" % number})
+        states.append(tree(house.source))
+        in_place(house)
+    assert len(asides(str(house.source))) == 4
+    for state in reversed(states):
+        undo(house.program, "svc")
+        assert tree(house.source) == state
 
 
 def test_some_paths_alone(house):

@@ -18,6 +18,7 @@ import msgspec
 from stages.errors import TargetError
 from stages.source.exclude import ASIDE, STAGING
 from stages.target.place import STEPS_FILE, Placement, from_plain, sync, to_plain
+from vault.format import stamp
 
 if TYPE_CHECKING:
     from stages.journal import Journal
@@ -70,6 +71,13 @@ def make_staging(folder: str) -> None:
         raise TargetError(
             f"cannot restore in place: {folder}: {error.strerror}", "restore to a folder with --to"
         ) from None
+
+
+def name_aside(path: str, now: float) -> str:
+    """Name the folder for what is there by seconds since 1970: the first free from `now` on."""
+    while os.path.lexists(folder := os.path.join(path, ASIDE + stamp(now))):
+        now += 1
+    return folder
 
 
 def make_aside(placement: Placement) -> None:
