@@ -82,6 +82,8 @@ def of_tree(
 def stalled(engine: Engine, source: Path, work: Path) -> dict[str, list[float]]:
     """Back up to a destination that has all but stalled, with a spool that is soon full."""
     slow = {"type": "local", "path": "/dev/shm/packrat-bench", "limit": STALLED}
+    # Of an earlier run: it knows a destination that is gone, as a disk that is not mounted is.
+    shutil.rmtree(work / f"packrat-stalled-{source.name}", ignore_errors=True)
     spool = {"max_size": "2 MiB", "min_free": 0}
     first = configure(work, engine, source, slow=slow | {"limit": None}, name="stalled")
     engine.run(NAME, "sleep 100000 & wait", "-v", f"{source}:/data")
