@@ -153,16 +153,10 @@ class BackupSession(Session):
     def get_ready(self, run: Run[Any]) -> None:
         """Read the parent's index, and wait until the spool has room for what is left to read."""
         self.keep_index = True
-        for place in {b.chunk[1:3] for b in self.parent.manifest.index} if self.parent else ():
-            run.check()
-            if place not in self._index:
-                self.fetch(*place)
-        blocks, ahead, entries = self.parent_index(), [], 0
-        for block in blocks:
+        blocks, ahead, entries = self.parent_index(), [], 0  # the first one fetches for all
+        while entries < READY_ENTRIES and (block := next(blocks, None)):
             ahead.append(block)
             entries += len(block[1])
-            if entries >= READY_ENTRIES:
-                break
         self._ready_index = chain(ahead, blocks)
         if self.spool and self.warm:
             self.spool.make_room(self.warm.left, run.check)

@@ -122,7 +122,7 @@ class Sftp(Remote):
 
             async def write(channel: Any, data: bytes = data, offset: int = offset) -> None:
                 await (await opened(channel)).write(data, offset)
-                flushing.count(len(data), self._fs.client)
+                flushing.count(len(data), owner.client)
 
             self._ask(action, write, length)
             yield offset + length
