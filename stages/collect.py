@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.run import Run
+    from stages.items import Kept
     from stages.session import BackupSession, RestoreSession
     from vault.format import Entry
 
@@ -187,35 +188,34 @@ class _Pass:
                 f"{self.stage.path} is where packrat itself writes",
                 "a destination, the spool and the state need folders of their own",
             )
-        for found in walk(self.root, excludes, never, self._missed):
-            self.session.standstill.check(self.run.clock.ticks())
+        guarded = self.session.guarded
+        known = self.warm.listings if self.warm else None
+        for found in walk(self.root, excludes, never, self._missed, known):
+            if found.fd is not None:  # not at each file: asking takes longer than the rest
+                self.session.standstill.check(self.run.clock.ticks())
             old = parent.unchanged(found)
-            if not self.session.guarded:
+            if not guarded:
                 alarms.look(found)
             if old is not None:
                 if ready := parent.keep(old):
-                    yield from self._kept(ready)
+                    yield self._kept(ready)
                 continue
             alarms.look_at_new(found, parent.last)
-            if parent.waits:
-                yield from self._kept(parent.release())
+            if ready := parent.release():
+                yield self._kept(ready)
             if self.warm and (read := self.warm.unchanged(found)):
                 yield self._read_before(read, found)
             else:
                 yield from self._new(found)
-        yield from self._kept(parent.release())
+        if ready := parent.release():
+            yield self._kept(ready)
         self._look_back(parent)
 
-    def _kept(self, pieces: list[Piece]) -> list[Piece]:
+    def _kept(self, kept: Kept) -> Piece:
         """Count what goes on as it was."""
-        for piece in pieces:
-            if piece.kept:
-                self.files += piece.kept.files
-                self.run.advance(len(piece.kept.entries), piece.kept.size)
-            else:
-                self.files += piece.entry.type != "dir"
-                self.run.advance(1, piece.entry.size)
-        return pieces
+        self.files += kept.files
+        self.run.advance(len(kept.entries), kept.size)
+        return Piece(kept.entries[0], kept=kept)
 
     def _read_before(self, entry: Entry, found: Found) -> Piece:
         """Take what the warm pass has read."""

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Kept(Struct, frozen=True, gc=False):
-    """A whole block of the parent's index in which nothing has changed."""
+    """Entries of the parent's index, one behind the other, in which nothing has changed."""
 
-    block: Block
+    block: Block | None
+    """The block of the index that they are, when they are a whole one."""
     entries: list[Entry]
     files: int
     size: int
@@ -33,7 +34,7 @@ class Piece(Struct, frozen=True, gc=False):
     again: bool = False
     """The file changed while it was read: what came before of this entry is void."""
     kept: Kept | None = None
-    """Instead of one entry: a block of them, `entry` being its first."""
+    """Instead of one entry: unchanged ones, `entry` being the first."""
     warm: bool = False
     """Read while the containers ran: its data is stored, but the entry may be void."""
 

@@ -130,7 +130,8 @@ class _Packing:
 
     def _keep(self, kept: Kept) -> None:
         """Refer to a whole block of the parent's index, where the blocks still fall together."""
-        if not self.cutter.empty or kept.block.chunk[0] not in self.known_blocks:
+        block = kept.block
+        if block is None or not self.cutter.empty or block.chunk[0] not in self.known_blocks:
             for entry in kept.entries:
                 self._enter(entry)
             return
@@ -140,8 +141,8 @@ class _Packing:
         self.entries += len(kept.entries)
         self.files += kept.files
         self.size += kept.size
-        self.usage.add(kept.block.chunk)
-        self.blocks.append(kept.block)
+        self.usage.add(block.chunk)
+        self.blocks.append(block)
 
     def _index(self, full: tuple[bytes, Block] | None) -> None:
         """Store a block of the index, unless the parent has the same."""

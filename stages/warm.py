@@ -13,7 +13,8 @@ import msgspec
 from engine.stage import Stage
 from stages.items import Piece
 from stages.source.exclude import Excludes
-from stages.source.parent import Parent, settled, untouched
+from stages.source.listings import Listings
+from stages.source.parent import Parent, border, settled, untouched
 from stages.source.read import read_file, read_small
 from stages.source.walk import allow_deep_trees, folders, open_source, syncfs, walk
 from stages.target.aside import own_folders
@@ -61,9 +62,9 @@ class Warm(Stage):
                 return
             # The index is read twice, the second time while the containers stand still.
             run.context.keep_index = True
-            log = run.context.warm = WarmLog(run.clock.now())
+            log = run.context.warm = WarmLog(root, run.clock.now())
             allow_deep_trees()
-            yield from self._read(root, run)
+            yield from self._read(root, run, log)
             log.rewind()
             syncfs(root)  # the second walk does so too, while the containers stand still
         finally:
@@ -73,11 +74,12 @@ class Warm(Stage):
         """Say when."""
         return "read the bulk before the stop"
 
-    def _read(self, root: int, run: Run[BackupSession]) -> Iterator[Piece]:
+    def _read(self, root: int, run: Run[BackupSession], log: WarmLog) -> Iterator[Piece]:
         parent = Parent(run.context)
         excludes, never = Excludes(self.exclude), folders([*self.never, *own_folders(self.path)])
         linked = set()
-        for found in walk(root, excludes, never, lambda *_: None):  # the second walk warns
+        # What cannot be read is the second walk's to say.
+        for found in walk(root, excludes, never, lambda *_: None, log.listings):
             state = found.stat
             if not stat.S_ISREG(state.st_mode) or not state.st_size or parent.unchanged(found):
                 continue
@@ -102,17 +104,19 @@ class Warm(Stage):
 class WarmLog:
     """What the warm pass has read, in the order of the walk; on disk, in a file without a name."""
 
-    def __init__(self, barrier: int) -> None:
-        """`barrier`: nanoseconds since 1970, just before the pass."""
+    def __init__(self, root: int, barrier: int) -> None:
+        """`barrier`: nanoseconds since 1970, just before the pass over the open folder `root`."""
+        self.listings = Listings(root, barrier)
+        """The names in each folder, for the second walk."""
         self.left = 0
         """Bytes of files that must be read again, as far as is known."""
-        self._barrier = barrier
+        self._border = border(barrier)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the log)
         self._next: Entry | None = None
 
     def add(self, entry: Entry) -> None:
         """Remember a file, all of whose chunks are stored."""
-        if settled(entry, self._barrier):
+        if settled(entry, self._border):
             self._file.write(encode(entry) + b"\n")
         else:
             self.left += entry.size
@@ -133,7 +137,7 @@ class WarmLog:
         read = self._next
         if read is None or read.name != found.path:
             return None
-        return read if untouched(read, found.stat, self._barrier) else None
+        return read if untouched(read, found.stat, self._border) else None
 
     def _advance(self) -> None:
         line = self._file.readline()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stages.items import Kept, Piece
+from stages.items import Kept
 from vault.format import order
 
 if TYPE_CHECKING:
@@ -18,24 +18,33 @@ SETTLED_NS = 2_000_000_000
 """A file's times must be this much older than the pass that recorded it to be believed."""
 
 
-def untouched(old: Entry, now: os.stat_result, barrier: int) -> bool:
-    """Say whether nothing has touched a file since a pass that began at `barrier` recorded it.
+def border(barrier: int) -> int:
+    """Give the time before which the times that a pass recorded, begun at `barrier`, are believed.
 
-    Size, times and inode must be as recorded, and the times older than that pass by 2 s: a write
-    in the tick of the reading would leave them as they were.
+    All in nanoseconds since 1970: a write in the tick of the reading would leave them as they were.
     """
+    return barrier - SETTLED_NS
+
+
+def untouched(old: Entry, now: os.stat_result, border: int) -> bool:
+    """Say whether nothing has touched a file since it was recorded.
+
+    Size, times and inode must be as recorded, and the times before the `border` of that pass.
+    """
+    ctime, mtime = old.ctime, old.mtime
     return (
-        old.ctime == now.st_ctime_ns
-        and old.mtime == now.st_mtime_ns
+        ctime == now.st_ctime_ns
+        and mtime == now.st_mtime_ns
         and old.inode == now.st_ino
         and (old.size == now.st_size or old.type != "file")
-        and settled(old, barrier)
+        and ctime < border
+        and mtime < border
+        and not old.unsettled
     )
 
 
-def settled(entry: Entry, barrier: int) -> bool:
-    """Say whether the times of what a pass recorded, which began at `barrier`, can be believed."""
-    border = barrier - SETTLED_NS
+def settled(entry: Entry, border: int) -> bool:
+    """Say whether the times of what was recorded can be believed."""
     return entry.ctime < border and entry.mtime < border and not entry.unsettled
 
 
@@ -44,71 +53,62 @@ class Parent:
 
     def __init__(self, session: BackupSession) -> None:
         self.files = 0
-        self._limit = 0
+        self._border = border(0)
         self._archives = session.usable
         self._all_usable = False
         self._blocks = session.parent_index()
         if session.parent:
             manifest = session.parent.manifest
             self.files = manifest.files
-            self._limit = manifest.barrier
+            self._border = border(manifest.barrier)
             used = {manifest.id, *(archive.id for archive in manifest.archives)}
             self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
         self._entries: list[Entry] = []
+        """Those of the block."""
         self._at = 0
-        self._intact = False
-        """Nothing of this block has changed so far, and its entries wait in `_waiting`."""
         self._waiting: list[Entry] = []
-        self._ready: list[Piece] = []
+        """Unchanged ones, one behind the other, that have not gone on."""
+        self._altered = False
+        """An entry of the block does not go on as it stands in it."""
         self.last: Entry | None = None
         """What the parent had at the path that was asked for last."""
 
     def unchanged(self, found: Found) -> Entry | None:
         """Give the parent's entry of this path, if nothing has touched the file since."""
-        old = self._find(found.path)
-        now = found.stat
+        # The next entry, as a rule; only the root's path, and one that is not UTF-8, are "".
+        at, path = self._at, found.path
+        if at < len(self._entries) and path and self._entries[at].path == path:
+            old: Entry | None = self._entries[at]
+            self._at = at + 1
+        else:
+            old = self._find(path)
         self.last = old
-        if old is not None and untouched(old, now, self._limit) and self._usable(old):
-            if old.link and old.link[0] != now.st_dev:  # device numbers change with a reboot
-                old.link = (now.st_dev, now.st_ino)
-                self._break()
-            return old
-        if self._intact:  # something new or changed stands in the middle of the block
-            self._break()
-        return None
+        now = found.stat
+        if old is None or not untouched(old, now, self._border) or not self._usable(old):
+            return None
+        if old.link and old.link[0] != now.st_dev:  # device numbers change with a reboot
+            old.link = (now.st_dev, now.st_ino)
+            self._altered = True
+        return old
 
-    def keep(self, old: Entry) -> list[Piece]:
-        """Go on with an unchanged entry: alone, or with its block once that is through."""
-        if not self._intact:
-            return [*self._released(), Piece(old)]
+    def keep(self, old: Entry) -> Kept | None:
+        """Let an unchanged entry go on: with those before it, once its block is through."""
         self._waiting.append(old)
-        if self._at < len(self._entries) or self._block is None:
-            return []
+        return self.release() if self._at == len(self._entries) else None
+
+    def release(self) -> Kept | None:
+        """Give what waits, before something new does."""
         entries, self._waiting = self._waiting, []
-        files = sum(entry.type != "dir" for entry in entries)
-        size = sum(entry.size for entry in entries)
-        return [*self._released(), Piece(entries[0], kept=Kept(self._block, entries, files, size))]
-
-    def release(self) -> list[Piece]:
-        """Give what waited for its block one by one: something new comes between."""
-        self._break()
-        return self._released()
-
-    @property
-    def waits(self) -> bool:
-        """Whether `release` has something to give."""
-        return bool(self._waiting or self._ready)
-
-    def _break(self) -> None:
-        """Give up the block: its entries do not go on as a whole."""
-        self._intact = False
-        self._ready += [Piece(entry) for entry in self._waiting]
-        self._waiting = []
-
-    def _released(self) -> list[Piece]:
-        ready, self._ready = self._ready, []
-        return ready
+        if not entries:
+            return None
+        whole = len(entries) == len(self._entries) and entries[0] is self._entries[0]
+        return Kept(
+            self._block if whole and not self._altered else None,
+            entries,
+            sum(entry.type != "dir" for entry in entries),
+            sum(entry.size for entry in entries),
+        )
 
     def _find(self, path: str) -> Entry | None:
         """Go forward in the parent to a path; what it had before that is gone."""
@@ -122,13 +122,12 @@ class Parent:
                 if order(name) > order(path):
                     return None
                 self._at += 1
-                self._break()
             following = next(self._blocks, None)
             if following is None:
                 return None
             self._block, self._entries = following
             self._at = 0
-            self._intact = True
+            self._altered = False
 
     def _usable(self, entry: Entry) -> bool:
         if self._all_usable:

@@ -7,21 +7,21 @@ import os
 import resource
 import stat
 from contextlib import suppress
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from stages.errors import SourceError
+from stages.source.listings import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from stages.source.exclude import Excludes
+    from stages.source.listings import Listings
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_name = attrgetter("name")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -77,32 +77,37 @@ def walk(
     excludes: Excludes,
     never: Collection[tuple[int, int]],
     unreadable: Callable[[str, OSError], None],
+    listings: Listings | None = None,
 ) -> Iterator[Found]:
     """Give everything below the open folder `root`, and itself first, as path "".
 
     Folders in `never`, by (device, inode), are left out. `unreadable` is told of what cannot be
-    listed. Each file system is synced when the walk enters it.
+    listed. `listings` knows folders of a walk before. Each file system is synced when the walk
+    enters it.
     """
+    lstat = os.lstat
+    names_in = listings.names if listings else listed
     found = os.fstat(root)
     syncfs(root)
     devices = {found.st_dev}
-    stack: list[tuple[str, int, Iterator[os.DirEntry[str]]]] = [("", root, _listed(root))]
+    stack = [("", root, iter(names_in(root)))]
     try:
         yield Found("", ".", root, found, root)
         while stack:
-            prefix, folder, entries = stack[-1]
+            prefix, folder, names = stack[-1]
             inner = None
-            for entry in entries:
-                path = prefix + entry.name
+            for name in names:
+                path = prefix + name
                 try:
-                    found = entry.stat(follow_symlinks=False)
+                    found = lstat(name, dir_fd=folder)
                     if not stat.S_ISDIR(found.st_mode):
                         if not excludes.excludes(path):
-                            yield Found(path, entry.name, folder, found, None)
+                            yield Found(path, name, folder, found, None)
                         continue
                     if excludes.excludes(path + "/") or (found.st_dev, found.st_ino) in never:
                         continue
-                    inner = _enter(entry.name, folder, empty=excludes.excludes_all_below(path))
+                    hollow = excludes.excludes_all_below(path)
+                    inner = _enter(name, folder, _nothing if hollow else names_in)
                 except FileNotFoundError:
                     continue  # it went away since it was listed
                 except OSError as error:
@@ -112,7 +117,7 @@ def walk(
                     devices.add(found.st_dev)
                     syncfs(inner[0])
                 stack.append((path + "/", *inner))
-                yield Found(path, entry.name, folder, found, inner[0])
+                yield Found(path, name, folder, found, inner[0])
                 break
             if inner is None:
                 stack.pop()
@@ -123,19 +128,16 @@ def walk(
             os.close(fd)
 
 
-def _enter(name: str, folder: int, *, empty: bool) -> tuple[int, Iterator[os.DirEntry[str]]]:
+def _enter(
+    name: str, folder: int, names_in: Callable[[int], list[str]]
+) -> tuple[int, Iterator[str]]:
     fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
     try:
-        return fd, iter(()) if empty else _listed(fd)
+        return fd, iter(names_in(fd))
     except OSError:
         os.close(fd)
         raise
 
 
-def _listed(fd: int) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(fd) as entries:
-        found = list(entries)
-    # Text sorts as its bytes do, but for names that are not UTF-8; ASCII is the quick case.
-    if "".join(map(_name, found)).isascii():
-        return iter(sorted(found, key=_name))
-    return iter(sorted(found, key=lambda entry: os.fsencode(entry.name)))
+def _nothing(_: int) -> list[str]:
+    return []

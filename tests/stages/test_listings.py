@@ -1,0 +1,121 @@
+"""The second walk lists only folders that have changed, and finds what a fresh walk finds."""
+
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.source.exclude import Excludes
+from stages.source.listings import Listings
+from stages.source.walk import walk
+
+NAMES = st.sampled_from(["a", "b", "a-b", "ä", os.fsdecode(b"\xff"), "line\nbreak"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda names: Path(*names))
+CHANGES = st.tuples(
+    st.sampled_from(["file", "folder", "remove", "rename", "exchange"]), PATHS, PATHS
+)
+TICK = 0.02
+"""More than a tick of the kernel's clock."""
+LATER = 3600 * 10**9
+"""A walk that began so late believes every folder."""
+
+
+@contextmanager
+def opened(folder):
+    """Open a folder."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def found_by(root, listings=None):
+    """Paths and what they are, in the order of a walk."""
+
+    def unreadable(path, error):
+        raise AssertionError((path, error))
+
+    walked = walk(root, Excludes([]), set(), unreadable, listings)
+    return [(found.path, found.stat.st_ino, found.stat.st_size) for found in walked]
+
+
+def change(what, one, other):
+    """Do something to a tree, where it can be done."""
+    try:
+        if what == "file":
+            one.write_bytes(b"x" * len(one.name))
+        elif what == "folder":
+            one.mkdir(parents=True)
+        elif what == "remove":
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        elif what == "rename":
+            one.rename(other)
+        else:
+            aside = one.with_name("aside")
+            one.rename(aside)
+            other.rename(one)
+            aside.rename(other)
+    except OSError:
+        return
+
+
+@settings(max_examples=60, deadline=None)
+@given(before=st.lists(CHANGES, max_size=12), after=st.lists(CHANGES, max_size=6))
+def test_the_second_walk_finds_what_a_fresh_one_finds(before, after):
+    """Whatever came, went, was renamed or changed places in between."""
+    with TemporaryDirectory() as folder, opened(folder) as root:
+        for what, one, other in before:
+            change(what, folder / one, folder / other)
+        listings = Listings(root, time.time_ns() + LATER)
+        found_by(root, listings)
+        time.sleep(TICK)
+        for what, one, other in after:
+            change(what, folder / one, folder / other)
+        assert found_by(root, listings) == found_by(root)
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Paths of the folders that are listed."""
+    folders = []
+    real = os.listdir
+
+    def listdir(folder):
+        folders.append(os.readlink(f"/proc/self/fd/{folder}"))
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    return folders
+
+
+def test_folders_that_did_not_change_are_not_listed(tmp_path, listed):
+    """Of three, only the one with a new file is."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    with opened(tmp_path) as root:
+        listings = Listings(root, time.time_ns() + LATER)
+        found_by(root, listings)
+        time.sleep(TICK)
+        (tmp_path / "two/new").write_text("x")
+        listed.clear()
+        paths = [path for path, *_ in found_by(root, listings)]
+    assert listed == [str(tmp_path / "two")]
+    assert paths == ["", "one", "one/file", "two", "two/file", "two/new"]
+
+
+def test_a_folder_that_changed_just_before_the_walk_is_listed_again(tmp_path, listed):
+    """Before Linux 6.13, what came after it in the same tick of the clock left no trace."""
+    with opened(tmp_path) as root:
+        listings = Listings(root, time.time_ns())
+        found_by(root, listings)
+        listed.clear()
+        found_by(root, listings)
+    assert listed == [str(tmp_path)]
