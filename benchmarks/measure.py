@@ -71,3 +71,14 @@ def stored(folder: Path) -> int:
         for parent, _, names in os.walk(folder)
         for name in names
     )
+
+
+def new_folder(above: Path) -> Path:
+    """Make a folder to restore to, beside those of the restores before.
+
+    They are not deleted in between: ext4 without a journal looks at each inode that was freed in
+    the last minutes before it takes another, and whoever restores next would pay for that.
+    """
+    folder = above / str(sum(1 for _ in above.glob("*")))
+    folder.mkdir(parents=True)
+    return folder

@@ -13,7 +13,7 @@ from statistics import median
 from typing_extensions import override
 
 from benchmarks import tree
-from benchmarks.measure import Cost
+from benchmarks.measure import Cost, new_folder
 from benchmarks.peers import Borg, Packrat, Restic
 from benchmarks.report import MB, verdict
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
@@ -144,6 +144,7 @@ def measure(work: Path, source: Path, rounds: int, *, incrementals: int) -> dict
         print()
         when = f"after {incrementals}"
         _restores(figures, peers, work / "restored", one, when, rounds)
+    shutil.rmtree(work / "restored")
     _verdicts(figures, ["fresh", when])
     return {"costs": figures.costs, "incrementals": incrementals}
 
@@ -168,9 +169,7 @@ def _restores(
     figures: Figures, peers: list[Restoring], target: Path, one: str, when: str, rounds: int
 ) -> None:
     def restored(peer: Restoring, path: str | None) -> Cost:
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        return peer.restore(target, path)
+        return peer.restore(new_folder(target), path)
 
     for _ in range(rounds):
         for place in PLACES:
@@ -181,7 +180,6 @@ def _restores(
                 for what, path in ((FULL, None), (ONE, one)):
                     figures.note(f"{what}, {place}, {when}: {peer.name}", restored(peer, path))
                 peer.place = "local"
-    shutil.rmtree(target, ignore_errors=True)
 
 
 def _verdicts(figures: Figures, times: list[str]) -> None:

@@ -3,8 +3,9 @@
 Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic]'
        make bench ARGS='[--quick] [--rounds N] --million | --network | --restore | --downtime'
 
-Works below $PACKRAT_BENCH_DIR (./benchmarks/work unless given) and needs about 10 GB there. The
-tree is built once and kept. Setting up repositories and keys is not timed.
+Works below $PACKRAT_BENCH_DIR (./benchmarks/work unless given) and needs about 30 GB there, with
+--restore 15 GB more a round. The tree is built once and kept. Setting up repositories and keys is
+not timed.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import million, tree
-from benchmarks.measure import CommandFailedError, Cost
+from benchmarks.measure import CommandFailedError, Cost, new_folder
 from benchmarks.peers import PEERS, Peer
 from benchmarks.report import FIRST, FULL_RESTORE, ONE_PERCENT, UNCHANGED, Results
 
@@ -86,14 +87,13 @@ def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results
         for peer in peers:
             results.stored[when][peer.name].append(peer.stored())
 
+    shutil.rmtree(work / "restored", ignore_errors=True)
+
     def restore(peer: Peer) -> Cost:
-        target = work / "restored"
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
+        target = new_folder(work / "restored")
         cost = peer.restore(target)
         if peer.name not in results.restored:
             results.restored[peer.name] = proof(source, target)
-        shutil.rmtree(target)
         return cost
 
     for number in range(1, rounds + 1):
@@ -108,6 +108,7 @@ def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results
         measure(ONE_PERCENT, lambda peer: peer.backup())
         weigh(ONE_PERCENT)
         measure(FULL_RESTORE, restore)
+    shutil.rmtree(work / "restored")
     return results
 
 

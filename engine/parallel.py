@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Executor, Future
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int) -> Iterator[B]:
-    """Give `work(item)` for each item, in order, with at most `ahead` of them under way."""
+def in_order(
+    pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int
+) -> Generator[B]:
+    """Give `work(item)` for each item, in order, with at most `ahead` of them under way.
+
+    None is under way any more when this ends, be it by an error or by being closed.
+    """
     queue: deque[Future[B]] = deque()
     try:
         for item in items:
@@ -25,5 +31,4 @@ def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: 
         while queue:
             yield queue.popleft().result()
     finally:
-        for future in queue:
-            future.cancel()
+        wait([future for future in queue if not future.cancel()])

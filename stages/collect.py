@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
 
+from engine.parallel import in_order
+from stages.compress import AHEAD
 from stages.errors import SourceError
 from stages.items import Piece
 from stages.journal import Journaled
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from vault.format import Entry
 
 
+BATCH_BYTES, BATCH_FILES = 1 << 20, 256
+"""What one thread writes at a time."""
 HELD_BYTES = 80 << 20
 """Memory for what is read while containers stand still."""
 ENTRY_BYTES = 800
@@ -77,9 +82,7 @@ class Collect(Journaled):
         require_room(run.context.target, run.whole)
         with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
             writer.make_folders()
-            for piece in chain([first] if first else [], pieces):
-                writer.write(piece)
-                run.advance(int(piece.last), len(piece.data))
+            _write(chain([first] if first else [], pieces), writer, run)
             writer.finish(run.check)
             run.context.files += writer.files
             run.context.size += writer.size
@@ -161,6 +164,30 @@ def _read_first(pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Pi
             held, room = [], HELD_BYTES
     run.finish()
     yield from held
+
+
+def _write(pieces: Iterator[Piece], writer: Writer, run: Run[RestoreSession]) -> None:
+    """Write many small files on all cores, larger ones as their pieces come."""
+
+    def batches() -> Iterator[list[Piece]]:
+        batch: list[Piece] = []
+        size = 0
+        for piece in pieces:
+            if not writer.is_file(piece):
+                writer.write(piece)
+                run.advance(int(piece.last), len(piece.data))
+                continue
+            batch.append(piece)
+            size += len(piece.data)
+            if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
+                yield batch
+                batch, size = [], 0
+        yield batch
+
+    with closing(in_order(run.pool, writer.write_files, batches(), AHEAD)) as results:
+        for written in results:
+            writer.count(written)
+            run.advance(len(written.files), sum(len(piece.data) for piece in written.files))
 
 
 class _Pass:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STANDS = -1
 """Instead of a number of pieces: the file is there already."""
 
+ROWS = 1000
+"""So many are inserted at once."""
+
 _decode = msgspec.json.Decoder(Entry).decode
 
 
@@ -46,13 +49,16 @@ class Layout:
         self._db.execute("PRAGMA cache_size = -32768")
         # `same`: the number of the entry that this one is another hard link of.
         self._db.execute(
-            "CREATE TABLE entries (number INTEGER PRIMARY KEY, entry BLOB, pieces INT, same INT)"
+            "CREATE TABLE entries"
+            " (number INTEGER PRIMARY KEY, entry BLOB, folder INT, pieces INT, same INT)"
         )
         self._db.execute(
             "CREATE TABLE pieces (archive INT, frame INT, offset INT, length INT, id TEXT,"
             " entry INT, at INT)"
         )
         self._db.execute("BEGIN")
+        self._new_entries: list[tuple[object, ...]] = []
+        self._new_pieces: list[tuple[object, ...]] = []
 
     def add(self, entry: Entry, *, stands: bool = False) -> None:
         """Lay out one entry; they come in the order of the index, folders before their content.
@@ -73,12 +79,17 @@ class Layout:
                 for (name, archive, frame, offset, length), at in pieces_of(entry, chunks)
             ]
             pieces = len(rows)
-            self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._new_pieces += rows
             self.size += sum(row[3] for row in rows)
-        self._db.execute(
-            "INSERT INTO entries VALUES (?, ?, ?, ?)",
-            (number, encode(entry), pieces, None if same == number else same),
-        )
+        link = None if same == number else same
+        self._new_entries.append((number, encode(entry), entry.type == "dir", pieces, link))
+        if len(self._new_entries) >= ROWS or len(self._new_pieces) >= ROWS:
+            self._insert()
+
+    def _insert(self) -> None:
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", self._new_entries)
+        self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)", self._new_pieces)
+        self._new_entries, self._new_pieces = [], []
 
     def is_first(self, entry: Entry) -> bool:
         """Say whether an entry is the first of its hard links, whose data make them all."""
@@ -89,6 +100,7 @@ class Layout:
 
     def frames(self, name_of: Callable[[str], str]) -> list[tuple[str, int]]:
         """Give (archive id, frame number) of each frame that is needed, oldest archive first."""
+        self._insert()
         self._db.execute("COMMIT")
         self._db.execute("CREATE INDEX by_frame ON pieces (archive, frame, offset)")
         ids = {place: archive for archive, place in self._archives.items()}
@@ -138,29 +150,25 @@ class Layout:
 
     def folders(self, *, deepest_first: bool = False) -> Iterator[Entry]:
         """Give the folders, in order or against it."""
-        for entry, _, _ in self._each(backwards=deepest_first):
-            if entry.type == "dir":
-                yield entry
+        direction = "DESC" if deepest_first else "ASC"
+        for (encoded,) in self._db.execute(
+            f"SELECT entry FROM entries WHERE folder ORDER BY number {direction}"  # noqa: S608
+        ):
+            yield _decode(encoded)
 
     def without_data(self) -> Iterator[tuple[Entry, Entry | None]]:
         """Give all that no piece makes: (entry, the entry that it is a hard link of).
 
         Hard links of a lost file come, too.
         """
-        for entry, pieces, same in self._each():
-            if entry.type != "dir" and not pieces:
-                yield entry, self._entry(same) if same is not None else None
+        for encoded, same in self._db.execute(
+            "SELECT entry, same FROM entries WHERE pieces = 0 AND NOT folder ORDER BY number"
+        ):
+            yield _decode(encoded), self._entry(same) if same is not None else None
 
     def _entry(self, number: int) -> Entry:
         row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
         return _decode(row[0])
-
-    def _each(self, *, backwards: bool = False) -> Iterator[tuple[Entry, int, int | None]]:
-        direction = "DESC" if backwards else "ASC"
-        for encoded, pieces, same in self._db.execute(
-            f"SELECT entry, pieces, same FROM entries ORDER BY number {direction}"  # noqa: S608
-        ):
-            yield _decode(encoded), pieces, same
 
 
 def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:

@@ -28,8 +28,9 @@ class Plausible:
     def check(self, entry: Entry) -> None:
         """Raise Damaged for an entry that no packrat wrote."""
         name = entry.name
-        steps = name.split("/") if name else []
-        if any(step in ("", ".", "..") or "\0" in step for step in steps):
+        steps = f"/{name}/"
+        # Not by any(): it takes longer than the answer, a million times.
+        if name and ("//" in steps or "/./" in steps or "/../" in steps or "\0" in steps):
             raise _lie(name, "is no path that a backup can hold")
         key = order(name)
         if self._last is not None and key <= self._last:
@@ -52,7 +53,8 @@ class Plausible:
         target = untext(entry.target or "", entry.target64)
         if (entry.type == "symlink") != bool(target) or "\0" in target:
             raise _lie(name, "is a link to nowhere")
-        if entry.data and not entry.chunks:
+        data = entry.data
+        if data and not entry.chunks:
             raise _lie(name, "has no content")
         if entry.link and self._links.setdefault(entry.link, entry.type) != entry.type:
             raise _lie(name, "shares its content with what has none")
@@ -62,7 +64,7 @@ class Plausible:
         except ValueError:
             raise _lie(name, "has an attribute that is not base64") from None
         end = 0
-        for offset, length in entry.data:
+        for offset, length in data:
             if offset < end or length <= 0 or offset + length > entry.size:
                 raise _lie(name, "has data outside of it")
             end = offset + length

@@ -25,6 +25,8 @@ class Wanted:
 
     def of(self, name: str) -> str | None:
         """Give the path because of which an entry is wanted."""
+        if not self._paths:
+            return ""
         if name in self._paths:
             return name
         at = name.rfind("/")

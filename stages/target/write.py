@@ -6,7 +6,8 @@ import fcntl
 import os
 import stat
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass
+class Written:
+    """Files that one thread has written."""
+
+    files: list[Piece]
+    unset: list[tuple[str, str]] = field(default_factory=list)
+    """(what could not be set, the file)."""
+
+    def cannot(self, entry: Entry, what: str) -> None:
+        """Remember what could not be set."""
+        self.unset.append((what, entry.name))
 
 
 class Writer:
@@ -89,27 +103,44 @@ class Writer:
                         raise
                     self._reopen(name, folder)
 
-    def write(self, piece: Piece) -> None:
-        """Write a piece where it belongs; the last one of a file completes it."""
+    def is_file(self, piece: Piece) -> bool:
+        """Say whether a piece is all there is of its file: those can be written by any thread."""
         entry = piece.entry
-        path = entry.name
-        if piece.last and path not in self._begun and piece.entry.extents is None:
-            folder, name = self._folders.parent(path)
-            fd = self._new(name, folder)
-            try:
-                _write_all(fd, piece.data, 0)
-                self._attributes(entry, name, folder, fd)
-            finally:
-                os.close(fd)
-            self._count(entry)
-            return
+        return piece.last and entry.extents is None and entry.name not in self._begun
+
+    def write_files(self, pieces: list[Piece]) -> Written:
+        """Write whole files; may be called by several threads at once."""
+        written = Written(pieces)
+        with closing(Folders(self._root)) as folders:
+            for piece in pieces:
+                entry = piece.entry
+                folder, name = folders.parent(entry.name)
+                fd = self._new(name, folder)
+                try:
+                    _write_all(fd, piece.data, 0)
+                    unset = partial(written.cannot, entry)
+                    set_attributes(entry, name, folder, fd, unset)
+                finally:
+                    os.close(fd)
+        return written
+
+    def count(self, written: Written) -> None:
+        """Count files that were written."""
+        for piece in written.files:
+            self._count(piece.entry)
+        for what, name in written.unset:
+            self.unset[what].add(name)
+
+    def write(self, piece: Piece) -> None:
+        """Write a piece of a larger file where it belongs; the last one completes it."""
+        entry = piece.entry
         fd = self._file(entry)
         _write_all(fd, piece.data, piece.offset)
         if piece.last:
-            folder, name = self._folders.parent(path)
+            folder, name = self._folders.parent(entry.name)
             self._attributes(entry, name, folder, fd)
             self._close_file()
-            self._begun.discard(path)
+            self._begun.discard(entry.name)
             self._count(entry)
 
     def finish(self, check: Callable[[], None]) -> None:

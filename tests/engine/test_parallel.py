@@ -94,3 +94,22 @@ def test_in_order_left_early_begins_no_more_work():
         reader.join()
         stream.close()
     assert len(worked) <= 6
+
+
+def test_in_order_left_early_waits_for_the_work_under_way():
+    """What the work uses may be closed right after."""
+    begun, over = threading.Event(), []
+
+    def work(number):
+        if not number:
+            assert begun.wait(WAIT)
+            return
+        begun.set()
+        time.sleep(0.1)
+        over.append(number)
+
+    with ThreadPoolExecutor(2) as pool:
+        stream = in_order(pool, work, range(2), 2)
+        next(stream)
+        stream.close()
+        assert over == [1]
