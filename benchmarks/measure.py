@@ -1,13 +1,16 @@
 """What a command costs: wall time, CPU time and peak memory."""
 
+import json
 import os
 import subprocess
-import time
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Self
+
+CHILD = Path(__file__).with_name("child.py")
 
 
 class CommandFailedError(Exception):
@@ -41,27 +44,22 @@ def run(
 ) -> Cost:
     """Run a command to its end, its output in a log that is shown when it fails."""
     os.sync()  # what earlier commands left to write is not this one's to pay
-    # A child begins as a copy of us: the most that we had in memory would count as its own.
-    Path("/proc/self/clear_refs").write_text("5")
+    figures = log.with_suffix(".cost")
     with log.open("wb") as output:
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            command,
+        status = subprocess.run(
+            [sys.executable, "-I", CHILD, figures, *command],
             env=os.environ | (env or {}),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+            check=False,
+        ).returncode
+    if status:
         raise CommandFailedError(
-            f"{' '.join(command)} ended with {process.returncode}:\n"
-            f"{log.read_text(errors='replace')[-4000:]}"
+            f"{' '.join(command)} ended with {status}:\n{log.read_text(errors='replace')[-4000:]}"
         )
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    return Cost(*json.loads(figures.read_text()))
 
 
 def stored(folder: Path) -> int:
