@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import structs
 
 from engine.parallel import in_order
-from stages.compress import AHEAD
 from stages.errors import SourceError
 from stages.items import Piece
 from stages.journal import Journaled
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 
 BATCH_BYTES, BATCH_FILES = 1 << 20, 256
 """What one thread writes at a time."""
+BATCHES = 2
+"""Under way at once; each keeps the segments in memory that its files are cut from."""
 HELD_BYTES = 80 << 20
 """Memory for what is read while containers stand still."""
 ENTRY_BYTES = 800
@@ -184,7 +185,7 @@ def _write(pieces: Iterator[Piece], writer: Writer, run: Run[RestoreSession]) ->
                 batch, size = [], 0
         yield batch
 
-    with closing(in_order(run.pool, writer.write_files, batches(), AHEAD)) as results:
+    with closing(in_order(run.pool, writer.write_files, batches(), BATCHES)) as results:
         for written in results:
             writer.count(written)
             run.advance(len(written.files), sum(len(piece.data) for piece in written.files))

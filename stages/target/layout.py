@@ -46,7 +46,7 @@ class Layout:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("PRAGMA cache_size = -32768")
+        self._db.execute("PRAGMA cache_size = -16384")
         # `same`: the number of the entry that this one is another hard link of.
         self._db.execute(
             "CREATE TABLE entries"
