@@ -219,7 +219,7 @@ class _Pass:
         guarded = self.session.guarded
         known = self.warm.listings if self.warm else None
         for found in walk(self.root, excludes, never, self._missed, known):
-            if found.fd is not None:  # not at each file: asking takes longer than the rest
+            if found.fd is not None:  # and at each file that is read; asking takes its time
                 self.session.standstill.check(self.run.clock.ticks())
             old = parent.unchanged(found)
             if not guarded:
@@ -255,6 +255,7 @@ class _Pass:
 
     def _new(self, found: Found) -> Iterator[Piece]:
         """Read something that is new or has changed."""
+        self.session.standstill.check(self.run.clock.ticks())
         kind = stat.S_IFMT(found.stat.st_mode)
         try:
             if kind not in TYPES:
