@@ -16,6 +16,8 @@ from abc import abstractmethod
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import uvloop
+
 from vault.destination import Destination
 from vault.errors import Away, VaultError
 from vault.throttle import GLANCE_SECONDS
@@ -59,8 +61,11 @@ class Remote(Destination):
     def _translate(self, action: str, error: Exception) -> VaultError | Worth:
         """Turn a foreign error into ours, wrapped in Worth where another try may help."""
 
-    def _reset(self) -> None:
-        """Prepare another try after a fault; most libraries mend their connections themselves."""
+    def _reset(self, broken: Any) -> None:
+        """Prepare another try after a fault; most libraries mend their connections themselves.
+
+        Several calls may have failed by one broken file system, and tell of it one by one.
+        """
 
     def call(
         self,
@@ -76,15 +81,17 @@ class Remote(Destination):
         check = self.check if size else lambda: None
         left = tries
         while True:
+            fs: Any = None
             try:
-                return self._try(work, PATIENCE_SECONDS + size / SLOWEST_RATE, check)
+                fs = self._connected()
+                return self._try(fs, work, PATIENCE_SECONDS + size / SLOWEST_RATE, check)
             except VaultError:
                 raise
             except Exception as error:  # the border: nothing foreign gets past
                 fault = self._translate(action, error)
                 if not isinstance(fault, Worth):
                     raise fault from error
-                self._reset()
+                self._reset(fs)
                 left -= 2 if isinstance(error, TimeoutError) else 1  # who is silent stays so
                 if left <= 0:
                     raise fault.fault from error
@@ -92,29 +99,35 @@ class Remote(Destination):
                 pause = BACKOFF_SECONDS * 2 ** (tries - left - 1)
                 time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
 
-    def _try(
-        self, work: Callable[[Any], Awaitable[Result]], seconds: float, check: Callable[[], None]
-    ) -> Result:
+    def _connected(self) -> Any:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = uvloop.new_event_loop()
                 # Tasks that the libraries leave behind after a fault of which we were told already.
                 self._loop.set_exception_handler(lambda *_: None)
                 threading.Thread(target=self._loop.run_forever, daemon=True).start()
             if self._fs is None:
                 self._fs = self._connect(self._loop)
-            fs = self._fs
+            return self._fs
 
+    def _try(
+        self,
+        fs: Any,
+        work: Callable[[Any], Awaitable[Result]],
+        seconds: float,
+        check: Callable[[], None],
+    ) -> Result:
         async def bounded() -> Result:
             return await asyncio.wait_for(work(fs), seconds)
 
+        assert self._loop
         going = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
         try:
             while not wait([going], GLANCE_SECONDS).done:
                 check()
         except BaseException:
             going.cancel()
-            self._reset()  # cleaning up must not wait behind what is on its way
+            self._reset(fs)  # cleaning up must not wait behind what is on its way
             raise
         return going.result()
 

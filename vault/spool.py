@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PART_BYTES = 8 << 20
+UNDER_WAY = 3
+"""So many parts may a reader have taken at once."""
 POLL_SECONDS = 0.2
 PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 PUNCH_BYTES = 16 << 20
@@ -124,7 +126,8 @@ class Spool:
         `check` is called while waiting, and may raise to end it.
         """
         cursor = 0
-        most = min(PART_BYTES, max(self._max_size, 1))  # a larger one would never be full
+        # A reader has some under way, and waits for one more: together they must fit the budget.
+        most = min(PART_BYTES, max(self._max_size // (UNDER_WAY + 1), 1))
         while True:
             with self._changed:
                 if not self._ended and self.size - cursor < most:
