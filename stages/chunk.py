@@ -73,7 +73,7 @@ class _Cutting:
         if piece.offset != self._at + len(self._tail):  # a hole: no chunk crosses it
             yield from self._give(self._cutter.cut(self._tail))
             self._at = piece.offset
-        views = self._cutter.cut(b"".join((self._tail, piece.data)))
+        views = self._cutter.cut(self._tail + piece.data if self._tail else piece.data)
         if piece.last:
             yield from self._give(views)
             # Ends the entry; it may be one that has no data at all.

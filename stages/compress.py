@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
 
-AHEAD = (os.cpu_count() or 1) + 1
+AHEAD = 2 * (os.cpu_count() or 1) + 1
 """Segments under way at once: enough to keep each core busy, few enough to keep memory small."""
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CHUNK_LEAST, CHUNK_AVERAGE, CHUNK_MOST = 256 << 10, 1 << 20, SEGMENT_BYTES
 ID_BYTES = 16
-RECENT_MOST = 50_000
+RECENT_MOST = 100_000
 
 
 def chunk_id(naming_key: bytes, data: bytes | memoryview) -> str:
@@ -34,7 +34,7 @@ class Cutter:
 
         self._fastcdc = FastCDC(avg_size=CHUNK_AVERAGE, min_size=CHUNK_LEAST, max_size=CHUNK_MOST)
 
-    def cut(self, data: bytes) -> list[memoryview]:
+    def cut(self, data: bytes | memoryview) -> list[memoryview]:
         """Cut data; the last piece ends where the data does, so its cut is not a true one."""
         if not data:
             return []
