@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
+from engine.parallel import in_order
 from engine.stage import Stage
 from stages.items import Chunk, Piece
+from stages.pack import GROUPS
 from vault.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
 from vault.errors import Damaged
 
@@ -38,16 +41,23 @@ class ChunkStage(Stage):
             else:
                 yield from cutting.add(piece)
 
-    def inverse(self, chunks: Iterator[Chunk], run: Run[RestoreSession]) -> Iterator[Piece]:
+    def inverse(
+        self, groups: Iterator[list[Chunk]], run: Run[RestoreSession]
+    ) -> Iterator[list[Piece]]:
         """Prove each chunk by its name, and give it as a piece of its file; raises Damaged."""
-        key = run.context.keys.naming_key
-        proven: bytes | memoryview | None = None
-        for chunk in chunks:
-            if chunk.data is not proven:
-                if chunk_id(key, chunk.data) != chunk.id:
-                    raise Damaged(run.context.backup.where, f"chunk {chunk.id} has other content")
-                proven = chunk.data
-            yield Piece(chunk.entry, chunk.offset, chunk.data, chunk.last)
+        key, where = run.context.keys.naming_key, run.context.backup.where
+
+        def prove(group: list[Chunk]) -> list[Piece]:
+            proven: bytes | memoryview | None = None
+            for chunk in group:
+                if chunk.data is not proven:
+                    if chunk_id(key, chunk.data) != chunk.id:
+                        raise Damaged(where, f"chunk {chunk.id} has other content")
+                    proven = chunk.data
+            return [Piece(chunk.entry, chunk.offset, chunk.data, chunk.last) for chunk in group]
+
+        with closing(in_order(run.pool, prove, groups, GROUPS)) as proven:
+            yield from proven
 
 
 class _Cutting:

@@ -14,6 +14,7 @@ from engine.parallel import in_order
 from stages.errors import SourceError
 from stages.items import Piece
 from stages.journal import Journaled
+from stages.pack import GROUPS
 from stages.source.alarms import Alarms
 from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.source.exclude import Excludes
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
     from vault.format import Entry
 
 
-BATCH_BYTES, BATCH_FILES = 1 << 20, 256
-"""What one thread writes at a time."""
-BATCHES = 2
-"""Under way at once; each keeps the segments in memory that its files are cut from."""
 HELD_BYTES = 80 << 20
 """Memory for what is read while containers stand still."""
 ENTRY_BYTES = 800
@@ -73,17 +70,17 @@ class Collect(Journaled):
         finally:
             os.close(root)
 
-    def inverse(self, pieces: Iterator[Piece], run: Run[RestoreSession]) -> Iterator[Any]:
+    def inverse(self, groups: Iterator[list[Piece]], run: Run[RestoreSession]) -> Iterator[Any]:
         """Write pieces where they belong, below the session's target; raises TargetError.
 
         In place, the target is a staging folder, and takes the place of what is there at the end.
         """
-        first = next(pieces, None)  # asked for first: by then everything is laid out
+        first = next(groups, None)  # asked for first: by then everything is laid out
         run.whole = run.context.layout.size  # what stands already is not written again
         require_room(run.context.target, run.whole)
         with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
             writer.make_folders()
-            _write(chain([first] if first else [], pieces), writer, run)
+            _write(chain([first] if first else [], groups), writer, run)
             writer.finish(run.check)
             run.context.files += writer.files
             run.context.size += writer.size
@@ -167,25 +164,21 @@ def _read_first(pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Pi
     yield from held
 
 
-def _write(pieces: Iterator[Piece], writer: Writer, run: Run[RestoreSession]) -> None:
+def _write(groups: Iterator[list[Piece]], writer: Writer, run: Run[RestoreSession]) -> None:
     """Write many small files on all cores, larger ones as their pieces come."""
 
-    def batches() -> Iterator[list[Piece]]:
-        batch: list[Piece] = []
-        size = 0
-        for piece in pieces:
-            if not writer.is_file(piece):
-                writer.write(piece)
-                run.advance(int(piece.last), len(piece.data))
-                continue
-            batch.append(piece)
-            size += len(piece.data)
-            if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
-                yield batch
-                batch, size = [], 0
-        yield batch
+    def small() -> Iterator[list[Piece]]:
+        for group in groups:
+            files = []
+            for piece in group:
+                if writer.is_file(piece):
+                    files.append(piece)
+                else:
+                    writer.write(piece)
+                    run.advance(int(piece.last), len(piece.data))
+            yield files
 
-    with closing(in_order(run.pool, writer.write_files, batches(), BATCHES)) as results:
+    with closing(in_order(run.pool, writer.write_files, small(), GROUPS)) as results:
         for written in results:
             writer.count(written)
             run.advance(len(written.files), sum(len(piece.data) for piece in written.files))

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
 
-AHEAD = 2 * (os.cpu_count() or 1) + 1
+AHEAD = (os.cpu_count() or 1) + 1
 """Segments under way at once: enough to keep each core busy, few enough to keep memory small."""
+BACKLOG = 2 * AHEAD - 1
+"""The same of a backup, whose files come as unevenly as they compress."""
 
 
 class Compress(Stage):
@@ -40,7 +42,7 @@ class Compress(Stage):
         def compress(s: Segment) -> Frame:
             return Frame(s.archive, s.number, s.kind, seal.compress(b"".join(s.data), self.level))
 
-        for frame in in_order(run.pool, compress, segments, AHEAD):
+        for frame in in_order(run.pool, compress, segments, BACKLOG):
             run.advance(1, len(frame.data))
             yield frame
 

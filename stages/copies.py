@@ -62,7 +62,7 @@ class Copies:
         sealed = self.read(archive_id, *archive.place(number))
         return archive.sealer.unpack(number, b"i", self.unseal(archive_id, number, b"i", sealed))
 
-    def unseal(self, archive_id: str, number: int, kind: Kind, sealed: bytes) -> bytes:
+    def unseal(self, archive_id: str, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
         """Open a frame that was read, or else the same frame of another copy.
 
         Raises Damaged when no copy has it good.

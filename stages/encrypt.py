@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.parallel import in_order
 from engine.stage import Stage
-from stages.compress import AHEAD
+from stages.compress import AHEAD, BACKLOG
 from stages.items import Frame, Sealed
 from vault.errors import Damaged
 from vault.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
@@ -42,7 +42,7 @@ class Encrypt(Stage):
         clear = Sealed(own, -1, None, header.pack())
         yield clear
         end = len(clear.data)
-        for sealed in in_order(run.pool, seal, frames, AHEAD):
+        for sealed in in_order(run.pool, seal, frames, BACKLOG):
             places[sealed.number] = (end, len(sealed.data))
             end += len(sealed.data)
             run.advance(1, len(sealed.data))

@@ -1,4 +1,7 @@
-"""What flows from stage to stage. Each item reads the same in both directions."""
+"""What flows from stage to stage. Each item reads the same in both directions.
+
+On the way back, chunks and pieces come in lists: each is one task of the pool.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ class Sealed(Struct, frozen=True, gc=False):
     archive: str
     number: int
     kind: Kind | None
-    data: bytes
+    data: bytes | memoryview
 
 
 class Part(Struct, frozen=True, gc=False):

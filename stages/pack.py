@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
+from engine.parallel import in_order
 from engine.stage import Stage
 from stages.items import Chunk, Kept, Segment
 from vault.chunks import KnownChunks, chunk_id
+from vault.errors import Damaged
 from vault.format import (
     FIRST_SEGMENT,
     MANIFEST,
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
+    from stages.target.layout import Stretch
     from vault.format import Entry, Kind
+
+GROUPS = 2
+"""On the way back chunks come in groups, each a task of the pool: so many under way at once in each
+stage. They keep the segments in memory that they are cut from."""
 
 
 class Pack(Stage):
@@ -49,10 +57,40 @@ class Pack(Stage):
             packing.known.close()
         run.advance(packing.entries, packing.payload)
 
-    def inverse(self, segments: Iterator[Segment], run: Run[RestoreSession]) -> Iterator[Chunk]:
+    def inverse(
+        self, segments: Iterator[Segment], run: Run[RestoreSession]
+    ) -> Iterator[list[Chunk]]:
         """Cut segments into the chunks that are wanted of them, for each file that wants one."""
-        for segment in segments:
-            yield from run.context.layout.chunks_of(segment)
+        layout = run.context.layout
+
+        def groups() -> Iterator[tuple[Segment, bytes]]:
+            for segment in segments:
+                for group in layout.groups(segment.archive, segment.number):
+                    yield segment, group
+
+        def cut(wanted: tuple[Segment, bytes]) -> list[tuple[Stretch, memoryview]]:
+            segment, group = wanted
+            return _cut(segment, layout.stretches(group))
+
+        with closing(in_order(run.pool, cut, groups(), GROUPS)) as pieces:
+            for group in pieces:
+                yield [Chunk(s.entry, s.id, s.at, data, layout.is_last(s)) for s, data in group]
+
+
+def _cut(segment: Segment, stretches: list[Stretch]) -> list[tuple[Stretch, memoryview]]:
+    """Cut what is wanted out of a segment; what several files want is one piece of it."""
+    view = memoryview(segment.data[0])
+    place = (-1, -1)
+    data = view[:0]
+    pieces = []
+    for stretch in stretches:
+        if place != (stretch.offset, stretch.length):
+            place = (stretch.offset, stretch.length)
+            if sum(place) > len(view):
+                raise Damaged(segment.archive, f"frame {segment.number} is too short")
+            data = view[stretch.offset : sum(place)]
+        pieces.append((stretch, data))
+    return pieces
 
 
 class _Open:

@@ -44,7 +44,7 @@ class SpoolStage(FanOut):
         """Append everything to the spool's file; raises SourceError when its disk is full."""
         session = run.context
 
-        def write(place: tuple[int, bytes]) -> int:
+        def write(place: tuple[int, bytes | memoryview]) -> int:
             return spool.write(*place)
 
         ahead = (AHEAD + 1) * SEGMENT_BYTES  # written before the spool is asked whether to wait
@@ -86,7 +86,7 @@ class SpoolStage(FanOut):
     def inverse(self, parts: Iterator[Part], run: Run[RestoreSession]) -> Iterator[Sealed]:
         """Cut what was downloaded into the frames that are wanted of it."""
         for part in parts:
-            data = part.read()
+            data = memoryview(part.read())
             run.context.downloaded += len(data)
             run.advance(1, len(data))
             for place in part.places:
@@ -95,7 +95,7 @@ class SpoolStage(FanOut):
                 yield Sealed(part.archive, place.number, b"d", sealed)
 
 
-def _placed(sealed: Iterator[Sealed]) -> Iterator[tuple[int, bytes]]:
+def _placed(sealed: Iterator[Sealed]) -> Iterator[tuple[int, bytes | memoryview]]:
     """Give each item's bytes with the offset where they go."""
     offset = 0
     for item in sealed:

@@ -34,7 +34,7 @@ class Sealer:
         """Encrypt; a number must be used once only."""
         return self._aead.encrypt(number.to_bytes(12), compressed, self._bound(number, kind))
 
-    def open(self, number: int, kind: Kind, sealed: bytes) -> bytes:
+    def open(self, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
         """Decrypt what `seal` made; raises Damaged."""
         try:
             return self._aead.decrypt(number.to_bytes(12), sealed, self._bound(number, kind))

@@ -60,7 +60,7 @@ class Spool:
         self.gone = 0
         """Bytes at the beginning that are no longer there."""
 
-    def write(self, offset: int, data: bytes) -> int:
+    def write(self, offset: int, data: bytes | memoryview) -> int:
         """Write sealed bytes where they belong; gives where they end, for `grow`.
 
         Raises OSError when the disk is full. Several threads may write at once.

@@ -7,12 +7,8 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from vault.format import Entry, text, untext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -100,31 +96,30 @@ def read_xattrs(entry: Entry, at: int | str) -> None:
     entry.xattrs, entry.xattrs64 = plain, encoded
 
 
-def set_attributes(
-    entry: Entry, name: str, folder: int, fd: int | None, unset: Callable[[str], None]
-) -> None:
+def set_attributes(entry: Entry, name: str, folder: int, fd: int | None) -> list[str]:
     """Set owner, mode, xattrs and times of what was restored as `name` in an open folder.
 
-    `fd` is the open file or folder, None for what cannot be opened without an effect. `unset` is
-    told what the target or the user could not take. The order matters: a change of owner drops
-    setuid and capabilities, a change of anything changes the times.
+    `fd` is the open file or folder, None for what cannot be opened without an effect. Gives what
+    the target or the user could not take. The order matters: a change of owner drops setuid and
+    capabilities, a change of anything changes the times.
     """
+    unset = []
     try:
         if fd is None:
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
         elif os.geteuid() == 0 or not _owned(fd, entry):
             os.fchown(fd, entry.uid, entry.gid)
     except (OSError, OverflowError):
-        unset("owner")
+        unset.append("owner")
     try:
         if fd is not None:
             os.fchmod(fd, entry.mode)
         elif entry.type != "symlink":
             os.chmod(name, entry.mode, dir_fd=folder)
     except (OSError, OverflowError):
-        unset("mode")
+        unset.append("mode")
     if entry.xattrs or entry.xattrs64:
-        _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}", unset)
+        unset += _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}")
     try:
         # The time of access is not stored; a restored file counts as read when it was written.
         times = (entry.mtime, entry.mtime)
@@ -133,7 +128,8 @@ def set_attributes(
         else:
             os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
     except (OSError, OverflowError):
-        unset("times")
+        unset.append("times")
+    return unset
 
 
 def _owned(fd: int, entry: Entry) -> bool:
@@ -141,11 +137,13 @@ def _owned(fd: int, entry: Entry) -> bool:
     return (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
 
 
-def _set_xattrs(entry: Entry, at: int | str, unset: Callable[[str], None]) -> None:
+def _set_xattrs(entry: Entry, at: int | str) -> list[str]:
+    unset = []
     values = [(name, value) for name, value in entry.xattrs.items()]
     values += [(untext("", name), value) for name, value in entry.xattrs64.items()]
     for name, value in values:
         try:
             os.setxattr(at, name, base64.b64decode(value), follow_symlinks=isinstance(at, int))
         except (OSError, ValueError):
-            unset(f"xattr {name}")
+            unset.append(f"xattr {name}")
+    return unset

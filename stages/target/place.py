@@ -164,7 +164,7 @@ def _dress(folder: str, entry: Entry) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         assert stat.S_ISDIR(os.fstat(fd).st_mode)
-        set_attributes(entry, ".", fd, fd, lambda _: None)
+        set_attributes(entry, ".", fd, fd)
     finally:
         os.close(fd)
 

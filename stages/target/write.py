@@ -8,7 +8,6 @@ import stat
 from collections import defaultdict
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
@@ -38,10 +37,6 @@ class Written:
     files: list[Piece]
     unset: list[tuple[str, str]] = field(default_factory=list)
     """(what could not be set, the file)."""
-
-    def cannot(self, entry: Entry, what: str) -> None:
-        """Remember what could not be set."""
-        self.unset.append((what, entry.name))
 
 
 class Writer:
@@ -118,8 +113,8 @@ class Writer:
                 fd = self._new(name, folder)
                 try:
                     _write_all(fd, piece.data, 0)
-                    unset = partial(written.cannot, entry)
-                    set_attributes(entry, name, folder, fd, unset)
+                    for what in set_attributes(entry, name, folder, fd):
+                        written.unset.append((what, entry.name))
                 finally:
                     os.close(fd)
         return written
@@ -279,7 +274,8 @@ class Writer:
         self.size += entry.size
 
     def _attributes(self, entry: Entry, name: str, folder: int, fd: int | None) -> None:
-        set_attributes(entry, name, folder, fd, partial(self._cannot, entry))
+        for what in set_attributes(entry, name, folder, fd):
+            self._cannot(entry, what)
 
     def _cannot(self, entry: Entry, what: str) -> None:
         self.unset[what].add(entry.name)

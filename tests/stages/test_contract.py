@@ -1,7 +1,7 @@
 """The contract of every stage kind: ports, description, and inverse after forward."""
 
 import os
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import pytest
 from hypothesis import given, settings
@@ -153,7 +153,7 @@ def test_chunk_and_back(session, specs):
         if chunk.again:
             back.pop(chunk.entry.path, None)
         if chunk.id:
-            [piece] = ChunkStage().inverse(iter([chunk]), Run(Back(session)))
+            [[piece]] = ChunkStage().inverse(iter([[chunk]]), Run(Back(session)))
             assert piece.offset == len(back.get(chunk.entry.path, b""))
             back[chunk.entry.path] = back.get(chunk.entry.path, b"") + piece.data
     assert back == {f"f{n}": noise(size, seed) for n, (size, seed, _) in enumerate(specs) if size}
@@ -178,7 +178,7 @@ def test_everything_between_source_and_spool_and_back(session, specs):
     run = Run(back)
     found = {}
     opened = Compress().inverse(Encrypt().inverse(iter(sealed), run), run)
-    for chunk in Pack().inverse(opened, run):
+    for chunk in chain.from_iterable(Pack().inverse(opened, run)):
         found[chunk.entry.path, chunk.offset] = bytes(chunk.data)
     for number, (size, seed, _) in enumerate(specs):
         parts = [data for (path, _), data in sorted(found.items()) if path == f"f{number}"]
@@ -206,7 +206,7 @@ def test_a_chunk_that_is_not_what_its_name_says_is_refused(session):
     """The last proof of all: content and name must agree."""
     chunk = Chunk(Entry(path="x", size=1), "0" * 32, 0, b"y")
     with pytest.raises(Exception, match="has other content"):
-        list(ChunkStage().inverse(iter([chunk]), Run(Back(session))))
+        list(ChunkStage().inverse(iter([[chunk]]), Run(Back(session))))
 
 
 @settings(max_examples=25)
