@@ -28,7 +28,7 @@ from stages.target.write import Writer, require_room
 from vault.format import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from engine.run import Run
     from stages.items import Kept
@@ -164,24 +164,14 @@ def _read_first(pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Pi
     yield from held
 
 
-def _write(groups: Iterator[list[Piece]], writer: Writer, run: Run[RestoreSession]) -> None:
-    """Write many small files on all cores, larger ones as their pieces come."""
-
-    def small() -> Iterator[list[Piece]]:
-        for group in groups:
-            files = []
-            for piece in group:
-                if writer.is_file(piece):
-                    files.append(piece)
-                else:
-                    writer.write(piece)
-                    run.advance(int(piece.last), len(piece.data))
-            yield files
-
-    with closing(in_order(run.pool, writer.write_files, small(), GROUPS)) as results:
+def _write(groups: Iterable[list[Piece]], writer: Writer, run: Run[RestoreSession]) -> None:
+    """Write on all cores."""
+    prepared = map(writer.prepare, groups)
+    with closing(in_order(run.pool, writer.write, prepared, GROUPS)) as results:
         for written in results:
-            writer.count(written)
-            run.advance(len(written.files), sum(len(piece.data) for piece in written.files))
+            writer.complete(written)
+            group = written.group
+            run.advance(sum(piece.last for piece in group), sum(len(piece.data) for piece in group))
 
 
 class _Pass:

@@ -50,24 +50,30 @@ class Plausible:
             raise _lie(name, "is the service's folder, and no folder")
         if entry.type != "file" and (entry.chunks or entry.extents):
             raise _lie(name, f"is a {entry.type} with content")
-        target = untext(entry.target or "", entry.target64)
-        if (entry.type == "symlink") != bool(target) or "\0" in target:
-            raise _lie(name, "is a link to nowhere")
-        data = entry.data
-        if data and not entry.chunks:
+        if entry.type == "symlink" or entry.target or entry.target64:
+            target = untext(entry.target or "", entry.target64)
+            if entry.type != "symlink" or not target or "\0" in target:
+                raise _lie(name, "is a link to nowhere")
+        if entry.data and not entry.chunks:
             raise _lie(name, "has no content")
         if entry.link and self._links.setdefault(entry.link, entry.type) != entry.type:
             raise _lie(name, "shares its content with what has none")
-        try:
-            for value in (*entry.xattrs.values(), *entry.xattrs64.values()):
-                base64.b64decode(value, validate=True)
-        except ValueError:
-            raise _lie(name, "has an attribute that is not base64") from None
-        end = 0
-        for offset, length in data:
-            if offset < end or length <= 0 or offset + length > entry.size:
-                raise _lie(name, "has data outside of it")
-            end = offset + length
+        if entry.xattrs or entry.xattrs64:
+            _check_xattrs(name, entry)
+        if entry.extents is not None:
+            end = 0
+            for offset, length in entry.extents:
+                if offset < end or length <= 0 or offset + length > entry.size:
+                    raise _lie(name, "has data outside of it")
+                end = offset + length
+
+
+def _check_xattrs(name: str, entry: Entry) -> None:
+    try:
+        for value in (*entry.xattrs.values(), *entry.xattrs64.values()):
+            base64.b64decode(value, validate=True)
+    except ValueError:
+        raise _lie(name, "has an attribute that is not base64") from None
 
 
 def _lie(name: str, what: str) -> Damaged:

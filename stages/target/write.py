@@ -32,9 +32,9 @@ OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass
 class Written:
-    """Files that one thread has written."""
+    """Pieces that one thread has written."""
 
-    files: list[Piece]
+    group: list[Piece]
     unset: list[tuple[str, str]] = field(default_factory=list)
     """(what could not be set, the file)."""
 
@@ -53,7 +53,6 @@ class Writer:
         self._marker = marker
         self._begun: set[str] = set()
         """Files of which some pieces have come and others have not."""
-        self._open: tuple[str, int] | None = None
         self._again = marker.goes_on(target)
         try:
             os.makedirs(target, exist_ok=True)
@@ -72,7 +71,6 @@ class Writer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._close_file()
         self._folders.close()
         os.close(self._root)
         if isinstance(error, OSError):
@@ -98,49 +96,58 @@ class Writer:
                         raise
                     self._reopen(name, folder)
 
-    def is_file(self, piece: Piece) -> bool:
-        """Say whether a piece is all there is of its file: those can be written by any thread."""
-        entry = piece.entry
-        return piece.last and entry.extents is None and entry.name not in self._begun
-
-    def write_files(self, pieces: list[Piece]) -> Written:
-        """Write whole files; may be called by several threads at once."""
-        written = Written(pieces)
-        with closing(Folders(self._root)) as folders:
-            for piece in pieces:
-                entry = piece.entry
-                folder, name = folders.parent(entry.name)
+    def prepare(self, group: list[Piece]) -> list[Piece]:
+        """Make the files of which this is not all; called in order, for each group of pieces."""
+        for piece in group:
+            entry = piece.entry
+            whole = piece.last and entry.extents is None
+            if not whole and entry.name not in self._begun:
+                folder, name = self._folders.parent(entry.name)
                 fd = self._new(name, folder)
                 try:
-                    _write_all(fd, piece.data, 0)
-                    for what in set_attributes(entry, name, folder, fd):
-                        written.unset.append((what, entry.name))
+                    os.ftruncate(fd, entry.size)
+                finally:
+                    os.close(fd)
+                self._begun.add(entry.name)
+        return group
+
+    def write(self, group: list[Piece]) -> Written:
+        """Write pieces where they belong, whole files with all else; by any thread."""
+        written = Written(group)
+        with closing(Folders(self._root)) as folders:
+            for piece in group:
+                entry = piece.entry
+                folder, name = folders.parent(entry.name)
+                whole = entry.name not in self._begun
+                fd = self._new(name, folder) if whole else _open(name, folder)
+                try:
+                    _write_all(fd, piece.data, piece.offset)
+                    if whole:
+                        for what in set_attributes(entry, name, folder, fd):
+                            written.unset.append((what, entry.name))
                 finally:
                     os.close(fd)
         return written
 
-    def count(self, written: Written) -> None:
-        """Count files that were written."""
-        for piece in written.files:
-            self._count(piece.entry)
+    def complete(self, written: Written) -> None:
+        """Complete the files whose last piece is written; called in order, as `prepare`."""
+        for piece in written.group:
+            if piece.last:
+                entry = piece.entry
+                if entry.name in self._begun:
+                    self._begun.remove(entry.name)
+                    folder, name = self._folders.parent(entry.name)
+                    fd = _open(name, folder)
+                    try:
+                        self._attributes(entry, name, folder, fd)
+                    finally:
+                        os.close(fd)
+                self._count(entry)
         for what, name in written.unset:
             self.unset[what].add(name)
 
-    def write(self, piece: Piece) -> None:
-        """Write a piece of a larger file where it belongs; the last one completes it."""
-        entry = piece.entry
-        fd = self._file(entry)
-        _write_all(fd, piece.data, piece.offset)
-        if piece.last:
-            folder, name = self._folders.parent(entry.name)
-            self._attributes(entry, name, folder, fd)
-            self._close_file()
-            self._begun.discard(entry.name)
-            self._count(entry)
-
     def finish(self, check: Callable[[], None]) -> None:
         """Make what has no data, then set the attributes of the folders, deepest first."""
-        self._close_file()
         for entry in self.layout.lost():
             self._drop(entry)
         lost = set(self.lost)
@@ -249,26 +256,6 @@ class Writer:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
 
-    def _file(self, entry: Entry) -> int:
-        path = entry.name
-        if self._open and self._open[0] == path:
-            return self._open[1]
-        self._close_file()
-        folder, name = self._folders.parent(path)
-        if path in self._begun:
-            fd = os.open(name, OLD_FILE, dir_fd=folder)
-        else:
-            fd = self._new(name, folder)
-            os.ftruncate(fd, entry.size)
-            self._begun.add(path)
-        self._open = (path, fd)
-        return fd
-
-    def _close_file(self) -> None:
-        if self._open:
-            os.close(self._open[1])
-            self._open = None
-
     def _count(self, entry: Entry) -> None:
         self.files += 1
         self.size += entry.size
@@ -279,6 +266,10 @@ class Writer:
 
     def _cannot(self, entry: Entry, what: str) -> None:
         self.unset[what].add(entry.name)
+
+
+def _open(name: str, folder: int) -> int:
+    return os.open(name, OLD_FILE, dir_fd=folder)
 
 
 def _inherit_nothing(folder: int) -> None:
