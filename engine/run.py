@@ -17,17 +17,18 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Started, Warned
+from engine.parallel import thread_pool
 from engine.stage import FanOut, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
     from engine.graph import Graph, Node
 
@@ -62,7 +63,7 @@ class Shared:
     clock: Clock = field(default_factory=Clock)
     random: Callable[[int], bytes] = os.urandom
     cancelled: threading.Event = field(default_factory=threading.Event)
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count()))
+    pool: ThreadPoolExecutor = field(default_factory=thread_pool)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
