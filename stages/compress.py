@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 AHEAD = (os.cpu_count() or 1) + 1
 """Segments under way at once: enough to keep each core busy, few enough to keep memory small."""
-BACKLOG = 2 * AHEAD - 1
-"""The same of a backup, whose files come as unevenly as they compress."""
+BACKLOG = AHEAD + 6
+"""The same of a backup: its files come unevenly, and compress unevenly."""
 
 
 class Compress(Stage):
