@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.parallel import in_order
 from engine.stage import Stage
+from stages.compress import AHEAD
 from stages.items import Chunk, Piece
-from stages.pack import GROUPS
 from vault.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
 from vault.errors import Damaged
 
@@ -56,7 +56,7 @@ class ChunkStage(Stage):
                     proven = chunk.data
             return [Piece(chunk.entry, chunk.offset, chunk.data, chunk.last) for chunk in group]
 
-        with closing(in_order(run.pool, prove, groups, GROUPS)) as proven:
+        with closing(in_order(run.pool, prove, groups, AHEAD)) as proven:
             yield from proven
 
 

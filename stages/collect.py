@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import structs
 
 from engine.parallel import in_order
+from stages.compress import AHEAD
 from stages.errors import SourceError
 from stages.items import Piece
 from stages.journal import Journaled
-from stages.pack import GROUPS
 from stages.source.alarms import Alarms
 from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.source.exclude import Excludes
@@ -167,7 +167,7 @@ def _read_first(pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Pi
 def _write(groups: Iterable[list[Piece]], writer: Writer, run: Run[RestoreSession]) -> None:
     """Write on all cores."""
     prepared = map(writer.prepare, groups)
-    with closing(in_order(run.pool, writer.write, prepared, GROUPS)) as results:
+    with closing(in_order(run.pool, writer.write, prepared, AHEAD)) as results:
         for written in results:
             writer.complete(written)
             group = written.group

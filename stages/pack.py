@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.parallel import in_order
 from engine.stage import Stage
+from stages.compress import AHEAD
 from stages.items import Chunk, Kept, Segment
 from vault.chunks import KnownChunks, chunk_id
 from vault.errors import Damaged
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from stages.session import BackupSession, RestoreSession
     from stages.target.layout import Stretch
     from vault.format import Entry, Kind
-
-GROUPS = 2
-"""On the way back chunks come in groups, each a task of the pool: so many under way at once in each
-stage. They keep the segments in memory that they are cut from."""
 
 
 class Pack(Stage):
@@ -72,7 +69,7 @@ class Pack(Stage):
             segment, group = wanted
             return _cut(segment, layout.stretches(group))
 
-        with closing(in_order(run.pool, cut, groups(), GROUPS)) as pieces:
+        with closing(in_order(run.pool, cut, groups(), AHEAD)) as pieces:
             for group in pieces:
                 yield [Chunk(s.entry, s.id, s.at, data, layout.is_last(s)) for s, data in group]
 
