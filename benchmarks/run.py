@@ -76,9 +76,10 @@ def proof(original: Path, copy: Path) -> str:
 def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results:
     """Do everything once a round with each peer, one after the other."""
     results = Results()
+    turn = peers
 
     def measure(operation: str, action: Callable[[Peer], Cost]) -> None:
-        for peer in peers:
+        for peer in turn:
             cost = action(peer)
             print(f"  {operation:<16}{peer.name:<9}{cost.wall:8.2f} s", flush=True)
             results.costs[operation][peer.name].append(cost)
@@ -98,6 +99,8 @@ def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results
 
     for number in range(1, rounds + 1):
         print(f"round {number} of {rounds}")
+        first = number % len(peers)
+        turn = peers[first:] + peers[:first]  # each goes first, after what was before, in its turn
         for peer in peers:
             peer.init()
         measure(FIRST, lambda peer: peer.backup())
