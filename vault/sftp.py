@@ -246,10 +246,9 @@ class Sftp(Remote):
 
     def _reset(self, broken: Any) -> None:
         """Hang up: a broken SFTP connection stays broken, the next call makes a new one."""
-        with self._lock:
-            if broken is None or broken is not self._fs:
-                return  # another call that it had broken has made a new one
-            self._fs = None
+        if broken is None or broken is not self._fs:
+            return  # another call that it had broken has made a new one
+        self._fs = None  # without the lock, which somebody who connects may hold for long
         with suppress(Exception):
             broken.loop.call_soon_threadsafe(broken.client.abort)
 
