@@ -67,7 +67,7 @@ def killed(house, out, after, number=signal.SIGKILL):
 def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
     """SIGKILL at more and more bytes; what stands is not fetched again; the end is identical."""
     out = tmp_path / "out"
-    cut = [killed(filled, out, size)[0] for size in (1, 2_000_000, 8_000_000, 16_000_000)]
+    cut = [killed(filled, out, size)[0] for size in (1, 4_000_000, 12_000_000, 26_000_000)]
     assert cut.count(-signal.SIGKILL) >= 2, cut
     assert [name for name in os.listdir(out) if name.startswith(".packrat-restoring-")]
     whole = filled.json("restore", "svc", "--to", str(tmp_path / "whole"), "--yes")
