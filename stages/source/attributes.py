@@ -96,14 +96,12 @@ def read_xattrs(entry: Entry, at: int | str) -> None:
     entry.xattrs, entry.xattrs64 = plain, encoded
 
 
-def set_attributes(
-    entry: Entry, name: str, folder: int, fd: int | None, *, has_mode: bool = False
-) -> list[str]:
+def set_attributes(entry: Entry, name: str, folder: int, fd: int | None) -> list[str]:
     """Set owner, mode, xattrs and times of what was restored as `name` in an open folder.
 
     `fd` is the open file or folder, None for what cannot be opened without an effect. Gives what
-    the target or the user could not take. `has_mode`: it was made with its mode. The order matters:
-    a change of owner drops setuid and capabilities, a change of anything changes the times.
+    the target or the user could not take. The order matters: a change of owner drops setuid and
+    capabilities, a change of anything changes the times.
     """
     unset = []
     try:
@@ -114,9 +112,7 @@ def set_attributes(
     except (OSError, OverflowError):
         unset.append("owner")
     try:
-        if has_mode:
-            pass
-        elif fd is not None:
+        if fd is not None:
             os.fchmod(fd, entry.mode)
         elif entry.type != "symlink":
             os.chmod(name, entry.mode, dir_fd=folder)

@@ -53,10 +53,6 @@ class Writer:
         self._marker = marker
         self._begun: set[str] = set()
         """Files of which some pieces have come and others have not."""
-        umask = os.umask(0o077)
-        os.umask(umask)
-        self._never = umask | ~0o777
-        """Bits of a mode that a new file does not get."""
         self._again = marker.goes_on(target)
         try:
             os.makedirs(target, exist_ok=True)
@@ -123,15 +119,11 @@ class Writer:
                 entry = piece.entry
                 folder, name = folders.parent(entry.name)
                 whole = entry.name not in self._begun
-                has_mode = whole and not entry.mode & self._never
-                if whole:
-                    fd = self._new(name, folder, entry.mode if has_mode else 0o600)
-                else:
-                    fd = _open(name, folder)
+                fd = self._new(name, folder) if whole else _open(name, folder)
                 try:
                     _write_all(fd, piece.data, piece.offset)
                     if whole:
-                        for what in set_attributes(entry, name, folder, fd, has_mode=has_mode):
+                        for what in set_attributes(entry, name, folder, fd):
                             written.unset.append((what, entry.name))
                 finally:
                     os.close(fd)
@@ -254,9 +246,9 @@ class Writer:
         finally:
             os.close(fd)
 
-    def _new(self, name: str, folder: int, mode: int = 0o600) -> int:
+    def _new(self, name: str, folder: int) -> int:
         self._clear(name, folder)
-        return os.open(name, NEW_FILE, mode, dir_fd=folder)
+        return os.open(name, NEW_FILE, 0o600, dir_fd=folder)
 
     def _clear(self, name: str, folder: int) -> None:
         """Drop what a restore that was cut off has left half-done."""
