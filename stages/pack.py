@@ -69,8 +69,8 @@ class Pack(Stage):
             segment, group = wanted
             return _cut(segment, layout.stretches(group))
 
-        with closing(in_order(run.pool, cut, groups(), AHEAD)) as pieces:
-            for group in pieces:
+        with closing(in_order(run.pool, cut, groups(), AHEAD)) as cuts:
+            for group in cuts:
                 yield [Chunk(s.entry, s.id, s.at, data, layout.is_last(s)) for s, data in group]
 
 

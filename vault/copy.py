@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from vault.destination import Destination
 
 RANGE_BYTES = 8 << 20
+UNDER_WAY = 3
+"""So many ranges may a receiver have taken at once: the line does not wait for the next one."""
 
 
 class Source(Protocol):

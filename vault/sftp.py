@@ -8,6 +8,7 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from vault.copy import UNDER_WAY
 from vault.destination import LATER, Stored, unfinished
 from vault.errors import Away, NotThere, UnknownHost, VaultError
 from vault.remote import Remote, Result, Worth
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """First: every processor has AES; asyncssh would begin with ChaCha20, at half the speed."""
-AHEAD = 3
-"""Ranges under way at once: the line does not wait for the next one to be read."""
 SYNOLOGY = "on a Synology, SFTP shows shares at /, not at /volume1"
 
 
@@ -102,12 +101,12 @@ class Sftp(Remote):
             self.call(action, lambda fs: file.write(fs, data, offset), length)
             return offset + length
 
-        with ThreadPoolExecutor(AHEAD) as threads:
+        with ThreadPoolExecutor(UNDER_WAY) as threads:
             waiting: list[Future[int]] = []
             for offset, length in ranges:
                 throttle.wait(length, self.check)
                 waiting.append(threads.submit(send, offset, length))
-                while waiting and (len(waiting) == AHEAD or waiting[0].done()):
+                while waiting and (len(waiting) == UNDER_WAY or waiting[0].done()):
                     yield waiting.pop(0).result()
             while waiting:
                 yield waiting.pop(0).result()

@@ -12,14 +12,13 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from vault.copy import UNDER_WAY
 from vault.destination import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PART_BYTES = 8 << 20
-UNDER_WAY = 3
-"""So many parts may a reader have taken at once."""
 POLL_SECONDS = 0.2
 PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 PUNCH_BYTES = 16 << 20

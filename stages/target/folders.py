@@ -18,8 +18,6 @@ class Folders:
         """`root` is an open folder, and stays its opener's to close."""
         self._root = root
         self._open: OrderedDict[str, int] = OrderedDict()
-        self._last: tuple[str, int] = ("", root)
-        """What was asked for last, as it mostly is again."""
 
     def close(self) -> None:
         """Close all but the root."""
@@ -37,8 +35,6 @@ class Folders:
             raise Damaged(
                 repr(path), "is no path that a backup can hold; nothing was written there"
             )
-        if folder == self._last[0]:
-            return self._last[1], name
         if not folder:
             return self._root, name
         fd = self._open.get(folder)
@@ -50,5 +46,4 @@ class Folders:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(folder)
-        self._last = folder, fd
         return fd, name
