@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stages import masking
+from stages import containers, masking
 from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from tests.helpers.servers import S3Server, SshServer
@@ -74,3 +74,34 @@ def impatient(monkeypatch):
     monkeypatch.setattr(remote, "PATIENCE_SECONDS", 8.0)
     monkeypatch.setattr(remote, "BACKOFF_SECONDS", 0.1)
     monkeypatch.setattr(sftp, "CONNECT_SECONDS", 3)
+
+
+@pytest.fixture
+def names(engine):
+    """Names for containers, which are gone after the test."""
+    before = set(engine.docker("ps", "-aq").split())
+    yield iter([f"c{n}" for n in range(9)])
+    for name in set(engine.docker("ps", "-aq").split()) - before:
+        engine.docker("rm", "-f", name)
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Believe a container without a check after a moment."""
+    monkeypatch.setattr(containers, "STEADY_SECONDS", 0.5)
+
+
+@pytest.fixture(scope="module")
+def made(engine):
+    """Three containers for many tests, the last of them stopped."""
+    made = [engine.run("one"), engine.run("two"), engine.run("off")]
+    engine.docker("stop", "-t", "1", "off")
+    yield made
+    engine.docker("rm", "-f", *made)
+
+
+@pytest.fixture
+def three(engine, made):
+    """Two that run, also if the whole engine died meanwhile, and one that does not."""
+    engine.docker("start", *made[:2])
+    return made

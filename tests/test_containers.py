@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -13,41 +12,14 @@ import pytest
 import yaml
 
 from engine.events import Finished, Progress, Started
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
-from packrat.restoring.undo import undo
 from packrat.runs.backup import back_up
-from packrat.runs.repair import repair
-from stages import containers
-from stages.errors import SourceError
-from tests.helpers.forked import backing_up, ended, restoring_in_place, signalling
+from tests.helpers.containers import done, house_of
+from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
 DEAF = "trap '' TERM; while true; do sleep 1; done"
-
-
-@pytest.fixture
-def names(engine):
-    """Names for containers, which are gone after the test."""
-    before = set(engine.docker("ps", "-aq").split())
-    yield iter([f"c{n}" for n in range(9)])
-    for name in set(engine.docker("ps", "-aq").split()) - before:
-        engine.docker("rm", "-f", name)
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch):
-    """Believe a container without a check after a moment."""
-    monkeypatch.setattr(containers, "STEADY_SECONDS", 0.5)
-
-
-def house_of(tmp_path, engine, *names, docker=None, **more):
-    settings = {"containers": list(names), "host": engine.host, "stop_timeout": 5}
-    house = House(tmp_path, settings={"docker": settings | (docker or {})} | more)
-    fill(house.source, {"a": noise(100_000), "b/c": noise(3_000_000, 2)})
-    return house
 
 
 def slow_place(house, store, limit="4 MiB/s"):
@@ -56,11 +28,6 @@ def slow_place(house, store, limit="4 MiB/s"):
     document["backup"]["destinations"] = {"slow": {"type": "local", "path": store, "limit": limit}}
     house.config_file.write_text(yaml.safe_dump(document))
     house.stores = {"slow": Path(store)}
-
-
-def done(result):
-    assert (result.status, result.error) == ("done", None), result
-    return result
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -169,22 +136,6 @@ def test_several_are_stopped_in_order_and_what_was_stopped_stays_so(tmp_path, en
     states = [engine.state(name) for name in (one, two)]
     assert states[0]["FinishedAt"] < states[1]["FinishedAt"]
     assert states[1]["StartedAt"] < states[0]["StartedAt"]
-
-
-@pytest.fixture(scope="module")
-def made(engine):
-    """Three containers for many tests, the last of them stopped."""
-    made = [engine.run("one"), engine.run("two"), engine.run("off")]
-    engine.docker("stop", "-t", "1", "off")
-    yield made
-    engine.docker("rm", "-f", *made)
-
-
-@pytest.fixture
-def three(engine, made):
-    """Two that run, also if the whole engine died meanwhile, and one that does not."""
-    engine.docker("start", *made[:2])
-    return made
 
 
 def dies(house, edge):
@@ -442,104 +393,3 @@ def test_a_command_in_a_container(tmp_path, engine, names):
     assert time.monotonic() - begun < 60
     assert "sleep 301" not in engine.docker("top", name)
     assert engine.running(name)
-
-
-def test_in_place_and_back(tmp_path, engine, names):
-    """The container stands still only for the renames; afterwards, and after --undo, it runs."""
-    name = engine.run(next(names))
-    house = house_of(tmp_path, engine, name)
-    done(house.back_up())
-    (house.source / "a").write_bytes(b"spoilt")
-    program = house.program
-    _, session = restore(program, "svc", choose(program, "svc"), (), None)
-    assert session.standstill.seconds < 5
-    assert (house.source / "a").read_bytes() == noise(100_000)
-    assert engine.running(name)
-    undo(program, "svc")
-    assert (house.source / "a").read_bytes() == b"spoilt"
-    assert engine.running(name)
-
-
-@pytest.mark.parametrize(
-    "edge",
-    ["Finished select", "Finished upload:local", "Started stop", "Finished stop",
-     "Finished collect", "Started start", "Finished start"],
-)  # fmt: skip
-def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, three, edge):
-    """SIGKILL at every edge: after the next command the state is whole, and the container up."""
-    name, *_ = three
-    house = house_of(tmp_path, engine, name)
-    done(house.back_up())
-    new = {"a": (house.source / "a").read_bytes(), "b/c": (house.source / "b" / "c").read_bytes()}
-    old = {"a": b"spoilt", "b/c": b"spoilt", "later": b"1"}
-    fill(house.source, old)
-    assert ended(restoring_in_place(house, signalling(edge))) == -signal.SIGKILL
-    assert house.cli("list").returncode == 0
-    assert engine.running(name)
-    files = {
-        str(path.relative_to(house.source)): path.read_bytes()
-        for path in house.source.rglob("*")
-        if path.is_file() and not str(path.relative_to(house.source)).startswith(".packrat")
-    }
-    placed = ("Finished collect", "Started start", "Finished start")
-    assert files == (new if edge in placed else old)
-    program = house.program
-    restore(program, "svc", choose(program, "svc"), (), None)
-    assert (house.source / "a").read_bytes() == new["a"]
-    assert not list(house.source.glob(".packrat-restore-*"))
-
-
-def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names):
-    """A restore in place whose container cannot be stopped changes nothing."""
-    name = engine.run(next(names))
-    house = house_of(tmp_path, engine, name)
-    done(house.back_up())
-    (house.source / "a").write_bytes(b"spoilt")
-    program = house.program
-    chosen = choose(program, "svc")
-    engine.docker("rm", "-f", name)
-    with pytest.raises(Exception, match="there is no container"):
-        restore(program, "svc", chosen, (), None)
-    assert (house.source / "a").read_bytes() == b"spoilt"
-
-
-def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine, names):
-    """After a reboot the engine has started it: it stops for the way back, and runs after.
-
-    Where it cannot be stopped the files stay, and the note with them.
-    """
-    name = engine.run(next(names))
-    house = house_of(tmp_path, engine, name)
-    done(house.back_up())
-    fill(house.source, {"a": b"spoilt"})
-    program = (
-        "import os, sys\n"
-        "from packrat.program import Program\n"
-        "from packrat.restoring.choosing import choose\n"
-        "from packrat.restoring.restore import restore\n"
-        "from stages.target.place import Placement\n"
-        "Placement.carry_out = lambda self, check: (self._take(self.steps[0]), os._exit(9))\n"
-        "p = Program(sys.argv[1])\n"
-        "restore(p, 'svc', choose(p, 'svc'), (), None)\n"
-    )
-    command = [sys.executable, "-c", program, house.config_file]
-    assert subprocess.run(command, check=False).returncode == 9
-    assert not (house.source / "a").exists()
-    engine.docker("start", name)
-    begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(containers.Engine, "stop", refuse)
-        said = " ".join(repair(str(house.state)))
-        assert "will not stop" in said
-        assert not (house.source / "a").exists()
-    said = repair(str(house.state))
-    assert "as it was before" in said[0]
-    assert (house.source / "a").read_bytes() == b"spoilt"
-    assert engine.running(name)
-    assert engine.docker("inspect", "-f", "{{.State.StartedAt}}", name) != begun
-    assert repair(str(house.state)) == []
-
-
-def refuse(_, name, __):
-    """Be an engine whose container will not stop."""
-    raise SourceError(f"{name} will not stop", "")

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.house import House
 from tests.helpers.servers import need
+from tests.helpers.trees import fill, noise
 
 IMAGE = "busybox"
 APPLETS = ["sh", "sleep", "cat", "echo", "kill", "ls", "date", "touch", "head", "yes", "false",
@@ -123,3 +125,15 @@ def engine_of_its_own() -> Iterator[Engine]:
             yield engine
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def house_of(tmp_path, engine, *names, docker=None, **more):
+    settings = {"containers": list(names), "host": engine.host, "stop_timeout": 5}
+    house = House(tmp_path, settings={"docker": settings | (docker or {})} | more)
+    fill(house.source, {"a": noise(100_000), "b/c": noise(3_000_000, 2)})
+    return house
+
+
+def done(result):
+    assert (result.status, result.error) == ("done", None), result
+    return result

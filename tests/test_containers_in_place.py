@@ -1,0 +1,120 @@
+"""A restore in place of a service in containers: what runs stops for it, and runs after it."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from packrat.restoring.choosing import choose
+from packrat.restoring.restore import restore
+from packrat.restoring.undo import undo
+from packrat.runs.repair import repair
+from stages import containers
+from stages.errors import SourceError
+from tests.helpers.containers import done, house_of
+from tests.helpers.forked import ended, restoring_in_place, signalling
+from tests.helpers.trees import fill, noise
+
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
+
+
+def test_in_place_and_back(tmp_path, engine, names):
+    """The container stands still only for the renames; afterwards, and after --undo, it runs."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    (house.source / "a").write_bytes(b"spoilt")
+    program = house.program
+    _, session = restore(program, "svc", choose(program, "svc"), (), None)
+    assert session.standstill.seconds < 5
+    assert (house.source / "a").read_bytes() == noise(100_000)
+    assert engine.running(name)
+    undo(program, "svc")
+    assert (house.source / "a").read_bytes() == b"spoilt"
+    assert engine.running(name)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    ["Finished select", "Finished upload:local", "Started stop", "Finished stop",
+     "Finished collect", "Started start", "Finished start"],
+)  # fmt: skip
+def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, three, edge):
+    """SIGKILL at every edge: after the next command the state is whole, and the container up."""
+    name, *_ = three
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    new = {"a": (house.source / "a").read_bytes(), "b/c": (house.source / "b" / "c").read_bytes()}
+    old = {"a": b"spoilt", "b/c": b"spoilt", "later": b"1"}
+    fill(house.source, old)
+    assert ended(restoring_in_place(house, signalling(edge))) == -signal.SIGKILL
+    assert house.cli("list").returncode == 0
+    assert engine.running(name)
+    files = {
+        str(path.relative_to(house.source)): path.read_bytes()
+        for path in house.source.rglob("*")
+        if path.is_file() and not str(path.relative_to(house.source)).startswith(".packrat")
+    }
+    placed = ("Finished collect", "Started start", "Finished start")
+    assert files == (new if edge in placed else old)
+    program = house.program
+    restore(program, "svc", choose(program, "svc"), (), None)
+    assert (house.source / "a").read_bytes() == new["a"]
+    assert not list(house.source.glob(".packrat-restore-*"))
+
+
+def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names):
+    """A restore in place whose container cannot be stopped changes nothing."""
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    (house.source / "a").write_bytes(b"spoilt")
+    program = house.program
+    chosen = choose(program, "svc")
+    engine.docker("rm", "-f", name)
+    with pytest.raises(Exception, match="there is no container"):
+        restore(program, "svc", chosen, (), None)
+    assert (house.source / "a").read_bytes() == b"spoilt"
+
+
+def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine, names):
+    """After a reboot the engine has started it: it stops for the way back, and runs after.
+
+    Where it cannot be stopped the files stay, and the note with them.
+    """
+    name = engine.run(next(names))
+    house = house_of(tmp_path, engine, name)
+    done(house.back_up())
+    fill(house.source, {"a": b"spoilt"})
+    program = (
+        "import os, sys\n"
+        "from packrat.program import Program\n"
+        "from packrat.restoring.choosing import choose\n"
+        "from packrat.restoring.restore import restore\n"
+        "from stages.target.place import Placement\n"
+        "Placement.carry_out = lambda self, check: (self._take(self.steps[0]), os._exit(9))\n"
+        "p = Program(sys.argv[1])\n"
+        "restore(p, 'svc', choose(p, 'svc'), (), None)\n"
+    )
+    command = [sys.executable, "-c", program, house.config_file]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert not (house.source / "a").exists()
+    engine.docker("start", name)
+    begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(containers.Engine, "stop", refuse)
+        said = " ".join(repair(str(house.state)))
+        assert "will not stop" in said
+        assert not (house.source / "a").exists()
+    said = repair(str(house.state))
+    assert "as it was before" in said[0]
+    assert (house.source / "a").read_bytes() == b"spoilt"
+    assert engine.running(name)
+    assert engine.docker("inspect", "-f", "{{.State.StartedAt}}", name) != begun
+    assert repair(str(house.state)) == []
+
+
+def refuse(_, name, __):
+    """Be an engine whose container will not stop."""
+    raise SourceError(f"{name} will not stop", "")
