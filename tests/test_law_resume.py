@@ -55,11 +55,19 @@ def written(out):
 
 
 def killed(house, out, after, number=signal.SIGKILL):
-    """Restore, and end it once so many bytes stand; says whether it was still under way."""
+    """Restore, and end it once so many bytes stand; says whether it was still under way.
+
+    It stands still while they are counted: on a busy machine it would be through by then.
+    """
     process = subprocess.Popen(command(house, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while process.poll() is None and written(out) < after:
+    while process.poll() is None:
+        process.send_signal(signal.SIGSTOP)
+        if written(out) >= after:
+            break
+        process.send_signal(signal.SIGCONT)
         time.sleep(0.002)
     process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
     _, said = process.communicate()
     return process.returncode, said.decode()
 
