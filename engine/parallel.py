@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 B = TypeVar("B")
 
+AHEAD = (os.cpu_count() or 1) + 1
+"""Tasks under way at once: enough to keep each core busy, few enough to keep memory small."""
+BACKLOG = AHEAD + 6
+"""The same where items come, or are made use of, unevenly: files are."""
 M_ARENA_MAX = -8
 """Of mallopt(3)."""
 

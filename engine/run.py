@@ -3,6 +3,7 @@
 The rules of the wiring, all of them:
 
 - A chain is nested generators, drained in one thread. It starts at a stage that takes nothing.
+  Stages that go back item by item leave it to the next one where that happens: it gets a `Stream`.
 - A fan-out ends its chain; each branch behind it is a chain in a thread of its own.
 - What only waits for others runs in the thread that finished the last of them.
 - A patient stage works before the others that it comes after are over, and then joins them: what
@@ -13,7 +14,6 @@ The rules of the wiring, all of them:
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Started, Warned
 from engine.parallel import thread_pool
 from engine.stage import FanOut, Scope
+from engine.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,9 +41,8 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the others. Python's 5 ms would let the threads
 that talk to a network slow the one that drives the chain, which gives way at each system call, to
 a third of its speed (measured)."""
-GARBAGE_OBJECTS = 50_000
-"""How many new objects there are before Python looks for cycles among them: items make none, and at
-the usual 700 a twentieth of the time goes there (measured)."""
+CULPRIT = "culprit"
+"""An attribute of an error: the stage that it is of."""
 
 
 class Cancelled(BaseException):
@@ -189,7 +189,6 @@ class _Execution:
 
     def execute(self) -> Outcome:
         sys.setswitchinterval(SWITCH_SECONDS)
-        gc.set_threshold(GARBAGE_OBJECTS)
         threads = [
             threading.Thread(target=self._chain, args=(branch.name,), name=branch.name, daemon=True)
             for node in self.graph.order
@@ -226,8 +225,8 @@ class _Execution:
         generators: list[Iterator[Any]] = []
         try:
             items: Iterator[Any] = self._source(chain[0])
-            for node in chain:
-                items = self._watched(node, items)
+            for step in _steps(chain):
+                items = self._watched(step, items)
                 generators.append(items)
             for _ in items:
                 pass
@@ -260,37 +259,50 @@ class _Execution:
             return feeder.stage.branch(self.views[node.name])
         return iter(())
 
-    def _watched(self, node: Node, items: Iterator[Any]) -> Iterator[Any]:
-        """One stage's output: says when it starts and ends, names the stage that failed."""
-        view = self.views[node.name]
-        cancelled = view.shared.cancelled.is_set
-        self.started[node.name] = view.clock.ticks()
-        view.emit(Started(node.name))
+    def _watched(self, step: list[Node], items: Iterator[Any]) -> Iterator[Any]:
+        """One step's output: says when its stages start and end, names the stage that failed."""
+        cancelled = self.run.shared.cancelled.is_set
+        for node in step:
+            view = self.views[node.name]
+            self.started[node.name] = view.clock.ticks()
+            view.emit(Started(node.name))
         try:
-            if self.graph.feeder(node.name) and not node.stage.patient:
-                view.join()
-            for item in self._work(node, items, view):
+            for node in step:
+                if self.graph.feeder(node.name) and not node.stage.patient:
+                    self.views[node.name].join()
+            for item in self._work(step, items):
                 if cancelled():
                     view.check()
                 yield item
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._failed(node, error)
+            self._failed(self.graph.nodes.get(_culprit(error), step[-1]), error)
             raise
-        if node.name not in self.settled:
-            self._settle(node)
+        for node in step:
+            if node.name not in self.settled:
+                self._settle(node)
 
-    def _work(self, node: Node, items: Iterator[Any], view: Run[Any]) -> Iterator[Any]:
+    def _work(self, step: list[Node], items: Iterator[Any]) -> Iterator[Any]:
+        *itemwise, node = step
+        view = self.views[node.name]
         if isinstance(node.stage, Scope):
             if node.releases:
                 self._let_go(node.releases)
             else:
                 self._hold(node, node.stage, view)
             return iter(())
-        work = node.stage.inverse if node.reversed else node.stage.forward
-        result: Iterator[Any] = work(items, view)
+        work: Any = node.stage.inverse if node.reversed else node.stage.forward
+        result: Iterator[Any] = work(
+            Stream(items, partial(self._way, itemwise)) if itemwise else items, view
+        )
         return result
+
+    def _way(self, nodes: list[Node], items: Iterator[Any]) -> Iterator[Any]:
+        """Chain stages that go back item by item."""
+        for node in nodes:
+            items = _named(node.name, node.stage.inverse(items, self.views[node.name]))
+        return items
 
     def _join(self, name: str) -> None:
         """Run what a stage comes after and has not begun, but for what feeds it."""
@@ -375,3 +387,28 @@ class _Execution:
         for member in self._members(node.name):
             if member.name not in self.settled:
                 self._settle(member, because=because)
+
+
+def _steps(chain: list[Node]) -> Iterator[list[Node]]:
+    """Put stages that go back item by item together with the one that takes what they make."""
+    step: list[Node] = []
+    for node in chain:
+        step.append(node)
+        if not (node.reversed and node.stage.itemwise):
+            yield step
+            step = []
+    yield from ([node] for node in step)
+
+
+def _named(name: str, items: Iterator[Any]) -> Iterator[Any]:
+    """Note on an error, which may come from another process, the stage that it is of."""
+    try:
+        yield from items
+    except Exception as error:
+        error.__dict__.setdefault(CULPRIT, name)
+        raise
+
+
+def _culprit(error: BaseException) -> str:
+    name: str = error.__dict__.get(CULPRIT, "")
+    return name

@@ -29,6 +29,9 @@ class Stage(BaseModel):
     """What it takes need not come: without a feeder it starts a chain."""
     patient: ClassVar[bool] = False
     """Has work to do before what it comes after, its feeder aside; calls `run.join` then."""
+    itemwise: ClassVar[bool] = False
+    """`inverse` takes each item by itself, and nothing but what it reads of the context; so it may
+    go on in other processes: where, says the stage that takes what it gives, from a `Stream`."""
     always: ClassVar[bool] = False
     """Runs also when what it waits for has failed."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import in_order
 from engine.stage import Stage
-from stages.compress import AHEAD
 from stages.items import Chunk, Piece
 from vault.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
 from vault.errors import Damaged
@@ -24,6 +21,7 @@ class ChunkStage(Stage):
     """A small file is one chunk; a large one is cut about every MiB."""
 
     kind: ClassVar[str] = "chunk"
+    itemwise: ClassVar[bool] = True
     backwards: ClassVar[str] = "prove"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Chunk
@@ -41,23 +39,16 @@ class ChunkStage(Stage):
             else:
                 yield from cutting.add(piece)
 
-    def inverse(
-        self, groups: Iterator[list[Chunk]], run: Run[RestoreSession]
-    ) -> Iterator[list[Piece]]:
+    def inverse(self, chunks: Iterator[Chunk], run: Run[RestoreSession]) -> Iterator[Piece]:
         """Prove each chunk by its name, and give it as a piece of its file; raises Damaged."""
         key, where = run.context.keys.naming_key, run.context.backup.where
-
-        def prove(group: list[Chunk]) -> list[Piece]:
-            proven: bytes | memoryview | None = None
-            for chunk in group:
-                if chunk.data is not proven:
-                    if chunk_id(key, chunk.data) != chunk.id:
-                        raise Damaged(where, f"chunk {chunk.id} has other content")
-                    proven = chunk.data
-            return [Piece(chunk.entry, chunk.offset, chunk.data, chunk.last) for chunk in group]
-
-        with closing(in_order(run.pool, prove, groups, AHEAD)) as proven:
-            yield from proven
+        proven: Chunk | None = None
+        for chunk in chunks:
+            if not proven or chunk.data is not proven.data or chunk.id != proven.id:
+                if chunk_id(key, chunk.data) != chunk.id:
+                    raise Damaged(where, f"chunk {chunk.id} has other content")
+                proven = chunk
+            yield Piece(chunk.entry, chunk.offset, chunk.data, chunk.last)
 
 
 class _Cutting:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import closing
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
 
-from engine.parallel import in_order
-from stages.compress import AHEAD
 from stages.errors import SourceError
 from stages.items import Piece
 from stages.journal import Journaled
@@ -28,9 +24,10 @@ from stages.target.write import Writer, require_room
 from vault.format import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from engine.run import Run
+    from engine.stream import Stream
     from stages.items import Kept
     from stages.session import BackupSession, RestoreSession
     from vault.format import Entry
@@ -70,17 +67,18 @@ class Collect(Journaled):
         finally:
             os.close(root)
 
-    def inverse(self, groups: Iterator[list[Piece]], run: Run[RestoreSession]) -> Iterator[Any]:
+    def inverse(self, pieces: Stream[Piece], run: Run[RestoreSession]) -> Iterator[Any]:
         """Write pieces where they belong, below the session's target; raises TargetError.
 
         In place, the target is a staging folder, and takes the place of what is there at the end.
         """
-        first = next(groups, None)  # asked for first: by then everything is laid out
+        pieces.wait()  # by then everything is laid out
         run.whole = run.context.layout.size  # what stands already is not written again
         require_room(run.context.target, run.whole)
         with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
-            writer.make_folders()
-            _write(chain([first] if first else [], groups), writer, run)
+            writer.make_room()
+            for written in pieces.in_processes(writer.write):
+                run.advance(writer.complete(written), written.bytes)
             writer.finish(run.check)
             run.context.files += writer.files
             run.context.size += writer.size
@@ -162,16 +160,6 @@ def _read_first(pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Pi
             held, room = [], HELD_BYTES
     run.finish()
     yield from held
-
-
-def _write(groups: Iterable[list[Piece]], writer: Writer, run: Run[RestoreSession]) -> None:
-    """Write on all cores."""
-    prepared = map(writer.prepare, groups)
-    with closing(in_order(run.pool, writer.write, prepared, AHEAD)) as results:
-        for written in results:
-            writer.complete(written)
-            group = written.group
-            run.advance(sum(piece.last for piece in group), sum(len(piece.data) for piece in group))
 
 
 class _Pass:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from engine.parallel import in_order
+from engine.parallel import BACKLOG, in_order
 from engine.stage import Stage
 from stages.items import Frame, Segment
 from vault import seal
@@ -18,16 +17,12 @@ if TYPE_CHECKING:
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
 
-AHEAD = (os.cpu_count() or 1) + 1
-"""Segments under way at once: enough to keep each core busy, few enough to keep memory small."""
-BACKLOG = AHEAD + 6
-"""The same of a backup: its files come unevenly, and compress unevenly."""
-
 
 class Compress(Stage):
     """Runs on all cores, in order."""
 
     kind: ClassVar[str] = "compress"
+    itemwise: ClassVar[bool] = True
     backwards: ClassVar[str] = "decompress"
     takes: ClassVar[type | None] = Segment
     gives: ClassVar[type | None] = Frame
@@ -48,12 +43,9 @@ class Compress(Stage):
 
     def inverse(self, frames: Iterator[Frame], run: Run[RestoreSession]) -> Iterator[Segment]:
         """Give the segment of each frame; raises Damaged."""
-
-        def decompress(f: Frame) -> Segment:
-            sealer = run.context.copies.archive(f.archive).sealer
-            return Segment(f.archive, f.number, f.kind, (sealer.unpack(f.number, f.kind, f.data),))
-
-        yield from in_order(run.pool, decompress, frames, AHEAD)
+        for f in frames:
+            data = seal.unpack(run.context.copies.name(f.archive), f.number, f.kind, f.data)
+            yield Segment(f.archive, f.number, f.kind, (data,), f.wanted)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Say how."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from vault.errors import Away, Damaged, VaultError
+from vault.seal import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class Copies:
         """Read an index segment; raises VaultError."""
         archive = self.archive(archive_id)
         sealed = self.read(archive_id, *archive.place(number))
-        return archive.sealer.unpack(number, b"i", self.unseal(archive_id, number, b"i", sealed))
+        return unpack(archive.where, number, b"i", self.unseal(archive_id, number, b"i", sealed))
 
     def unseal(self, archive_id: str, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
         """Open a frame that was read, or else the same frame of another copy.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import in_order
+from engine.parallel import BACKLOG, in_order
 from engine.stage import Stage
-from stages.compress import AHEAD, BACKLOG
 from stages.items import Frame, Sealed
 from vault.errors import Damaged
 from vault.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
@@ -57,21 +56,14 @@ class Encrypt(Stage):
 
     def inverse(self, sealed: Iterator[Sealed], run: Run[RestoreSession]) -> Iterator[Frame]:
         """Open each frame; what no copy has good is left out, and its files are lost."""
-        copies = run.context.copies
-
-        def unseal(s: Sealed) -> Frame | tuple[str, int, Damaged]:
+        for s in sealed:
             assert s.kind is not None
             try:
-                data = copies.unseal(s.archive, s.number, s.kind, s.data)
+                data = run.context.copies.unseal(s.archive, s.number, s.kind, s.data)
             except Damaged as error:
-                return s.archive, s.number, error
-            return Frame(s.archive, s.number, s.kind, data)
-
-        for frame in in_order(run.pool, unseal, sealed, AHEAD):
-            if isinstance(frame, Frame):
-                yield frame
+                run.context.lose(s.archive, s.number, error)
             else:
-                run.context.lose(*frame)
+                yield Frame(s.archive, s.number, s.kind, data, s.wanted)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Say how."""

@@ -1,7 +1,4 @@
-"""What flows from stage to stage. Each item reads the same in both directions.
-
-On the way back, chunks and pieces come in lists: each is one task of the pool.
-"""
+"""What flows from stage to stage. Each item reads the same in both directions."""
 
 from __future__ import annotations
 
@@ -64,6 +61,8 @@ class Segment(Struct, frozen=True, gc=False):
     kind: Kind
     data: tuple[bytes | memoryview, ...]
     """Pieces of it, end to end: whoever compresses them puts them together, in its thread."""
+    wanted: bytes = b""
+    """On the way back: which stretches of it go where, as the layout has it."""
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -73,6 +72,7 @@ class Frame(Struct, frozen=True, gc=False):
     number: int
     kind: Kind
     data: bytes
+    wanted: bytes = b""
 
 
 class Sealed(Struct, frozen=True, gc=False):
@@ -82,6 +82,7 @@ class Sealed(Struct, frozen=True, gc=False):
     number: int
     kind: Kind | None
     data: bytes | memoryview
+    wanted: bytes = b""
 
 
 class Part(Struct, frozen=True, gc=False):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import in_order
 from engine.stage import Stage
-from stages.compress import AHEAD
 from stages.items import Chunk, Kept, Segment
+from stages.target.layout import stretches_of
 from vault.chunks import KnownChunks, chunk_id
 from vault.errors import Damaged
 from vault.format import (
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
-    from stages.target.layout import Stretch
     from vault.format import Entry, Kind
 
 
@@ -36,6 +33,7 @@ class Pack(Stage):
     """Many small files share a segment: a better ratio and far fewer calls than one by one."""
 
     kind: ClassVar[str] = "pack"
+    itemwise: ClassVar[bool] = True
     backwards: ClassVar[str] = "unpack"
     takes: ClassVar[type | None] = Chunk
     gives: ClassVar[type | None] = Segment
@@ -54,40 +52,18 @@ class Pack(Stage):
             packing.known.close()
         run.advance(packing.entries, packing.payload)
 
-    def inverse(
-        self, segments: Iterator[Segment], run: Run[RestoreSession]
-    ) -> Iterator[list[Chunk]]:
-        """Cut segments into the chunks that are wanted of them, for each file that wants one."""
-        layout = run.context.layout
-
-        def groups() -> Iterator[tuple[Segment, bytes]]:
-            for segment in segments:
-                for group in layout.groups(segment.archive, segment.number):
-                    yield segment, group
-
-        def cut(wanted: tuple[Segment, bytes]) -> list[tuple[Stretch, memoryview]]:
-            segment, group = wanted
-            return _cut(segment, layout.stretches(group))
-
-        with closing(in_order(run.pool, cut, groups(), AHEAD)) as cuts:
-            for group in cuts:
-                yield [Chunk(s.entry, s.id, s.at, data, layout.is_last(s)) for s, data in group]
-
-
-def _cut(segment: Segment, stretches: list[Stretch]) -> list[tuple[Stretch, memoryview]]:
-    """Cut what is wanted out of a segment; what several files want is one piece of it."""
-    view = memoryview(segment.data[0])
-    place = (-1, -1)
-    data = view[:0]
-    pieces = []
-    for stretch in stretches:
-        if place != (stretch.offset, stretch.length):
-            place = (stretch.offset, stretch.length)
-            if sum(place) > len(view):
-                raise Damaged(segment.archive, f"frame {segment.number} is too short")
-            data = view[stretch.offset : sum(place)]
-        pieces.append((stretch, data))
-    return pieces
+    def inverse(self, segments: Iterator[Segment], run: Run[RestoreSession]) -> Iterator[Chunk]:  # noqa: ARG002
+        """Cut out of each segment what is wanted of it; raises Damaged."""
+        for segment in segments:
+            view = memoryview(segment.data[0])
+            start = end = -1
+            for s in stretches_of(segment.wanted):
+                if (s.start, s.end) != (start, end):  # what several files want is one piece of it
+                    start, end = s.start, s.end
+                    if end > len(view):
+                        raise Damaged(segment.archive, f"frame {segment.number} is too short")
+                    data = view[start:end]
+                yield Chunk(s.entry, s.id, s.at, data, s.whole)
 
 
 class _Open:

@@ -6,9 +6,8 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import in_order
+from engine.parallel import AHEAD, in_order
 from engine.stage import FanOut
-from stages.compress import AHEAD
 from stages.errors import SourceError
 from stages.items import Part, Sealed
 from vault.format import SEGMENT_BYTES
@@ -84,7 +83,11 @@ class SpoolStage(FanOut):
             )
 
     def inverse(self, parts: Iterator[Part], run: Run[RestoreSession]) -> Iterator[Sealed]:
-        """Cut what was downloaded into the frames that are wanted of it."""
+        """Cut what was downloaded into the frames that are wanted of it.
+
+        A frame of which very much is wanted comes several times, so that no item grows with it.
+        """
+        layout = run.context.layout
         for part in parts:
             data = memoryview(part.read())
             run.context.downloaded += len(data)
@@ -92,7 +95,8 @@ class SpoolStage(FanOut):
             for place in part.places:
                 start = place.offset - part.offset
                 sealed = data[start : start + place.length]
-                yield Sealed(part.archive, place.number, b"d", sealed)
+                for wanted in layout.wanted(part.archive, place.number):
+                    yield Sealed(part.archive, place.number, b"d", sealed, wanted)
 
 
 def _placed(sealed: Iterator[Sealed]) -> Iterator[tuple[int, bytes | memoryview]]:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from engine.events import Finished, Progress
+from packrat.exits import Exit
 from packrat.restoring.choosing import choose
 from packrat.restoring.restore import restore
 from tests.helpers.house import House
@@ -83,6 +85,22 @@ def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
     assert differences(filled.source, out) == []
     assert last["downloaded"] < whole["downloaded"] * 0.8
     assert (last["files"], last["size"]) == (whole["files"], whole["size"])
+
+
+def test_a_process_of_it_that_is_killed_ends_it_with_one_message(filled, tmp_path):
+    """As when the kernel is out of memory: what stands stays, and the same command goes on."""
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(filled, out), stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (copies := children.read_text().split()):
+        time.sleep(0.001)
+    os.kill(int(copies[0]), signal.SIGKILL)
+    said = process.communicate()[1]
+    assert process.returncode == Exit.FAILED
+    assert f"a process that wrote below {out} was killed" in said
+    assert "Traceback" not in said
+    filled.json("restore", "svc", "--to", str(out), "--yes")
+    assert differences(filled.source, out) == []
 
 
 def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):

@@ -22,7 +22,7 @@ from vault.format import (
     decode_table,
     unstamp,
 )
-from vault.seal import Sealer
+from vault.seal import Sealer, unpack
 
 if TYPE_CHECKING:
     from vault.format import Kind
@@ -110,7 +110,7 @@ class Archive:
             return b"i", self._open(number, b"i", sealed)
 
     def _open(self, number: int, kind: Kind, sealed: bytes) -> bytes:
-        return self.sealer.unpack(number, kind, self.sealer.open(number, kind, sealed))
+        return unpack(self.where, number, kind, self.sealer.open(number, kind, sealed))
 
     def _check_name(self, name: str) -> None:
         """Refuse a name that is not its own: an old or a foreign archive, replayed."""

@@ -19,6 +19,16 @@ class VaultError(Exception):
         super().__init__(what)
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Come out of another process as it went in, however it is made."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[VaultError], args: tuple[str, ...], state: dict[str, object]) -> VaultError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class KeyFileError(VaultError):
     """The key file cannot be used."""

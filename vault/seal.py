@@ -41,16 +41,6 @@ class Sealer:
         except (InvalidTag, ValueError):
             raise Damaged(self._archive, f"frame {number} is damaged") from None
 
-    def unpack(self, number: int, kind: Kind, compressed: bytes) -> bytes:
-        """Decompress; raises Damaged."""
-        try:
-            size = zstandard.frame_content_size(compressed)
-            if not 0 <= size <= PLAINTEXT_MOST[kind]:
-                raise Damaged(self._archive, f"frame {number} says that it holds {size} bytes")
-            return _decompressor().decompress(compressed)
-        except zstandard.ZstdError:
-            raise Damaged(self._archive, f"frame {number} does not decompress") from None
-
     def _bound(self, number: int, kind: bytes) -> bytes:
         return self._header_hash + number.to_bytes(8) + kind
 
@@ -62,6 +52,17 @@ def compress(data: bytes | bytearray, level: int) -> bytes:
         compressors[level] = zstandard.ZstdCompressor(level=level)
     packed: bytes = compressors[level].compress(data)
     return packed
+
+
+def unpack(archive: str, number: int, kind: Kind, compressed: bytes) -> bytes:
+    """Decompress what a frame held; raises Damaged, naming the archive."""
+    try:
+        size = zstandard.frame_content_size(compressed)
+        if not 0 <= size <= PLAINTEXT_MOST[kind]:
+            raise Damaged(archive, f"frame {number} says that it holds {size} bytes")
+        return _decompressor().decompress(compressed)
+    except zstandard.ZstdError:
+        raise Damaged(archive, f"frame {number} does not decompress") from None
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:

@@ -20,6 +20,9 @@ TYPES = {
 }
 """File types that can be stored; sockets are made anew by who listens on them."""
 
+OwnerAndMode = tuple[int, int, int]
+"""User id, group id, mode."""
+
 NO_XATTRS = (errno.ENOTSUP, errno.ENODATA, errno.ENOSYS)
 
 
@@ -96,26 +99,42 @@ def read_xattrs(entry: Entry, at: int | str) -> None:
     entry.xattrs, entry.xattrs64 = plain, encoded
 
 
-def set_attributes(entry: Entry, name: str, folder: int, fd: int | None) -> list[str]:
+def owner_and_mode(found: os.stat_result) -> OwnerAndMode:
+    """Give what a change of owner or mode would change."""
+    return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+
+
+def set_attributes(
+    entry: Entry, name: str, folder: int, fd: int | None, has: OwnerAndMode | None = None
+) -> list[str]:
     """Set owner, mode, xattrs and times of what was restored as `name` in an open folder.
 
-    `fd` is the open file or folder, None for what cannot be opened without an effect. Gives what
-    the target or the user could not take. The order matters: a change of owner drops setuid and
-    capabilities, a change of anything changes the times.
+    `fd` is the open file or folder, None for what cannot be opened without an effect; `has` is its
+    owner and mode where they are known. Gives what the target or the user could not take. The
+    order matters: a change of owner drops setuid and capabilities, a change of anything changes
+    the times.
     """
     unset = []
+    if has is None:
+        at = os.stat(name, dir_fd=folder, follow_symlinks=False) if fd is None else os.stat(fd)
+        has = owner_and_mode(at)
+    wanted = (entry.uid, entry.gid, entry.mode)
     try:
-        if fd is None:
+        if has[:2] == wanted[:2]:
+            pass
+        elif fd is None:
             os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        elif os.geteuid() == 0 or not _owned(fd, entry):
+        else:
             os.fchown(fd, entry.uid, entry.gid)
     except (OSError, OverflowError):
         unset.append("owner")
     try:
-        if fd is not None:
-            os.fchmod(fd, entry.mode)
-        elif entry.type != "symlink":
+        if has == wanted or entry.type == "symlink":
+            pass
+        elif fd is None:
             os.chmod(name, entry.mode, dir_fd=folder)
+        else:
+            os.fchmod(fd, entry.mode)
     except (OSError, OverflowError):
         unset.append("mode")
     if entry.xattrs or entry.xattrs64:
@@ -130,11 +149,6 @@ def set_attributes(entry: Entry, name: str, folder: int, fd: int | None) -> list
     except (OSError, OverflowError):
         unset.append("times")
     return unset
-
-
-def _owned(fd: int, entry: Entry) -> bool:
-    found = os.fstat(fd)
-    return (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
 
 
 def _set_xattrs(entry: Entry, at: int | str) -> list[str]:

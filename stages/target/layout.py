@@ -12,42 +12,42 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import structs
 
 from stages.target.plausible import Plausible
 from vault.errors import Damaged
-from vault.format import Entry, encode
+from vault.format import Entry, encode, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vault.format import Reference
 
-FOLDER, DATA, NO_DATA = range(3)
-"""What makes an entry: itself, the stretches of its content, or what it says."""
+FOLDER, FILE, PIECED, NO_DATA = range(4)
+"""How an entry comes to be: before all else; by the one stretch that is all of it; before the
+several that are; or at the end, by what it says itself."""
 TOGETHER = 10_000
 """So many are inserted at once."""
-GROUP = 512
-"""So many stretches of one frame, at the most, are one row: they are decoded, proven and written
-together, as one task of the pool in each stage."""
+WANTED_MOST = 2048
+"""So many stretches of one frame, at the most, are one row: they go from stage to stage together,
+and a frame of which more is wanted is opened once for each row."""
 
 
 class Stretch(msgspec.Struct, array_like=True, gc=False):
     """A chunk in a frame, and where it goes."""
 
-    offset: int
+    start: int
     """In the frame."""
-    length: int
+    end: int
     id: str
     at: int
     """Where it stands in the file."""
-    number: int
-    """Which entry it is of."""
-    pieces: int
-    """How many chunks that has."""
+    whole: bool
+    """It is all of its file."""
     entry: Entry
 
 
-_place = attrgetter("offset", "length")
+_place = attrgetter("start", "end")
 _decode = msgspec.json.Decoder(Entry).decode
 _decode_stretches = msgspec.json.Decoder(list[Stretch]).decode
 
@@ -62,8 +62,7 @@ class Layout:
         self._plausible = Plausible()
         self._links: dict[tuple[int, int], int] = {}
         self._archives: dict[str, int] = {}
-        self._left: dict[int, int] = {}
-        self._lost: list[tuple[str, int]] = []
+        self._lost: set[tuple[str, int]] = set()
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
@@ -93,29 +92,34 @@ class Layout:
         chunks, entry.chunks = entry.chunks, []
         made = FOLDER if entry.type == "dir" else NO_DATA
         if same == number and (chunks or stands):
-            made = DATA
+            made = FILE
             if not stands:
-                self._add_stretches(number, entry, chunks)
-        if made != DATA or linked:
+                whole = len(chunks) == 1 and entry.extents is None
+                made = FILE if whole else PIECED
+                self._add_stretches(entry, chunks, whole=whole)
+        if made != FILE or linked:
             link = None if same == number else same
             self._new_entries.append((number, encode(entry), made, link))
             self._new += 1
         if self._new >= TOGETHER:
             self._insert()
 
-    def _add_stretches(self, number: int, entry: Entry, chunks: list[Reference]) -> None:
-        for (name, archive, frame, offset, length), at in pieces_of(entry, chunks):
+    def _add_stretches(self, entry: Entry, chunks: list[Reference], *, whole: bool) -> None:
+        pieces = pieces_of(entry, chunks)
+        if entry.extents:  # each stretch has a copy: of the extents, their sum is enough
+            entry = structs.replace(entry, extents=[(0, sum(n for _, n in entry.extents))])
+        for (name, archive, frame, offset, length), at in pieces:
             place = self._archives.setdefault(archive, len(self._archives))
-            stretch = Stretch(offset, length, name, at, number, len(chunks), entry)
+            stretch = Stretch(offset, offset + length, name, at, whole, entry)
             self._new_stretches[place, frame].append(stretch)
             self.size += length
         self._new += len(chunks)
 
     def _insert(self) -> None:
         rows = (
-            (*frame, encode(new[start : start + GROUP]))
+            (*frame, encode(new[start : start + WANTED_MOST]))
             for frame, new in self._new_stretches.items()
-            for start in range(0, len(new), GROUP)
+            for start in range(0, len(new), WANTED_MOST)
         )
         self._db.executemany("INSERT INTO frames VALUES (?, ?, ?)", rows)
         self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", self._new_entries)
@@ -137,46 +141,32 @@ class Layout:
         named = [(name_of(ids[place]), frame, ids[place]) for place, frame in needed]
         return [(archive, frame) for _, frame, archive in sorted(named)]
 
-    def groups(self, archive: str, frame: int) -> list[bytes]:
-        """Give what is wanted of a frame, in groups, for `stretches`."""
+    def wanted(self, archive: str, frame: int) -> Iterator[bytes]:
+        """Give what is wanted of a frame, in parts that `stretches_of` reads."""
         rows = self._db.execute(
             "SELECT stretches FROM frames WHERE archive = ? AND frame = ?",
             (self._archives[archive], frame),
         )
-        return [group for (group,) in rows.fetchall()]
-
-    @staticmethod
-    def stretches(group: bytes) -> list[Stretch]:
-        """Give the stretches of a group in the order of the frame; any thread may ask."""
-        return sorted(_decode_stretches(group), key=_place)
-
-    def is_last(self, stretch: Stretch) -> bool:
-        """Count a piece that is on its way: say whether it is the last one of its file."""
-        if stretch.pieces == 1:
-            return True
-        left = self._left.pop(stretch.number, stretch.pieces) - 1
-        if left:
-            self._left[stretch.number] = left
-        return not left
+        return (wanted for (wanted,) in rows)
 
     def lose(self, archive: str, frame: int) -> None:
         """Count every file that needs this frame as lost."""
-        self._lost.append((archive, frame))
+        self._lost.add((archive, frame))
 
     def lost(self) -> Iterator[Entry]:
         """Give the files of which some piece is lost; not their other hard links."""
-        groups = (group for lost in self._lost for group in self.groups(*lost))
-        entries = {s.number: s.entry for group in groups for s in self.stretches(group)}
-        for number in sorted(entries):
-            yield entries[number]
+        wanted = (part for lost in self._lost for part in self.wanted(*lost))
+        entries = {s.entry.name: s.entry for part in wanted for s in stretches_of(part)}
+        for name in sorted(entries, key=order):
+            yield entries[name]
 
     def folders(self, *, deepest_first: bool = False) -> Iterator[Entry]:
         """Give the folders, in order or against it."""
-        direction = "DESC" if deepest_first else "ASC"
-        for (encoded,) in self._db.execute(
-            f"SELECT entry FROM entries WHERE made = {FOLDER} ORDER BY number {direction}"  # noqa: S608
-        ):
-            yield _decode(encoded)
+        yield from self._made(FOLDER, "DESC" if deepest_first else "ASC")
+
+    def pieced(self) -> Iterator[Entry]:
+        """Give the files that several stretches make, or that have holes."""
+        yield from self._made(PIECED)
 
     def without_data(self) -> Iterator[tuple[Entry, Entry | None]]:
         """Give all that no piece makes: (entry, the entry that it is a hard link of).
@@ -188,9 +178,20 @@ class Layout:
         ):
             yield _decode(encoded), self._entry(same) if same is not None else None
 
+    def _made(self, how: int, direction: str = "ASC") -> Iterator[Entry]:
+        for (encoded,) in self._db.execute(
+            f"SELECT entry FROM entries WHERE made = {how} ORDER BY number {direction}"  # noqa: S608
+        ):
+            yield _decode(encoded)
+
     def _entry(self, number: int) -> Entry:
         row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
         return _decode(row[0])
+
+
+def stretches_of(wanted: bytes) -> list[Stretch]:
+    """Give what is wanted of a frame in the order of the frame; any thread may ask."""
+    return sorted(_decode_stretches(wanted), key=_place)
 
 
 def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:

@@ -6,19 +6,20 @@ import fcntl
 import os
 import stat
 from collections import defaultdict
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from engine.processes import CopyDied
 from stages.errors import TargetError
-from stages.source.attributes import Unset, set_attributes
+from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode, set_attributes
 from stages.source.walk import OPEN_FOLDER, allow_deep_trees
 from stages.target.folders import Folders
 from stages.target.resume import ELSEWHERE
 from vault.format import untext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from stages.items import Piece
@@ -32,9 +33,16 @@ OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass
 class Written:
-    """Pieces that one thread has written."""
+    """What was written of some pieces."""
 
-    group: list[Piece]
+    files: int = 0
+    """Files that one piece makes."""
+    size: int = 0
+    """Their bytes."""
+    bytes: int = 0
+    """Bytes of all pieces."""
+    pieces: list[tuple[Entry, int]] = field(default_factory=list)
+    """Other files, and how many bytes of each."""
     unset: list[tuple[str, str]] = field(default_factory=list)
     """(what could not be set, the file)."""
 
@@ -51,8 +59,10 @@ class Writer:
         self.lost: list[str] = []
         """Files that cannot be restored."""
         self._marker = marker
-        self._begun: set[str] = set()
-        """Files of which some pieces have come and others have not."""
+        self._missing: dict[str, int] = {}
+        """File -> bytes that are still to come, of those of which some have."""
+        self._made: dict[int, OwnerAndMode] = {}
+        """The mode that files were made with -> what they then had."""
         self._again = marker.goes_on(target)
         try:
             os.makedirs(target, exist_ok=True)
@@ -73,6 +83,11 @@ class Writer:
     ) -> None:
         self._folders.close()
         os.close(self._root)
+        if isinstance(error, CopyDied):
+            raise TargetError(
+                f"a process that wrote below {self.target} was killed",
+                "was it memory? The kernel's log says so; the same command goes on from there",
+            ) from error
         if isinstance(error, OSError):
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
             raise TargetError(
@@ -81,8 +96,8 @@ class Writer:
                 " there, or restore to a folder that can be written and has room",
             ) from error
 
-    def make_folders(self) -> None:
-        """Make all folders, closed to others until they are done."""
+    def make_room(self) -> None:
+        """Make all folders, closed to others until they are done, and files for pieces."""
         self._claim()
         self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
         _inherit_nothing(self._root)
@@ -95,56 +110,61 @@ class Writer:
                     if not self._again:
                         raise
                     self._reopen(name, folder)
+        for entry in self.layout.pieced():
+            folder, name = self._folders.parent(entry.name)
+            fd = self._new(name, folder)
+            try:
+                os.ftruncate(fd, entry.size)
+            finally:
+                os.close(fd)
 
-    def prepare(self, group: list[Piece]) -> list[Piece]:
-        """Make the files of which this is not all; called in order, for each group of pieces."""
-        for piece in group:
+    def write(self, pieces: Iterable[Piece]) -> Written:
+        """Write pieces where they belong, and whole files with all they have.
+
+        Several processes may, each by a copy of this writer.
+        """
+        written = Written()
+        for piece in pieces:
             entry = piece.entry
-            whole = piece.last and entry.extents is None
-            if not whole and entry.name not in self._begun:
-                folder, name = self._folders.parent(entry.name)
-                fd = self._new(name, folder)
-                try:
-                    os.ftruncate(fd, entry.size)
-                finally:
-                    os.close(fd)
-                self._begun.add(entry.name)
-        return group
-
-    def write(self, group: list[Piece]) -> Written:
-        """Write pieces where they belong, whole files with all else; by any thread."""
-        written = Written(group)
-        with closing(Folders(self._root)) as folders:
-            for piece in group:
-                entry = piece.entry
-                folder, name = folders.parent(entry.name)
-                whole = entry.name not in self._begun
-                fd = self._new(name, folder) if whole else _open(name, folder)
-                try:
-                    _write_all(fd, piece.data, piece.offset)
-                    if whole:
-                        for what in set_attributes(entry, name, folder, fd):
-                            written.unset.append((what, entry.name))
-                finally:
-                    os.close(fd)
+            folder, name = self._folders.parent(entry.name)
+            fd = self._new(name, folder, entry.mode) if piece.last else _open(name, folder)
+            try:
+                has = self._as_made(fd, entry.mode) if piece.last else None
+                _write_all(fd, piece.data, piece.offset)
+                if piece.last:
+                    for what in set_attributes(entry, name, folder, fd, has):
+                        written.unset.append((what, entry.name))
+            finally:
+                os.close(fd)
+            written.bytes += len(piece.data)
+            if piece.last:
+                written.files += 1
+                written.size += entry.size
+            else:
+                written.pieces.append((entry, len(piece.data)))
         return written
 
-    def complete(self, written: Written) -> None:
-        """Complete the files whose last piece is written; called in order, as `prepare`."""
-        for piece in written.group:
-            if piece.last:
-                entry = piece.entry
-                if entry.name in self._begun:
-                    self._begun.remove(entry.name)
-                    folder, name = self._folders.parent(entry.name)
-                    fd = _open(name, folder)
-                    try:
-                        self._attributes(entry, name, folder, fd)
-                    finally:
-                        os.close(fd)
-                self._count(entry)
+    def complete(self, written: Written) -> int:
+        """Count what is written, and complete the files that are all there; says how many are."""
+        files = written.files
+        for entry, size in written.pieces:
+            missing = self._missing.pop(entry.name, None) or sum(n for _, n in entry.data)
+            if missing > size:
+                self._missing[entry.name] = missing - size
+                continue
+            folder, name = self._folders.parent(entry.name)
+            fd = _open(name, folder)
+            try:
+                self._attributes(entry, name, folder, fd)
+            finally:
+                os.close(fd)
+            files += 1
+            self.size += entry.size
         for what, name in written.unset:
             self.unset[what].add(name)
+        self.files += files
+        self.size += written.size
+        return files
 
     def finish(self, check: Callable[[], None]) -> None:
         """Make what has no data, then set the attributes of the folders, deepest first."""
@@ -246,9 +266,19 @@ class Writer:
         finally:
             os.close(fd)
 
-    def _new(self, name: str, folder: int) -> int:
+    def _new(self, name: str, folder: int, mode: int = 0o600) -> int:
         self._clear(name, folder)
-        return os.open(name, NEW_FILE, 0o600, dir_fd=folder)
+        return os.open(name, NEW_FILE, mode & 0o777, dir_fd=folder)
+
+    def _as_made(self, fd: int, mode: int) -> OwnerAndMode:
+        """Give the owner and mode of a file as it was made, before anything was set.
+
+        A umask, an ACL, or the disk may have changed the mode that it was made with: in the same
+        way in all folders, for this restore has made them. Then one look serves for all.
+        """
+        if self._again or mode not in self._made:
+            self._made[mode] = owner_and_mode(os.fstat(fd))
+        return self._made[mode]
 
     def _clear(self, name: str, folder: int) -> None:
         """Drop what a restore that was cut off has left half-done."""
@@ -260,8 +290,15 @@ class Writer:
         self.files += 1
         self.size += entry.size
 
-    def _attributes(self, entry: Entry, name: str, folder: int, fd: int | None) -> None:
-        for what in set_attributes(entry, name, folder, fd):
+    def _attributes(
+        self,
+        entry: Entry,
+        name: str,
+        folder: int,
+        fd: int | None,
+        has: OwnerAndMode | None = None,
+    ) -> None:
+        for what in set_attributes(entry, name, folder, fd, has):
             self._cannot(entry, what)
 
     def _cannot(self, entry: Entry, what: str) -> None:

@@ -1,5 +1,6 @@
 """A run wires chains, isolates branches, owns releases, and says how it ended."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from typing import Any, ClassVar
 import pytest
 
 from engine.events import Failed, Finished, Skipped, Started
-from engine.graph import Graph
+from engine.graph import Graph, Node
 from engine.parallel import in_order
 from engine.run import Cancelled, Run, Shared, execute
 from engine.stage import FanOut, Scope, Stage
+from engine.stream import Stream
 
 
 class Item: ...
@@ -249,3 +251,67 @@ def test_in_order_is_in_order_and_bounded():
                 under_way -= 1
     assert seen == list(range(50))
     assert most <= 6
+
+
+class Place(Stage):
+    kind: ClassVar[str] = "place"
+    gives: ClassVar[type | None] = Item
+    takes: ClassVar[type | None] = Item
+    may_begin: ClassVar[bool] = True
+
+    def inverse(self, items: Stream[int], run: Run[Log]) -> Iterator[Any]:
+        run.context.lines += items.in_processes(lambda made: [(n, os.getpid()) for n in made])
+        yield from ()
+
+
+class Double(Stage):
+    kind: ClassVar[str] = "double"
+    takes: ClassVar[type | None] = Item
+    gives: ClassVar[type | None] = Item
+    itemwise: ClassVar[bool] = True
+    backwards: ClassVar[str] = "twice"
+    fail_at: int = -1
+
+    def inverse(self, items: Iterator[int], run: Run[Log]) -> Iterator[int]:
+        for number in items:
+            if number == self.fail_at:
+                raise OSError(5, "Input/output error", str(number))
+            yield number
+            yield number
+
+
+def back(**changes):
+    """Run `place` in reverse: it gets each of 0, 1, 2 four times, made elsewhere."""
+    document = {
+        "place": {"kind": "place"},
+        "once": {"kind": "double", "after": ["place"]},
+        "again": {"kind": "double", "after": ["once"]},
+        "end": {"kind": "take", "after": ["again"]},
+    }
+    for name, change in changes.items():
+        document[name] = document[name] | change
+    events: list[Any] = []
+    log = Log()
+    graph = Graph.build(document, (Place, Double, Take)).reverse("again", Node("give", Give()))
+    return execute(graph, Run(log, Shared([events.append]))), log, events
+
+
+def test_stages_that_go_back_item_by_item_do_so_in_the_processes_of_who_takes_from_them():
+    """In order; and each of them begins and ends once."""
+    outcome, log, events = back()
+    assert (outcome.failed, outcome.skipped) == ({}, {})
+    assert [n for result in log.lines for n, _ in result] == [0] * 4 + [1] * 4 + [2] * 4
+    assert os.getpid() not in {pid for result in log.lines for _, pid in result}
+    for kind in (Started, Finished):
+        ended = [event.stage for event in events if isinstance(event, kind)]
+        assert sorted(ended) == ["again", "give", "once", "place"]
+
+
+@pytest.mark.parametrize("stage", ["once", "again"])
+def test_it_is_the_stage_that_fails_in_another_process_that_has_failed(stage):
+    """What it gave before is there, what depends on it is skipped."""
+    outcome, _, events = back(**{stage: {"fail_at": 1}})
+    assert list(outcome.failed) == [stage]
+    assert str(outcome.failed[stage]) == "[Errno 5] Input/output error: '1'"
+    assert outcome.skipped["place"] == stage
+    assert [event.stage for event in events if isinstance(event, Failed)] == [stage]

@@ -1,14 +1,16 @@
 """The contract of every stage kind: ports, description, and inverse after forward."""
 
 import os
-from itertools import accumulate, chain
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from engine.run import Run
 from engine.stage import FanOut, Scope
+from engine.stream import Stream
 from stages.chunk import ChunkStage
 from stages.collect import Collect
 from stages.compress import Compress
@@ -106,7 +108,7 @@ class Back:
         self.backup = self
         self.where = "test"
         self.sealer = Sealer(session.keys, session.header, "test")
-        self.service, self.name = session.service, session.name
+        self.service, self.file = session.service, session.name
         self.destination = next(iter(session.destinations.values()), None)
         self.copies = self
         self.target = str(target)
@@ -115,11 +117,21 @@ class Back:
     def archive(self, _):
         return self
 
+    def name(self, _):
+        return self.file
+
     def read(self, _, offset, length):
-        return self.destination.read(self.service, self.name, offset, length)
+        return self.destination.read(self.service, self.file, offset, length)
 
     def unseal(self, _, number, kind, sealed):
         return self.sealer.open(number, kind, sealed)
+
+
+def wanted_of(items, layout):
+    """Give what is wanted of sealed frames or segments along with them, as `cut` does."""
+    for item in items:
+        for wanted in layout.wanted(item.archive, item.number):
+            yield structs.replace(item, wanted=wanted)
 
 
 sizes = st.sampled_from([0, 1, 255, 262_143, 262_144, 262_145, 1 << 20, 5_000_000])
@@ -153,7 +165,7 @@ def test_chunk_and_back(session, specs):
         if chunk.again:
             back.pop(chunk.entry.path, None)
         if chunk.id:
-            [[piece]] = ChunkStage().inverse(iter([[chunk]]), Run(Back(session)))
+            [piece] = ChunkStage().inverse(iter([chunk]), Run(Back(session)))
             assert piece.offset == len(back.get(chunk.entry.path, b""))
             back[chunk.entry.path] = back.get(chunk.entry.path, b"") + piece.data
     assert back == {f"f{n}": noise(size, seed) for n, (size, seed, _) in enumerate(specs) if size}
@@ -177,8 +189,8 @@ def test_everything_between_source_and_spool_and_back(session, specs):
     assert sorted(number for _, number in wanted) == sorted(s.number for s in sealed)
     run = Run(back)
     found = {}
-    opened = Compress().inverse(Encrypt().inverse(iter(sealed), run), run)
-    for chunk in chain.from_iterable(Pack().inverse(opened, run)):
+    opened = Compress().inverse(Encrypt().inverse(wanted_of(sealed, back.layout), run), run)
+    for chunk in Pack().inverse(opened, run):
         found[chunk.entry.path, chunk.offset] = bytes(chunk.data)
     for number, (size, seed, _) in enumerate(specs):
         parts = [data for (path, _), data in sorted(found.items()) if path == f"f{number}"]
@@ -206,7 +218,7 @@ def test_a_chunk_that_is_not_what_its_name_says_is_refused(session):
     """The last proof of all: content and name must agree."""
     chunk = Chunk(Entry(path="x", size=1), "0" * 32, 0, b"y")
     with pytest.raises(Exception, match="has other content"):
-        list(ChunkStage().inverse(iter([[chunk]]), Run(Back(session))))
+        list(ChunkStage().inverse(iter([chunk]), Run(Back(session))))
 
 
 @settings(max_examples=25)
@@ -227,8 +239,12 @@ def test_spool_and_upload_undo_themselves(tmp_path_factory, keys, contents, data
     starts = [0, *accumulate(map(len, contents))]
     places = [Place(own, starts[n], len(contents[n]), n + 2) for n in sorted(wanted)]
     back = Run(Back(session))
+    layout = back.context.layout
+    for n in sorted(wanted):
+        layout.add(Entry(path=f"f{n}", size=1, chunks=[("0" * 32, own, n + 2, 0, 1)]))
+    assert layout.frames(str) == [(own, n + 2) for n in sorted(wanted)]
     found = list(spool.inverse(upload.inverse(iter(places), back), back))
-    assert found == [sealed[n] for n in sorted(wanted)]
+    assert found == list(wanted_of([sealed[n] for n in sorted(wanted)], layout))
 
 
 @settings(max_examples=15)
@@ -261,7 +277,10 @@ def test_collect_and_write_undo_themselves(tmp_path_factory, keys, tree, links, 
     wanted = back.context.layout.frames(lambda id_: id_)
     data = [s for s in segments if (s.archive, s.number) in wanted]
     plain = [Segment(s.archive, s.number, s.kind, (b"".join(s.data),)) for s in data]
-    pieces = ChunkStage().inverse(Pack().inverse(iter(plain), back), back)
+    pieces = Stream(
+        wanted_of(plain, back.context.layout),
+        lambda segments: ChunkStage().inverse(Pack().inverse(segments, back), back),
+    )
     list(stage.inverse(pieces, back))
     assert differences(source, target) == []
     assert back.context.files == sum(not path.is_dir() for path in source.rglob("*"))

@@ -1,0 +1,42 @@
+"""What stages that go back item by item have made, or are still to make."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from engine.processes import in_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Stream(Generic[A]):
+    """Items, made when they are asked for, by whoever asks: `for item in stream` makes them here.
+
+    `come` is what they are made of, and `way` makes them.
+    """
+
+    def __init__(self, come: Iterator[Any], way: Callable[[Iterator[Any]], Iterator[A]]) -> None:
+        self._come = come
+        self._way = way
+
+    def __iter__(self) -> Iterator[A]:
+        return self._way(self._come)
+
+    def wait(self) -> None:
+        """Wait for the first one to come: all that is done before is done then."""
+        first = next(self._come, self)
+        if first is not self:
+            self._come = chain([first], self._come)
+
+    def in_processes(self, work: Callable[[Iterator[A]], B]) -> Iterator[B]:
+        """Make them in several processes, and give what `work` there makes of those of one item.
+
+        In order; raises what `work` or the stages raise, and CopyDied. What may be done there,
+        `engine.processes` says.
+        """
+        return in_processes(lambda item: work(self._way(iter((item,)))), self._come)
