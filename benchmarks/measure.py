@@ -26,7 +26,7 @@ class Cost:
     cpu: float
     """Seconds of all cores, in user and kernel mode."""
     memory: int
-    """Bytes resident at the peak, of the largest process."""
+    """Bytes resident at the peak, of all its processes together."""
 
     @classmethod
     def median(cls, costs: Iterable[Self]) -> Self:

@@ -17,6 +17,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain, islice
 from multiprocessing import Pipe
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,8 +47,14 @@ class CopyDied(Exception):  # noqa: N818 (as the vault's)
 def in_processes(work: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
     """Give `work(item)` for each item, in order; raises what it raises, and CopyDied.
 
-    Items, results and errors are pickled. When this ends, by whatever, so have the copies.
+    Items, results and errors are pickled. When this ends, by whatever, so have the copies. A single
+    item is not worth them, and its work is done here.
     """
+    items = iter(items)
+    first = list(islice(items, 2))
+    if len(first) < 2:  # noqa: PLR2004 (one, or none)
+        yield from map(work, first)
+        return
     copies: SimpleQueue[Connection] = SimpleQueue()
 
     def hand_over(item: A) -> B:
@@ -67,7 +74,7 @@ def in_processes(work: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
     with ExitStack() as ends, ThreadPoolExecutor(COPIES) as waiting:
         for _ in range(COPIES):
             copies.put(ends.enter_context(_copy(work)))
-        with closing(in_order(waiting, hand_over, items, BACKLOG)) as results:
+        with closing(in_order(waiting, hand_over, chain(first, items), BACKLOG)) as results:
             yield from results
 
 

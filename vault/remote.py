@@ -8,7 +8,6 @@ line it takes long. One that changes names, or cleans up after that, is short an
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import time
@@ -16,13 +15,12 @@ from abc import abstractmethod
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import uvloop
-
 from vault.destination import Destination
 from vault.errors import Away, VaultError
 from vault.throttle import GLANCE_SECONDS
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
 Result = TypeVar("Result")
@@ -100,6 +98,8 @@ class Remote(Destination):
                 time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
 
     def _connected(self) -> Any:
+        import uvloop  # here, as asyncio: no run that stays on this machine waits for them
+
         with self._lock:
             if self._loop is None:
                 self._loop = uvloop.new_event_loop()
@@ -117,6 +117,8 @@ class Remote(Destination):
         seconds: float,
         check: Callable[[], None],
     ) -> Result:
+        import asyncio
+
         async def bounded() -> Result:
             return await asyncio.wait_for(work(fs), seconds)
 

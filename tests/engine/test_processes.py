@@ -20,10 +20,10 @@ from vault.errors import Damaged, VaultError
 @settings(max_examples=15)
 @given(st.lists(st.binary(max_size=200_000), max_size=30))
 def test_in_order_whatever_it_is(items):
-    """For any items: each is worked at once, elsewhere, and the results come in order."""
+    """For any items: each is worked at once, and elsewhere if they are several; in order."""
     results = list(in_processes(lambda item: (item[::-1], os.getpid()), iter(items)))
     assert [result for result, _ in results] == [item[::-1] for item in items]
-    assert os.getpid() not in {pid for _, pid in results}
+    assert len(items) == 1 or os.getpid() not in {pid for _, pid in results}
 
 
 def test_all_copies_work():
