@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.2
 
 
 class Peak(threading.Thread):
