@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +72,20 @@ class Sftp(Remote):
         return [Stored(name, attrs.size) for name, attrs in listed if not _is_folder(attrs)]
 
     def read(self, service: str, name: str, offset: int, length: int) -> bytes:
-        """Read a range: the library's `cat_file` would fetch the whole file."""
+        """Read a range: the library's `cat_file` would fetch the whole file.
+
+        In requests as large as the server takes them, all at once. The library would do that, too,
+        but copies all that comes three times (a third of a restore's time, measured); with blocks
+        of 0 it gives what it gets.
+        """
+        import asyncio
 
         async def work(channel: Any) -> bytes:
-            async with await channel.open(self._path(service, name), "rb") as file:
-                data: bytes = await file.read(length, offset)
-                return data
+            most = channel.limits.max_read_len
+            async with await channel.open(self._path(service, name), "rb", block_size=0) as file:
+                starts = range(offset, offset + length, most)
+                ends = (min(start + most, offset + length) for start in starts)
+                return b"".join(await asyncio.gather(*map(partial(_read, file), starts, ends)))
 
         return self._ask(f"read {service}/{name}", work, length)
 
@@ -354,6 +363,16 @@ async def _rename(channel: Any, source: str, target: str) -> None:
         await channel.posix_rename(source, target)
     except SFTPOpUnsupported:
         await channel.rename(source, target)
+
+
+async def _read(file: Any, start: int, end: int) -> bytes:
+    """Read until the end, or until the file's; a server may give less than it is asked for."""
+    data: bytes = await file.read(end - start, start)
+    more = data
+    while more and start + len(data) < end:
+        more = await file.read(end - start - len(data), start + len(data))
+        data += more
+    return data
 
 
 def _is_folder(attrs: Any) -> bool:
