@@ -74,7 +74,7 @@ def in_processes(work: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
     with ExitStack() as ends, ThreadPoolExecutor(COPIES) as waiting:
         for _ in range(COPIES):
             copies.put(ends.enter_context(_copy(work)))
-        with closing(in_order(waiting, hand_over, chain(first, items), BACKLOG)) as results:
+        with closing(in_order(waiting, hand_over, chain(first, items), COPIES + 3)) as results:
             yield from results
 
 

@@ -66,7 +66,7 @@ class Layout:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("PRAGMA cache_size = -16384")
+        self._db.execute("PRAGMA cache_size = -4096")
         # Not all of them: most files are in the stretches of their content.
         # `same`: the number of the entry that this one is another hard link of.
         self._db.execute(
