@@ -22,7 +22,7 @@ from multiprocessing import Pipe
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.parallel import BACKLOG, in_order
+from engine.parallel import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

@@ -26,6 +26,8 @@ PART_MOST = 1 << 30
 CONNECTIONS = 4
 IN_FLIGHT_BYTES = (CONNECTIONS + 1) * PART_BYTES
 """Parts are whole in memory: the larger they are, the fewer go up at once."""
+SOCKET_BYTES = 256 << 10
+"""As much as the event loop takes from a socket at once."""
 RANGE_MOST = 16 << 20
 """Bytes that are read at once at the most: what a read has patience for."""
 TRANSIENT = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
@@ -240,8 +242,8 @@ class S3(Remote):
         async def work(fs: Any) -> bytes:
             answer = await fs._call_s3("get_object", Bucket=self._bucket, Key=key, Range=span)
             async with answer["Body"] as body:
-                data: bytes = await body.read()
-                return data
+                # As it comes: a `read` of all of it would put it together twice.
+                return b"".join([chunk async for chunk in body.iter_chunks(SOCKET_BYTES)])
 
         return self.call(action, work, RANGE_MOST)
 
