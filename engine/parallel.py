@@ -35,6 +35,12 @@ def thread_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count())
 
 
+def give_back_memory() -> None:
+    """Let the C library give back what it keeps for later, such as the buffers of an index."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def in_order(
     pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int
 ) -> Generator[B]:

@@ -22,7 +22,7 @@ from multiprocessing import Pipe
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.parallel import in_order
+from engine.parallel import give_back_memory, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -81,6 +81,7 @@ def in_processes(work: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
 @contextmanager
 def _copy(work: Callable[[Any], Any]) -> Iterator[Connection]:
     """Give a connection to a copy of this process, and end it."""
+    give_back_memory()  # rather than have the copy keep it
     ours, its = Pipe()
     own = os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from engine.parallel import give_back_memory
 from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted
@@ -36,6 +37,7 @@ class Select(Stage):
         session = run.context
         layout = session.layout
         self._lay_out(layout, run)
+        give_back_memory()
         for archive_id, number in layout.frames(session.copies.name):
             try:
                 offset, length = session.copies.archive(archive_id).place(number)
