@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
 
-RANGE_BYTES = 5 << 20
+RANGE_BYTES = 4 << 20
 GAP_BYTES = 64 << 10
 """Bytes that are rather read in vain than begun anew behind."""
 AHEAD = 3
