@@ -32,7 +32,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 COPIES = min(os.cpu_count() or 1, 4)
-"""More would wait for the one process that hands them their work."""
+"""One process reads and decrypts for all: more would mostly wait, and each takes its memory."""
 SET_PDEATHSIG = 1
 """Of prctl(2)."""
 ENDINGS = (signal.SIGINT, signal.SIGTERM)

@@ -127,6 +127,32 @@ def test_what_is_restored_takes_over_no_acl_of_the_folder_it_comes_to(house):
     assert os.listxattr(out / "folder") == os.listxattr(out / "folder" / "private") == []
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("group", [0, 1234])
+def test_owner_and_mode_are_the_backup_s_whatever_new_files_get(house, umask, group):
+    """A umask takes bits from what is made, a set-group-id folder gives its group: not to these."""
+    for mode in (0o000, 0o400, 0o600, 0o644, 0o666, 0o755, 0o777, 0o2755, 0o4711, 0o6777):
+        for owner in ((0, 0), (0, 1234), (1000, 0)):
+            for size in (0, 10, 300_000, 1_500_000):
+                file = house.source / f"d{owner[1]}" / f"{mode:o} {owner[0]} {size}"
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(noise(size, mode + size))
+                os.chown(file, *owner)
+                file.chmod(mode)
+    house.backed_up()
+    out = house.root / "out"
+    out.mkdir()
+    os.chown(out, 0, group)
+    out.chmod(0o2775)
+    before = os.umask(umask)
+    try:
+        house.restore()
+    finally:
+        os.umask(before)
+    assert differences(house.source, out) == []
+
+
 def test_a_socket_is_reported_and_the_rest_is_backed_up(house):
     """A socket cannot be stored: a warning says so, and the run is still done."""
     with socket.socket(socket.AF_UNIX) as server:

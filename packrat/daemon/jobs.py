@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.processes import die_with_parent
 from packrat.exits import Exit
 from packrat.runs.ending import end_when_asked
 from packrat.runs.recorder import INSTANT
@@ -24,7 +24,6 @@ GRACE_SECONDS = 60.0
 """How long a child may take to end in order, its containers up again, before it is killed."""
 DAEMON = "PACKRAT_DAEMON"
 """The process of the daemon, for its children."""
-SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def die_with_the_daemon() -> bool:
     if daemon is None:
         return False
     end_when_asked()
-    ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
+    die_with_parent(signal.SIGTERM)
     if os.getppid() != int(daemon):  # it was killed before we could say so
         sys.exit(Exit.INTERRUPTED)
     return True
