@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.parallel import give_back_memory
 from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted
-from vault.errors import Damaged, NotThere
+from vault.errors import Damaged, NotThere, VaultError
 from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from engine.run import Run
     from stages.session import RestoreSession
     from stages.target.layout import Layout
+
+OPENED_AT_ONCE = 8
+"""Archives; each waits for a few reads."""
 
 
 class Select(Stage):
@@ -38,7 +42,9 @@ class Select(Stage):
         layout = session.layout
         self._lay_out(layout, run)
         give_back_memory()
-        for archive_id, number in layout.frames(session.copies.name):
+        frames = layout.frames(session.copies.name)
+        _open_all({archive_id for archive_id, _ in frames}, session)
+        for archive_id, number in frames:
             try:
                 offset, length = session.copies.archive(archive_id).place(number)
             except (Damaged, NotThere) as error:
@@ -71,6 +77,20 @@ class Select(Stage):
                 run.check()
             session.files, session.size = standing.files, standing.size
         require_found(session, self.paths, found)
+
+
+def _open_all(archives: Iterable[str], session: RestoreSession) -> None:
+    """Open archives, some at once: a backup after sixty others refers to all of them.
+
+    What cannot be opened is asked for again, frame by frame.
+    """
+
+    def attempt(archive_id: str) -> None:
+        with suppress(VaultError):
+            session.copies.archive(archive_id)
+
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
+        list(threads.map(attempt, archives))
 
 
 def require_found(
