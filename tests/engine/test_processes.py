@@ -90,8 +90,10 @@ def test_when_it_ends_the_copies_have_ended():
 
 
 PROGRAM = """
-import sys, time
+import signal, time
 from engine.processes import in_processes
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
 def work(number):
     time.sleep(0.05)
