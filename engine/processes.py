@@ -33,6 +33,8 @@ B = TypeVar("B")
 
 COPIES = min(os.cpu_count() or 1, 4)
 """One process reads and decrypts for all: more would mostly wait, and each takes its memory."""
+READY = 3
+"""Items that wait, so that no copy does."""
 SET_PDEATHSIG = 1
 """Of prctl(2)."""
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
@@ -71,17 +73,17 @@ def in_processes(work: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
         done: B = result
         return done
 
+    give_back_memory()  # rather than have the copies keep it
     with ExitStack() as ends, ThreadPoolExecutor(COPIES) as waiting:
         for _ in range(COPIES):
             copies.put(ends.enter_context(_copy(work)))
-        with closing(in_order(waiting, hand_over, chain(first, items), COPIES + 3)) as results:
+        with closing(in_order(waiting, hand_over, chain(first, items), COPIES + READY)) as results:
             yield from results
 
 
 @contextmanager
 def _copy(work: Callable[[Any], Any]) -> Iterator[Connection]:
     """Give a connection to a copy of this process, and end it."""
-    give_back_memory()  # rather than have the copy keep it
     ours, its = Pipe()
     own = os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
@@ -96,7 +98,8 @@ def _copy(work: Callable[[Any], Any]) -> Iterator[Connection]:
         yield ours
     finally:
         ours.close()
-        os.waitpid(copy, 0)
+        with suppress(ChildProcessError):  # who began us ignores SIGCHLD: the kernel has waited
+            os.waitpid(copy, 0)
 
 
 def _serve(work: Callable[[Any], Any], ours: Connection, its: Connection, parent: int) -> None:

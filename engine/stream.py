@@ -1,4 +1,4 @@
-"""What stages that go back item by item have made, or are still to make."""
+"""What stages that go back item by item are still to make."""
 
 from __future__ import annotations
 
@@ -15,17 +15,11 @@ B = TypeVar("B")
 
 
 class Stream(Generic[A]):
-    """Items, made when they are asked for, by whoever asks: `for item in stream` makes them here.
-
-    `come` is what they are made of, and `way` makes them.
-    """
+    """Items that whoever takes them has made where it wants: `come` becomes them by `way`."""
 
     def __init__(self, come: Iterator[Any], way: Callable[[Iterator[Any]], Iterator[A]]) -> None:
         self._come = come
         self._way = way
-
-    def __iter__(self) -> Iterator[A]:
-        return self._way(self._come)
 
     def wait(self) -> None:
         """Wait for the first one to come: all that is done before is done then."""

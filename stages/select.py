@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.parallel import give_back_memory
+from engine.parallel import give_back_memory, in_order
 from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted
@@ -43,7 +43,7 @@ class Select(Stage):
         self._lay_out(layout, run)
         give_back_memory()
         frames = layout.frames(session.copies.name)
-        _open_all({archive_id for archive_id, _ in frames}, session)
+        _open_all(dict(frames), run)
         for archive_id, number in frames:
             try:
                 offset, length = session.copies.archive(archive_id).place(number)
@@ -79,7 +79,7 @@ class Select(Stage):
         require_found(session, self.paths, found)
 
 
-def _open_all(archives: Iterable[str], session: RestoreSession) -> None:
+def _open_all(archives: Iterable[str], run: Run[RestoreSession]) -> None:
     """Open archives, some at once: a backup after sixty others refers to all of them.
 
     What cannot be opened is asked for again, frame by frame.
@@ -87,10 +87,11 @@ def _open_all(archives: Iterable[str], session: RestoreSession) -> None:
 
     def attempt(archive_id: str) -> None:
         with suppress(VaultError):
-            session.copies.archive(archive_id)
+            run.context.copies.archive(archive_id)
 
     with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
-        list(threads.map(attempt, archives))
+        for _ in in_order(threads, attempt, archives, OPENED_AT_ONCE):
+            run.check()
 
 
 def require_found(

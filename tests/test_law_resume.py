@@ -59,7 +59,7 @@ def written(out):
 def killed(house, out, after, number=signal.SIGKILL):
     """Restore, and end it once so many bytes stand; says whether it was still under way.
 
-    It stands still while they are counted: on a busy machine it would be through by then.
+    It hands out nothing while they are counted: on a busy machine it would be through by then.
     """
     process = subprocess.Popen(command(house, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while process.poll() is None:
@@ -93,6 +93,7 @@ def test_a_process_of_it_that_is_killed_ends_it_with_one_message(filled, tmp_pat
     process = subprocess.Popen(command(filled, out), stderr=subprocess.PIPE, text=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not (copies := children.read_text().split()):
+        assert process.poll() is None, "it was through too soon"
         time.sleep(0.001)
     os.kill(int(copies[0]), signal.SIGKILL)
     said = process.communicate()[1]

@@ -190,7 +190,7 @@ class Layout:
 
 
 def stretches_of(wanted: bytes) -> list[Stretch]:
-    """Give what is wanted of a frame in the order of the frame; any thread may ask."""
+    """Give what is wanted of a frame in the order of the frame."""
     return sorted(_decode_stretches(wanted), key=_place)
 
 
