@@ -1,8 +1,7 @@
 """A restore in place of a service in containers: what runs stops for it, and runs after it."""
 
+import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -12,6 +11,7 @@ from packrat.restoring.undo import undo
 from packrat.runs.repair import repair
 from stages import containers
 from stages.errors import SourceError
+from stages.target.place import Placement
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import ended, restoring_in_place, signalling
 from tests.helpers.trees import fill, noise
@@ -19,12 +19,19 @@ from tests.helpers.trees import fill, noise
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
 
 
-def test_in_place_and_back(tmp_path, engine, names):
-    """The container stands still only for the renames; afterwards, and after --undo, it runs."""
+@pytest.fixture
+def spoilt(tmp_path, engine, names):
+    """The house of a container that runs, backed up, and its files spoilt since."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name)
     done(house.back_up())
-    (house.source / "a").write_bytes(b"spoilt")
+    fill(house.source, {"a": b"spoilt"})
+    return house, name
+
+
+def test_in_place_and_back(spoilt, engine):
+    """The container stands still only for the renames; afterwards, and after --undo, it runs."""
+    house, name = spoilt
     program = house.program
     _, session = restore(program, "svc", choose(program, "svc"), (), None)
     assert session.standstill.seconds < 5
@@ -64,12 +71,9 @@ def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, e
     assert not list(house.source.glob(".packrat-restore-*"))
 
 
-def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names):
+def test_a_container_that_will_not_stop_keeps_its_files(spoilt, engine):
     """A restore in place whose container cannot be stopped changes nothing."""
-    name = engine.run(next(names))
-    house = house_of(tmp_path, engine, name)
-    done(house.back_up())
-    (house.source / "a").write_bytes(b"spoilt")
+    house, name = spoilt
     program = house.program
     chosen = choose(program, "svc")
     engine.docker("rm", "-f", name)
@@ -78,27 +82,15 @@ def test_a_container_that_will_not_stop_keeps_its_files(tmp_path, engine, names)
     assert (house.source / "a").read_bytes() == b"spoilt"
 
 
-def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine, names):
+def test_files_are_never_moved_back_under_a_container_that_runs(spoilt, engine):
     """After a reboot the engine has started it: it stops for the way back, and runs after.
 
     Where it cannot be stopped the files stay, and the note with them.
     """
-    name = engine.run(next(names))
-    house = house_of(tmp_path, engine, name)
-    done(house.back_up())
-    fill(house.source, {"a": b"spoilt"})
-    program = (
-        "import os, sys\n"
-        "from packrat.program import Program\n"
-        "from packrat.restoring.choosing import choose\n"
-        "from packrat.restoring.restore import restore\n"
-        "from stages.target.place import Placement\n"
-        "Placement.carry_out = lambda self, check: (self._take(self.steps[0]), os._exit(9))\n"
-        "p = Program(sys.argv[1])\n"
-        "restore(p, 'svc', choose(p, 'svc'), (), None)\n"
-    )
-    command = [sys.executable, "-c", program, house.config_file]
-    assert subprocess.run(command, check=False).returncode == 9
+    house, name = spoilt
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Placement, "carry_out", dies_after_the_first)
+        assert ended(restoring_in_place(house, lambda _: None)) == 9
     assert not (house.source / "a").exists()
     engine.docker("start", name)
     begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
@@ -113,6 +105,12 @@ def test_files_are_never_moved_back_under_a_container_that_runs(tmp_path, engine
     assert engine.running(name)
     assert engine.docker("inspect", "-f", "{{.State.StartedAt}}", name) != begun
     assert repair(str(house.state)) == []
+
+
+def dies_after_the_first(placement, _):
+    """Be a restore that is killed once one thing has been moved."""
+    placement._take(placement.steps[0])
+    os._exit(9)
 
 
 def refuse(_, name, __):

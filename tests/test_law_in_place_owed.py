@@ -19,6 +19,8 @@ from packrat.runs.repair import repair
 from stages.errors import SourceError
 from stages.journal import Journal
 from stages.target.aside import asides
+from stages.target.place import Placement
+from tests.helpers.forked import ended, restoring_in_place
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 
@@ -88,22 +90,16 @@ def test_packrats_own_folders_are_never_moved(holding):
 
 def died_with_a_fresh_folder(house):
     """A restore that died once `data` was set aside, and an application that made a new one."""
-    program = (
-        "import os, sys\n"
-        "from packrat.program import Program\n"
-        "from packrat.restoring.choosing import choose\n"
-        "from packrat.restoring.restore import restore\n"
-        "from stages.target.place import Placement\n"
-        "take = Placement._take\n"
-        "def dying(self, step):\n"
-        "    take(self, step)\n"
-        "    if (step.path, step.kind) == ('data', 'aside'): os._exit(9)\n"
-        "Placement._take = dying\n"
-        "p = Program(sys.argv[1])\n"
-        "restore(p, 'svc', choose(p, 'svc'), (), None)\n"
-    )
-    command = [sys.executable, "-c", program, house.config_file]
-    assert subprocess.run(command, check=False).returncode == 9
+    take = Placement._take
+
+    def dying(placement, step):
+        take(placement, step)
+        if (step.path, step.kind) == ("data", "aside"):
+            os._exit(9)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Placement, "_take", dying)
+        assert ended(restoring_in_place(house, lambda _: None)) == 9
     fill(house.source, {"data/fresh": b"4"})
 
 

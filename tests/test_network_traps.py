@@ -4,6 +4,7 @@ import subprocess
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import asyncssh
 import pytest
@@ -166,6 +167,19 @@ def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, 
     [archive] = (nas.folder / "login").rglob("*.packrat")
     assert flushed[0] < flushed[-1] == archive.stat().st_size
     assert differences(house.source, house.restore()) == []
+
+
+def test_a_nas_that_gives_less_than_it_is_asked_for(tmp_path, nas, monkeypatch):
+    """Asked for more than its server ever gives at once, it gives the rest when asked again."""
+    house = house_with(tmp_path, {})
+    only(house, {"nas": nas.destination("dir")})
+    folder = nas.folder / "login" / "dir" / "svc"
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(noise(3 << 20))
+    destination = house.program.destination("nas")
+    monkeypatch.setattr(asyncssh.SFTPClient, "limits", SimpleNamespace(max_read_len=1 << 20))
+    assert destination.read("svc", "file", 100, 2_500_000) == noise(3 << 20)[100:2_500_100]
+    assert destination.read("svc", "file", 3 << 19, 9 << 20) == noise(3 << 20)[3 << 19 :]
 
 
 @pytest.mark.parametrize("which", ["s3", "nas"])
