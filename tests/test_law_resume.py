@@ -5,9 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -42,43 +39,25 @@ def filled(tmp_path_factory):
     return house
 
 
-def command(house, out, *more):
+def command(house, out, *more, program=("packrat",)):
     words = ["restore", "svc", "--to", str(out), "--yes", "--json", *more]
-    return [sys.executable, "-m", "packrat", "-c", str(house.config_file), *words]
+    return [sys.executable, "-m", *program, "-c", str(house.config_file), *words]
 
 
-def written(out):
-    """Give the bytes that stand; what was half-done goes while it is counted."""
-    blocks = 0
-    for file in out.rglob("*") if out.exists() else ():
-        with suppress(FileNotFoundError):
-            blocks += file.lstat().st_blocks
-    return blocks * 512
-
-
-def killed(house, out, after, number=signal.SIGKILL):
-    """Restore, and end it once so many bytes stand; says whether it was still under way.
-
-    It hands out nothing while they are counted: on a busy machine it would be through by then.
-    """
-    process = subprocess.Popen(command(house, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while process.poll() is None:
-        process.send_signal(signal.SIGSTOP)
-        if written(out) >= after:
-            break
-        process.send_signal(signal.SIGCONT)
-        time.sleep(0.002)
-    process.send_signal(number)
-    process.send_signal(signal.SIGCONT)
-    _, said = process.communicate()
-    return process.returncode, said.decode()
+def killed(house, out, after, number=signal.SIGKILL, method="complete"):
+    """Restore, and end it once it has written so many bytes; gives its exit status and words."""
+    program = ("tests.helpers.cut_off", method, str(after), str(int(number)))
+    done = subprocess.run(
+        command(house, out, program=program), capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stderr
 
 
 def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
-    """SIGKILL at more and more bytes; what stands is not fetched again; the end is identical."""
+    """SIGKILL after more and more bytes; what stands is not fetched again; the end is identical."""
     out = tmp_path / "out"
-    cut = [killed(filled, out, size)[0] for size in (1, 4_000_000, 12_000_000, 26_000_000)]
-    assert cut.count(-signal.SIGKILL) >= 2, cut
+    cut = [killed(filled, out, size)[0] for size in (1, 4_000_000, 7_000_000, 10_000_000)]
+    assert cut == [-signal.SIGKILL] * 4
     assert [name for name in os.listdir(out) if name.startswith(".packrat-restoring-")]
     whole = filled.json("restore", "svc", "--to", str(tmp_path / "whole"), "--yes")
     last = filled.json("restore", "svc", "--to", str(out), "--yes")
@@ -90,14 +69,8 @@ def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
 def test_a_process_of_it_that_is_killed_ends_it_with_one_message(filled, tmp_path):
     """As when the kernel is out of memory: what stands stays, and the same command goes on."""
     out = tmp_path / "out"
-    process = subprocess.Popen(command(filled, out), stderr=subprocess.PIPE, text=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not (copies := children.read_text().split()):
-        assert process.poll() is None, "it was through too soon"
-        time.sleep(0.001)
-    os.kill(int(copies[0]), signal.SIGKILL)
-    said = process.communicate()[1]
-    assert process.returncode == Exit.FAILED
+    code, said = killed(filled, out, 1_000_000, method="write")
+    assert code == Exit.FAILED
     assert f"a process that wrote below {out} was killed" in said
     assert "Traceback" not in said
     filled.json("restore", "svc", "--to", str(out), "--yes")
