@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
+
+from engine.libc import share_one_heap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -20,25 +20,12 @@ AHEAD = (os.cpu_count() or 1) + 1
 """Tasks under way at once: enough to keep each core busy, few enough to keep memory small."""
 BACKLOG = AHEAD + 6
 """The same where items come, or are made use of, unevenly: files are."""
-M_ARENA_MAX = -8
-"""Of mallopt(3)."""
 
 
 def thread_pool() -> ThreadPoolExecutor:
-    """Make a pool with a thread for each core, and let all threads of this process share one heap.
-
-    With a heap for each, as glibc has it, the buffers that pass from thread to thread take a fifth
-    more memory, and restoring takes a twentieth more time (measured).
-    """
-    with suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    """Make a pool with a thread for each core."""
+    share_one_heap()
     return ThreadPoolExecutor(os.cpu_count())
-
-
-def give_back_memory() -> None:
-    """Let the C library give back what it keeps for later, such as the buffers of an index."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_order(

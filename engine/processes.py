@@ -11,7 +11,6 @@ nobody else sees.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
@@ -22,7 +21,8 @@ from multiprocessing import Pipe
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.parallel import give_back_memory, in_order
+from engine.libc import die_with_parent, give_back_memory
+from engine.parallel import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -35,8 +35,6 @@ COPIES = min(os.cpu_count() or 1, 4)
 """One process reads and decrypts for all: more would mostly wait, and each takes its memory."""
 READY = 3
 """Items that wait, so that no copy does."""
-SET_PDEATHSIG = 1
-"""Of prctl(2)."""
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 """A terminal and a service manager send them to all processes; they are this one's to answer, and
 stay blocked in the copies."""
@@ -121,8 +119,3 @@ def _answer(work: Callable[[Any], Any], item: object) -> tuple[Any, Exception | 
         return work(item), None
     except Exception as error:  # noqa: BLE001 (the other side raises it)
         return None, error
-
-
-def die_with_parent(number: int) -> None:
-    """Let the kernel send this process a signal when its parent is gone."""
-    ctypes.CDLL(None).prctl(SET_PDEATHSIG, number)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Started, Warned
 from engine.parallel import thread_pool
 from engine.stage import FanOut, Scope
-from engine.stream import Stream
+from engine.stream import Stream, named, stage_of, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +41,6 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the others. Python's 5 ms would let the threads
 that talk to a network slow the one that drives the chain, which gives way at each system call, to
 a third of its speed (measured)."""
-CULPRIT = "culprit"
-"""An attribute of an error: the stage that it is of."""
 
 
 class Cancelled(BaseException):
@@ -225,7 +223,7 @@ class _Execution:
         generators: list[Iterator[Any]] = []
         try:
             items: Iterator[Any] = self._source(chain[0])
-            for step in _steps(chain):
+            for step in steps(chain):
                 items = self._watched(step, items)
                 generators.append(items)
             for _ in items:
@@ -277,7 +275,7 @@ class _Execution:
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._failed(self.graph.nodes.get(_culprit(error), step[-1]), error)
+            self._failed(self.graph.nodes.get(stage_of(error), step[-1]), error)
             raise
         for node in step:
             if node.name not in self.settled:
@@ -301,7 +299,7 @@ class _Execution:
     def _way(self, nodes: list[Node], items: Iterator[Any]) -> Iterator[Any]:
         """Chain stages that go back item by item."""
         for node in nodes:
-            items = _named(node.name, node.stage.inverse(items, self.views[node.name]))
+            items = named(node.name, node.stage.inverse(items, self.views[node.name]))
         return items
 
     def _join(self, name: str) -> None:
@@ -387,28 +385,3 @@ class _Execution:
         for member in self._members(node.name):
             if member.name not in self.settled:
                 self._settle(member, because=because)
-
-
-def _steps(chain: list[Node]) -> Iterator[list[Node]]:
-    """Put stages that go back item by item together with the one that takes what they make."""
-    step: list[Node] = []
-    for node in chain:
-        step.append(node)
-        if not (node.reversed and node.stage.itemwise):
-            yield step
-            step = []
-    yield from ([node] for node in step)
-
-
-def _named(name: str, items: Iterator[Any]) -> Iterator[Any]:
-    """Note on an error, which may come from another process, the stage that it is of."""
-    try:
-        yield from items
-    except Exception as error:
-        error.__dict__.setdefault(CULPRIT, name)
-        raise
-
-
-def _culprit(error: BaseException) -> str:
-    name: str = error.__dict__.get(CULPRIT, "")
-    return name

@@ -1,4 +1,4 @@
-"""What stages that go back item by item are still to make."""
+"""Stages that go back item by item: where, says the one that takes what they make."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from engine.processes import in_processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.node import Node
+
 A = TypeVar("A")
 B = TypeVar("B")
+
+CULPRIT = "culprit"
+"""An attribute of an error: the stage that it is of."""
 
 
 class Stream(Generic[A]):
@@ -34,3 +39,29 @@ class Stream(Generic[A]):
         `engine.processes` says.
         """
         return in_processes(lambda item: work(self._way(iter((item,)))), self._come)
+
+
+def steps(chain: list[Node]) -> Iterator[list[Node]]:
+    """Put stages that go back item by item together with the one that takes what they make."""
+    step: list[Node] = []
+    for node in chain:
+        step.append(node)
+        if not (node.reversed and node.stage.itemwise):
+            yield step
+            step = []
+    yield from ([node] for node in step)
+
+
+def named(stage: str, items: Iterator[A]) -> Iterator[A]:
+    """Note on an error, which may come from another process, the stage that it is of."""
+    try:
+        yield from items
+    except Exception as error:
+        error.__dict__.setdefault(CULPRIT, stage)
+        raise
+
+
+def stage_of(error: BaseException) -> str:
+    """Give the stage that is noted on an error; none is ""."""
+    stage: str = error.__dict__.get(CULPRIT, "")
+    return stage

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.parallel import give_back_memory, in_order
+from engine.libc import give_back_memory
+from engine.parallel import in_order
 from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted

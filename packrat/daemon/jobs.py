@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.processes import die_with_parent
+from engine.libc import die_with_parent
 from packrat.exits import Exit
 from packrat.runs.ending import end_when_asked
 from packrat.runs.recorder import INSTANT
