@@ -29,8 +29,8 @@ several that are; or at the end, by what it says itself."""
 TOGETHER = 10_000
 """So many are inserted at once."""
 WANTED_MOST = 2048
-"""So many stretches of one frame, at the most, are one row: they go from stage to stage together,
-and a frame of which more is wanted is opened once for each row."""
+"""So many stretches of one frame, at the most, go from stage to stage together; a frame of which
+more is wanted is opened once for each part."""
 
 
 class Stretch(msgspec.Struct, array_like=True, gc=False):
@@ -49,7 +49,8 @@ class Stretch(msgspec.Struct, array_like=True, gc=False):
 
 _place = attrgetter("start", "end")
 _decode = msgspec.json.Decoder(Entry).decode
-_decode_stretches = msgspec.json.Decoder(list[Stretch]).decode
+_encode_stretches = msgspec.json.Encoder().encode_lines
+_decode_stretches = msgspec.json.Decoder(Stretch).decode_lines
 
 
 class Layout:
@@ -72,7 +73,7 @@ class Layout:
         self._db.execute(
             "CREATE TABLE entries (number INTEGER PRIMARY KEY, entry BLOB, made INT, same INT)"
         )
-        self._db.execute("CREATE TABLE frames (archive INT, frame INT, stretches BLOB)")
+        self._db.execute("CREATE TABLE frames (archive INT, frame INT, count INT, stretches BLOB)")
         self._db.execute("BEGIN")
         self._new_entries: list[tuple[object, ...]] = []
         self._new_stretches: defaultdict[tuple[int, int], list[Stretch]] = defaultdict(list)
@@ -117,11 +118,12 @@ class Layout:
 
     def _insert(self) -> None:
         rows = (
-            (*frame, encode(new[start : start + WANTED_MOST]))
+            (*frame, len(some), _encode_stretches(some))
             for frame, new in self._new_stretches.items()
             for start in range(0, len(new), WANTED_MOST)
+            for some in [new[start : start + WANTED_MOST]]
         )
-        self._db.executemany("INSERT INTO frames VALUES (?, ?, ?)", rows)
+        self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?)", rows)
         self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", self._new_entries)
         self._new_stretches.clear()
         self._new_entries.clear()
@@ -142,12 +144,23 @@ class Layout:
         return [(archive, frame) for _, frame, archive in sorted(named)]
 
     def wanted(self, archive: str, frame: int) -> Iterator[bytes]:
-        """Give what is wanted of a frame, in parts that `stretches_of` reads."""
+        """Give what is wanted of a frame, in parts that `stretches_of` reads.
+
+        As few as can be: a frame of which files all over the tree want something has many rows.
+        """
         rows = self._db.execute(
-            "SELECT stretches FROM frames WHERE archive = ? AND frame = ?",
+            "SELECT count, stretches FROM frames WHERE archive = ? AND frame = ?",
             (self._archives[archive], frame),
         )
-        return (wanted for (wanted,) in rows)
+        together, part = 0, b""
+        for count, stretches in rows:
+            if together + count > WANTED_MOST:
+                yield part
+                together, part = 0, b""
+            together += count
+            part += stretches
+        if part:
+            yield part
 
     def lose(self, archive: str, frame: int) -> None:
         """Count every file that needs this frame as lost."""
