@@ -76,7 +76,7 @@ class Collect(Journaled):
         run.whole = run.context.layout.size  # what stands already is not written again
         require_room(run.context.target, run.whole)
         with Writer(run.context.target, run.context.layout, run.context.marker) as writer:
-            writer.make_room()
+            writer.begin()
             for written in pieces.in_processes(writer.write):
                 run.advance(writer.complete(written), written.bytes)
             writer.finish(run.check)

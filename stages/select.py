@@ -44,7 +44,7 @@ class Select(Stage):
         self._lay_out(layout, run)
         give_back_memory()
         frames = layout.frames(session.copies.name)
-        _open_all(dict(frames), run)
+        _open_all((archive for archive, _ in frames), run)
         for archive_id, number in frames:
             try:
                 offset, length = session.copies.archive(archive_id).place(number)
@@ -63,6 +63,7 @@ class Select(Stage):
         index = (
             blocks_of(backup.manifest.index, self.paths) if self.paths else backup.manifest.index
         )
+        _open_all((block.chunk[1] for block in index), run)
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
         with closing(session.standing()) as standing:
@@ -91,7 +92,7 @@ def _open_all(archives: Iterable[str], run: Run[RestoreSession]) -> None:
             run.context.copies.archive(archive_id)
 
     with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
-        for _ in in_order(threads, attempt, archives, OPENED_AT_ONCE):
+        for _ in in_order(threads, attempt, dict.fromkeys(archives), OPENED_AT_ONCE):
             run.check()
 
 

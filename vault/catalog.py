@@ -61,7 +61,8 @@ class Catalog:
 
     def open(self, name: str, keys: Keys) -> Archive:
         """Open an archive here; raises Away, NotThere, Damaged, WrongKey."""
-        return open_archive(self.destination, self.service, name, keys)
+        listed = next((held.stored.size for held in self.held if held.stored.name == name), None)
+        return open_archive(self.destination, self.service, name, keys, size=listed)
 
 
 def missing(summary: Summary, standing: dict[str, Held]) -> list[str]:
@@ -79,14 +80,23 @@ def whole(summary: Summary, standing: dict[str, Held]) -> bool:
 
 
 def open_archive(
-    destination: Destination, service: str, name: str, keys: Keys, at: str = ""
+    destination: Destination,
+    service: str,
+    name: str,
+    keys: Keys,
+    at: str = "",
+    size: int | None = None,
 ) -> Archive:
-    """Open the archive called `name`, which stands as file `at` when that is given."""
+    """Open the archive called `name`, which stands as file `at` when that is given.
+
+    A `size` that is known saves a question.
+    """
 
     def read(offset: int, length: int) -> bytes:
         return destination.read(service, at or name, offset, length)
 
-    size = destination.size(service, at or name)
+    if size is None:
+        size = destination.size(service, at or name)
     return Archive(read, size, name, keys, f"{destination.name}:{service}/{name}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from contextlib import suppress
 
 from stages.source.walk import OPEN_FOLDER
 from vault.errors import Damaged
@@ -40,10 +41,46 @@ class Folders:
         fd = self._open.get(folder)
         if fd is None:
             above, own = self.parent(folder)
-            fd = os.open(own, OPEN_FOLDER, dir_fd=above)
+            fd = self.enter(own, above)
             self._open[folder] = fd
             if len(self._open) > HANDLES:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(folder)
         return fd, name
+
+    def enter(self, name: str, above: int) -> int:
+        """Open a folder right below an open one; the handle is the caller's to close."""
+        return os.open(name, OPEN_FOLDER, dir_fd=above)
+
+
+class NewFolders(Folders):
+    """Makes what is missing: closed to others, and passing nothing on, until all is done."""
+
+    def __init__(self, root: int, *, again: bool) -> None:
+        """`again` when some may stand since last time, with attributes."""
+        super().__init__(root)
+        self._again = again
+
+    def enter(self, name: str, above: int) -> int:
+        """Open a folder, or make it."""
+        try:
+            folder = super().enter(name, above)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # another process was quicker
+                os.mkdir(name, 0o700, dir_fd=above)
+            return super().enter(name, above)
+        if self._again:
+            os.fchmod(folder, 0o700)
+            inherit_nothing(folder)
+        return folder
+
+
+def inherit_nothing(folder: int) -> None:
+    """Keep what is made in a folder from taking over ACLs that no backup has: they let others in.
+
+    Its own come back with its attributes.
+    """
+    for acl in ("system.posix_acl_default", "system.posix_acl_access"):
+        with suppress(OSError):
+            os.removexattr(folder, acl)

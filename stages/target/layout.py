@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vault.format import Reference
 
 FOLDER, FILE, PIECED, NO_DATA = range(4)
-"""How an entry comes to be: before all else; by the one stretch that is all of it; before the
-several that are; or at the end, by what it says itself."""
+"""How an entry comes to be: with the first that is in it; by the one stretch that is all of it;
+before the several that are; or at the end, by what it says itself."""
 TOGETHER = 10_000
 """So many are inserted at once."""
 WANTED_MOST = 2048

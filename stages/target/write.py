@@ -14,7 +14,7 @@ from engine.processes import CopyDied
 from stages.errors import TargetError
 from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode, set_attributes
 from stages.source.walk import OPEN_FOLDER, allow_deep_trees
-from stages.target.folders import Folders
+from stages.target.folders import NewFolders, inherit_nothing
 from stages.target.resume import ELSEWHERE
 from vault.format import untext
 
@@ -48,7 +48,7 @@ class Written:
 
 
 class Writer:
-    """Makes the folders, then the data as it comes, then everything else, then the attributes."""
+    """Makes the data as it comes, with the folders, then everything else, then the attributes."""
 
     def __init__(self, target: str, layout: Layout, marker: Marker) -> None:
         """`target` must be empty, or not exist, or bear this marker; raises TargetError."""
@@ -69,7 +69,7 @@ class Writer:
             self._root = os.open(target, OPEN_FOLDER)
         except OSError as error:
             raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
-        self._folders = Folders(self._root)
+        self._folders = NewFolders(self._root, again=self._again)
         allow_deep_trees()
 
     def __enter__(self) -> Self:
@@ -96,20 +96,14 @@ class Writer:
                 " there, or restore to a folder that can be written and has room",
             ) from error
 
-    def make_room(self) -> None:
-        """Make all folders, closed to others until they are done, and files for pieces."""
+    def begin(self) -> None:
+        """Make the target ours, and the files that several pieces go to.
+
+        Folders are made by whoever first needs them: by several processes in half the time.
+        """
         self._claim()
         self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
-        _inherit_nothing(self._root)
-        for entry in self.layout.folders():
-            if entry.name:
-                folder, name = self._folders.parent(entry.name)
-                try:
-                    os.mkdir(name, 0o700, dir_fd=folder)
-                except FileExistsError:
-                    if not self._again:
-                        raise
-                    self._reopen(name, folder)
+        inherit_nothing(self._root)
         for entry in self.layout.pieced():
             folder, name = self._folders.parent(entry.name)
             fd = self._new(name, folder)
@@ -167,7 +161,10 @@ class Writer:
         return files
 
     def finish(self, check: Callable[[], None]) -> None:
-        """Make what has no data, then set the attributes of the folders, deepest first."""
+        """Make what has no data, then set the attributes of the folders, deepest first.
+
+        Empty folders are made only then.
+        """
         for entry in self.layout.lost():
             self._drop(entry)
         lost = set(self.lost)
@@ -200,7 +197,7 @@ class Writer:
             if not entry.name:
                 continue
             folder, name = self._folders.parent(entry.name)
-            fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
+            fd = self._folders.enter(name, folder)
             try:
                 self._attributes(entry, name, folder, fd)
             finally:
@@ -257,15 +254,6 @@ class Writer:
         except OSError:
             pass  # a file system without locks
 
-    def _reopen(self, name: str, folder: int) -> None:
-        """Open a folder that stands since last time to us, and to nothing it would pass on."""
-        fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
-        try:
-            os.fchmod(fd, 0o700)
-            _inherit_nothing(fd)
-        finally:
-            os.close(fd)
-
     def _new(self, name: str, folder: int, mode: int = 0o600) -> int:
         self._clear(name, folder)
         return os.open(name, NEW_FILE, mode & 0o777, dir_fd=folder)
@@ -307,16 +295,6 @@ class Writer:
 
 def _open(name: str, folder: int) -> int:
     return os.open(name, OLD_FILE, dir_fd=folder)
-
-
-def _inherit_nothing(folder: int) -> None:
-    """Keep what is made in a folder from taking over ACLs that no backup has: they let others in.
-
-    Its own come back with its attributes.
-    """
-    for acl in ("system.posix_acl_default", "system.posix_acl_access"):
-        with suppress(OSError):
-            os.removexattr(folder, acl)
 
 
 def require_room(target: str, size: int) -> None:
