@@ -10,7 +10,7 @@ from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
 from vault.cache import CatalogCache
 from vault.catalog import missing, open_archive
-from vault.errors import Away
+from vault.errors import Away, Damaged
 from vault.local import Local
 
 
@@ -65,6 +65,17 @@ def test_the_cache_spares_the_opening(chain, place, cache, monkeypatch):
     cache.catalog(place, "svc", cheap_keys())
     monkeypatch.setattr(Local, "read", None)
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
+
+
+def test_what_is_listed_is_opened_by_its_size(chain, place, cache, monkeypatch):
+    """Nobody asks for it again; a file that was cut short since then proves damaged."""
+    catalog = cache.catalog(place, "svc", cheap_keys())
+    newest = catalog.backups[-1].stored
+    monkeypatch.setattr(Local, "size", None)
+    assert catalog.open(newest.name, cheap_keys()).size == newest.size
+    os.truncate(os.path.join(place.root, "svc", newest.name), newest.size - 1)
+    with pytest.raises(Damaged):
+        catalog.open(newest.name, cheap_keys())
 
 
 def test_a_file_that_changed_its_size_is_opened_again(chain, place, cache):
