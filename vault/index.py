@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgspec
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     Fetch = Callable[[str, int], bytes]
-    """(archive id, frame number) -> plaintext of that index segment."""
+    """(archive id, frame number) -> plaintext of that index segment; several threads ask."""
+    Pack = Callable[[bytes | memoryview], bytes]
 
 ENTRIES_LEAST, ENTRIES_MOST, CUT_MASK = 32, 1024, 127
 WAITING_MOST = 32 << 20
+FETCHED_AT_ONCE = 4
+"""Segments; each is some MiB of memory."""
 
 
 class BlockCutter:
@@ -66,24 +70,34 @@ def read_blocks(
 ) -> Iterator[tuple[Block, list[Entry]]]:
     """Give these blocks with their entries, in order.
 
-    Each segment is fetched once, in the order of its archive; those of a large
-    index wait for their turn compressed. Raises Damaged, naming `archive`, whose index this is.
+    Each segment is fetched once, in the order of its archive, by a few threads: a backup after
+    many others has its index in many places. The blocks of a large index wait for their turn
+    compressed. Raises Damaged, naming `archive`, whose index this is.
     """
     wanted: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for number, block in enumerate(blocks):
         wanted[block.chunk[1], block.chunk[2]].append(number)
-    pack: Callable[[Any], Any] = bytes
-    unpack: Callable[[Any], Any] = bytes
-    if sum(block.chunk[4] for block in blocks) > WAITING_MOST:
-        pack, unpack = zstandard.ZstdCompressor(1).compress, zstandard.ZstdDecompressor().decompress
-    waiting: dict[int, Any] = {}
-    for (archive_id, frame), numbers in sorted(wanted.items()):
-        segment = memoryview(fetch(archive_id, frame))
-        for number in numbers:
+    large = sum(block.chunk[4] for block in blocks) > WAITING_MOST
+
+    def cut(place: tuple[str, int]) -> list[tuple[int, bytes]]:
+        segment = memoryview(fetch(*place))
+        pack: Pack = zstandard.ZstdCompressor(1).compress if large else bytes
+        found = []
+        for number in wanted[place]:
             _, _, _, offset, length = blocks[number].chunk
             if offset + length > len(segment):
-                raise Damaged(archive, f"its index refers past the end of frame {frame}")
-            waiting[number] = pack(segment[offset : offset + length])
+                raise Damaged(archive, f"its index refers past the end of frame {place[1]}")
+            found.append((number, pack(segment[offset : offset + length])))
+        return found
+
+    waiting: dict[int, bytes] = {}
+    threads = ThreadPoolExecutor(FETCHED_AT_ONCE)
+    try:
+        for found in threads.map(cut, sorted(wanted)):
+            waiting.update(found)
+    finally:
+        threads.shutdown(cancel_futures=True)
+    unpack: Pack = zstandard.ZstdDecompressor().decompress if large else bytes
     for number in range(len(blocks)):
         try:
             entries = decode_entries(unpack(waiting.pop(number)))

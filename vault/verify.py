@@ -117,10 +117,11 @@ class Verifier:
     def _index(self, archive: Archive) -> None:
         """Read the index, and note each chunk that it refers to."""
         verdict = self._verdicts[archive.name]
+        read: list[int] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
             segment = self._opened[archive_id].frame(number, b"i")
-            verdict.bytes_read += self._opened[archive_id].place(number)[1]
+            read.append(self._opened[archive_id].place(number)[1])
             return segment
 
         insert = "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)"
@@ -135,6 +136,8 @@ class Verifier:
                 self._db.executemany(insert, [(c[1], *c[2:], c[0]) for c in entry.chunks])
         except VaultError as error:
             verdict.fault("damaged", str(error))
+        finally:
+            verdict.bytes_read += sum(read)
 
     def _segments(self, archive: Archive, verdict: Verdict) -> Iterator[int]:
         """Read segments, and prove every chunk that anything refers to in them; gives lengths."""

@@ -1,6 +1,9 @@
 """The index: blocks cut by content, in the order of the walk, found by path."""
 
+import itertools
 import random
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from vault.format import Entry, order, text
 from vault.index import (
     ENTRIES_LEAST,
     ENTRIES_MOST,
+    FETCHED_AT_ONCE,
     WAITING_MOST,
     BlockCutter,
     Usage,
@@ -146,26 +150,49 @@ def test_selecting_is_by_whole_names():
     assert selected("anything", [""])
 
 
-def test_each_segment_of_an_index_is_read_once():
-    """Blocks scattered over segments and archives cost one read each segment, in their order."""
-    chance = random.Random(1)
-    segments = {(f"{n % 3:032}", 2 + n): b"" for n in range(9)}
+def scattered():
+    """Blocks over eight segments of three archives; gives (entries, blocks, segments)."""
+    places = [(f"{n % 3:032}", 2 + n) for n in range(8)]
+    segments = dict.fromkeys(places, b"")
     entries = [entry(f"{number:04}") for number in range(2000)]
-    blocks, _ = stored(entries)
     cutter = BlockCutter()
-    datas = [full[0] for full in [*map(cutter.add, entries), cutter.flush()] if full]
-    for block, data in zip(blocks, datas, strict=True):
-        place = chance.choice(list(segments))
+    full = [found for found in [*map(cutter.add, entries), cutter.flush()] if found]
+    for (data, block), place in zip(full, itertools.cycle(places)):
         block.chunk = (chunk_id(KEY, data), *place, len(segments[place]), len(data))
         segments[place] += data
+    assert all(segments.values())
+    return entries, [block for _, block in full], segments
+
+
+def test_each_segment_of_an_index_is_read_once_some_together():
+    """Blocks scattered over segments and archives cost one read each segment; none waits alone."""
+    entries, blocks, segments = scattered()
     reads = []
+    two = threading.Barrier(2, timeout=30)
 
     def fetch(archive, number):
+        two.wait()
         reads.append((archive, number))
         return segments[archive, number]
 
     assert list(read_entries(blocks, fetch, "x")) == entries
-    assert reads == sorted(set(reads))
+    assert sorted(reads) == sorted(segments)
+
+
+def test_where_a_segment_cannot_be_read_the_rest_is_left_alone():
+    """The first error is told, and what was not begun by then is never fetched."""
+    _, blocks, segments = scattered()
+    reads = []
+
+    def fetch(archive, number):
+        reads.append((archive, number))
+        if (archive, number) != min(segments):
+            time.sleep(0.2)  # under way when the first one has failed
+        raise Damaged(f"{archive} {number}", "is gone")
+
+    with pytest.raises(Damaged, match="{} {}".format(*min(segments))):
+        list(read_entries(blocks, fetch, "x"))
+    assert len(reads) <= FETCHED_AT_ONCE + 1
 
 
 def test_a_large_index_waits_compressed_and_reads_the_same():
