@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ENTRIES_LEAST, ENTRIES_MOST, CUT_MASK = 32, 1024, 127
 WAITING_MOST = 32 << 20
-FETCHED_AT_ONCE = 4
-"""Segments; each is some MiB of memory."""
+ASKED_AT_ONCE = 4
+"""Archives; a segment of each is some MiB of memory."""
 
 
 class BlockCutter:
@@ -70,28 +70,29 @@ def read_blocks(
 ) -> Iterator[tuple[Block, list[Entry]]]:
     """Give these blocks with their entries, in order.
 
-    Each segment is fetched once, in the order of its archive, by a few threads: a backup after
-    many others has its index in many places. The blocks of a large index wait for their turn
-    compressed. Raises Damaged, naming `archive`, whose index this is.
+    Each segment is fetched once, and a few archives are asked at once: a backup after many others
+    has its index in many. No two threads ask for the same one. The blocks of a large index wait for
+    their turn compressed. Raises Damaged, naming `archive`, whose index this is.
     """
-    wanted: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    wanted: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, block in enumerate(blocks):
-        wanted[block.chunk[1], block.chunk[2]].append(number)
+        wanted[block.chunk[1]][block.chunk[2]].append(number)
     large = sum(block.chunk[4] for block in blocks) > WAITING_MOST
 
-    def cut(place: tuple[str, int]) -> list[tuple[int, bytes]]:
-        segment = memoryview(fetch(*place))
+    def cut(archive_id: str) -> list[tuple[int, bytes]]:
         pack: Pack = zstandard.ZstdCompressor(1).compress if large else bytes
         found = []
-        for number in wanted[place]:
-            _, _, _, offset, length = blocks[number].chunk
-            if offset + length > len(segment):
-                raise Damaged(archive, f"its index refers past the end of frame {place[1]}")
-            found.append((number, pack(segment[offset : offset + length])))
+        for frame, numbers in sorted(wanted[archive_id].items()):
+            segment = memoryview(fetch(archive_id, frame))
+            for number in numbers:
+                _, _, _, offset, length = blocks[number].chunk
+                if offset + length > len(segment):
+                    raise Damaged(archive, f"its index refers past the end of frame {frame}")
+                found.append((number, pack(segment[offset : offset + length])))
         return found
 
     waiting: dict[int, bytes] = {}
-    threads = ThreadPoolExecutor(FETCHED_AT_ONCE)
+    threads = ThreadPoolExecutor(ASKED_AT_ONCE)
     try:
         for found in threads.map(cut, sorted(wanted)):
             waiting.update(found)
