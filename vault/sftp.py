@@ -13,7 +13,6 @@ from vault.copy import UNDER_WAY
 from vault.destination import LATER, Stored, unfinished
 from vault.errors import Away, NotThere, UnknownHost, VaultError
 from vault.remote import Remote, Result, Worth
-from vault.sftpfile import SftpFile, send_no_padding
 from vault.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class Sftp(Remote):
         self, service: str, name: str, source: Source, ranges: Iterable[tuple[int, int]]
     ) -> Iterator[int]:
         """Write each range where it belongs; a cut connection goes on where it was."""
+        from vault.sftpfile import SftpFile
+
         action = f"write {service}/{name}"
         throttle = Throttle(self._limit)
         file = SftpFile(self._path(service), unfinished(name))
@@ -210,6 +211,8 @@ class Sftp(Remote):
     def _connect(self, loop: asyncio.AbstractEventLoop) -> Any:
         import asyncssh
         from sshfs import SSHFileSystem
+
+        from vault.sftpfile import send_no_padding
 
         destination = self
 

@@ -1,5 +1,7 @@
 """A graph is validated as a whole, and turned around without a special case."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -139,6 +141,17 @@ def test_the_order_is_the_same_every_time():
     """What the spec leaves open is in the spec's own order; `test_graph_laws` tries hash seeds."""
     names = ["note", "light", "source", "out", "cook", "table", "eat:a", "eat:b", "last"]
     assert [node.name for node in Graph.build(MEAL, KITCHEN).order] == names
+
+
+def test_a_graph_that_is_right_loads_no_library():
+    """Building and turning one around does without what explains a wrong one: that is slow."""
+    code = (
+        "import sys\nfrom tests.engine.test_graph import *\n"
+        "Graph.build(MEAL, KITCHEN).reverse('eat:a', Node('start', Start()))\n"
+        "print('networkx' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_reversal_keeps_one_branch_and_swaps_the_scope():
