@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from abc import abstractmethod
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.destination import Destination
@@ -135,3 +135,20 @@ class Remote(Destination):
 
     def _away(self, action: str, why: str, hint: str) -> Away:
         return Away(f"destination {self.name} ({self.root}): cannot {action}: {why}", hint)
+
+
+def in_thread(work: Callable[[], Result]) -> Awaitable[Result]:
+    """Run what blocks in a thread of its own, for which nobody waits once a call is broken off."""
+    import asyncio
+
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (who awaits it raises it)
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return asyncio.wrap_future(future)

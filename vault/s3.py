@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vault.destination import LATER, Stored
 from vault.errors import NotThere, VaultError
 from vault.format import ArchiveName
-from vault.remote import Remote, Worth
+from vault.remote import Remote, Worth, in_thread
 from vault.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from vault.copy import Source
+    from vault.s3ranges import S3Ranges
 
 PART_BYTES = 16 << 20
 PARTS_SMALL = 1000
@@ -26,8 +27,8 @@ PART_MOST = 1 << 30
 CONNECTIONS = 4
 IN_FLIGHT_BYTES = (CONNECTIONS + 1) * PART_BYTES
 """Parts are whole in memory: the larger they are, the fewer go up at once."""
-SOCKET_BYTES = 256 << 10
-"""As much as the event loop takes from a socket at once."""
+TIMEOUT = 15, 60
+"""Seconds to connect, and for each read."""
 RANGE_MOST = 16 << 20
 """Bytes that are read at once at the most: what a read has patience for."""
 TRANSIENT = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
@@ -66,6 +67,7 @@ class S3(Remote):
         self._key, self._secret = access_key_id, secret_access_key
         self._endpoint, self._region = endpoint, region
         self._uploads: dict[tuple[str, str], _Multipart] = {}
+        self._ranges: S3Ranges | None = None
 
     def services(self) -> list[str]:
         """Give the folders that stand here."""
@@ -83,7 +85,7 @@ class S3(Remote):
             return b""
         key = self._object(service, name)
         with suppress(_BeyondItsEnd):
-            return self._get(f"read {service}/{name}", key, f"bytes={offset}-{offset + length - 1}")
+            return self._get(f"read {service}/{name}", key, offset, length)
         return b""
 
     def size(self, service: str, name: str) -> int:
@@ -174,7 +176,7 @@ class S3(Remote):
         key = f"{self._prefix}.packrat-{token}"
         action = "write, read back and delete an object"
         self._do(action, "put_object", Key=key, Body=token.encode())
-        same = self._get(action, key, "bytes=0-99") == token.encode()
+        same = self._get(action, key, 0, 100) == token.encode()
         self._do(action, "delete_object", Key=key)
         if not same:
             raise self._away(action, "other bytes came back", "ask who runs it")
@@ -238,14 +240,32 @@ class S3(Remote):
 
         return self.call(action, work, CONNECTIONS * len(params.get("Body", b"")))
 
-    def _get(self, action: str, key: str, span: str) -> bytes:
+    def _get(self, action: str, key: str, offset: int, length: int) -> bytes:
+        span = f"bytes={offset}-{offset + length - 1}"
+
         async def work(fs: Any) -> bytes:
+            ranges = await self._plain_ranges(fs)
+            data = await in_thread(lambda: ranges.read(key, offset, length))
+            if data is not None:
+                return data
             answer = await fs._call_s3("get_object", Bucket=self._bucket, Key=key, Range=span)
             async with answer["Body"] as body:
-                # As it comes: a `read` of all of it would put it together twice.
-                return b"".join([chunk async for chunk in body.iter_chunks(SOCKET_BYTES)])
+                found: bytes = await body.read()
+                return found
 
         return self.call(action, work, RANGE_MOST)
+
+    async def _plain_ranges(self, fs: Any) -> S3Ranges:
+        """Give what reads most ranges, at the address that s3fs has found."""
+        if self._ranges is None:
+            from vault.s3ranges import S3Ranges
+
+            at = (await fs.set_session()).meta
+            keys = self._key, self._secret
+            self._ranges = S3Ranges(
+                at.endpoint_url, at.region_name, self._bucket, *keys, TIMEOUT, 2 * CONNECTIONS
+            )
+        return self._ranges
 
     def _object(self, service: str, name: str) -> str:
         return f"{self._prefix}{service}/{name}"
@@ -254,8 +274,8 @@ class S3(Remote):
         from s3fs import S3FileSystem
 
         config: dict[str, Any] = {
-            "connect_timeout": 15,
-            "read_timeout": 60,
+            "connect_timeout": TIMEOUT[0],
+            "read_timeout": TIMEOUT[1],
             "max_pool_connections": 2 * CONNECTIONS,
             "retries": {"max_attempts": 1},
             "s3": {"addressing_style": "path"} if self._endpoint else {},

@@ -1,0 +1,164 @@
+"""Ranges of objects come by a plain GET; what is not simply answered, s3fs asks again."""
+
+import itertools
+import threading
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.servers import KEY, SECRET, S3Server
+from tests.helpers.trees import noise
+from vault.errors import NotThere
+from vault.s3 import S3
+
+DATA = noise(100_000)
+number = itertools.count()
+
+
+class Between(BaseHTTPRequestHandler):
+    """Stands between packrat and an S3 server, which sees requests as they were."""
+
+    protocol_version = "HTTP/1.1"
+    port = 0
+    """The server's."""
+    trick = ""
+    """What is done to a plain GET; the library's own are known by their user agent."""
+    plain: ClassVar[list[str]]
+    by_library: ClassVar[list[str]]
+    go_on: ClassVar[threading.Event]
+
+    def do_GET(self):
+        """Answer a read, or whatever else s3fs asks with a GET."""
+        if "Range" not in self.headers:
+            self.forward()
+        elif "boto" in self.headers.get("User-Agent", ""):
+            self.by_library.append(self.headers["Range"])
+            self.forward()
+        else:
+            self.plain.append(self.headers["Range"])
+            getattr(self, f"do_{self.trick}", self.forward)()
+
+    def forward(self):
+        """Give what the server gives."""
+        there = HTTPConnection("127.0.0.1", self.port)
+        there.request(self.command, self.path, headers=dict(self.headers))
+        answer = there.getresponse()
+        body = answer.read()
+        self.answer(answer.status, body, dict(answer.headers))
+
+    def answer(self, status, body, headers, length=None):
+        """Send an answer."""
+        self.send_response(status)
+        for name in {"Content-Type", "ETag", "Last-Modified", "Content-Range"} & set(headers):
+            self.send_header(name, headers[name])
+        self.send_header("Content-Length", str(length or len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_redirect(self):
+        """Send to another region."""
+        self.answer(301, b"<Error><Code>PermanentRedirect</Code></Error>", {})
+
+    def do_refuse(self):
+        """Do not like the signature."""
+        self.answer(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", {})
+
+    def do_give_all(self):
+        """Do not know ranges."""
+        self.answer(200, DATA, {})
+
+    def do_break_off(self):
+        """Send less than was promised."""
+        self.answer(206, DATA[:10], {}, length=100)
+        self.close_connection = True
+
+    def do_hang_up(self):
+        """Answer nothing."""
+        self.close_connection = True
+
+    def do_keep_waiting(self):
+        """Answer nothing, for as long as anybody likes."""
+        self.go_on.wait(60)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        """Keep still."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    s3 = S3Server(tmp_path_factory.mktemp("s3") / "s3")
+    with s3.up():
+        yield s3
+
+
+@pytest.fixture
+def between(server):
+    """Give a class of requests of its own, and the bucket that they go to."""
+
+    class Own(Between):
+        port, plain, by_library, go_on = server.port, [], [], threading.Event()
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Own)
+    proxy.daemon_threads = True
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{proxy.server_address[1]}"
+    path = f"a b/ü+&~'{next(number)}"
+    s3 = S3("s3", "bucket", path, KEY, SECRET, url, "us-east-1")
+    direct = S3("s3", "bucket", path, KEY, SECRET, f"http://127.0.0.1:{server.port}", "us-east-1")
+    direct._do("write", "put_object", Key=direct._object("svc", "it"), Body=DATA)
+    yield Own, s3
+    Own.go_on.set()
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def test_any_range_by_a_plain_get(between):
+    """For any range: the bytes that stand there, cut off where the object ends; s3fs reads none."""
+    own, s3 = between
+
+    @given(st.integers(0, len(DATA) - 1), st.integers(1, 2 * len(DATA)))
+    def check(offset, length):
+        assert s3.read("svc", "it", offset, length) == DATA[offset : offset + length]
+
+    check()
+    assert own.plain
+    assert not own.by_library
+
+
+@pytest.mark.parametrize("trick", ["redirect", "refuse", "give_all", "break_off", "hang_up"])
+def test_what_is_not_simply_answered_s3fs_asks_again(between, trick):
+    """However a plain GET goes wrong: the right bytes come, and it is tried once only."""
+    own, s3 = between
+    own.trick = trick
+    for offset in (5, 50, 500):
+        assert s3.read("svc", "it", offset, 100) == DATA[offset : offset + 100]
+    assert own.plain == ["bytes=5-104"]
+    assert len(own.by_library) == 3
+
+
+def test_what_is_not_there_is_said_by_s3fs(between):
+    """An absent object is one error; behind the end of one there is nothing."""
+    _, s3 = between
+    with pytest.raises(NotThere):
+        s3.read("svc", "other", 0, 100)
+    assert s3.read("svc", "it", len(DATA), 100) == b""
+
+
+def test_nobody_waits_for_an_answer_once_a_read_is_broken_off(between):
+    """A Ctrl-C ends a read that a silent server keeps waiting."""
+    own, s3 = between
+    own.trick = "keep_waiting"
+
+    def check():
+        if own.plain:
+            raise InterruptedError
+
+    s3.check = check
+    with pytest.raises(InterruptedError):
+        s3.read("svc", "it", 0, 100)
+    assert not own.by_library
