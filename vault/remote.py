@@ -82,7 +82,7 @@ class Remote(Destination):
             fs: Any = None
             try:
                 fs = self._connected()
-                return self._try(fs, work, PATIENCE_SECONDS + size / SLOWEST_RATE, check)
+                return self._try(fs, work, patience(size), check)
             except VaultError:
                 raise
             except Exception as error:  # the border: nothing foreign gets past
@@ -137,18 +137,28 @@ class Remote(Destination):
         return Away(f"destination {self.name} ({self.root}): cannot {action}: {why}", hint)
 
 
-def in_thread(work: Callable[[], Result]) -> Awaitable[Result]:
-    """Run what blocks in a thread of its own, for which nobody waits once a call is broken off."""
-    import asyncio
+def patience(size: int) -> float:
+    """Give the seconds that a call may take which moves so many bytes."""
+    return PATIENCE_SECONDS + size / SLOWEST_RATE
 
+
+def in_thread(work: Callable[[], Result], seconds: float, check: Callable[[], None]) -> Result:
+    """Run what blocks in a thread of its own.
+
+    Nobody waits for it any more once `check` raises, or when it takes too long: TimeoutError.
+    """
     future: Future[Result] = Future()
 
     def run() -> None:
-        future.set_running_or_notify_cancel()
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (who awaits it raises it)
+        except BaseException as error:  # noqa: BLE001 (whoever waits raises it)
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return asyncio.wrap_future(future)
+    until = time.monotonic() + seconds
+    while not wait([future], GLANCE_SECONDS).done:
+        check()
+        if time.monotonic() > until:
+            raise TimeoutError
+    return future.result()

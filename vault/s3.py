@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vault.destination import LATER, Stored
 from vault.errors import NotThere, VaultError
 from vault.format import ArchiveName
-from vault.remote import Remote, Worth, in_thread
+from vault.remote import Remote, Worth, in_thread, patience
 from vault.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ IN_FLIGHT_BYTES = (CONNECTIONS + 1) * PART_BYTES
 """Parts are whole in memory: the larger they are, the fewer go up at once."""
 TIMEOUT = 15, 60
 """Seconds to connect, and for each read."""
-RANGE_MOST = 16 << 20
-"""Bytes that are read at once at the most: what a read has patience for."""
 TRANSIENT = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
 
 
@@ -241,31 +239,32 @@ class S3(Remote):
         return self.call(action, work, CONNECTIONS * len(params.get("Body", b"")))
 
     def _get(self, action: str, key: str, offset: int, length: int) -> bytes:
-        span = f"bytes={offset}-{offset + length - 1}"
+        if self._ranges is None:
+            self._ranges = self.call(action, self._plain_ranges)
+        ranges, seconds = self._ranges, patience(length)
+        with suppress(TimeoutError):
+            plain = in_thread(lambda: ranges.read(key, offset, length), seconds, self.check)
+            if plain is not None:
+                return plain
 
         async def work(fs: Any) -> bytes:
-            ranges = await self._plain_ranges(fs)
-            data = await in_thread(lambda: ranges.read(key, offset, length))
-            if data is not None:
-                return data
+            span = f"bytes={offset}-{offset + length - 1}"
             answer = await fs._call_s3("get_object", Bucket=self._bucket, Key=key, Range=span)
             async with answer["Body"] as body:
                 found: bytes = await body.read()
                 return found
 
-        return self.call(action, work, RANGE_MOST)
+        return self.call(action, work, length)
 
     async def _plain_ranges(self, fs: Any) -> S3Ranges:
-        """Give what reads most ranges, at the address that s3fs has found."""
-        if self._ranges is None:
-            from vault.s3ranges import S3Ranges
+        """Give what reads most ranges, at the address that the library has found."""
+        from vault.s3ranges import S3Ranges
 
-            at = (await fs.set_session()).meta
-            keys = self._key, self._secret
-            self._ranges = S3Ranges(
-                at.endpoint_url, at.region_name, self._bucket, *keys, TIMEOUT, 2 * CONNECTIONS
-            )
-        return self._ranges
+        at = (await fs.set_session()).meta
+        keys = self._key, self._secret
+        return S3Ranges(
+            at.endpoint_url, at.region_name, self._bucket, *keys, TIMEOUT, 2 * CONNECTIONS
+        )
 
     def _object(self, service: str, name: str) -> str:
         return f"{self._prefix}{service}/{name}"
