@@ -69,8 +69,8 @@ class Writer:
             self._root = os.open(target, OPEN_FOLDER)
         except OSError as error:
             raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
-        self._folders = NewFolders(self._root, again=self._again)
         allow_deep_trees()
+        self._folders = NewFolders(self._root, again=self._again)
 
     def __enter__(self) -> Self:
         return self
