@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vault.destination import LATER, Stored
 from vault.errors import NotThere, VaultError
 from vault.format import ArchiveName
-from vault.remote import Remote, Worth, in_thread, patience
+from vault.remote import Remote, Result, Worth, in_thread, patience
 from vault.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from vault.copy import Source
-    from vault.s3ranges import S3Ranges
+    from vault.s3plain import PlainS3
 
 PART_BYTES = 16 << 20
 PARTS_SMALL = 1000
@@ -27,8 +27,6 @@ PART_MOST = 1 << 30
 CONNECTIONS = 4
 IN_FLIGHT_BYTES = (CONNECTIONS + 1) * PART_BYTES
 """Parts are whole in memory: the larger they are, the fewer go up at once."""
-TIMEOUT = 15, 60
-"""Seconds to connect, and for each read."""
 TRANSIENT = ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling")
 
 
@@ -65,7 +63,7 @@ class S3(Remote):
         self._key, self._secret = access_key_id, secret_access_key
         self._endpoint, self._region = endpoint, region
         self._uploads: dict[tuple[str, str], _Multipart] = {}
-        self._ranges: S3Ranges | None = None
+        self._plain: PlainS3 | None = None
 
     def services(self) -> list[str]:
         """Give the folders that stand here."""
@@ -212,6 +210,18 @@ class S3(Remote):
         """Give objects and folders right below a prefix; a partial listing is an error."""
         objects: list[Stored] = []
         folders: list[str] = []
+        after = ""
+        while page := self._plainly(0, lambda plain: plain.page(prefix, after)):  # noqa: B023
+            objects += page[0]
+            folders += page[1]
+            after = page[2]
+            if not after:
+                return _sorted(objects, folders)
+        return self._list_by_library(prefix)
+
+    def _list_by_library(self, prefix: str) -> tuple[list[Stored], list[str]]:
+        objects: list[Stored] = []
+        folders: list[str] = []
         more: dict[str, str] = {}
         while True:
             action = f"list {prefix}"
@@ -229,7 +239,7 @@ class S3(Remote):
                 for item in page.get("CommonPrefixes") or []
             ]
             if not page.get("IsTruncated"):
-                return sorted(objects, key=lambda stored: stored.name), sorted(folders)
+                return _sorted(objects, folders)
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _do(self, action: str, method: str, **params: Any) -> Any:
@@ -239,32 +249,33 @@ class S3(Remote):
         return self.call(action, work, CONNECTIONS * len(params.get("Body", b"")))
 
     def _get(self, action: str, key: str, offset: int, length: int) -> bytes:
-        if self._ranges is None:
-            self._ranges = self.call(action, self._plain_ranges)
-        ranges, seconds = self._ranges, patience(length)
-        with suppress(TimeoutError):
-            plain = in_thread(lambda: ranges.read(key, offset, length), seconds, self.check)
-            if plain is not None:
-                return plain
+        found = self._plainly(length, lambda plain: plain.read(key, offset, length))
+        if found is not None:
+            return found
 
         async def work(fs: Any) -> bytes:
             span = f"bytes={offset}-{offset + length - 1}"
             answer = await fs._call_s3("get_object", Bucket=self._bucket, Key=key, Range=span)
             async with answer["Body"] as body:
-                found: bytes = await body.read()
-                return found
+                data: bytes = await body.read()
+                return data
 
         return self.call(action, work, length)
 
-    async def _plain_ranges(self, fs: Any) -> S3Ranges:
-        """Give what reads most ranges, at the address that the library has found."""
-        from vault.s3ranges import S3Ranges
+    def _plainly(self, size: int, ask: Callable[[PlainS3], Result | None]) -> Result | None:
+        """Ask without s3fs; None when that is not simply answered. As `call` has it otherwise."""
+        with self._lock:
+            if self._plain is None:
+                from vault.s3plain import PlainS3
 
-        at = (await fs.set_session()).meta
-        keys = self._key, self._secret
-        return S3Ranges(
-            at.endpoint_url, at.region_name, self._bucket, *keys, TIMEOUT, 2 * CONNECTIONS
-        )
+                keys = self._key, self._secret
+                self._plain = PlainS3(
+                    self._endpoint, self._region, self._bucket, *keys, 2 * CONNECTIONS
+                )
+        plain, check = self._plain, self.check if size else lambda: None
+        with suppress(TimeoutError):
+            return in_thread(lambda: ask(plain), patience(size), check)
+        return None
 
     def _object(self, service: str, name: str) -> str:
         return f"{self._prefix}{service}/{name}"
@@ -273,8 +284,8 @@ class S3(Remote):
         from s3fs import S3FileSystem
 
         config: dict[str, Any] = {
-            "connect_timeout": TIMEOUT[0],
-            "read_timeout": TIMEOUT[1],
+            "connect_timeout": 15,
+            "read_timeout": 60,
             "max_pool_connections": 2 * CONNECTIONS,
             "retries": {"max_attempts": 1},
             "s3": {"addressing_style": "path"} if self._endpoint else {},
@@ -345,6 +356,10 @@ class S3(Remote):
         fault = self._away(action, f"the server answers {code or status}", "ask who runs it")
         worth = status >= 500 or status == 429 or code.startswith(TRANSIENT)  # noqa: PLR2004
         return Worth(fault) if worth else fault
+
+
+def _sorted(objects: list[Stored], folders: list[str]) -> tuple[list[Stored], list[str]]:
+    return sorted(objects, key=lambda stored: stored.name), sorted(folders)
 
 
 def _parts(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

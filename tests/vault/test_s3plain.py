@@ -1,4 +1,4 @@
-"""Ranges of objects come by a plain GET; what is not simply answered, s3fs asks again."""
+"""Lists and ranges of objects come by plain GETs; what is not simply answered, s3fs asks again."""
 
 import itertools
 import threading
@@ -32,14 +32,13 @@ class Between(BaseHTTPRequestHandler):
     go_on: ClassVar[threading.Event]
 
     def do_GET(self):
-        """Answer a read, or whatever else s3fs asks with a GET."""
-        if "Range" not in self.headers:
-            self.forward()
-        elif "boto" in self.headers.get("User-Agent", ""):
-            self.by_library.append(self.headers["Range"])
+        """Answer a read or a list."""
+        asked = self.headers.get("Range", "list")
+        if "boto" in self.headers.get("User-Agent", ""):
+            self.by_library.append(asked)
             self.forward()
         else:
-            self.plain.append(self.headers["Range"])
+            self.plain.append(asked)
             getattr(self, f"do_{self.trick}", self.forward)()
 
     def forward(self):
@@ -59,6 +58,19 @@ class Between(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_give_chunks(self):
+        """Do not say how long the answer is, as AWS does not of lists."""
+        there = HTTPConnection("127.0.0.1", self.port)
+        there.request(self.command, self.path, headers=dict(self.headers))
+        body = there.getresponse().read()
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for at in range(0, len(body), 100):
+            part = body[at : at + 100]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        self.wfile.write(b"0\r\n\r\n")
+
     def do_redirect(self):
         """Send to another region."""
         self.answer(301, b"<Error><Code>PermanentRedirect</Code></Error>", {})
@@ -70,6 +82,10 @@ class Between(BaseHTTPRequestHandler):
     def do_give_all(self):
         """Do not know ranges."""
         self.answer(200, DATA, {})
+
+    def do_tell_a_story(self):
+        """Be some other server."""
+        self.answer(200, b"<html><p>Once</p></html>", {})
 
     def do_break_off(self):
         """Send less than was promised."""
@@ -130,7 +146,48 @@ def test_any_range_by_a_plain_get(between):
     assert not own.by_library
 
 
-@pytest.mark.parametrize("trick", ["redirect", "refuse", "give_all", "break_off", "hang_up"])
+def test_any_list_by_plain_gets(between, server):
+    """However many objects and folders, whatever their names: as s3fs lists them."""
+    own, s3 = between
+    folder = server.folder / "bucket" / s3._prefix / "many"
+    folder.mkdir()
+    for name in ["a b", "a+b", "ü&<>", "%41", "'\"", *(f"n{n}" for n in range(1100))]:
+        (folder / name).write_bytes(b"x" * (len(name) % 5))
+        if len(name) < 4:
+            (folder / f"in {name}").mkdir()
+            (folder / f"in {name}" / "file").touch()
+    server.restart()
+    prefix = f"{s3._prefix}many/"
+    listed = s3._list(prefix)
+    assert listed == s3._list_by_library(prefix)
+    assert (len(listed[0]), "in ü&<>" in listed[1]) == (1105, False)
+    assert own.plain == ["list"] * 2
+    assert s3._list(f"{prefix}nothing/") == ([], [])
+
+
+def test_a_list_in_chunks(between):
+    """A list whose length nobody says is simply given, too."""
+    own, s3 = between
+    own.trick = "give_chunks"
+    assert [stored.name for stored in s3.files("svc")] == ["it"]
+    assert (own.plain, own.by_library) == (["list"], [])
+
+
+TRICKS = ["redirect", "refuse", "give_all", "tell_a_story", "break_off", "hang_up"]
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_list_that_is_not_simply_given_s3fs_asks_for(between, trick):
+    """Nothing that a server says instead passes for a list, least of all for an empty one."""
+    own, s3 = between
+    own.trick = trick
+    assert [stored.name for stored in s3.files("svc")] == ["it"]
+    assert own.plain == ["list"]
+    assert s3.read("svc", "it", 5, 100) == DATA[5:105]
+    assert (own.plain, own.by_library) == (["list"], ["list", "bytes=5-104"])
+
+
+@pytest.mark.parametrize("trick", TRICKS)
 def test_what_is_not_simply_answered_s3fs_asks_again(between, trick):
     """However a plain GET goes wrong: the right bytes come, and it is tried once only."""
     own, s3 = between
