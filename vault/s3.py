@@ -208,16 +208,9 @@ class S3(Remote):
 
     def _list(self, prefix: str) -> tuple[list[Stored], list[str]]:
         """Give objects and folders right below a prefix; a partial listing is an error."""
-        objects: list[Stored] = []
-        folders: list[str] = []
-        after = ""
-        while page := self._plainly(0, lambda plain: plain.page(prefix, after)):  # noqa: B023
-            objects += page[0]
-            folders += page[1]
-            after = page[2]
-            if not after:
-                return _sorted(objects, folders)
-        return self._list_by_library(prefix)
+        plain = self._plainly(0, lambda plain: plain.listing(prefix))
+        objects, folders = plain or self._list_by_library(prefix)
+        return sorted(objects, key=lambda stored: stored.name), sorted(folders)
 
     def _list_by_library(self, prefix: str) -> tuple[list[Stored], list[str]]:
         objects: list[Stored] = []
@@ -239,7 +232,7 @@ class S3(Remote):
                 for item in page.get("CommonPrefixes") or []
             ]
             if not page.get("IsTruncated"):
-                return _sorted(objects, folders)
+                return objects, folders
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _do(self, action: str, method: str, **params: Any) -> Any:
@@ -263,7 +256,7 @@ class S3(Remote):
         return self.call(action, work, length)
 
     def _plainly(self, size: int, ask: Callable[[PlainS3], Result | None]) -> Result | None:
-        """Ask without s3fs; None when that is not simply answered. As `call` has it otherwise."""
+        """Ask without s3fs; None when that is not simply answered. Broken off as a `call` is."""
         with self._lock:
             if self._plain is None:
                 from vault.s3plain import PlainS3
@@ -356,10 +349,6 @@ class S3(Remote):
         fault = self._away(action, f"the server answers {code or status}", "ask who runs it")
         worth = status >= 500 or status == 429 or code.startswith(TRANSIENT)  # noqa: PLR2004
         return Worth(fault) if worth else fault
-
-
-def _sorted(objects: list[Stored], folders: list[str]) -> tuple[list[Stored], list[str]]:
-    return sorted(objects, key=lambda stored: stored.name), sorted(folders)
 
 
 def _parts(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

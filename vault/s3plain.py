@@ -73,17 +73,22 @@ class PlainS3:
         begins = f"bytes {offset}-"
         return self._attempt(lambda: self._get(f"/{quote(key)}", length, begins, span))
 
-    def page(self, prefix: str, after: str = "") -> tuple[list[Stored], list[str], str] | None:
-        """Give objects and folders right below a prefix, and after what there is more, or ""."""
+    def listing(self, prefix: str) -> tuple[list[Stored], list[str]] | None:
+        """Give all objects and folders right below a prefix."""
+        return self._attempt(lambda: self._pages(prefix))
+
+    def _pages(self, prefix: str) -> tuple[list[Stored], list[str]]:
+        objects: list[Stored] = []
+        folders: list[str] = []
         query = {"list-type": "2", "delimiter": "/", "encoding-type": "url", "prefix": prefix}
-        if after:
-            query["continuation-token"] = after
-
-        def ask() -> tuple[list[Stored], list[str], str]:
-            listed = self._get("?" + urlencode(query, quote_via=quote), PAGE_MOST, "", {})
-            return _parse(listed, len(prefix))
-
-        return self._attempt(ask)
+        while True:
+            page = self._get("?" + urlencode(query, quote_via=quote), PAGE_MOST, "", {})
+            new_objects, new_folders, more = _parse(page, len(prefix))
+            objects += new_objects
+            folders += new_folders
+            if not more:
+                return objects, folders
+            query["continuation-token"] = more
 
     def _attempt(self, ask: Callable[[], Result]) -> Result | None:
         if self._refused:
@@ -110,9 +115,12 @@ class PlainS3:
         return data
 
 
-def _parse(listed: bytes, above: int) -> tuple[list[Stored], list[str], str]:
-    """Read a ListBucketResult; `above` is the length of the prefix, which is in every name."""
-    root = ET.fromstring(listed)  # noqa: S314 (as botocore does; expat bounds entities)
+def _parse(page: bytes, above: int) -> tuple[list[Stored], list[str], str]:
+    """Read a ListBucketResult: objects, folders, and after what there is more, or "".
+
+    `above` is the length of the prefix, which is in every name.
+    """
+    root = ET.fromstring(page)  # noqa: S314 (as botocore does; expat bounds entities)
     if not root.tag.endswith("ListBucketResult"):
         raise _Refused
     decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
