@@ -90,9 +90,8 @@ class Graph:
         branch = {keep} | _reached(self._before, keep)
         branch |= {n.name for n in self.nodes.values() if n.releases in branch}
         stays: dict[str, list[str]] = {}  # node -> those that come before it, and stay
-        seen: dict[
-            str, list[str]
-        ] = {}  # node -> itself, or what stands behind it when it falls out
+        # Node -> itself, or what stands behind it when it falls out.
+        seen: dict[str, list[str]] = {}
         for name in (node.name for node in self.order if node.name in branch):
             before = [far for near in self._before[name] if near in branch for far in seen[near]]
             stage = self.nodes[name].stage

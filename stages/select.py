@@ -12,7 +12,7 @@ from engine.stage import Stage
 from stages.items import Place
 from stages.target.wanted import Wanted
 from vault.errors import Damaged, NotThere, VaultError
-from vault.index import blocks_of, read_blocks
+from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -67,20 +67,16 @@ class Select(Stage):
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
         with closing(session.standing()) as standing:
-            for _, entries in read_blocks(index, session.fetch, backup.where):
+            for entry in read_entries(index, session.fetch, backup.where):
+                name = entry.name
+                if wanted.covers(name):
+                    stands = layout.is_first(entry) and standing.has(entry)
+                    layout.add(entry, stands=stands)
+                    run.advance(1, entry.size)
+                    found.add(wanted.of(name))
+                elif name in wanted.above and entry.type == "dir":
+                    layout.add(entry)
                 run.check()
-                count = size = 0
-                for entry in entries:
-                    name = entry.name
-                    if (path := wanted.of(name)) is not None:
-                        stands = layout.is_first(entry) and standing.has(entry)
-                        layout.add(entry, stands=stands)
-                        found.add(path)
-                        count += 1
-                        size += entry.size
-                    elif name in wanted.above and entry.type == "dir":
-                        layout.add(entry)
-                run.advance(count, size)
             session.files, session.size = standing.files, standing.size
         require_found(session, self.paths, found)
 

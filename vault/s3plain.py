@@ -30,8 +30,8 @@ Result = TypeVar("Result")
 
 OK = (200, 206)
 """Some servers give a range with either."""
-TIMEOUT = 5, 60
-"""Seconds to connect, and for each read."""
+TIMEOUT = 5, 20
+"""Seconds to connect, and for each read; s3fs, which asks again, has more patience."""
 PAGE_MOST = 16 << 20
 """Bytes; a page names a thousand objects."""
 
