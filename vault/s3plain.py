@@ -9,7 +9,7 @@ other ways to address a bucket, and what a refusal means.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree import ElementTree as ET
 
@@ -26,7 +26,7 @@ from vault.destination import Stored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Result = TypeVar("Result")
+    from vault.remote import Result
 
 OK = (200, 206)
 """Some servers give a range with either."""
@@ -95,7 +95,7 @@ class PlainS3:
             return None
         try:
             return ask()
-        except (_Refused, BotoCoreError, HTTPError, OSError, KeyError, ValueError, SyntaxError):
+        except (_Refused, BotoCoreError, HTTPError, OSError, ValueError, ET.ParseError):
             self._refused = True
             return None
 
