@@ -84,10 +84,22 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
 
 def _acting(ctx: typer.Context, config: str | None) -> Program:
     """Give the program to a command that may change things: what a dead run left comes first."""
+    return _repaired(_program(ctx, config))
+
+
+def _reading(
+    ctx: typer.Context, config: str | None, service: str | None, source: str | None = None
+) -> Program:
+    """Give the program to a command that asks destinations: they connect meanwhile."""
+    program = _program(ctx, config)
+    program.expect(service, source)
+    return _repaired(program)
+
+
+def _repaired(program: Program) -> Program:
     from packrat.output.report import warn
     from packrat.runs.repair import repair
 
-    program = _program(ctx, config)
     spool = program.config.spool_path
     spools = {name: os.path.join(spool, name) for name in program.config.services}
     for sentence in repair(program.config.state_dir, spools):
@@ -243,7 +255,7 @@ def list_(
     """List backups, and the destinations that hold each."""
     from packrat.commands.listing import list_backups
 
-    return list_backups(_acting(ctx, config), service, as_json=json)
+    return list_backups(_reading(ctx, config, service), service, as_json=json)
 
 
 @app.command(cls=Command)
@@ -305,7 +317,8 @@ def restore(
         return (undo_restore if undo else forget_aside)(_acting(ctx, config), service)
     paths = tuple(path) if path else None
     given = Given(service, backup, source, paths, to, in_place, password_file)
-    return restore_as_given(_acting(ctx, config), given, yes=yes, as_json=json)
+    program = _reading(ctx, config, service, source)
+    return restore_as_given(program, given, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -340,7 +353,8 @@ def verify(
         return verify_due(_acting(ctx, config), as_json=json)
     from packrat.commands.listing import verify_stored
 
-    return verify_stored(_acting(ctx, config), service, backup, source, deep=deep, as_json=json)
+    program = _reading(ctx, config, service, source)
+    return verify_stored(program, service, backup, source, deep=deep, as_json=json)
 
 
 @app.command(cls=Command)

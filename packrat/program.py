@@ -26,6 +26,7 @@ class Program:
         """With `only_look`, not even the cache is changed."""
         self._given = config_file
         self._only_look = only_look
+        self._expected: dict[str, Destination] = {}
 
     @cached_property
     def file(self) -> str:
@@ -56,15 +57,26 @@ class Program:
     def under(self, keys: Keys) -> Program:
         """Give the same program under other keys; what it sees there is not remembered."""
         other = Program(self._given, only_look=True)
-        other.__dict__ |= {"config": self.config, "keys": keys}
+        other.__dict__ |= {"config": self.config, "keys": keys, "_expected": self._expected}
         return other
+
+    def expect(self, service: str | None, source: str | None = None) -> None:
+        """Let the destinations that will be asked connect, while the rest of us is loaded.
+
+        Raises as `destination` and `destinations` do.
+        """
+        asked = self.destinations(service)
+        self._expected = {source: self.destination(source)} if source else asked
+        for destination in self._expected.values():
+            destination.expect()
 
     def destinations(self, service: str | None = None) -> dict[str, Destination]:
         """Give the destinations of one service, or all; raises Away for one of a kind to come."""
         named = self.config.destinations()
         if service is not None and service in self.config.services:
             named = self.config.destinations_of(self.config.services[service])
-        return _open(named, self.config.encryption.key_file)
+        opened = _open(named, self.config.encryption.key_file)
+        return opened | {name: one for name, one in self._expected.items() if name in opened}
 
     def destination(self, name: str) -> Destination:
         """Give one destination; raises UsageError when there is none of that name."""

@@ -57,6 +57,12 @@ class Destination(ABC):
         self.check: Callable[[], None] = lambda: None
         """Called now and then while bytes are on their way; may raise to break that off."""
 
+    def expect(self) -> None:  # noqa: B027 (most have nothing to prepare)
+        """Prepare for a call that will come: what takes a while to reach begins to connect.
+
+        It returns at once; what goes wrong, the call says.
+        """
+
     @abstractmethod
     def services(self) -> list[str]:
         """Give the services that have a folder here."""

@@ -13,6 +13,7 @@ import threading
 import time
 from abc import abstractmethod
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.destination import Destination
@@ -40,6 +41,10 @@ class Worth(Exception):  # noqa: N818 (worth another try)
         self.fault = fault
 
 
+class NotSimple(Exception):  # noqa: N818 (no fault: the library asks again)
+    """An answer is not simply what was asked for."""
+
+
 class Remote(Destination):
     """A destination that is reached by calls which may hang, fail, or be cut off."""
 
@@ -50,6 +55,8 @@ class Remote(Destination):
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fs: Any = None
+        self._plain: Any = None
+        self._simple = True
 
     @abstractmethod
     def _connect(self, loop: asyncio.AbstractEventLoop) -> Any:
@@ -96,6 +103,35 @@ class Remote(Destination):
                 check()
                 pause = BACKOFF_SECONDS * 2 ** (tries - left - 1)
                 time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
+
+    def _open_plain(self) -> Any:
+        """Give what asks without the library, for `plainly`; None where there is no such way."""
+        return None
+
+    def plainly(self, size: int, ask: Callable[[Any], Result]) -> Result | None:
+        """Run `ask(plain)`, which is faster than the library; None when it is not simply answered.
+
+        What refuses once is not asked any more: it would keep each call waiting. Broken off as a
+        `call` is.
+        """
+        with self._lock:
+            if self._simple and self._plain is None:
+                self._plain = self._open_plain()
+                self._simple = self._plain is not None
+        if not self._simple:
+            return None
+
+        def attempt() -> Result | None:
+            try:
+                return ask(self._plain)
+            except Exception:  # noqa: BLE001 (whatever it is, the library asks again)
+                return None
+
+        found = None
+        with suppress(TimeoutError):
+            found = in_thread(attempt, patience(size), self.check if size else lambda: None)
+        self._simple = found is not None
+        return found
 
     def _connected(self) -> Any:
         import uvloop  # here, as asyncio: no run that stays on this machine waits for them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vault.destination import LATER, Stored
 from vault.errors import NotThere, VaultError
 from vault.format import ArchiveName
-from vault.remote import Remote, Result, Worth, in_thread, patience
+from vault.remote import Remote, Worth
 from vault.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ class S3(Remote):
         self._key, self._secret = access_key_id, secret_access_key
         self._endpoint, self._region = endpoint, region
         self._uploads: dict[tuple[str, str], _Multipart] = {}
-        self._plain: PlainS3 | None = None
 
     def services(self) -> list[str]:
         """Give the folders that stand here."""
@@ -208,7 +208,7 @@ class S3(Remote):
 
     def _list(self, prefix: str) -> tuple[list[Stored], list[str]]:
         """Give objects and folders right below a prefix; a partial listing is an error."""
-        plain = self._plainly(0, lambda plain: plain.listing(prefix))
+        plain = self.plainly(0, lambda plain: plain.listing(prefix))
         objects, folders = plain or self._list_by_library(prefix)
         return sorted(objects, key=lambda stored: stored.name), sorted(folders)
 
@@ -242,7 +242,7 @@ class S3(Remote):
         return self.call(action, work, CONNECTIONS * len(params.get("Body", b"")))
 
     def _get(self, action: str, key: str, offset: int, length: int) -> bytes:
-        found = self._plainly(length, lambda plain: plain.read(key, offset, length))
+        found: bytes | None = self.plainly(length, lambda plain: plain.read(key, offset, length))
         if found is not None:
             return found
 
@@ -255,20 +255,13 @@ class S3(Remote):
 
         return self.call(action, work, length)
 
-    def _plainly(self, size: int, ask: Callable[[PlainS3], Result | None]) -> Result | None:
-        """Ask without s3fs; None when that is not simply answered. Broken off as a `call` is."""
-        with self._lock:
-            if self._plain is None:
-                from vault.s3plain import PlainS3
+    def _open_plain(self) -> PlainS3 | None:
+        if any(name.lower().endswith("_proxy") for name in os.environ):
+            return None
+        from vault.s3plain import PlainS3
 
-                keys = self._key, self._secret
-                self._plain = PlainS3(
-                    self._endpoint, self._region, self._bucket, *keys, 2 * CONNECTIONS
-                )
-        plain, check = self._plain, self.check if size else lambda: None
-        with suppress(TimeoutError):
-            return in_thread(lambda: ask(plain), patience(size), check)
-        return None
+        keys = self._key, self._secret
+        return PlainS3(self._endpoint, self._region, self._bucket, *keys, 2 * CONNECTIONS)
 
     def _object(self, service: str, name: str) -> str:
         return f"{self._prefix}{service}/{name}"

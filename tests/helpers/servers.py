@@ -1,5 +1,7 @@
 """Real servers for the tests: S3 by rclone, SFTP by OpenSSH, and a line to them that can be cut."""
 
+import base64
+import hashlib
 import os
 import shutil
 import socket
@@ -131,6 +133,13 @@ class SshServer:
             lines.append(f"ChrootDirectory {self.jail}")
         (folder / "config").write_text("\n".join(lines) + "\n")
         os.makedirs("/run/sshd", exist_ok=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a user compares, of its host key."""
+        key = base64.b64decode((self.folder / "host.pub").read_text().split()[1])
+        digest = base64.b64encode(hashlib.sha256(key).digest()).decode()
+        return "SHA256:" + digest.rstrip("=")
 
     def up(self) -> AbstractContextManager[None]:
         return running([self.program, "-D", "-f", str(self.folder / "config")], self.port)

@@ -33,14 +33,16 @@ class At:
     def __init__(self, kind, servers):
         disk, s3, nas = servers
         url = f"http://127.0.0.1:{s3.port}"
-        key, known = str(nas.folder / "user"), [str(nas.known_hosts)]
+        where, key = ("it", "127.0.0.1", nas.port, "root", "x"), str(nas.folder / "user")
         self.kind = kind
         self.make = {
             "local": lambda: Local("it", str(disk / "x")),
             "s3": lambda: S3("it", "bucket", "x", KEY, SECRET, url, "us-east-1"),
-            "sftp": lambda: Sftp("it", "127.0.0.1", nas.port, "root", "x", key, known_hosts=known),
+            "sftp": lambda: Sftp(*where, key, known_hosts=[str(nas.known_hosts)]),
+            "sshfs": lambda: Sftp(*where, key, host_key=nas.fingerprint),
         }[kind]
-        self.root = {"local": disk, "s3": s3.folder / "bucket", "sftp": nas.folder / "login"}[kind]
+        roots = {"local": disk, "s3": s3.folder / "bucket"}
+        self.root = roots.get(kind, nas.folder / "login")
         self.writer, self.reader = self.make(), self.make()
         self.look_again = s3.restart if kind == "s3" else lambda: None
         """Let the server see what was done to its disk behind its back."""
@@ -82,7 +84,7 @@ class At:
         return answer.get("Uploads") or []
 
 
-@pytest.fixture(scope="module", params=["local", "s3", "sftp"])
+@pytest.fixture(scope="module", params=["local", "s3", "sftp", "sshfs"])
 def kind(request, servers):
     return At(request.param, servers)
 

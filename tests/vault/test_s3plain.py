@@ -5,8 +5,12 @@ import threading
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+from urllib.parse import quote, urlencode
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +18,7 @@ from tests.helpers.servers import KEY, SECRET, S3Server
 from tests.helpers.trees import noise
 from vault.errors import NotThere
 from vault.s3 import S3
+from vault.s3plain import signed
 
 DATA = noise(100_000)
 number = itertools.count()
@@ -197,6 +202,32 @@ def test_what_is_not_simply_answered_s3fs_asks_again(between, trick):
         assert s3.read("svc", "it", offset, 100) == DATA[offset : offset + 100]
     assert own.plain == ["bytes=5-104"]
     assert len(own.by_library) == 3
+
+
+def test_through_a_proxy_s3fs_goes(between, monkeypatch):
+    """It knows which, and whom they are not for."""
+    own, s3 = between
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    assert s3.read("svc", "it", 5, 100) == DATA[5:105]
+    assert (own.plain, own.by_library) == ([], ["bytes=5-104"])
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text()), st.text(min_size=1), st.datetimes())
+def test_it_is_signed_as_botocore_signs(key, query, secret, moment):
+    """Whatever is asked for, with whichever secret, whenever."""
+    path, stamp = "/bucket/" + quote(key), f"{moment:%Y%m%dT%H%M%SZ}"
+    asked = urlencode(sorted((quote(k, ""), quote(v, "")) for k, v in query.items()), safe="%")
+    headers = {"Host": "it:9000", "Range": "bytes=1-2"}
+    ours = signed(path, asked, headers, stamp, "somewhere", "id", secret)
+    request = AWSRequest("GET", f"http://it:9000{path}?{asked}", headers=dict(ours))
+    request.context["timestamp"] = stamp
+    theirs = S3SigV4Auth(Credentials("id", secret), "s3", "somewhere")
+    del request.headers["Authorization"]
+    signature = theirs.signature(
+        theirs.string_to_sign(request, theirs.canonical_request(request)), request
+    )
+    assert ours["Authorization"].endswith(f"Signature={signature}")
+    assert f"Credential={theirs.scope(request)}," in ours["Authorization"]
 
 
 def test_what_is_not_there_is_said_by_s3fs(between):
