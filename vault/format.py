@@ -66,7 +66,7 @@ def stamp(seconds: float) -> str:
 
 def unstamp(time: str) -> int:
     """Read `YYYYMMDDThhmmssZ` as seconds since 1970."""
-    return int(datetime.strptime(time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
+    return int(datetime.fromisoformat(time).timestamp())
 
 
 @dataclass(frozen=True, slots=True)

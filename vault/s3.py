@@ -260,8 +260,7 @@ class S3(Remote):
             return None
         from vault.s3plain import PlainS3
 
-        keys = self._key, self._secret
-        return PlainS3(self._endpoint, self._region, self._bucket, *keys, 2 * CONNECTIONS)
+        return PlainS3(self._endpoint, self._region, self._bucket, self._key, self._secret)
 
     def _object(self, service: str, name: str) -> str:
         return f"{self._prefix}{service}/{name}"

@@ -107,7 +107,10 @@ class PlainSftp:
     def _session(self) -> Iterator[_Session]:
         """Give the connection that was used last, and is at rest, or a new one."""
         with self._seats:
-            session = self._idle.pop() if self._idle else _Session(self._command)
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                session = _Session(self._command)
             if not session.greeted:
                 session.greet()
             yield session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from specs.faults import printable
@@ -62,13 +62,13 @@ def bytes_text(count: float, of: float | None = None) -> str:
 
 def time_text(stamp: str) -> str:
     """Write an archive's time for people, in their zone."""
-    moment = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(stamp)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def when_text(stamp: str, now: float | None = None) -> str:
     """Write an archive's time in words: yesterday 02:00, Sunday 02:00, 12 days ago."""
-    moment = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).astimezone()
+    moment = datetime.fromisoformat(stamp).astimezone()
     today = (datetime.fromtimestamp(now) if now else datetime.now()).date()  # noqa: DTZ005, DTZ006
     days = (today - moment.date()).days
     clock = moment.strftime("%H:%M")

@@ -74,7 +74,6 @@ def _as_named(path: str, folder: str | None) -> str:
 def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
     """Restore; on a terminal what was not given is asked for. Gives the exit status."""
     from packrat.commands.showing import restore_to
-    from packrat.picker.prompts import usable
 
     if given.target is not None and given.in_place:
         raise UsageError("give one of --to and --in-place")
@@ -85,7 +84,7 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
     if given.paths is not None:
         paths = [_as_named(path, folder) for path in given.paths]
         given = given.at([] if "" in paths else paths)
-    if not yes and usable():
+    if not yes and _can_ask():
         from packrat.picker.steps import Picker
 
         picker = Picker(program, given)
@@ -113,3 +112,9 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
             given.password_file,
         )
     return restore_to(program, request, as_json=as_json)
+
+
+def _can_ask() -> bool:
+    from packrat.picker.prompts import usable
+
+    return usable()
