@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,15 +44,17 @@ class Select(Stage):
         layout = session.layout
         self._lay_out(layout, run)
         give_back_memory()
-        frames = layout.frames(session.copies.name)
-        _open_all((archive for archive, _ in frames), run)
-        for archive_id, number in frames:
-            try:
-                offset, length = session.copies.archive(archive_id).place(number)
-            except (Damaged, NotThere) as error:
-                session.lose(archive_id, number, error)
-                continue
-            yield Place(archive_id, offset, length, number)
+        wanted: defaultdict[str, list[int]] = defaultdict(list)
+        for archive_id, number in layout.frames(session.copies.name):
+            wanted[archive_id].append(number)
+        for archive_id in _opened(wanted, run):
+            for number in wanted[archive_id]:
+                try:
+                    offset, length = session.copies.archive(archive_id).place(number)
+                except (Damaged, NotThere) as error:
+                    session.lose(archive_id, number, error)
+                    continue
+                yield Place(archive_id, offset, length, number)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Say what is selected."""
@@ -63,7 +66,8 @@ class Select(Stage):
         index = (
             blocks_of(backup.manifest.index, self.paths) if self.paths else backup.manifest.index
         )
-        _open_all((block.chunk[1] for block in index), run)
+        for _ in _opened((block.chunk[1] for block in index), run):
+            run.check()
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
         with closing(session.standing()) as standing:
@@ -81,19 +85,19 @@ class Select(Stage):
         require_found(session, self.paths, found)
 
 
-def _open_all(archives: Iterable[str], run: Run[RestoreSession]) -> None:
-    """Open archives, some at once: a backup after sixty others refers to all of them.
+def _opened(archives: Iterable[str], run: Run[RestoreSession]) -> Iterator[str]:
+    """Give each archive once it is open, some ahead: a backup after sixty others refers to all.
 
-    What cannot be opened is asked for again, frame by frame.
+    What cannot be opened is given, too, and asked for again, frame by frame.
     """
 
-    def attempt(archive_id: str) -> None:
+    def attempt(archive_id: str) -> str:
         with suppress(VaultError):
             run.context.copies.archive(archive_id)
+        return archive_id
 
     with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
-        for _ in in_order(threads, attempt, dict.fromkeys(archives), OPENED_AT_ONCE):
-            run.check()
+        yield from in_order(threads, attempt, dict.fromkeys(archives), OPENED_AT_ONCE)
 
 
 def require_found(
