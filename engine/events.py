@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something happened at the stage of this name."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Event):
+class Started(Event, frozen=True):
     """The stage was asked for its first item."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress(Event):
+class Progress(Event, frozen=True):
     """Items and bytes that have passed since the start; sent a few times a second."""
 
     items: int
@@ -28,8 +26,7 @@ class Progress(Event):
     """Bytes that will have passed at the end, where that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished(Event):
+class Finished(Event, frozen=True):
     """The stage is done; seconds since it started."""
 
     items: int
@@ -37,22 +34,19 @@ class Finished(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """The stage ended by this error."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped(Event):
+class Skipped(Event, frozen=True):
     """The stage did not run, or not to its end, because of another one."""
 
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Warned(Event):
+class Warned(Event, frozen=True):
     """Something that a person should know, though the stage goes on."""
 
     text: str

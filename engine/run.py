@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from msgspec import Struct
+
 from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Started, Warned
 from engine.parallel import thread_pool
 from engine.stage import FanOut, Scope
@@ -47,8 +49,7 @@ class Cancelled(BaseException):
     """The run was asked to stop. Not an Exception, so that no stage swallows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """Where a run gets its time from."""
 
     now: Callable[[], int] = time.time_ns
@@ -152,8 +153,7 @@ class Run(Generic[Context]):
                 listener(event)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a run ended. What is in none of the two sets is done."""
 
     failed: dict[str, BaseException]

@@ -9,10 +9,10 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import yaml
+from msgspec import Struct, field
 
 from specs.faults import ConfigFaults, Fault
 from specs.yaml_words import explain
@@ -42,8 +42,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A YAML file as plain data, with the place of each key and value.
 
     Attributes:

@@ -1,11 +1,11 @@
 """What is wrong with a file the user wrote: where it stands, and what to write instead."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
+class Fault(Struct, frozen=True, order=True):
     """One mistake, at one place of one file.
 
     Attributes:

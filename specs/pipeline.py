@@ -1,9 +1,9 @@
 """The pipeline document: one service's run as plain, self-contained data."""
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import yaml
+from msgspec import structs
 from pydantic import AfterValidator, Field, ValidationError
 
 from engine.graph import Graph, GraphFaults
@@ -130,4 +130,4 @@ def _at_its_stage(what: str, document: Document) -> Fault:
     of = [name for name in stages if what.startswith((f"{name}:", f"{name}."))]
     path = ("stages", max(of, key=len)) if of else ("stages",)
     fault = document.fault(path, what, at_key=True)
-    return replace(fault, where="stages")
+    return structs.replace(fault, where="stages")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from vault.errors import Away, NotThere, VaultError
 from vault.format import ArchiveName
@@ -35,8 +36,7 @@ LATER = "9"
 """A time that is after any other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A file at a destination, with its bytes."""
 
     name: str

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -41,8 +40,7 @@ Reference = tuple[str, str, Count, Count, Count]
 """(chunk id, archive id, frame number, offset, length); ids in hex, offset in the plaintext."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveName:
+class ArchiveName(msgspec.Struct, frozen=True):
     """`<service>-<time>-<8 hex>.packrat`."""
 
     service: str
@@ -69,8 +67,7 @@ def unstamp(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """The clear beginning of an archive: enough, with the password, to open it."""
 
     archive_id: bytes
@@ -109,8 +106,7 @@ class Header:
         return cls(archive_id, key_id, derivation)
 
 
-@dataclass(frozen=True, slots=True)
-class Trailer:
+class Trailer(msgspec.Struct, frozen=True):
     """The clear end of an archive: where manifest and table stand."""
 
     manifest_offset: int

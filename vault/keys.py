@@ -20,8 +20,7 @@ SALT_BYTES = 16
 MIB = 1024  # KiB
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+class Derivation(msgspec.Struct, frozen=True):
     """How a master key comes from its password: Argon2id, RFC 9106.
 
     The defaults are the RFC's second recommended parameters with twice the memory (in KiB).

@@ -114,23 +114,23 @@ class Remote(Destination):
         What refuses once is not asked any more: it would keep each call waiting. Broken off as a
         `call` is.
         """
-        with self._lock:
-            if self._simple and self._plain is None:
-                self._plain = self._open_plain()
-                self._simple = self._plain is not None
         if not self._simple:
             return None
 
         def attempt() -> Result | None:
             try:
-                return ask(self._plain)
+                with self._lock:
+                    if self._plain is None:
+                        self._plain = self._open_plain()
+                return None if self._plain is None else ask(self._plain)
             except Exception:  # noqa: BLE001 (whatever it is, the library asks again)
                 return None
 
         found = None
         with suppress(TimeoutError):
             found = in_thread(attempt, patience(size), self.check if size else lambda: None)
-        self._simple = found is not None
+        if found is None:
+            self._simple = False
         return found
 
     def _connected(self) -> Any:

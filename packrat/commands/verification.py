@@ -8,9 +8,10 @@ where there is none, nothing builds on it any more.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from engine.events import Progress
 from engine.run import Clock
@@ -40,8 +41,7 @@ NAME = ".verify"
 """Its lock and its rows in the history; no service begins with a dot."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """An archive at a destination, and when it was proven last."""
 
     proven: float

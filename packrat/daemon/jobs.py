@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from engine.libc import die_with_parent
 from packrat.exits import Exit
 from packrat.runs.ending import end_when_asked
@@ -26,8 +28,7 @@ DAEMON = "PACKRAT_DAEMON"
 """The process of the daemon, for its children."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """What is to run, and for which instant."""
 
     name: str
@@ -37,8 +38,7 @@ class Job:
     timeout: float | None = None
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a job ended: in order, with a document, or not."""
 
     job: Job

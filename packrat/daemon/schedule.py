@@ -18,6 +18,8 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
+
 WORDS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -51,8 +53,7 @@ def zone_of(name: str | None) -> tzinfo:
     return ZoneInfo(name) if name else local_zone()
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """Five cron fields, or a word, in a zone."""
 
     text: str

@@ -14,6 +14,8 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from specs.faults import printable
 
 if TYPE_CHECKING:
@@ -29,16 +31,14 @@ class Way(Enum):
     LEAVE = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of a list; without a value it only parts others."""
 
     text: str
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(Struct, frozen=True):
     """The space bar was pressed on this value."""
 
     value: Any

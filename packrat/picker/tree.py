@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from vault.format import order
 from vault.index import read_blocks
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from vault.format import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """A file, or a folder with all that is below."""
 
     path: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from packrat.exits import Exit, Interrupted, UsageError
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from packrat.program import Program
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One restore, complete: the picker makes it, or the command line."""
 
     service: str
@@ -32,8 +32,7 @@ class Request:
     """Has the password of a backup under another key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """What the command line said; None where it said nothing."""
 
     service: str | None = None
@@ -46,7 +45,7 @@ class Given:
 
     def at(self, paths: Iterable[str]) -> Given:
         """Give the same with other paths."""
-        return replace(self, paths=tuple(paths))
+        return structs.replace(self, paths=tuple(paths))
 
 
 def inside(path: str, folder: str) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from engine.events import Warned
 from engine.run import Cancelled, Clock, Run, Shared, execute
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """What the user accepts, this once."""
 
     take_over: bool = False

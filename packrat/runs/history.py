@@ -10,8 +10,10 @@ import json
 import os
 import sqlite3
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from packrat.runs.lock import is_held
 from vault.cachefile import copied, opened
@@ -30,8 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Past:
+class Past(Struct, frozen=True):
     """A run, as it was or as it is now."""
 
     number: int

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, structs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,7 @@ BY_HAND_SECONDS = 45.0
 """How long a command waits at its end until all is told."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(Struct, frozen=True):
     """One thing to tell: to the notification services, to the dead man's switch, or to both."""
 
     outcome: Outcome | None = None
@@ -81,7 +81,7 @@ class Teller:
             self._tell_all(batch)
 
     def _tell_all(self, batch: list[Message]) -> None:
-        document = {"config": self.config_file, "messages": [asdict(one) for one in batch]}
+        document = {"config": self.config_file, "messages": [structs.asdict(one) for one in batch]}
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "packrat.telling.process"],

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from stages.errors import SourceError
 
@@ -27,8 +28,7 @@ class NoContainer(SourceError):  # noqa: N818
     """There is no container of that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """What the engine says of a container now."""
 
     name: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from stages.errors import TargetError
 from stages.source.walk import OPEN_FOLDER
@@ -25,8 +25,7 @@ ELSEWHERE = "restore to a new folder with --to, then compare"
 OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-@dataclass(frozen=True)
-class Marker:
+class Marker(Struct, frozen=True):
     """Says of a folder which restore it is being filled by; gone once that is through.
 
     Its name has the archive's id, so that no file of a backup is ever in its way.

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
+from msgspec import structs
 
 from packrat.telling.sender import Message
 from tests.helpers.daemons import Running, schedule, settle
@@ -161,7 +162,10 @@ def test_all_is_well_only_when_all_is(house):
 def test_what_cannot_be_told_is_said_without_the_secret(house, url):
     """A sentence on standard error names the kind of service, and not its URL."""
     settle(house, notify={"urls": [url], "on": ["success"]})
-    batch = {"config": str(house.config_file), "messages": [vars(Message("success", "t", "b"))]}
+    batch = {
+        "config": str(house.config_file),
+        "messages": [structs.asdict(Message("success", "t", "b"))],
+    }
     done = subprocess.run(
         [sys.executable, "-m", "packrat.telling.process"],
         input=json.dumps(batch),
