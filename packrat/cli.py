@@ -90,7 +90,7 @@ def _acting(ctx: typer.Context, config: str | None) -> Program:
 def _reading(
     ctx: typer.Context, config: str | None, service: str | None, source: str | None = None
 ) -> Program:
-    """Give the program to a command that asks destinations: they connect meanwhile."""
+    """Give the program to a command that asks destinations: they begin to connect meanwhile."""
     program = _program(ctx, config)
     program.expect(service, source)
     return _repaired(program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -61,31 +62,34 @@ class Program:
         return other
 
     def expect(self, service: str | None, source: str | None = None) -> None:
-        """Let the destinations that will be asked connect, while the rest of us is loaded.
+        """Let the destinations that will be asked begin to connect, while the rest of us is loaded.
 
-        Raises as `destination` and `destinations` do.
+        What goes wrong, whoever asks them will say.
         """
-        asked = self.destinations(service)
-        self._expected = {source: self.destination(source)} if source else asked
-        for destination in self._expected.values():
-            destination.expect()
+        with suppress(Exception):
+            asked = {source: self.destination(source)} if source else self.destinations(service)
+            for destination in asked.values():
+                destination.expect()
+            self._expected = asked
 
     def destinations(self, service: str | None = None) -> dict[str, Destination]:
         """Give the destinations of one service, or all; raises Away for one of a kind to come."""
         named = self.config.destinations()
         if service is not None and service in self.config.services:
             named = self.config.destinations_of(self.config.services[service])
-        opened = _open(named, self.config.encryption.key_file)
-        return opened | {name: one for name, one in self._expected.items() if name in opened}
+        return self._open(named)
 
     def destination(self, name: str) -> Destination:
         """Give one destination; raises UsageError when there is none of that name."""
-        destinations = self.destinations()
-        if name not in destinations:
-            raise UsageError(
-                f"there is no destination {name!r}; there are: {', '.join(destinations)}"
-            )
-        return destinations[name]
+        named = self.config.destinations()
+        if name not in named:
+            raise UsageError(f"there is no destination {name!r}; there are: {', '.join(named)}")
+        return self._open({name: named[name]})[name]
+
+    def _open(self, specs: dict[str, DestinationSpec]) -> dict[str, Destination]:
+        new = {name: spec for name, spec in specs.items() if name not in self._expected}
+        opened = self._expected | _open(new, self.config.encryption.key_file)
+        return {name: opened[name] for name in specs}
 
     def services(self, names: Iterable[str]) -> list[str]:
         """Check names of services; raises UsageError with the nearest one."""

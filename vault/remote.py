@@ -13,7 +13,6 @@ import threading
 import time
 from abc import abstractmethod
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.destination import Destination
@@ -29,6 +28,8 @@ Result = TypeVar("Result")
 TRIES = 4
 BACKOFF_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
+PLAIN_SECONDS = 20.0
+"""The same for what asks without the library, which asks again."""
 SLOWEST_RATE = 32 << 10
 """Bytes a second that a transfer may be as slow as before it counts as hanging."""
 
@@ -45,8 +46,15 @@ class NotSimple(Exception):  # noqa: N818 (no fault: the library asks again)
     """An answer is not simply what was asked for."""
 
 
+class Absent(NotSimple):
+    """It is that there is no such thing; the library says so."""
+
+
 class Remote(Destination):
     """A destination that is reached by calls which may hang, fail, or be cut off."""
+
+    READERS = 8
+    """So many ask `plainly` at once."""
 
     def __init__(self, name: str, root: str, limit: int | None = None) -> None:
         """`limit` is the most that is sent, in bytes a second."""
@@ -57,6 +65,7 @@ class Remote(Destination):
         self._fs: Any = None
         self._plain: Any = None
         self._simple = True
+        self._seats = threading.Semaphore(self.READERS)
 
     @abstractmethod
     def _connect(self, loop: asyncio.AbstractEventLoop) -> Any:
@@ -111,27 +120,43 @@ class Remote(Destination):
     def plainly(self, size: int, ask: Callable[[Any], Result]) -> Result | None:
         """Run `ask(plain)`, which is faster than the library; None when it is not simply answered.
 
-        What refuses once is not asked any more: it would keep each call waiting. Broken off as a
-        `call` is.
+        What refuses once is not asked any more: it would keep each call waiting. That something is
+        not there, the library says. Broken off as a `call` is.
         """
-        if not self._simple:
-            return None
-
-        def attempt() -> Result | None:
-            try:
-                with self._lock:
-                    if self._plain is None:
-                        self._plain = self._open_plain()
-                return None if self._plain is None else ask(self._plain)
-            except Exception:  # noqa: BLE001 (whatever it is, the library asks again)
+        check = self.check if size else lambda: None
+        while not self._seats.acquire(timeout=GLANCE_SECONDS):
+            check()
+        try:
+            if not self._simple:
                 return None
+            return in_thread(lambda: self._attempt(ask), patience(size, PLAIN_SECONDS), check)
+        except Absent:
+            return None
+        except (NotSimple, TimeoutError):
+            self._give_up_plain()
+            return None
+        finally:
+            self._seats.release()
 
-        found = None
-        with suppress(TimeoutError):
-            found = in_thread(attempt, patience(size), self.check if size else lambda: None)
-        if found is None:
-            self._simple = False
-        return found
+    def _attempt(self, ask: Callable[[Any], Result]) -> Result:
+        try:
+            plain = self._plain
+            if plain is None and self._simple:
+                with self._lock:
+                    self._plain = plain = self._plain or self._open_plain()
+            if plain is not None:
+                return ask(plain)
+        except Absent:
+            raise
+        except Exception as error:  # whatever it is, the library asks again
+            raise NotSimple from error
+        raise NotSimple
+
+    def _give_up_plain(self) -> None:
+        self._simple = False
+        plain, self._plain = self._plain, None
+        if plain is not None:
+            plain.close()
 
     def _connected(self) -> Any:
         import uvloop  # here, as asyncio: no run that stays on this machine waits for them
@@ -173,9 +198,9 @@ class Remote(Destination):
         return Away(f"destination {self.name} ({self.root}): cannot {action}: {why}", hint)
 
 
-def patience(size: int) -> float:
+def patience(size: int, least: float = PATIENCE_SECONDS) -> float:
     """Give the seconds that a call may take which moves so many bytes."""
-    return PATIENCE_SECONDS + size / SLOWEST_RATE
+    return least + size / SLOWEST_RATE
 
 
 def in_thread(work: Callable[[], Result], seconds: float, check: Callable[[], None]) -> Result:

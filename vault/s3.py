@@ -257,7 +257,7 @@ class S3(Remote):
 
     def _open_plain(self) -> PlainS3 | None:
         if any(name.lower().endswith("_proxy") for name in os.environ):
-            return None
+            return None  # s3fs knows them
         from vault.s3plain import PlainS3
 
         return PlainS3(self._endpoint, self._region, self._bucket, self._key, self._secret)

@@ -10,28 +10,35 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import re
 import time
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from ssl import create_default_context
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
 from vault.destination import Stored
-from vault.remote import NotSimple
+from vault.remote import Absent, NotSimple
 
-OK = (200, 206)
-"""Some servers give a range with either."""
+OK, NOT_FOUND = (200, 206), 404
+"""Some servers give a range with either of the first."""
 CONNECT_SECONDS = 5
 READ_SECONDS = 20
 """s3fs, which asks again, has more patience."""
 PAGE_MOST = 16 << 20
 """Bytes; a page names a thousand objects."""
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 NOTHING = hashlib.sha256().hexdigest()
 """The hash of the body of a GET."""
 
 
 class PlainS3:
-    """Reads from one bucket; several threads may. Raises whatever goes wrong."""
+    """Reads from one bucket; several threads may.
+
+    Raises Absent for what is not there, and whatever else goes wrong.
+    """
 
     def __init__(
         self,
@@ -45,8 +52,11 @@ class PlainS3:
         self._region = region or "us-east-1"
         endpoint = (endpoint or f"https://s3.{self._region}.amazonaws.com").rstrip("/")
         parts = urlsplit(endpoint)
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._new = partial(kind, parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
+        where = parts.hostname or "", parts.port
+        self._new = partial(HTTPConnection, *where, timeout=CONNECT_SECONDS)
+        if parts.scheme == "https":
+            trusted = create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+            self._new = partial(HTTPSConnection, *where, timeout=CONNECT_SECONDS, context=trusted)
         self._host, self._bucket = parts.netloc, f"{parts.path}/{bucket}"
         self._key, self._secret = access_key_id, secret_access_key
         self._idle: list[HTTPConnection] = []
@@ -54,8 +64,14 @@ class PlainS3:
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Give a range, cut off where the object ends."""
         span = {"Range": f"bytes={offset}-{offset + length - 1}"}
-        begins = f"bytes {offset}-"
-        return self._get(f"/{quote(key)}", "", length, begins, span)
+        data, said = self._get(f"/{quote(key)}", "", length, span)
+        match = _RANGE.fullmatch(said)
+        if match is None:
+            raise NotSimple
+        begin, end, size = map(int, match.groups())
+        if begin != offset or end + 1 != min(offset + length, size) or len(data) != end + 1 - begin:
+            raise NotSimple
+        return data
 
     def listing(self, prefix: str) -> tuple[list[Stored], list[str]]:
         """Give all objects and folders right below a prefix."""
@@ -64,7 +80,7 @@ class PlainS3:
         query = {"list-type": "2", "delimiter": "/", "encoding-type": "url", "prefix": prefix}
         while True:
             asked = urlencode(sorted(query.items()), quote_via=quote, safe="")
-            page = self._get("", asked, PAGE_MOST, "", {})
+            page, _ = self._get("", asked, PAGE_MOST, {})
             new_objects, new_folders, more = _parse(page, len(prefix))
             objects += new_objects
             folders += new_folders
@@ -72,24 +88,29 @@ class PlainS3:
                 return objects, folders
             query["continuation-token"] = more
 
-    def _get(self, path: str, query: str, most: int, begins: str, headers: dict[str, str]) -> bytes:
-        """Give an answer of `most` bytes, whose Content-Range begins so; raises what goes wrong."""
+    def close(self) -> None:
+        """Hang up."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _get(self, path: str, query: str, most: int, headers: dict[str, str]) -> tuple[bytes, str]:
+        """Give an answer of `most` bytes, and its Content-Range; raises what goes wrong."""
         path = self._bucket + path
         headers |= {"Host": self._host}
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = signed(path, query, headers, stamp, self._region, self._key, self._secret)
         connection, answer = self._ask(f"{path}?{query}" if query else path, headers)
-        found = answer.headers
-        size = int(found.get("Content-Length", most))  # some send lists in chunks, without one
-        simple = found.get("Content-Range", "").startswith(begins)
-        if answer.status not in OK or size > most or not simple:
+        if answer.status == NOT_FOUND:
+            raise Absent
+        if answer.status not in OK:
             raise NotSimple
         data = answer.read(most + 1)
-        if len(data) > size or ("Content-Length" in found and len(data) < size):
+        said = answer.headers.get("Content-Length")  # some send lists in chunks, without one
+        if len(data) > most or (said and len(data) != int(said)):
             raise NotSimple
         if answer.isclosed() and not answer.will_close:
             self._idle.append(connection)
-        return data
+        return data, answer.headers.get("Content-Range", "")
 
     def _ask(self, target: str, headers: dict[str, str]) -> tuple[HTTPConnection, HTTPResponse]:
         """Ask over the connection that was used last, and is at rest, or a new one."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vault.copy import Source
     from vault.sftpplain import PlainSftp
 
-CONNECTIONS = 2
-"""To read by: while one is waited for, the other brings something."""
 CONNECT_SECONDS = 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """First: every processor has AES; asyncssh would begin with ChaCha20, at half the speed."""
@@ -36,6 +34,9 @@ class Sftp(Remote):
     The library's own `mv` copies by a shell and then deletes the source, also when the copy
     failed; it is never used.
     """
+
+    READERS = 2
+    """Each has a connection: while one waits, the other brings something."""
 
     def __init__(
         self,
@@ -64,11 +65,11 @@ class Sftp(Remote):
         """The host key that the server showed last."""
 
     def expect(self) -> None:
-        """Connect to read, where that is simple."""
+        """Begin to connect, to read, where that is simple."""
         with suppress(Exception):
             self._plain = self._open_plain()
             if self._plain:
-                self._plain.connect()
+                self._plain.expect()
 
     def services(self) -> list[str]:
         """Give the folders that stand here."""
@@ -232,7 +233,7 @@ class Sftp(Remote):
 
         files = self._key_file, self._known_hosts
         command = ssh_command(self._host, self._port, self._username, *files)
-        return PlainSftp(command, CONNECTIONS) if command else None
+        return PlainSftp(command) if command else None
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> Any:
         import asyncssh

@@ -11,25 +11,27 @@ extensions, `limits@openssh.com`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import suppress
 from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, TYPE_CHECKING
-from weakref import finalize
+from weakref import WeakSet, finalize
 
-from vault.remote import NotSimple
+from vault.remote import Absent, NotSimple, Result
+from vault.sftp import FAST_CIPHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, OPENDIR, READDIR, EXTENDED = 3, 4, 5, 11, 12, 200
 STATUS, HANDLE, DATA, NAME, EXTENDED_REPLY = 101, 102, 103, 104, 201
-END = 1
-"""The status behind the last byte, or the last name."""
+END, NO_SUCH_FILE = 1, 2
+"""The status behind the last byte, or the last name; and that of what is not there."""
 TO_READ = struct.pack(">II", 1, 0)
 SIZE, OWNER, MODE, TIMES, MORE = 1, 2, 4, 8, 1 << 31
 """What a file's attributes may begin to say."""
@@ -44,7 +46,8 @@ ASKED_AT_ONCE = 64
 """So that we never wait to ask while the server waits to answer."""
 OPTIONS = (
     "BatchMode=yes",
-    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+    "CheckHostIP=no",
+    f"Ciphers={FAST_CIPHERS}",
     "ConnectTimeout=5",
     "GlobalKnownHostsFile=/dev/null",
     "IdentitiesOnly=yes",
@@ -68,7 +71,7 @@ def ssh_command(
     """
     program = shutil.which("ssh")
     files = [key_file, *known_hosts]
-    if program is None or any('"' in file or "\\" in file for file in files):
+    if program is None or any({*file} & {*'"\\$'} for file in files):  # it reads these as more
         return None
     key, *known = (f'"{file.replace("%", "%%")}"' for file in files)
     chosen = (f"IdentityFile={key}", f"UserKnownHostsFile={' '.join(known)}", *OPTIONS)
@@ -77,44 +80,75 @@ def ssh_command(
     return [program, "-F", "none", *options, *server]
 
 
-class PlainSftp:
-    """Reads from one server; several threads may, as many at once as there are connections.
+_starting = threading.Lock()
+"""No copy of this process is made while one begins: it would keep a pipe open that `Popen` waits
+for."""
+os.register_at_fork(
+    before=_starting.acquire,
+    after_in_parent=_starting.release,
+    after_in_child=_starting.release,
+)
 
-    Raises whatever goes wrong.
+
+class PlainSftp:
+    """Reads from one server; several threads may, each by a connection.
+
+    Raises Absent for what is not there, and whatever else goes wrong.
     """
 
-    def __init__(self, command: Sequence[str], connections: int) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         """`command` is connected to a server's SFTP by its pipes."""
         self._command = command
-        self._seats = threading.BoundedSemaphore(connections)
         self._idle: list[_Session] = []
+        self._all: WeakSet[_Session] = WeakSet()
+        self._lock = threading.Lock()
+
+    def expect(self) -> None:
+        """Begin to connect; whoever reads first waits for it."""
+        self._idle.append(self._begin())
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Give a range, cut off where the file ends."""
-        with self._session() as session:
-            return session.read(path, offset, length)
+        return self._by_session(lambda session: session.read(path, offset, length))
 
     def listing(self, path: str) -> list[tuple[str, int, bool]]:
         """Give (name, bytes, whether it is a folder) of all in a folder."""
-        with self._session() as session:
-            return session.listing(path)
+        return self._by_session(lambda session: session.listing(path))
 
-    def connect(self) -> None:
-        """Begin to connect; whoever reads first waits for it."""
-        self._idle.append(_Session(self._command))
+    def close(self) -> None:
+        """Hang up, also on who still waits."""
+        with self._lock:
+            sessions = list(self._all)
+        for session in sessions:
+            session.close()
 
-    @contextmanager
-    def _session(self) -> Iterator[_Session]:
-        """Give the connection that was used last, and is at rest, or a new one."""
-        with self._seats:
+    def _by_session(self, ask: Callable[[_Session], Result]) -> Result:
+        """Ask over the connection that was used last, and is at rest, or a new one."""
+        while True:
             try:
                 session = self._idle.pop()
             except IndexError:
-                session = _Session(self._command)
-            if not session.greeted:
-                session.greet()
-            yield session
+                session = self._begin()
+            used = session.greeted
+            try:
+                if not used:
+                    session.greet()
+                found = ask(session)
+            except Absent:
+                self._idle.append(session)
+                raise
+            except ConnectionError:
+                if used:  # the server has hung up since
+                    continue
+                raise
             self._idle.append(session)
+            return found
+
+    def _begin(self) -> _Session:
+        session = _Session(self._command)
+        with self._lock:
+            self._all.add(session)
+        return session
 
 
 class _Session:
@@ -122,16 +156,16 @@ class _Session:
 
     def __init__(self, command: Sequence[str]) -> None:
         """Begin to connect; nothing may be asked before it was greeted."""
-        # In a session of its own, a Ctrl-C does not reach it; it ends when its pipes do.
-        ssh = Popen(  # noqa: S603 (what `ssh_command` gives)
-            command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            pipesize=PIPE_BYTES,
-            start_new_session=True,
-        )
-        finalize(self, _hang_up, ssh)
+        with _starting:
+            ssh = Popen(  # noqa: S603 (what `ssh_command` gives)
+                command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                pipesize=PIPE_BYTES,
+                start_new_session=True,  # a Ctrl-C does not reach it; it ends when its pipes do
+            )
+        self.close = finalize(self, _hang_up, ssh)
         assert ssh.stdin
         assert ssh.stdout
         self._to: IO[bytes] = ssh.stdin
@@ -205,6 +239,8 @@ class _Session:
     def _ask(self, kind: int, body: bytes, wanted: int) -> bytes:
         """Ask one thing, and give what is in the answer; raises NotSimple for another answer."""
         [(found, fields)] = self._ask_all(kind, [body])
+        if found == STATUS and struct.unpack_from(">I", fields) == (NO_SUCH_FILE,):
+            raise Absent
         if found != wanted:
             raise NotSimple
         return fields
@@ -242,7 +278,7 @@ class _Session:
     def _take(self, size: int) -> bytes:
         data = self._from.read(size)
         if len(data) < size:
-            raise NotSimple
+            raise ConnectionError
         return data
 
 
@@ -297,3 +333,5 @@ def _expect_end(kind: int, fields: bytes) -> None:
 def _hang_up(ssh: Popen[bytes]) -> None:
     ssh.kill()
     ssh.wait()
+    with suppress(OSError):  # of what could not be sent any more
+        ssh.stdin.close()  # type: ignore[union-attr]

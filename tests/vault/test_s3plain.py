@@ -1,6 +1,8 @@
 """Lists and ranges of objects come by plain GETs; what is not simply answered, s3fs asks again."""
 
 import itertools
+import ssl
+import subprocess
 import threading
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.servers import KEY, SECRET, S3Server
+from tests.helpers.servers import KEY, SECRET, S3Server, need
 from tests.helpers.trees import noise
 from vault.errors import NotThere
 from vault.s3 import S3
@@ -87,6 +89,10 @@ class Between(BaseHTTPRequestHandler):
     def do_give_all(self):
         """Do not know ranges."""
         self.answer(200, DATA, {})
+
+    def do_cut_short(self):
+        """Say that the object ends where it does not, or of a list nothing at all."""
+        self.answer(206, DATA[5:15], {"Content-Range": f"bytes 5-14/{len(DATA)}"})
 
     def do_tell_a_story(self):
         """Be some other server."""
@@ -179,7 +185,7 @@ def test_a_list_in_chunks(between):
     assert (own.plain, own.by_library) == (["list"], [])
 
 
-TRICKS = ["redirect", "refuse", "give_all", "tell_a_story", "break_off", "hang_up"]
+TRICKS = ["redirect", "refuse", "give_all", "cut_short", "tell_a_story", "break_off", "hang_up"]
 
 
 @pytest.mark.parametrize("trick", TRICKS)
@@ -202,6 +208,31 @@ def test_what_is_not_simply_answered_s3fs_asks_again(between, trick):
         assert s3.read("svc", "it", offset, 100) == DATA[offset : offset + 100]
     assert own.plain == ["bytes=5-104"]
     assert len(own.by_library) == 3
+
+
+def test_only_who_is_trusted_is_asked(between, tmp_path, monkeypatch):
+    """Over TLS by the authorities of AWS_CA_BUNDLE where it is set, as s3fs."""
+    own, s3 = between
+    openssl = need("openssl", "apt install openssl")
+    ours, another = (str(tmp_path / name) for name in ("ours", "another"))
+    for name in (ours, another):
+        command = f"{openssl} req -x509 -nodes -newkey rsa:2048 -days 2 -subj /CN=it"
+        command += f" -addext subjectAltName=IP:127.0.0.1 -out {name} -keyout {name}.key"
+        subprocess.run(command.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ours, f"{ours}.key")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), own)
+    server.daemon_threads = True
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"https://127.0.0.1:{server.server_address[1]}"
+    for trusted, found in ((ours, DATA[5:105]), (another, None)):
+        monkeypatch.setenv("AWS_CA_BUNDLE", trusted)
+        tls = S3("s3", "bucket", s3._prefix, KEY, SECRET, url, "us-east-1")
+        assert tls.plainly(0, lambda plain: plain.read(s3._object("svc", "it"), 5, 100)) == found
+    assert own.plain == ["bytes=5-104"]
+    server.shutdown()
+    server.server_close()
 
 
 def test_through_a_proxy_s3fs_goes(between, monkeypatch):

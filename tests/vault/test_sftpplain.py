@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -18,9 +19,10 @@ from tests.helpers.trees import noise
 from vault.destination import Stored
 from vault.errors import Away, NotThere, UnknownHost
 from vault.sftp import Sftp
-from vault.sftpplain import READ_MOST
 
-DATA = noise(20 * READ_MOST + 12_345)
+AT_ONCE = 261_120
+"""So many bytes OpenSSH gives in one answer."""
+DATA = noise(20 * AT_ONCE + 12_345)
 number = itertools.count()
 
 
@@ -56,7 +58,7 @@ def by_library(sftp):
 @st.composite
 def ranges(draw):
     """Give ranges, many of which begin or end where requests do."""
-    edges = st.integers(0, 21).map(lambda n: n * READ_MOST)
+    edges = st.integers(0, 21).map(lambda n: n * AT_ONCE)
     places = edges.flatmap(lambda edge: st.integers(max(0, edge - 2), edge + 2))
     anywhere = st.integers(0, len(DATA) + 1000)
     return draw(places | anywhere), draw(places | anywhere)
@@ -81,7 +83,7 @@ def test_ranges_by_several_threads(place):
     wrong = []
 
     def read(first):
-        for offset in range(first, len(DATA), 7 * READ_MOST // 2):
+        for offset in range(first, len(DATA), 7 * AT_ONCE // 2):
             same = sftp.read("svc", "it", offset, 600_000) == DATA[offset : offset + 600_000]
             wrong.extend([] if same else [offset])
 
@@ -121,6 +123,7 @@ def test_what_is_not_there_is_said_by_sshfs(place):
         sftp.read("svc", "other", 0, 100)
     assert by_library(sftp)
     assert sftp.files("nobody") == []
+    assert sftp._simple
 
 
 @pytest.fixture
@@ -214,7 +217,7 @@ def test_wherever_the_key_is(place, nas, tmp_path, name):
     assert not by_library(sftp)
 
 
-@pytest.mark.parametrize("name", ['"', "\\"])
+@pytest.mark.parametrize("name", ['"', "\\", "${HOME}"])
 def test_names_that_ssh_does_not_take(place, nas, tmp_path, name):
     """Sshfs takes them."""
     sftp, _ = place
@@ -223,6 +226,28 @@ def test_names_that_ssh_does_not_take(place, nas, tmp_path, name):
     sftp = connect(nas, sftp.root, key_file=str(key))
     assert [stored.name for stored in sftp.files("svc")] == ["it"]
     assert by_library(sftp)
+
+
+def test_who_keeps_silent_is_left(place, strange, monkeypatch, nas):
+    """A server that does not answer is hung up on, and sshfs asks it again."""
+    sftp, _ = place
+    strange("keep_waiting")
+    monkeypatch.setattr("vault.remote.PLAIN_SECONDS", 0.5)
+    before = connections(nas)
+    assert sftp.read("svc", "it", 5, 100) == DATA[5:105]
+    assert by_library(sftp)
+    assert connections(nas) == before
+
+
+def test_who_has_hung_up_is_called_again(place, nas):
+    """A server may end a connection that rests: a picker waits for its user for minutes."""
+    before = connections(nas)
+    sftp, _ = place
+    for offset in (5, 50, 500):
+        assert sftp.read("svc", "it", offset, 100) == DATA[offset : offset + 100]
+        [ours] = connections(nas) - before
+        os.kill(int(ours), signal.SIGKILL)
+    assert not by_library(sftp)
 
 
 def test_who_was_not_accepted_gets_no_question(nas, place, tmp_path):
