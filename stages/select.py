@@ -73,11 +73,11 @@ class Select(Stage):
         with closing(session.standing()) as standing:
             for entry in read_entries(index, session.fetch, backup.where):
                 name = entry.name
-                if wanted.covers(name):
+                if (path := wanted.of(name)) is not None:
                     stands = layout.is_first(entry) and standing.has(entry)
                     layout.add(entry, stands=stands)
                     run.advance(1, entry.size)
-                    found.add(wanted.of(name))
+                    found.add(path)
                 elif name in wanted.above and entry.type == "dir":
                     layout.add(entry)
                 run.check()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.destination import Destination
 from vault.errors import Away, VaultError
+from vault.plain import Absent, NotSimple
 from vault.throttle import GLANCE_SECONDS
 
 if TYPE_CHECKING:
@@ -40,14 +41,6 @@ class Worth(Exception):  # noqa: N818 (worth another try)
     def __init__(self, fault: VaultError) -> None:
         super().__init__(str(fault))
         self.fault = fault
-
-
-class NotSimple(Exception):  # noqa: N818 (no fault: the library asks again)
-    """An answer is not simply what was asked for."""
-
-
-class Absent(NotSimple):
-    """It is that there is no such thing; the library says so."""
 
 
 class Remote(Destination):

@@ -14,13 +14,17 @@ import os
 import re
 import time
 from functools import partial
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from ssl import create_default_context
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
 from vault.destination import Stored
-from vault.remote import Absent, NotSimple
+from vault.plain import Absent, Connections, NotSimple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OK, NOT_FOUND = (200, 206), 404
 """Some servers give a range with either of the first."""
@@ -53,13 +57,14 @@ class PlainS3:
         endpoint = (endpoint or f"https://s3.{self._region}.amazonaws.com").rstrip("/")
         parts = urlsplit(endpoint)
         where = parts.hostname or "", parts.port
-        self._new = partial(HTTPConnection, *where, timeout=CONNECT_SECONDS)
+        new: Callable[[], HTTPConnection]
+        new = partial(HTTPConnection, *where, timeout=CONNECT_SECONDS)
         if parts.scheme == "https":
             trusted = create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
-            self._new = partial(HTTPSConnection, *where, timeout=CONNECT_SECONDS, context=trusted)
+            new = partial(HTTPSConnection, *where, timeout=CONNECT_SECONDS, context=trusted)
+        self._connections = Connections(new)
         self._host, self._bucket = parts.netloc, f"{parts.path}/{bucket}"
         self._key, self._secret = access_key_id, secret_access_key
-        self._idle: list[HTTPConnection] = []
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Give a range, cut off where the object ends."""
@@ -89,9 +94,9 @@ class PlainS3:
             query["continuation-token"] = more
 
     def close(self) -> None:
-        """Hang up."""
-        while self._idle:
-            self._idle.pop().close()
+        """Hang up; an answer that somebody waits for may still come."""
+        for connection in self._connections.at_rest():
+            connection.close()
 
     def _get(self, path: str, query: str, most: int, headers: dict[str, str]) -> tuple[bytes, str]:
         """Give an answer of `most` bytes, and its Content-Range; raises what goes wrong."""
@@ -99,38 +104,28 @@ class PlainS3:
         headers |= {"Host": self._host}
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = signed(path, query, headers, stamp, self._region, self._key, self._secret)
-        connection, answer = self._ask(f"{path}?{query}" if query else path, headers)
-        if answer.status == NOT_FOUND:
-            raise Absent
-        if answer.status not in OK:
-            raise NotSimple
-        data = answer.read(most + 1)
-        said = answer.headers.get("Content-Length")  # some send lists in chunks, without one
-        if len(data) > most or (said and len(data) != int(said)):
-            raise NotSimple
-        if answer.isclosed() and not answer.will_close:
-            self._idle.append(connection)
-        return data, answer.headers.get("Content-Range", "")
+        target = f"{path}?{query}" if query else path
+        return self._connections.ask(lambda connection: _ask(connection, target, headers, most))
 
-    def _ask(self, target: str, headers: dict[str, str]) -> tuple[HTTPConnection, HTTPResponse]:
-        """Ask over the connection that was used last, and is at rest, or a new one."""
-        while True:
-            try:
-                connection, used = self._idle.pop(), True
-            except IndexError:
-                connection, used = self._connect(), False
-            try:
-                connection.request("GET", target, headers=headers)
-                return connection, connection.getresponse()
-            except ConnectionError:
-                if not used:  # else the server has hung up since
-                    raise
 
-    def _connect(self) -> HTTPConnection:
-        connection = self._new()
+def _ask(
+    connection: HTTPConnection, target: str, headers: dict[str, str], most: int
+) -> tuple[bytes, str]:
+    new = connection.sock is None  # or the server had said that it would hang up
+    if new:
         connection.connect()
         connection.sock.settimeout(READ_SECONDS)
-        return connection
+    connection.request("GET", target, headers=headers)
+    answer = connection.getresponse()
+    data = answer.read(most + 1)
+    said = answer.headers.get("Content-Length")  # some send lists in chunks, without one
+    if len(data) > most or (said and len(data) != int(said)):
+        raise NotSimple
+    if answer.status == NOT_FOUND:
+        raise Absent
+    if answer.status not in OK:
+        raise NotSimple
+    return data, answer.headers.get("Content-Range", "")
 
 
 def signed(

@@ -17,15 +17,16 @@ import stat
 import struct
 import threading
 from contextlib import suppress
+from functools import partial
 from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, TYPE_CHECKING
-from weakref import WeakSet, finalize
+from weakref import finalize
 
-from vault.remote import Absent, NotSimple, Result
+from vault.plain import Absent, Connections, NotSimple
 from vault.sftp import FAST_CIPHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, OPENDIR, READDIR, EXTENDED = 3, 4, 5, 11, 12, 200
@@ -98,64 +99,31 @@ class PlainSftp:
 
     def __init__(self, command: Sequence[str]) -> None:
         """`command` is connected to a server's SFTP by its pipes."""
-        self._command = command
-        self._idle: list[_Session] = []
-        self._all: WeakSet[_Session] = WeakSet()
-        self._lock = threading.Lock()
+        self._connections = Connections(partial(_Session, command))
 
     def expect(self) -> None:
-        """Begin to connect; whoever reads first waits for it."""
-        self._idle.append(self._begin())
+        """Begin to connect."""
+        self._connections.expect()
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Give a range, cut off where the file ends."""
-        return self._by_session(lambda session: session.read(path, offset, length))
+        return self._connections.ask(lambda session: session.read(path, offset, length))
 
     def listing(self, path: str) -> list[tuple[str, int, bool]]:
         """Give (name, bytes, whether it is a folder) of all in a folder."""
-        return self._by_session(lambda session: session.listing(path))
+        return self._connections.ask(lambda session: session.listing(path))
 
     def close(self) -> None:
         """Hang up, also on who still waits."""
-        with self._lock:
-            sessions = list(self._all)
-        for session in sessions:
+        for session in self._connections.all():
             session.close()
-
-    def _by_session(self, ask: Callable[[_Session], Result]) -> Result:
-        """Ask over the connection that was used last, and is at rest, or a new one."""
-        while True:
-            try:
-                session = self._idle.pop()
-            except IndexError:
-                session = self._begin()
-            used = session.greeted
-            try:
-                if not used:
-                    session.greet()
-                found = ask(session)
-            except Absent:
-                self._idle.append(session)
-                raise
-            except ConnectionError:
-                if used:  # the server has hung up since
-                    continue
-                raise
-            self._idle.append(session)
-            return found
-
-    def _begin(self) -> _Session:
-        session = _Session(self._command)
-        with self._lock:
-            self._all.add(session)
-        return session
 
 
 class _Session:
     """One connection; for one thread at a time."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Begin to connect; nothing may be asked before it was greeted."""
+        """Begin to connect; whoever asks first waits for it."""
         with _starting:
             ssh = Popen(  # noqa: S603 (what `ssh_command` gives)
                 command,
@@ -171,16 +139,17 @@ class _Session:
         self._to: IO[bytes] = ssh.stdin
         self._from: IO[bytes] = ssh.stdout
         self._number = 3  # the version, and of whatever is asked then
-        self._most = READ_LEAST
-        self.greeted = False
+        self._most = 0
+        """Bytes that are read at once; 0 until the protocol is agreed on."""
 
-    def greet(self) -> None:
-        """Agree on the protocol."""
+    def _agree(self) -> None:
+        if self._most:
+            return
         [version] = self._send(INIT, [b""])
         found, kind, offered = self._answer()
         if (found, kind) != (version, VERSION):
             raise NotSimple
-        self.greeted = True
+        self._most = READ_LEAST
         if LIMITS in offered:
             limits = self._ask(EXTENDED, _text(LIMITS), EXTENDED_REPLY)
             _, most, _, _ = struct.unpack(">QQQQ", limits)
@@ -188,6 +157,7 @@ class _Session:
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Give a range."""
+        self._agree()
         handle = self._ask(OPEN, _text(path) + TO_READ, HANDLE)
         parts: list[bytes] = []
         ended = False
@@ -226,6 +196,7 @@ class _Session:
 
     def listing(self, path: str) -> list[tuple[str, int, bool]]:
         """Give what is in a folder."""
+        self._agree()
         handle = self._ask(OPENDIR, _text(path), HANDLE)
         found: list[tuple[str, int, bool]] = []
         while True:

@@ -6,7 +6,6 @@ Ctrl-C ends the program; nothing here changes anything.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -42,12 +41,6 @@ class Ticked(Struct, frozen=True):
     """The space bar was pressed on this value."""
 
     value: Any
-
-
-def usable() -> bool:
-    """Say whether questions can be asked: a terminal that can move its cursor."""
-    whole = sys.stdin.isatty() and sys.stderr.isatty()
-    return whole and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
 def width() -> int:

@@ -114,6 +114,6 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
 
 
 def _can_ask() -> bool:
-    from packrat.picker.prompts import usable
-
-    return usable()
+    """Say whether there is a terminal, and one that can move its cursor."""
+    whole = sys.stdin.isatty() and sys.stderr.isatty()
+    return whole and os.environ.get("TERM", "dumb") not in ("", "dumb")

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from engine.run import Clock
+from packrat.program import Program
 from packrat.runs.backup import Choices, back_up
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
@@ -373,3 +374,39 @@ def test_names_are_shown_harmless(house):
     done = house.cli("ls", "svc")
     assert "\x1b" not in done.stdout
     assert "evil\\x1b[31m" in done.stdout
+
+
+AWAY = {"type": "s3", "bucket": "b", "path": "p", "access_key_id": "k"}
+
+
+@pytest.mark.parametrize("words", [["list"], ["verify"], ["restore", "svc", "--to", "x", "--yes"]])
+def test_what_a_dead_run_left_is_mended_though_no_destination_can_be_asked(tmp_path, words):
+    """A secret that is not there ends the command, but only after that."""
+    house = House(tmp_path)
+    settings = yaml.safe_load(house.config_file.read_text())
+    secret = {"env": "PACKRAT_TEST_NONE"}
+    settings["backup"]["destinations"]["away"] = AWAY | {"secret_access_key": secret}
+    house.config_file.write_text(yaml.safe_dump(settings))
+    left = house.state / "spool" / "svc" / ".svc-20260101T000000Z-00112233.packrat.part"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    done = house.cli(*words)
+    assert "what it left in the spool is deleted" in done.stderr
+    assert "the environment has no PACKRAT_TEST_NONE" in done.stderr
+    assert not left.exists()
+
+
+def test_a_destination_that_is_expected_is_made_once(tmp_path):
+    """What finds its secret may ask a person, or take a minute."""
+    house = House(tmp_path)
+    settings = yaml.safe_load(house.config_file.read_text())
+    asked = tmp_path / "asked"
+    secret = {"command": f"echo once >> {asked}; echo secret"}
+    settings["backup"]["destinations"]["away"] = AWAY | {"secret_access_key": secret}
+    house.config_file.write_text(yaml.safe_dump(settings))
+    program = Program(str(house.config_file))
+    program.expect("svc", "away")
+    first = program.destination("away")
+    assert program.destinations("svc")["away"] is first
+    assert program.under(program.keys).destination("away") is first
+    assert asked.read_text() == "once\n"
