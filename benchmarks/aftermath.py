@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from packrat.runs.lock import is_held
 from tests.helpers.daemons import runs
 from tests.helpers.network import unfinished
-from vault.format import ArchiveName, unstamp
+from vault.archive.format import ArchiveName, unstamp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,18 +20,18 @@ from typing import Any
 from benchmarks.measure import run
 from benchmarks.report import MB, verdict
 from packrat.program import Program
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from specs.compile import compile_service
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
-from vault.copy import Copy
-from vault.destination import Destination
-from vault.keys import SALT_BYTES, Derivation, write_key_file
-from vault.local import Local
-from vault.s3 import S3
-from vault.sftp import Sftp
+from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
+from vault.store.base import Destination
+from vault.store.local import Local
+from vault.store.s3 import S3
+from vault.store.sftp import Sftp
+from vault.store.transfer import Copy
 
 SIZE = 500 * MB
 LIMIT = 40 << 20

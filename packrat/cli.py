@@ -10,12 +10,12 @@ import typer
 from typer import Argument, Option
 
 from packrat import __version__
-from packrat.exits import Exit, UsageError, explain
-from packrat.usage import Command, misused
+from packrat.cli_help import Command, misused
+from packrat.errors import Exit, UsageError, explain
 
 if TYPE_CHECKING:
+    from packrat.notify.message import ByHand
     from packrat.program import Program
-    from packrat.telling.outcome import ByHand
 
 app = typer.Typer(
     name="packrat",
@@ -68,7 +68,7 @@ def _fail(error: BaseException) -> int:
         return Exit.DONE
     if os.environ.get("PACKRAT_DEBUG"):
         raise error
-    from packrat.output.report import complain
+    from packrat.text.report import complain
     from specs.faults import ConfigFaults
 
     status, message = explain(error)
@@ -97,8 +97,8 @@ def _reading(
 
 
 def _repaired(program: Program) -> Program:
-    from packrat.output.report import warn
     from packrat.runs.repair import repair
+    from packrat.text.report import warn
 
     spool = program.config.spool_path
     spools = {name: os.path.join(spool, name) for name in program.config.services}
@@ -111,7 +111,7 @@ def _tells(program: Program) -> ByHand | None:
     """Give who tells of runs by hand, where somebody is to be told."""
     if not (program.config.notify.urls or program.config.ping):
         return None
-    from packrat.telling.outcome import ByHand
+    from packrat.notify.message import ByHand
 
     return ByHand(program)
 
@@ -139,7 +139,7 @@ def _options(
 @app.command(cls=Command)
 def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
     """Choose the password, and make the key file from it."""
-    from packrat.commands.setup import initialize
+    from packrat.verbs.setup import initialize
 
     initialize(_program(ctx, config), password_file)
 
@@ -149,7 +149,7 @@ def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
     """Make the key file again, from the password and any backup."""
-    from packrat.commands.setup import make_again
+    from packrat.verbs.setup import make_again
 
     make_again(_acting(ctx, config), password_file)
 
@@ -166,7 +166,7 @@ def check(
     json: AsJson = False,
 ) -> int:
     """Validate the configuration: every mistake at once."""
-    from packrat.commands.setup import check_all
+    from packrat.verbs.setup import check_all
 
     program = _program(ctx, config)
     return check_all(program, connect=connect, accept_empty=accept_empty, as_json=json)
@@ -188,7 +188,7 @@ def plan(
     SPEC is a file: a configuration, or a pipeline document. Without SERVICE, every service is
     shown. What --format yaml prints, packrat run executes.
     """
-    from packrat.commands.planning import show_plan
+    from packrat.verbs.planning import show_plan
 
     show_plan(_program(ctx, config, only_look=True), what or [], format, restore=restore)
 
@@ -204,9 +204,9 @@ def run(
 
     SPEC is a configuration, or a pipeline document as plan --format yaml prints it.
     """
-    from packrat.commands.planning import is_pipeline_file, pipelines_of
-    from packrat.commands.showing import back_up_all
     from packrat.daemon.jobs import die_with_the_daemon
+    from packrat.verbs.planning import is_pipeline_file, pipelines_of
+    from packrat.verbs.showing import back_up_all
 
     of_daemon = die_with_the_daemon()
     program = _program(ctx, spec)
@@ -232,8 +232,8 @@ def backup(
     json: AsJson = False,
 ) -> int:
     """Back up services now."""
-    from packrat.commands.showing import back_up_all
     from packrat.runs.backup import Choices
+    from packrat.verbs.showing import back_up_all
     from specs.compile import compile_service
 
     if bool(services) == all_:
@@ -253,7 +253,7 @@ def list_(
     json: AsJson = False,
 ) -> int:
     """List backups, and the destinations that hold each."""
-    from packrat.commands.listing import list_backups
+    from packrat.verbs.listing import list_backups
 
     return list_backups(_reading(ctx, config, service), service, as_json=json)
 
@@ -273,7 +273,7 @@ def ls(
 
     BACKUP is an id or a time as list shows it, or its beginning; by default the latest.
     """
-    from packrat.commands.listing import list_files
+    from packrat.verbs.listing import list_files
 
     program = _program(ctx, config, only_look=True)
     list_files(program, service, backup, path, source, password_file, as_json=json)
@@ -306,11 +306,11 @@ def restore(
 
     On a terminal it asks for what is not given, and before it writes.
     """
-    from packrat.restoring.request import Given, restore_as_given
+    from packrat.restore.request import Given, restore_as_given
 
     if undo or forget:
-        from packrat.restoring.undo import forget_aside
-        from packrat.restoring.undo import undo as undo_restore
+        from packrat.restore.undo import forget_aside
+        from packrat.restore.undo import undo as undo_restore
 
         if service is None or to or in_place or path or (undo and forget):
             raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
@@ -344,14 +344,14 @@ def verify(
     replaced by a good one from another destination.
     """
     if due:
-        from packrat.commands.verification import verify_due
         from packrat.daemon.jobs import die_with_the_daemon
+        from packrat.verbs.verification import verify_due
 
         die_with_the_daemon()
         if service or backup or source or deep:
             raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
         return verify_due(_acting(ctx, config), as_json=json)
-    from packrat.commands.listing import verify_stored
+    from packrat.verbs.listing import verify_stored
 
     program = _reading(ctx, config, service, source)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)
@@ -366,7 +366,7 @@ def prune(
     json: AsJson = False,
 ) -> int:
     """Delete the backups that retention lets go."""
-    from packrat.commands.pruning import prune as prune_now
+    from packrat.verbs.prune import prune as prune_now
 
     return prune_now(_acting(ctx, config), service, dry_run=dry_run, as_json=json)
 
@@ -382,7 +382,7 @@ def explain_(
 
     PATH is absolute, or begins at the service's path.
     """
-    from packrat.commands.planning import explain_path
+    from packrat.verbs.planning import explain_path
 
     explain_path(_program(ctx, config), service, path)
 
@@ -390,7 +390,7 @@ def explain_(
 @app.command(cls=Command)
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from packrat.output.report import as_json
+    from packrat.text.report import as_json
     from specs import described
 
     described.wanted = True
@@ -426,7 +426,7 @@ def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) 
     It asks no destination, but tells what was seen there last. The exit status is 0 when all is
     well, and 5 when a service is overdue, its last run was not done, or something is damaged.
     """
-    from packrat.commands.status import show_status
+    from packrat.verbs.status import show_status
 
     return show_status(_acting(ctx, config), as_json=json)
 
@@ -440,7 +440,7 @@ def history(
     json: AsJson = False,
 ) -> int:
     """Show past runs, the newest first."""
-    from packrat.commands.status import show_history
+    from packrat.verbs.status import show_history
 
     return show_history(_acting(ctx, config), service, last, as_json=json)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from packrat.exits import UsageError
+from packrat.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from specs.config import Config
     from specs.destinations import Destination as DestinationSpec
     from specs.pipeline import Pipeline
-    from vault.cache import CatalogCache
-    from vault.destination import Destination
-    from vault.keys import Keys
+    from vault.archive.keys import Keys
+    from vault.catalog.cache import CatalogCache
+    from vault.store.base import Destination
 
 
 class Program:
@@ -46,7 +46,7 @@ class Program:
     @cached_property
     def keys(self) -> Keys:
         """The keys of the key file; raises KeyFileError."""
-        from vault.keys import read_key_file
+        from vault.archive.keys import read_key_file
 
         return read_key_file(self.config.encryption.key_file)
 
@@ -109,7 +109,7 @@ class Program:
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
     """Open the cache of a state folder; with `aside`, a copy of it in memory."""
-    from vault.cache import CatalogCache
+    from vault.catalog.cache import CatalogCache
 
     return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
 
@@ -133,11 +133,11 @@ def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> 
     # Imported where they are used: the libraries behind them take a while to load.
     match spec.type:
         case "local":
-            from vault.local import Local
+            from vault.store.local import Local
 
             return Local(name, spec.path, spec.limit)
         case "sftp":
-            from vault.sftp import Sftp
+            from vault.store.sftp import Sftp
 
             return Sftp(
                 name,
@@ -154,7 +154,7 @@ def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> 
                 limit=spec.limit,
             )
         case "s3":
-            from vault.s3 import S3
+            from vault.store.s3 import S3
 
             return S3(
                 name,

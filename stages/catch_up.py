@@ -8,16 +8,16 @@ from pydantic import Field
 
 from engine.stage import Stage
 from stages.items import Part
+from vault.catalog.proof import bring
+from vault.catalog.retention import wanted
 from vault.errors import VaultError
-from vault.proof import bring
-from vault.retention import wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
     from stages.session import BackupSession
-    from vault.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Held
 
 
 class CatchUp(Stage):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Stage
 from stages.items import Chunk, Piece
-from vault.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
+from vault.archive.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
-    from vault.format import Entry
+    from vault.archive.format import Entry
 
 
 class ChunkStage(Stage):

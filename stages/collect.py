@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import structs
 
 from stages.errors import SourceError
+from stages.in_place.kept import name_aside, own_folders
+from stages.in_place.swap import from_plain, sync, to_plain
+from stages.in_place.swap_plan import plan
 from stages.items import Piece
 from stages.journal import Journaled
-from stages.source.alarms import Alarms
+from stages.restore_target.writer import Writer, require_room
 from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.source.exclude import Excludes
-from stages.source.parent import Parent
+from stages.source.previous import Parent
 from stages.source.read import read_file, read_small
 from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
-from stages.target.aside import name_aside, own_folders
-from stages.target.place import from_plain, sync, to_plain
-from stages.target.planner import plan
-from stages.target.write import Writer, require_room
-from vault.format import text
+from stages.source.warnings import Alarms
+from vault.archive.format import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from engine.stream import Stream
     from stages.items import Kept
     from stages.session import BackupSession, RestoreSession
-    from vault.format import Entry
+    from vault.archive.format import Entry
 
 
 HELD_BYTES = 80 << 20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Scope, Stage
 from stages.errors import SourceError
 from stages.journal import Journaled
-from stages.service.dockerd import EngineAway
+from stages.service.docker import EngineAway
 from stages.service.shell import Shell
 
 if TYPE_CHECKING:

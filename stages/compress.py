@@ -9,7 +9,7 @@ from pydantic import Field
 from engine.parallel import BACKLOG, in_order
 from engine.stage import Stage
 from stages.items import Frame, Segment
-from vault import seal
+from vault.archive import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.items import Place
-from vault.catalog import missing, open_archive
-from vault.destination import Stored
+from vault.archive.format import FIRST_SEGMENT
+from vault.catalog.catalog import missing, open_archive
 from vault.errors import Damaged, NotThere, VaultError
-from vault.format import FIRST_SEGMENT
+from vault.store.base import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
     from stages.session import BackupSession
-    from vault.archive import Archive
+    from vault.archive.reader import Archive
 
 SAMPLES = 3
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Scope
 from stages.errors import SourceError
 from stages.journal import Journaled
-from stages.service.dockerd import Engine, NoContainer
+from stages.service.docker import Engine, NoContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

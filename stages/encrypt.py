@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from engine.parallel import BACKLOG, in_order
 from engine.stage import Stage
 from stages.items import Frame, Sealed
+from vault.archive.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
+from vault.archive.seal import Sealer, compress
 from vault.errors import Damaged
-from vault.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
-from vault.seal import Sealer, compress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

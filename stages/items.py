@@ -9,7 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vault.format import Block, Entry, Kind
+    from vault.archive.format import Block, Entry, Kind
 
 
 class Kept(Struct, frozen=True, gc=False):

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Stage
 from stages.items import Chunk, Kept, Segment
-from stages.target.layout import stretches_of
-from vault.chunks import KnownChunks, chunk_id
-from vault.errors import Damaged
-from vault.format import (
+from stages.restore_target.layout import stretches_of
+from vault.archive.chunks import KnownChunks, chunk_id
+from vault.archive.format import (
     FIRST_SEGMENT,
     MANIFEST,
     SEGMENT_BYTES,
@@ -19,14 +18,15 @@ from vault.format import (
     Referred,
     encode,
 )
-from vault.index import BlockCutter, Usage, read_entries
+from vault.archive.index import BlockCutter, Usage, read_entries
+from vault.errors import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from engine.run import Run
     from stages.session import BackupSession, RestoreSession
-    from vault.format import Entry, Kind
+    from vault.archive.format import Entry, Kind
 
 
 class Pack(Stage):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.errors import SourceError
-from stages.service.dockerd import Engine
+from stages.service.docker import Engine
 from stages.source.walk import open_source
 
 if TYPE_CHECKING:

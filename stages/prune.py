@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from engine.stage import Stage
-from vault.retention import doomed, incomplete, shrunk, still_owed
+from vault.catalog.retention import doomed, incomplete, shrunk, still_owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,16 +11,16 @@ from engine.libc import give_back_memory
 from engine.parallel import in_order
 from engine.stage import Stage
 from stages.items import Place
-from stages.target.wanted import Wanted
+from stages.restore_target.selection import Wanted
+from vault.archive.index import blocks_of, read_entries
 from vault.errors import Damaged, NotThere, VaultError
-from vault.index import blocks_of, read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from engine.run import Run
+    from stages.restore_target.layout import Layout
     from stages.session import RestoreSession
-    from stages.target.layout import Layout
 
 OPENED_AT_ONCE = 8
 """Archives; each waits for a few reads."""

@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any
 import zstandard
 
 from stages.errors import SourceError
-from stages.target.layout import Layout
-from stages.target.resume import Marker, Nothing, Standing
-from vault.catalog import Catalog
+from stages.restore_target.layout import Layout
+from stages.restore_target.resume import Marker, Nothing, Standing
+from vault.archive.format import ArchiveName, Header
+from vault.archive.index import read_blocks
+from vault.catalog.catalog import Catalog
 from vault.errors import NotThere, VaultError
-from vault.format import ArchiveName, Header
-from vault.index import read_blocks
-from vault.local import Local
+from vault.store.local import Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.run import Run
-    from stages.copies import Copies
     from stages.journal import Journal
+    from stages.replicas import Copies
     from stages.source.attributes import Unset
     from stages.warm import WarmLog
-    from vault.archive import Archive
-    from vault.cache import CatalogCache
-    from vault.destination import Destination, Stored
+    from vault.archive.format import Block, Entry, Manifest
+    from vault.archive.keys import Keys
+    from vault.archive.reader import Archive
+    from vault.catalog.cache import CatalogCache
     from vault.errors import Away
-    from vault.format import Block, Entry, Manifest
-    from vault.keys import Keys
     from vault.spool import Spool
+    from vault.store.base import Destination, Stored
 
 READY_ENTRIES = 100_000
 """So much of the parent's index is decoded before the stop: memory, some 70 MB."""

@@ -10,7 +10,7 @@ from engine.parallel import AHEAD, in_order
 from engine.stage import FanOut
 from stages.errors import SourceError
 from stages.items import Part, Sealed
-from vault.format import SEGMENT_BYTES
+from vault.archive.format import SEGMENT_BYTES
 from vault.spool import POLL_SECONDS, Spool
 
 if TYPE_CHECKING:

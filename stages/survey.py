@@ -9,21 +9,21 @@ from pydantic import Field
 
 from engine.stage import Stage
 from stages.errors import SourceError
-from vault.cache import UNPROVEN
-from vault.catalog import look_in_spool
+from vault.archive.format import stamp, unstamp
+from vault.catalog.cache import UNPROVEN
+from vault.catalog.catalog import look_in_spool
+from vault.catalog.proof import prove
+from vault.catalog.retention import replaced
 from vault.errors import Away, Damaged, NotThere
-from vault.format import stamp, unstamp
-from vault.proof import prove
-from vault.retention import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
     from stages.session import BackupSession
-    from vault.archive import Archive
-    from vault.catalog import Catalog, Held
-    from vault.destination import Destination
+    from vault.archive.reader import Archive
+    from vault.catalog.catalog import Catalog, Held
+    from vault.store.base import Destination
 
 IN_A_ROW = 10
 """Backups made within one second are dated a second apart: the newest may be so far ahead."""

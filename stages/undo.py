@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from stages.in_place.kept import read_steps
+from stages.in_place.swap import from_plain, to_plain
 from stages.journal import Journaled
-from stages.target.aside import read_steps
-from stages.target.place import from_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

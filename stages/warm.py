@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from engine.stage import Stage
+from stages.in_place.kept import own_folders
 from stages.items import Piece
 from stages.source.exclude import Excludes
-from stages.source.listings import Listings
-from stages.source.parent import Parent, border, settled, untouched
+from stages.source.folder_cache import Listings
+from stages.source.previous import Parent, border, settled, untouched
 from stages.source.read import read_file, read_small
 from stages.source.walk import allow_deep_trees, folders, open_source, syncfs, walk
-from stages.target.aside import own_folders
-from vault.format import Entry, encode, order
+from vault.archive.format import Entry, encode, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

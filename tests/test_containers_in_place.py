@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
-from packrat.restoring.undo import undo
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
+from packrat.restore.undo import undo
 from packrat.runs.repair import repair
 from stages import containers
 from stages.errors import SourceError
-from stages.target.place import Placement
+from stages.in_place.swap import Placement
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import ended, restoring_in_place, signalling
 from tests.helpers.trees import fill, noise

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from engine.events import Finished
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
-from packrat.restoring.undo import undo
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
+from packrat.restore.undo import undo
 from packrat.runs.backup import back_up
 from tests.helpers.containers import HOST_FOLDERS
 from tests.helpers.house import House

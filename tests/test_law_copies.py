@@ -77,8 +77,8 @@ def test_an_archive_that_is_gone_or_cut_at_the_nearest_comes_from_the_next(house
 
 def test_a_destination_that_goes_away_meanwhile_is_replaced(house):
     """The file of a base vanishes after the backup was chosen: the other copy serves."""
-    from packrat.restoring.choosing import choose
-    from packrat.restoring.restore import restore
+    from packrat.restore.choose import choose
+    from packrat.restore.restore import restore
 
     program = house.program
     chosen = choose(program, "svc")

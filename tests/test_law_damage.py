@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from packrat.exits import explain
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.errors import explain
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from tests.helpers.house import PASSWORD, House, cheap_keys
 from tests.helpers.trees import differences, fill, noise
+from vault.archive.format import HEADER_BYTES, TRAILER
+from vault.archive.keys import read_key_file
 from vault.errors import Away, Damaged, NotThere, VaultError
-from vault.format import HEADER_BYTES, TRAILER
-from vault.keys import read_key_file
 
 
 @pytest.fixture(scope="module")

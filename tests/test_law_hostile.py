@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from packrat.exits import explain
+from packrat.errors import explain
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.transcript import golden
 from tests.helpers.trees import digest
 from tests.test_rescue import ATTACKS
 from tests.tiny_writer import Draft
+from vault.archive.format import encode
 from vault.errors import VaultError
-from vault.format import encode
 
 GOLDEN = Path(__file__).parent / "golden" / "hostile.txt"
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202egpj.exe\r\nrm -rf /"
@@ -159,7 +159,7 @@ def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap)
 
 def test_what_packrat_itself_writes_is_plausible():
     """The bounds of an entry are those that its own writer keeps."""
-    from vault.format import Entry, decode_entries
+    from vault.archive.format import Entry, decode_entries
 
     widest = Entry("x", mode=0o7777, uid=2**32 - 2, mtime=-(2**62), size=2**62)
     assert decode_entries(encode([widest])) == [widest]

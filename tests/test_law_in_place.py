@@ -7,11 +7,11 @@ from itertools import count
 
 import pytest
 
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
-from packrat.restoring.undo import undo
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
+from packrat.restore.undo import undo
 from packrat.runs.repair import repair
-from stages.target.aside import asides
+from stages.in_place.kept import asides
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
@@ -183,7 +183,7 @@ def test_killed_between_two_renames_the_next_command_puts_the_old_state_back(hou
 
 def test_no_room_is_said_before_anything_is_written(house, monkeypatch):
     """A disk that cannot hold both states is refused, and nothing changes."""
-    from stages.target import write
+    from stages.restore_target import writer as write
 
     before = tree(house.source)
     real = os.statvfs(house.source)

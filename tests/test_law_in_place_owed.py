@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from packrat.commands.planning import count_source
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
-from packrat.restoring.undo import undo
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
+from packrat.restore.undo import undo
 from packrat.runs.repair import repair
+from packrat.verbs.planning import count_source
 from stages.errors import SourceError
+from stages.in_place.kept import asides
+from stages.in_place.swap import Placement
 from stages.journal import Journal
-from stages.target.aside import asides
-from stages.target.place import Placement
 from tests.helpers.forked import ended, restoring_in_place
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
@@ -151,7 +151,7 @@ def test_an_undo_that_died_while_it_cleaned_up_moves_nothing_any_more(house, mon
         real(os.path.join(folder, "tree", "data"), **more)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stages.target.place.shutil.rmtree", dying)
+    monkeypatch.setattr("stages.in_place.swap.shutil.rmtree", dying)
     with pytest.raises(KeyboardInterrupt):
         undo(house.program, "svc")
     monkeypatch.undo()

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from stages.target.resume import MARKER
+from stages.restore_target.resume import MARKER
 from tests.helpers.house import PASSWORD, House, cheap_keys
 from tests.helpers.trees import differences, fill, noise
-from vault.archive import Archive
+from vault.archive.format import FIRST_SEGMENT, HEADER_BYTES, TRAILER
+from vault.archive.reader import Archive
 from vault.errors import Damaged, VaultError
-from vault.format import FIRST_SEGMENT, HEADER_BYTES, TRAILER
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise

@@ -4,12 +4,12 @@ import pytest
 import yaml
 
 from engine.events import Started
-from packrat.commands.pruning import prune
 from packrat.runs.backup import back_up
+from packrat.verbs.prune import prune
 from tests.helpers.house import House
 from tests.helpers.trees import fill, noise
 from vault.errors import Away
-from vault.local import Local
+from vault.store.local import Local
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from engine.run import Clock
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
-from vault import index
-from vault.format import order
-from vault.index import read_entries
+from vault.archive import index
+from vault.archive.format import order
+from vault.archive.index import read_entries
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 """A clock by which everything written before the run is old enough to be believed."""

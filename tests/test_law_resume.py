@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from engine.events import Finished, Progress
-from packrat.exits import Exit
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.errors import Exit
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
 

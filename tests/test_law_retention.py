@@ -5,12 +5,12 @@ import shutil
 from collections import defaultdict
 
 from engine.run import Clock
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
-from vault.index import read_entries
+from vault.archive.index import read_entries
 
 DAYS, KEEP, FILES = 400, 14, 60
 START = 1_767_225_600

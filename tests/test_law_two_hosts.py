@@ -5,8 +5,8 @@ import yaml
 
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import differences, fill, noise
-from vault.keys import write_key_file
-from vault.s3 import S3
+from vault.archive.keys import write_key_file
+from vault.store.s3 import S3
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 
 from engine.run import Clock
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise, settle
-from vault.format import HEADER_BYTES
-from vault.local import Local
+from vault.archive.format import HEADER_BYTES
+from vault.store.local import Local
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 PAGE = mmap.PAGESIZE

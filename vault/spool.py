@@ -12,8 +12,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from vault.copy import UNDER_WAY
-from vault.destination import unfinished
+from vault.store.base import unfinished
+from vault.store.transfer import UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

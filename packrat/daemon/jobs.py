@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from engine.libc import die_with_parent
-from packrat.exits import Exit
-from packrat.runs.ending import end_when_asked
+from packrat.errors import Exit
 from packrat.runs.recorder import INSTANT
+from packrat.runs.signals import end_when_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,13 +10,13 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from packrat.daemon import systemd
-from packrat.daemon.inforce import InForce
+from packrat.daemon.active_config import InForce
 from packrat.daemon.jobs import Child, Ended, Job
 from packrat.daemon.schedule import Schedule, Timetable, zone_of
-from packrat.exits import Exit
+from packrat.errors import Exit
+from packrat.notify.message import Reporter
 from packrat.runs.history import History
 from packrat.runs.lock import is_held, service_lock
-from packrat.telling.outcome import Reporter
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
 from stages.journal import journals
@@ -67,7 +67,7 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
             self._adopt()
             if self._inforce.config.listen:
-                from packrat.daemon.serving import serve
+                from packrat.daemon.http import serve
 
                 held.enter_context(serve(self._inforce, self._lives))
             held.callback(self._reporter.close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from packrat import __version__
-from vault.format import unstamp
+from vault.archive.format import unstamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

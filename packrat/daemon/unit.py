@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 
-from packrat.exits import Unusable
+from packrat.errors import Unusable
 
 HARDENING = """\
 CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_BOOT CAP_SYS_TIME CAP_SYS_RAWIO CAP_WAKE_ALARM

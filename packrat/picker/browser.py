@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from packrat.output.report import bytes_text, count_text
 from packrat.picker.prompts import Line, Ticked, Way, ask_text, fit, pick, width
 from packrat.picker.tree import covers
+from packrat.text.report import bytes_text, count_text
 
 if TYPE_CHECKING:
     from packrat.picker.tree import Item, Tree

@@ -9,31 +9,31 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from packrat.output.report import bytes_text, count_text, time_text, when_text
-from packrat.picker.backups import Looker
+from packrat.picker.available import Looker
 from packrat.picker.browser import browse
-from packrat.picker.outlook import Outlook
+from packrat.picker.preview import Outlook
 from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
 from packrat.picker.tree import load_ahead
-from packrat.restoring.choosing import OtherKey, choose
-from packrat.restoring.request import Request
-from packrat.restoring.restore import open_session
-from packrat.restoring.unlocking import Lock
+from packrat.restore.choose import OtherKey, choose
+from packrat.restore.request import Request
+from packrat.restore.restore import open_session
+from packrat.restore.unlock import Lock
+from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.errors import TargetError
-from stages.target.resume import Marker
+from stages.restore_target.resume import Marker
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from packrat.picker.backups import Offer
+    from packrat.picker.available import Offer
     from packrat.picker.tree import Tree
     from packrat.program import Program
-    from packrat.restoring.request import Given
+    from packrat.restore.request import Given
     from stages.session import RestoreSession
-    from vault.destination import Destination
-    from vault.keys import Keys
+    from vault.archive.keys import Keys
+    from vault.store.base import Destination
 
 BACK = Line("← back", Way.BACK)
 LEAVE = Line("← leave; nothing was changed", Way.BACK)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from vault.format import order
-from vault.index import read_blocks
+from vault.archive.format import order
+from vault.archive.index import read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stages.session import RestoreSession
-    from vault.format import Entry
+    from vault.archive.format import Entry
 
 
 class Item(Struct, frozen=True):

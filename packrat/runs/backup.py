@@ -10,19 +10,19 @@ from msgspec import Struct
 
 from engine.events import Warned
 from engine.run import Cancelled, Clock, Run, Shared, execute
-from packrat.exits import Exit
+from packrat.errors import Exit
 from packrat.program import log_file, open_cache, open_destinations
-from packrat.runs.ending import breaking_off, interruptible
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired, resolve
 from packrat.runs.result import Result, sum_up
+from packrat.runs.signals import breaking_off, interruptible
+from stages.in_place.kept import forget
 from stages.journal import Journal
 from stages.masking import masked
 from stages.session import BackupSession
-from stages.target.aside import forget
+from vault.archive.keys import read_key_file
 from vault.errors import VaultError
-from vault.keys import read_key_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

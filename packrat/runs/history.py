@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from packrat.runs.lock import is_held
-from vault.cachefile import copied, opened
+from vault.catalog.sqlite_file import copied, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

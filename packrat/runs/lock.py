@@ -9,9 +9,9 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from packrat.exits import Locked, Unusable
-from packrat.output.report import time_text
-from vault.format import stamp
+from packrat.errors import Locked, Unusable
+from packrat.text.report import time_text
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

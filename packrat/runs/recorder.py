@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from engine.events import Finished, Progress
-from packrat.exits import Exit
+from packrat.errors import Exit
 from packrat.runs.history import History, document_of
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from packrat.exits import Locked
+from packrat.errors import Locked
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
-from vault.destination import unfinished_archive
+from vault.store.base import unfinished_archive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.run import Cancelled
-from packrat.exits import Exit, explain, worst
-from packrat.output.report import count_text
+from packrat.errors import Exit, explain, worst
+from packrat.text.report import count_text
 
 if TYPE_CHECKING:
     from engine.graph import Graph

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.errors import SourceError
 from stages.masking import hidden
-from stages.service.dockerd import Engine
+from stages.service.docker import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,7 +8,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-from vault.format import Entry, text, untext
+from vault.archive.format import Entry, text, untext
 
 TYPES = {
     stat.S_IFREG: "file",

@@ -6,7 +6,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from stages.source.pattern import rule
+from stages.source.gitignore import rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ASIDE, STAGING = ".packrat-before-", ".packrat-restore-"
 """How the folders begin in which a restore in place keeps what was there, and what comes.
 
-`stages/target/aside.py` tells them from others that are called so."""
+`stages/in_place/kept.py` tells them from others that are called so."""
 
 
 class Excludes:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from stages.errors import SourceError
-from stages.source.listings import listed
+from stages.source.folder_cache import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from stages.source.exclude import Excludes
-    from stages.source.listings import Listings
+    from stages.source.folder_cache import Listings
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -9,7 +9,7 @@ import os
 import sys
 
 from packrat.__main__ import main
-from stages.target.write import Writer, Written
+from stages.restore_target.writer import Writer, Written
 
 
 def cut_off(method: str, after: int, number: int) -> None:

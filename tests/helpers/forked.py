@@ -10,8 +10,8 @@ from collections.abc import Callable
 from itertools import count
 
 from engine.events import Event, Listener
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from tests.helpers.house import House
 

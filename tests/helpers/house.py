@@ -12,14 +12,14 @@ import yaml
 
 from engine.run import Clock
 from packrat.program import Program
-from packrat.restoring.choosing import choose
-from packrat.restoring.restore import restore
+from packrat.restore.choose import choose
+from packrat.restore.restore import restore
 from packrat.runs.backup import Result, back_up
 from specs.compile import compile_service
 from specs.pipeline import Pipeline
-from vault.catalog import Catalog
-from vault.keys import Derivation, Keys, write_key_file
-from vault.verify import Verdict, Verifier
+from vault.archive.keys import Derivation, Keys, write_key_file
+from vault.catalog.catalog import Catalog
+from vault.catalog.verify import Verdict, Verifier
 
 PASSWORD = "correct horse"
 SALT = b"sixteen of salt."

@@ -6,7 +6,7 @@ from tests.helpers.house import House
 from tests.helpers.servers import KEY, SECRET
 from tests.helpers.trees import fill, noise
 from vault.errors import NotThere
-from vault.s3 import S3
+from vault.store.s3 import S3
 
 
 def house_with(tmp_path, destinations, **more) -> House:

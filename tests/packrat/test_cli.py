@@ -15,7 +15,7 @@ from packrat.program import Program
 from packrat.runs.backup import Choices, back_up
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
-from vault.keys import write_key_file
+from vault.archive.keys import write_key_file
 
 ROOT = Path(__file__).parents[2]
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]\n" for n in range(1, 12))

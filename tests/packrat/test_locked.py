@@ -10,7 +10,7 @@ from tests.helpers.house import PASSWORD
 from tests.helpers.screen import screen
 from tests.helpers.terminal import status, terminal
 from tests.helpers.trees import fill
-from vault.keys import Derivation, write_key_file
+from vault.archive.keys import Derivation, write_key_file
 
 OTHER = Derivation(b"another salt 16.", 64 * 1024, 1, 2)
 

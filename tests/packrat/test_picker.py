@@ -11,7 +11,7 @@ from tests.helpers.screen import screen
 from tests.helpers.transcript import golden
 from tests.helpers.trees import differences, noise
 from tests.tiny_writer import Draft
-from vault.keys import write_key_file
+from vault.archive.keys import write_key_file
 
 GOLDEN = Path(__file__).parent / "golden" / "picker.txt"
 REWRITE = os.environ.get("PACKRAT_REWRITE_GOLDEN")

@@ -7,11 +7,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat.output.report import when_text
 from packrat.picker.tree import Tree, covers
-from stages.target.wanted import Wanted
+from packrat.text.report import when_text
+from stages.restore_target.selection import Wanted
 from tests.helpers.trees import differences, fill
-from vault.format import Entry, order, stamp
+from vault.archive.format import Entry, order, stamp
 
 steps = st.sampled_from(["a", "a-b", "b", "ü", "\udcff", "a.b"])
 paths = st.sets(st.lists(steps, min_size=1, max_size=4).map("/".join), max_size=12)

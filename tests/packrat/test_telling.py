@@ -12,7 +12,7 @@ import pytest
 import yaml
 from msgspec import structs
 
-from packrat.telling.sender import Message
+from packrat.notify.sender import Message
 from tests.helpers.daemons import Running, schedule, settle
 from tests.helpers.trees import fill
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_told_is_said_without_the_secret(house, url):
         "messages": [structs.asdict(Message("success", "t", "b"))],
     }
     done = subprocess.run(
-        [sys.executable, "-m", "packrat.telling.process"],
+        [sys.executable, "-m", "packrat.notify.worker"],
         input=json.dumps(batch),
         capture_output=True,
         text=True,

@@ -4,8 +4,8 @@ import time
 from contextlib import closing
 
 from engine.run import Clock
-from packrat.commands.verification import NAME
 from packrat.runs.history import History
+from packrat.verbs.verification import NAME
 from tests.helpers import daemons
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise

@@ -17,7 +17,7 @@ from stages.chunk import ChunkStage
 from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
 from stages.source.walk import Found
 from tests.helpers.trees import differences, fill, noise
-from vault.index import read_entries
+from vault.archive.index import read_entries
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 BIG = 2 * BLOCK_BYTES + 5_000_001

@@ -19,15 +19,15 @@ from stages.items import Chunk, Frame, Piece, Place, Sealed, Segment
 from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.pack import Pack
+from stages.restore_target.layout import Layout
+from stages.restore_target.resume import Marker
 from stages.session import BackupSession
 from stages.spool import SpoolStage
-from stages.target.layout import Layout
-from stages.target.resume import Marker
 from stages.upload import Upload
 from tests.helpers.trees import differences, fill, noise
-from vault.format import MANIFEST, Entry
-from vault.local import Local
-from vault.seal import Sealer
+from vault.archive.format import MANIFEST, Entry
+from vault.archive.seal import Sealer
+from vault.store.local import Local
 
 PARAMS = {
     "survey": {},

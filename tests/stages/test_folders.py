@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from stages.target import folders
-from stages.target.folders import NewFolders
+from stages.restore_target import folders
+from stages.restore_target.folders import NewFolders
 
 TREE = [f"{a}/{b}/{c}" for a in "abc" for b in "abcd" for c in "ab"]
 

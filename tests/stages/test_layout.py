@@ -7,9 +7,9 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.target import layout
-from stages.target.layout import Layout, stretches_of
-from vault.format import Entry
+from stages.restore_target import layout
+from stages.restore_target.layout import Layout, stretches_of
+from vault.archive.format import Entry
 
 
 @settings(max_examples=50)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.source.exclude import Excludes
-from stages.source.listings import Listings
+from stages.source.folder_cache import Listings
 from stages.source.walk import walk
 
 NAMES = st.sampled_from(["a", "b", "a-b", "ä", os.fsdecode(b"\xff"), "line\nbreak"])

@@ -8,10 +8,10 @@ import pytest
 
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
-from vault.cache import CatalogCache
-from vault.catalog import missing, open_archive
+from vault.catalog.cache import CatalogCache
+from vault.catalog.catalog import missing, open_archive
 from vault.errors import Away, Damaged
-from vault.local import Local
+from vault.store.local import Local
 
 
 @pytest.fixture(scope="module")

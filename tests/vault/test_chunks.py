@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.trees import noise
-from vault import chunks
-from vault.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, KnownChunks, chunk_id
+from vault.archive import chunks
+from vault.archive.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, KnownChunks, chunk_id
 
 KEY = bytes(range(32))
 MIB = 1 << 20

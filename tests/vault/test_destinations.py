@@ -7,13 +7,13 @@ import pytest
 from tests.helpers.house import cheap_keys
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
 from tests.helpers.trees import noise
-from vault.cache import CatalogCache
-from vault.copy import Copy
-from vault.destination import Stored
+from vault.catalog.cache import CatalogCache
 from vault.errors import Damaged, NotThere
-from vault.local import Local
-from vault.s3 import S3
-from vault.sftp import Sftp
+from vault.store.base import Stored
+from vault.store.local import Local
+from vault.store.s3 import S3
+from vault.store.sftp import Sftp
+from vault.store.transfer import Copy
 
 DATA = noise(300_000)
 number = itertools.count()

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vault.errors import Damaged
-from vault.format import (
+from vault.archive.format import (
     HEADER_BYTES,
     TRAILER,
     ArchiveName,
@@ -23,7 +22,8 @@ from vault.format import (
     unstamp,
     untext,
 )
-from vault.keys import Derivation
+from vault.archive.keys import Derivation
+from vault.errors import Damaged
 
 derivations = st.builds(
     Derivation,

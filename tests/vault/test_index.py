@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.chunks import chunk_id
-from vault.errors import Damaged
-from vault.format import Entry, order, text
-from vault.index import (
+from vault.archive.chunks import chunk_id
+from vault.archive.format import Entry, order, text
+from vault.archive.index import (
     ASKED_AT_ONCE,
     ENTRIES_LEAST,
     ENTRIES_MOST,
@@ -25,6 +24,7 @@ from vault.index import (
     read_entries,
     selected,
 )
+from vault.errors import Damaged
 
 KEY = bytes(32)
 OWN = "0" * 32

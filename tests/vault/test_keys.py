@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vault.archive.keys import Derivation, Keys, read_key_file, write_key_file
 from vault.errors import Damaged, KeyFileError
-from vault.keys import Derivation, Keys, read_key_file, write_key_file
 
 SALT = bytes(range(16))
 DERIVATION = Derivation(SALT, 64 * 1024, 1, 1)

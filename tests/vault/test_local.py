@@ -6,11 +6,11 @@ import stat
 import pytest
 
 from tests.helpers.trees import noise
-from vault.copy import Copy
-from vault.destination import Stored, unfinished
 from vault.errors import Away, Damaged, NotThere
-from vault.local import Local
 from vault.spool import Spool
+from vault.store.base import Stored, unfinished
+from vault.store.local import Local
+from vault.store.transfer import Copy
 
 NAME = "svc-20260101T000000Z-00112233.packrat"
 OTHER = "svc-20260102T000000Z-44556677.packrat"

@@ -4,10 +4,10 @@ import pytest
 
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
-from vault.destination import Stored
+from vault.catalog.proof import bring
 from vault.errors import Damaged
-from vault.local import Local
-from vault.proof import bring
+from vault.store.base import Stored
+from vault.store.local import Local
 
 
 class PublishesFirst(Local):
@@ -28,7 +28,7 @@ def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypa
     house = House(tmp_path)
     fill(house.source, {"a": noise(3 << 20, 1)})
     with monkeypatch.context() as killed:
-        killed.setattr("vault.cache.CatalogCache.end_proof", lambda *_: None)
+        killed.setattr("vault.catalog.cache.CatalogCache.end_proof", lambda *_: None)
         archive = house.backed_up()
     assert house.json("list") == []
     if not good:

@@ -3,11 +3,11 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vault.catalog import Catalog, Held
-from vault.destination import Stored
-from vault.format import ArchiveName, Referred, Summary, stamp
-from vault.local import Local
-from vault.retention import doomed, replaced, still_owed, wanted
+from vault.archive.format import ArchiveName, Referred, Summary, stamp
+from vault.catalog.catalog import Catalog, Held
+from vault.catalog.retention import doomed, replaced, still_owed, wanted
+from vault.store.base import Stored
+from vault.store.local import Local
 
 NOWHERE = Local("nowhere", "/nowhere")
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.helpers.servers import KEY, SECRET, S3Server, need
 from tests.helpers.trees import noise
 from vault.errors import NotThere
-from vault.s3 import S3
-from vault.s3plain import signed
+from vault.store.s3 import S3
+from vault.store.s3plain import signed
 
 DATA = noise(100_000)
 number = itertools.count()

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.helpers import strange_ssh
 from tests.helpers.servers import SshServer, need
 from tests.helpers.trees import noise
-from vault.destination import Stored
 from vault.errors import Away, NotThere, UnknownHost
-from vault.sftp import Sftp
+from vault.store.base import Stored
+from vault.store.sftp import Sftp
 
 AT_ONCE = 261_120
 """So many bytes OpenSSH gives in one answer."""
@@ -232,7 +232,7 @@ def test_who_keeps_silent_is_left(place, strange, monkeypatch, nas):
     """A server that does not answer is hung up on, and sshfs asks it again."""
     sftp, _ = place
     strange("keep_waiting")
-    monkeypatch.setattr("vault.remote.PLAIN_SECONDS", 0.5)
+    monkeypatch.setattr("vault.store.remote.PLAIN_SECONDS", 0.5)
     before = connections(nas)
     assert sftp.read("svc", "it", 5, 100) == DATA[5:105]
     assert by_library(sftp)

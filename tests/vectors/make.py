@@ -27,7 +27,7 @@ from engine.run import Clock
 from packrat.runs.backup import back_up
 from specs.compile import compile_service
 from specs.load import load_config
-from vault.keys import Derivation, write_key_file
+from vault.archive.keys import Derivation, write_key_file
 
 PASSWORD = "Pässwört mit Leerzeichen"
 WHEN = 1_700_000_000_123_456_789

@@ -1,0 +1,104 @@
+"""Tell people and services what happened: in a process of its own, so that nothing waits for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, structs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from specs.config import Outcome
+
+BATCH_SECONDS = 180.0
+"""How long one process may try to tell what there is."""
+MOST = 500
+"""What waits to be told; the oldest goes."""
+BY_HAND_SECONDS = 45.0
+"""How long a command waits at its end until all is told."""
+
+
+class Message(Struct, frozen=True):
+    """One thing to tell: to the notification services, to the dead man's switch, or to both."""
+
+    outcome: Outcome | None = None
+    """None: only a ping."""
+    title: str = ""
+    body: str = ""
+    ping: Literal["start", "success", "fail"] | None = None
+
+
+class Teller:
+    """Tells messages in their order, from a thread that starts a process when there are some."""
+
+    def __init__(
+        self,
+        config_file: str,
+        say: Callable[[str], None],
+        env: dict[str, str] | None = None,
+        files: tuple[int, ...] = (),
+    ) -> None:
+        """`say` is told what could not be told."""
+        self.config_file, self.env, self.files = config_file, env or {}, files
+        self._say = say
+        self._waiting: list[Message] = []
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, message: Message) -> None:
+        """Have something told; returns at once."""
+        with self._changed:
+            self._waiting = [*self._waiting, message][-MOST:]
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="teller", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, patience: float = BY_HAND_SECONDS) -> None:
+        """Wait, but not for ever, until everything is told."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread:
+            self._thread.join(patience)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                batch, self._waiting = self._waiting, []
+            if not batch:
+                return
+            self._tell_all(batch)
+
+    def _tell_all(self, batch: list[Message]) -> None:
+        document = {"config": self.config_file, "messages": [structs.asdict(one) for one in batch]}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "packrat.notify.worker"],
+                input=json.dumps(document).encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=BATCH_SECONDS,
+                check=False,
+                start_new_session=True,
+                pass_fds=self.files,
+                env=os.environ | self.env,
+            )
+        except subprocess.TimeoutExpired:
+            self._say(f"could not be told within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
+        except OSError as error:
+            self._say(f"nothing could be told: {error}")
+        else:
+            for line in done.stderr.decode(errors="replace").splitlines():
+                with suppress(Exception):
+                    self._say(line)

@@ -1,0 +1,134 @@
+"""The process that tells: `python -m packrat.notify.worker`, with messages on standard input.
+
+Libraries of notification services are large, slow and many: here they hold up nothing, and their
+memory comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from packrat.notify.sender import Message
+from specs.load import load_config
+from specs.secret import Secret, SecretFault
+from stages.masking import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from specs.config import Config
+
+WAITS = (1.0, 3.0, 9.0)
+"""Seconds before each next try."""
+PING_SECONDS = 10.0
+
+
+def tell(config: Config, messages: list[Message]) -> list[str]:
+    """Tell each service all messages, in order; gives what could not be told, in sentences."""
+    worth = [one for one in messages if _is_worth(config, one)]
+    pings = [one for one in messages if one.ping]
+    work: list[Callable[[], list[str]]] = []
+    if worth:
+        work += [partial(_notify, secret, worth) for secret in config.notify.urls]
+    if config.ping and pings:
+        work.append(partial(_ping_all, config.ping, _without_overtaken(pings)))
+    with ThreadPoolExecutor(max(len(work), 1)) as threads:
+        return [problem for problems in threads.map(lambda do: do(), work) for problem in problems]
+
+
+def _is_worth(config: Config, message: Message) -> bool:
+    wanted = config.notify.on
+    recovered = message.outcome == "recovery" and "success" in wanted
+    return message.outcome in wanted or recovered
+
+
+def _without_overtaken(pings: Iterable[Message]) -> list[Message]:
+    """Leave out a start whose end is told as well: the switch would see a run of no length."""
+    kept: list[Message] = []
+    for one in pings:
+        if one.ping != "start" and kept and kept[-1].ping == "start":
+            kept.pop()
+        kept.append(one)
+    return kept
+
+
+def _notify(secret: Secret, messages: list[Message]) -> list[str]:
+    import apprise
+
+    try:
+        url = secret.resolve()
+    except SecretFault as error:
+        return [f"notify.urls: {error}"]
+    where = f"notification service {urlsplit(url).scheme}"
+    service = apprise.Apprise()
+    if not service.add(url):
+        return [f"{where}: apprise does not know this kind of URL"]
+    kinds = {
+        "failure": apprise.NotifyType.FAILURE,
+        "partial": apprise.NotifyType.WARNING,
+        "overdue": apprise.NotifyType.WARNING,
+    }
+    problems = []
+    for one in messages:
+        kind = kinds.get(str(one.outcome), apprise.NotifyType.SUCCESS)
+
+        def send(one: Message = one, kind: Any = kind) -> bool:
+            return bool(service.notify(title=one.title, body=one.body, notify_type=kind))
+
+        if not _tried(send):
+            problems.append(f"{where}: does not take the message '{one.title}'")
+    return problems
+
+
+def _ping_all(secret: Secret, pings: list[Message]) -> list[str]:
+    from urllib.request import Request, urlopen
+
+    try:
+        url = secret.resolve().rstrip("/")
+    except SecretFault as error:
+        return [f"ping: {error}"]
+    problems = []
+    for one in pings:
+        address = url + {"start": "/start", "fail": "/fail"}.get(str(one.ping), "")
+        request = Request(address, one.body.encode(), {"User-Agent": "packrat"})  # noqa: S310
+
+        def send(request: Request = request) -> bool:
+            with urlopen(request, timeout=PING_SECONDS) as answer:  # noqa: S310
+                return bool(answer.status)
+
+        if not _tried(send):
+            problems.append(f"ping: {urlsplit(url).hostname} does not take '{one.ping}'")
+    return problems
+
+
+def _tried(send: Callable[[], bool]) -> bool:
+    """Try a few times."""
+    for wait in (*WAITS, None):
+        try:
+            if send():
+                return True
+        except Exception:  # noqa: BLE001, S110 (whatever a library raises, another try may help)
+            pass
+        if wait is not None:
+            time.sleep(wait)
+    return False
+
+
+def main() -> None:
+    """Read a batch, tell it, and print what could not be told."""
+    logging.disable(logging.CRITICAL)  # apprise would log URLs
+    batch = json.load(sys.stdin)
+    messages = [Message(**one) for one in batch["messages"]]
+    for problem in tell(load_config(batch["config"]), messages):
+        print(masked(problem), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

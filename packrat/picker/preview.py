@@ -1,0 +1,137 @@
+"""What a restore is going to do, said before it does it: paths, room, what comes from where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.utils import get_cwidth
+
+from packrat.picker.prompts import fit, height, width
+from packrat.text.report import bytes_text, count_text, time_text, when_text
+from specs.faults import printable
+from stages.restore_target.selection import Wanted
+from stages.select import require_found
+from stages.source.exclude import ASIDE
+from vault.archive.index import blocks_of, read_entries
+from vault.errors import Damaged, NotThere
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from specs.service import Service
+    from stages.session import RestoreSession
+
+SHOWN = 6
+"""Paths that are listed one by one."""
+
+
+class Outlook:
+    """Counts what one restore needs."""
+
+    def __init__(self, session: RestoreSession, paths: Sequence[str], service: Service) -> None:
+        """Read the index of what is wanted; raises VaultError, also when it is not there."""
+        self._session = session
+        self._paths = paths
+        self._service = service
+        self.files = self.size = 0
+        index = session.backup.manifest.index
+        wanted = Wanted(paths)
+        frames: set[tuple[str, int]] = set()
+        found: set[str | None] = set()
+        for entry in read_entries(
+            blocks_of(index, paths) if paths else index, session.fetch, session.backup.where
+        ):
+            if wanted.covers(entry.name):
+                found.add(wanted.of(entry.name))
+                self.files += entry.type != "dir"
+                self.size += entry.size
+                frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
+        require_found(session, paths, found)
+        self.download = 0
+        self.damaged: set[str] = set()
+        """Archives that cannot be opened: the files that need them are lost."""
+        for archive, number in frames:
+            try:
+                self.download += session.copies.archive(archive).place(number)[1]
+            except (Damaged, NotThere):
+                self.damaged.add(session.copies.name(archive))
+
+    def to_folder(self, target: str) -> list[str]:
+        """Say what a restore to a folder does."""
+        there = os.path.isdir(target) and bool(os.listdir(target))
+        state = "goes on with what an earlier restore left there" if there else "a new folder"
+        return self._lines(
+            ("to", target),
+            ("", state),
+            ("room", self._room(target)),
+            ("changed", "nothing but that folder"),
+            ("stopped", "nothing"),
+        )
+
+    def in_place(self) -> list[str]:
+        """Say what a restore in place does."""
+        docker, path = self._service.docker, self._service.path
+        stopped = ", ".join(docker.names) if docker else "nothing"
+        after = self._service.post_restore
+        return self._lines(
+            ("to", path),
+            ("", "in place; what is excluded there stays as it is"),
+            ("aside", f"{path}/{ASIDE}…: what is there now"),
+            ("room", self._room(path)),
+            ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
+            *([("then", after.command.splitlines()[0])] if after else []),
+            ("way back", f"packrat restore --undo {self._session.service}"),
+        )
+
+    def _room(self, folder: str) -> str:
+        free = shutil.disk_usage(_standing(folder)).free
+        room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
+        return room + (": THAT IS NOT ENOUGH" if self.size > free else "")
+
+    def _lines(self, *more: tuple[str, str]) -> list[str]:
+        manifest = self._session.backup.manifest
+        source = self._session.destination.name
+        made = f"{when_text(manifest.time)}, {time_text(manifest.time)} ({manifest.id[:8]})"
+        files = f"{count_text(self.files, 'file')}, {bytes_text(self.size)}"
+        rows = [("service", self._session.service), ("backup", made)]
+        rows.append(("what", files if self._paths else f"everything: {files}"))
+        end = [
+            *more,
+            ("download", f"{bytes_text(self.download)} from {source}"),
+            *(("DAMAGED", f"{name}: files in it are LOST") for name in sorted(self.damaged)),
+        ]
+        last = [line for name, text in end for line in _wrapped(name, text)]
+        # The plan, the question and its three answers must fit the screen.
+        room = height() - len(rows) - len(last) - 6
+        shown = self._paths[: max(1, min(SHOWN, room - 1))]
+        paths = [("", path) for path in shown]
+        if left := len(self._paths) - len(shown):
+            paths.append(("", f"and {left:,} more"))
+        lines = [f"{name:<10}{fit(text, _room()).rstrip()}" for name, text in rows + paths]
+        return ["The plan", *lines, *last]
+
+
+def _room() -> int:
+    return width() - 4 - 10
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    """Write a text on as many lines as it needs: a path is told in full."""
+    text, lines = printable(text), []
+    while True:
+        piece = text[: _room()]
+        while get_cwidth(piece) > _room():
+            piece = piece[:-1]
+        lines.append(f"{name:<10}{piece}")
+        name, text = "", text[len(piece) :]
+        if not text:
+            return lines
+
+
+def _standing(path: str) -> str:
+    """Give the nearest folder above that exists."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path) or "/"
+    return path

@@ -1,0 +1,204 @@
+"""Which backup is meant, and where it is read from: the nearest destination that has it whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packrat.text.report import time_text
+from vault.archive.format import ArchiveName
+from vault.errors import Away, NotThere, VaultError, WrongKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from packrat.program import Program
+    from vault.archive.reader import Archive
+    from vault.catalog.catalog import Catalog, Held
+    from vault.store.base import Destination
+
+NEARNESS = ("local", "sftp", "s3")
+"""Kinds of destinations, the quickest and cheapest to read from first."""
+
+
+@dataclass
+class Chosen:
+    """A backup, and where it is read from."""
+
+    catalog: Catalog
+    archive: Archive
+    others: list[Catalog] = field(default_factory=list)
+    """Where else to read what is damaged there, or when it goes away: the nearest first."""
+
+
+class OtherKey(WrongKey):
+    """The backup that is meant is sealed under another key; its own password opens it."""
+
+    def __init__(self, destination: Destination, service: str, name: str) -> None:
+        self.where = f"{destination.name}:{service}/{name}"
+        super().__init__(
+            f"{self.where} is sealed under another key",
+            "packrat restore and packrat ls ask for its password, or read it with --password-file",
+        )
+        self.destination, self.service, self.name = destination, service, name
+
+
+def choose(
+    program: Program,
+    service: str,
+    backup: str = "latest",
+    source: str | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Chosen:
+    """Find and open a backup at the nearest destination that has it whole.
+
+    `backup` is a name, the beginning of an id or of a time, or `latest`. One that has damage in it
+    is only taken when it is named. Raises NotThere, Away, Damaged, OtherKey.
+    """
+    destinations = {one.name: one for one in _nearest(program, service, source)}
+    found, away = program.cache.catalogs(destinations, service, program.keys)
+    catalogs, failed = list(found.values()), list(away.values())
+    for other in failed if catalogs else failed[1:]:
+        warn(str(other))
+    if not catalogs:
+        raise failed[0]
+    wanted = _match(catalogs, service, backup, warn)
+    for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, hurt=True)):
+        for catalog in holders:
+            try:
+                archive = catalog.open(wanted, program.keys)
+            except VaultError as error:
+                failed.append(error)
+                warn(str(error))
+                continue
+            return Chosen(catalog, archive, [one for one in catalogs if one is not catalog])
+    raise failed[-1] if failed else Away(f"no destination has {wanted}")
+
+
+def _nearest(program: Program, service: str, source: str | None) -> list[Destination]:
+    if source is not None:
+        return [program.destination(source)]
+    kinds = {name: spec.type for name, spec in program.config.destinations().items()}
+    found = program.destinations(service).values()
+    return sorted(found, key=lambda destination: NEARNESS.index(kinds[destination.name]))
+
+
+def _holders(catalogs: list[Catalog], name: str, *, hurt: bool = False) -> list[Catalog]:
+    """Give the catalogs that have a backup; `hurt` those in which there is damage in it."""
+    return [
+        catalog for catalog in catalogs if name in _names(catalog.hurt if hurt else catalog.backups)
+    ]
+
+
+def _names(held: Iterable[Held]) -> set[str]:
+    return {one.stored.name for one in held}
+
+
+def _match(catalogs: list[Catalog], service: str, backup: str, warn: Callable[[str], None]) -> str:
+    """Give the name of the archive that the user means."""
+    sound = sorted({name for catalog in catalogs for name in _names(catalog.backups)})
+    hurt = sorted({name for catalog in catalogs for name in _names(catalog.hurt)} - {*sound})
+    locked = {
+        held.stored.name: catalog
+        for catalog in reversed(catalogs)
+        for held in catalog.held
+        if held.locked
+    }
+    problems = {
+        held.stored.name: held.problem
+        for catalog in catalogs
+        for held in catalog.held
+        if held.problem and not held.locked
+    }
+    if backup == "latest":
+        if sound:
+            newer = [name for name in sorted({*hurt, *problems}) if name > sound[-1]]
+            for name in newer:
+                warn(f"{problems.get(name, name)}: so an older backup is the latest")
+            return sound[-1]
+        if locked and not hurt:
+            name = max(locked)
+            raise OtherKey(locked[name].destination, service, name)
+        raise _none(service, hurt, problems)
+    for names in (sound, hurt, sorted(locked), sorted(problems)):
+        for name in _one(matching(names, backup), service, backup):
+            if names is hurt:
+                warn(f"{name} has damage in it, or refers to what has: what is good is restored")
+            elif name in locked and names is not sound:
+                raise OtherKey(locked[name].destination, service, name)
+            elif names is not sound:
+                raise NotThere(problems[name], f"packrat list {service} shows what is good")
+            return name
+    raise NotThere(
+        f"there is no backup {backup!r} of {service}", f"packrat list {service} shows them"
+    )
+
+
+def meant(catalogs: Iterable[Catalog], backup: str) -> dict[str, str]:
+    """Give the archive that is meant of each service that has such a one, damaged or not.
+
+    Raises NotThere when none has, OtherKey when it is sealed under another key.
+    """
+    names: dict[str, set[str]] = {}
+    locked: dict[str, Destination] = {}
+    for catalog in catalogs:
+        held = [*catalog.backups, *catalog.hurt] if backup == "latest" else catalog.held
+        names.setdefault(catalog.service, set()).update(_names(held))
+        locked |= {one.stored.name: catalog.destination for one in held if one.locked}
+    found = {}
+    for service, of_it in names.items():
+        some = sorted(of_it)
+        latest = backup == "latest"
+        for name in some[-1:] if latest else _one(matching(some, backup), service, backup):
+            if name in locked:
+                raise OtherKey(locked[name], service, name)
+            found[service] = name
+    if not found and any(names.values()):
+        [only, *more] = names
+        of, word = ("", "") if more else (f" of {only}", f" {only}")
+        raise NotThere(f"there is no backup {backup!r}{of}", f"packrat list{word} shows them")
+    return found
+
+
+def _one(found: list[str], service: str, backup: str) -> list[str]:
+    """Give what was found, unless it is more than one."""
+    if len(found) > 1:
+        raise NotThere(
+            f"{len(found)} backups of {service} have an id that begins with {backup!r}",
+            f"packrat list {service} shows them",
+        )
+    return found
+
+
+def _none(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:
+    """Say that nothing can be restored just like that, and what can be done."""
+    if hurt:
+        return NotThere(
+            f"no backup of {service} is without damage",
+            f"packrat restore {service} --backup {hurt[-1]} restores what is good of the newest",
+        )
+    if problems:
+        return NotThere(
+            f"no backup of {service} can be read: {problems[max(problems)]}",
+            "packrat verify shows all that is wrong",
+        )
+    return NotThere(f"there is no backup of {service}", f"packrat backup {service} makes one")
+
+
+def matching(names: Iterable[str], wanted: str) -> list[str]:
+    """Give the names of archives that a name, an id, a time, or their beginning means."""
+    parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
+    if wanted in [name for name, _ in parsed]:
+        return [wanted]
+    of_time = [name for name, parts in parsed if _is_of(wanted, parts.time)]
+    return of_time[-1:] or [
+        name for name, parts in parsed if wanted and parts.short.startswith(wanted)
+    ]
+
+
+def _is_of(wanted: str, stamp: str) -> bool:
+    """Say whether a time begins as the user wrote it: local as in a list, or UTC as in JSON."""
+    local, wanted = (text.replace("T", " ") for text in (time_text(stamp), wanted))
+    plain = str.maketrans("", "", "-:")
+    begins = local.translate(plain).startswith(wanted.translate(plain) or "never")
+    return begins or wanted == stamp.replace("T", " ")

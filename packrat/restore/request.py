@@ -1,0 +1,119 @@
+"""What a restore is asked to do: given on the command line, or picked; one value says all of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from packrat.errors import Exit, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from packrat.program import Program
+
+
+class Request(Struct, frozen=True):
+    """One restore, complete: the picker makes it, or the command line."""
+
+    service: str
+    backup: str = "latest"
+    """The name of an archive; or the beginning of an id or of a time; or `latest`."""
+    source: str | None = None
+    """The destination to read from; the nearest one that has the backup when left out."""
+    paths: tuple[str, ...] = ()
+    """What to restore, with all that is below; everything when empty."""
+    target: str | None = None
+    """The folder to restore to; None is the service's own, in place."""
+    password_file: str | None = None
+    """Has the password of a backup under another key."""
+
+
+class Given(Struct, frozen=True):
+    """What the command line said; None where it said nothing."""
+
+    service: str | None = None
+    backup: str | None = None
+    source: str | None = None
+    paths: tuple[str, ...] | None = None
+    target: str | None = None
+    in_place: bool = False
+    password_file: str | None = None
+
+    def at(self, paths: Iterable[str]) -> Given:
+        """Give the same with other paths."""
+        return structs.replace(self, paths=tuple(paths))
+
+
+def inside(path: str, folder: str) -> str | None:
+    """Give a path as a backup of a folder names it, "" for the folder; None when it is not below.
+
+    A relative one is below it already.
+    """
+    relative = os.path.normpath(os.path.relpath(path, folder) if os.path.isabs(path) else path)
+    if relative.split("/")[0] == "..":
+        return None
+    return "" if relative == "." else relative
+
+
+def _as_named(path: str, folder: str | None) -> str:
+    """Give a path as the backup names it; `/` is the top of the service's folder, too."""
+    if not path:
+        raise UsageError("--path is empty; leave it out to restore everything")
+    named = inside(path, folder) if folder else None
+    named = inside(path.lstrip("/") or ".", "/") if named is None else named
+    if named is None:
+        raise UsageError(f"--path {path!r} is not below {folder or 'the folder of the service'}")
+    return named
+
+
+def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
+    """Restore; on a terminal what was not given is asked for. Gives the exit status."""
+    from packrat.verbs.showing import restore_to
+
+    if given.target is not None and given.in_place:
+        raise UsageError("give one of --to and --in-place")
+    folder = None
+    if given.service is not None:
+        [service] = program.services([given.service])
+        folder = program.config.services[service].path
+    if given.paths is not None:
+        paths = [_as_named(path, folder) for path in given.paths]
+        given = given.at([] if "" in paths else paths)
+    if not yes and _can_ask():
+        from packrat.picker.steps import Picker
+
+        picker = Picker(program, given)
+        try:
+            picked = picker.request()
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was restored") from None
+        if picked is None:
+            print("nothing was restored", file=sys.stderr)
+            return Exit.INTERRUPTED
+        program, request = picker.program, picked
+    else:
+        if given.service is None or (given.target is None and not given.in_place):
+            raise UsageError(
+                "restore needs a service and where to: packrat restore SERVICE --to DIR"
+            )
+        if not yes:
+            raise UsageError("restore asks before it writes; off a terminal give --yes")
+        request = Request(
+            given.service,
+            "latest" if given.backup is None else given.backup,
+            given.source,
+            given.paths or (),
+            given.target,
+            given.password_file,
+        )
+    return restore_to(program, request, as_json=as_json)
+
+
+def _can_ask() -> bool:
+    """Say whether there is a terminal, and one that can move its cursor."""
+    whole = sys.stdin.isatty() and sys.stderr.isatty()
+    return whole and os.environ.get("TERM", "dumb") not in ("", "dumb")

@@ -1,0 +1,80 @@
+"""A backup under another key: its own password opens it, for this command only."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from packrat.restore.choose import OtherKey, choose
+from vault.archive.reader import read_header
+from vault.errors import WrongKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from packrat.program import Program
+    from packrat.restore.choose import Chosen
+    from vault.archive.format import Header
+    from vault.archive.keys import Keys
+    from vault.store.base import Destination
+
+
+class Lock:
+    """What seals one archive, and the passwords that are tried on it."""
+
+    def __init__(self, destination: Destination, service: str, name: str) -> None:
+        """Read its header; raises VaultError."""
+        self.where = f"{destination.name}:{service}/{name}"
+        self._header: Header = read_header(
+            lambda offset, length: destination.read(service, name, offset, length), self.where
+        )
+
+    def fits(self, keys: Keys) -> bool:
+        """Say whether these keys seal it."""
+        return keys.key_id == self._header.key_id
+
+    def keys(self, password: str) -> Keys | None:
+        """Give the keys of a password, if it is the right one."""
+        keys = self._header.derivation.keys(password)
+        return keys if self.fits(keys) else None
+
+    def ask(self, password_file: str | None) -> Keys:
+        """Get the password from a file, or on a terminal; raises WrongKey, also for none."""
+        from packrat.verbs.setup import (  # seldom needed, and it loads much
+            ATTEMPTS,
+            ask_password,
+        )
+
+        attempts = 1
+        if password_file is None:
+            if not sys.stdin.isatty():
+                raise WrongKey(
+                    f"{self.where} is sealed under another key",
+                    "its password opens it: give it with --password-file, or on a terminal",
+                )
+            print(f"{self.where} is sealed under another key.", file=sys.stderr)
+            attempts = ATTEMPTS
+        for _ in range(attempts):
+            password = ask_password(password_file, twice=False, prompt="Its password: ")
+            if keys := self.keys(password):
+                return keys
+            if password_file is None:
+                print("That is not its password.", file=sys.stderr)
+        raise WrongKey(f"this is not the password of {self.where}", "nothing was changed")
+
+
+def choose_and_unlock(
+    program: Program,
+    service: str,
+    backup: str,
+    source: str | None,
+    password_file: str | None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> tuple[Program, Chosen]:
+    """Choose a backup; one under another key with its password, and the program under that key."""
+    try:
+        return program, choose(program, service, backup, source, warn)
+    except OtherKey as locked:
+        keys = Lock(locked.destination, service, locked.name).ask(password_file)
+    program = program.under(keys)
+    return program, choose(program, service, backup, source, warn)

@@ -1,0 +1,84 @@
+"""How a run is ended from outside: by signals, in order, and in the middle of a transfer."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from engine.run import Run
+    from vault.store.base import Destination
+
+TOGETHER_SECONDS = 0.5
+"""Signals that come so soon after the first one are the same."""
+_asked = threading.Event()
+"""Set once this process was asked to end before its run had begun."""
+
+
+def end_when_asked() -> None:
+    """Let SIGTERM end this process in order, also before its run has begun."""
+    signal.signal(signal.SIGTERM, _interrupt_once)
+
+
+def check_asked() -> None:
+    """Raise KeyboardInterrupt when this process was asked to end."""
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+def _interrupt_once(number: int, _: object) -> None:
+    """End in order; a daemon's other threads, which die after the first, signal as well.
+
+    Python drops an exception that it cannot raise, such as in the lock of an import: whoever goes
+    on looks whether it was asked.
+    """
+    signal.signal(number, signal.SIG_IGN)
+    _asked.set()
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator[None]:
+    """Let a run that is to end break off what is on its way to or from these destinations."""
+    for destination in destinations:
+        destination.check = run.check
+    try:
+        yield
+    finally:  # what comes after the run goes through
+        for destination in destinations:
+            destination.check = lambda: None
+
+
+@contextmanager
+def interruptible(run: Run[Any]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
+
+    Those that come together are one: who dies with several threads sends its children several.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    if _asked.is_set():  # a signal before, whose exception got lost
+        run.cancel()
+    first = math.inf
+
+    def stop(_: int, __: object) -> None:
+        nonlocal first
+        run.cancel()
+        first = min(first, time.monotonic())
+        if time.monotonic() - first > TOGETHER_SECONDS:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,97 @@
+"""Progress on a terminal: bars with bytes, files, rate and time left, after a second."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from engine.events import Finished, Progress, Warned
+from packrat.text.report import bytes_text, count_text, warn
+from specs.faults import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.events import Event, Listener
+
+QUIET_SECONDS = 1.0
+
+
+@contextmanager
+def progress(
+    title: str, stages: dict[str, str], total: Callable[[], int | None] = lambda: None
+) -> Iterator[Listener]:
+    """Show the progress of some stages (name -> what to call them) on standard error.
+
+    `total` is asked for the bytes that the first of them will see, as soon as somebody knows; the
+    stage may know it itself.
+    Off a terminal only warnings are printed.
+    """
+    if not sys.stderr.isatty():
+        yield _only_warnings
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+    from rich.table import Column
+
+    def right(text: str) -> TextColumn:
+        return TextColumn(text, table_column=Column(justify="right", no_wrap=True))
+
+    bars = Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        right("{task.fields[bytes]}"),
+        right("{task.fields[files]}"),
+        right("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+        refresh_per_second=5,
+    )
+    tasks: dict[str, TaskID] = {}
+    first = next(iter(stages))
+    # A run of less than a second should leave no trace of a bar.
+    timer = threading.Timer(QUIET_SECONDS, bars.start)
+    timer.daemon = True
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            bars.console.print(f"warning: {printable(event.text)}", style="yellow", markup=False)
+        if event.stage not in stages or not isinstance(event, Progress | Finished):
+            return
+        if event.stage not in tasks and not event.bytes:
+            return
+        if event.stage not in tasks:
+            what = f"{title}: {stages[event.stage]}"
+            tasks[event.stage] = bars.add_task(what, total=None, bytes="", files="", rate="")
+        task = tasks[event.stage]
+        whole = total() if event.stage == first else None
+        if isinstance(event, Finished):
+            whole = event.bytes
+        elif event.whole is not None:
+            whole = event.whole
+        speed = bars.tasks[task].speed
+        bars.update(
+            task,
+            completed=event.bytes,
+            total=whole,
+            bytes=bytes_text(event.bytes, whole),
+            files=count_text(event.items, "file") if event.items and event.stage == first else "",
+            rate=f"{bytes_text(speed)}/s" if speed else "",
+        )
+
+    timer.start()
+    try:
+        yield listen
+    finally:
+        timer.cancel()
+        timer.join()
+        bars.stop()
+
+
+def _only_warnings(event: Event) -> None:
+    if isinstance(event, Warned):
+        warn(event.text)

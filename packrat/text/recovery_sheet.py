@@ -1,0 +1,61 @@
+"""The recovery sheet: what to print and keep for the day when this machine is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from specs.faults import printable
+
+if TYPE_CHECKING:
+    from specs.config import Config
+    from specs.destinations import Destination
+    from vault.archive.keys import Keys
+
+SHEET = """\
+PACKRAT RECOVERY SHEET. Print it, and keep it away from this machine. No secret is on it.
+
+  key id        {key_id}
+  salt          {salt}
+  derived by    Argon2id, {memory} MiB, {passes} passes, {lanes} lanes
+  services      {services}
+  destinations  {destinations}
+
+The salt is also at the head of every backup: the password and one destination are enough.
+
+On a bare machine:
+  1. Install packrat. Write a configuration with these services and destinations, and the
+     credentials of the destination.
+  2. packrat rekey        asks for the password, and makes the key file again
+  3. packrat restore      asks for the rest
+
+Without packrat, on Debian, with a copy of the folder of one service:
+  apt-get install python3-cryptography python3-zstandard python3-argon2
+  python3 rescue.py FOLDER/NEWEST.packrat TARGET     (rescue.py is part of packrat's source)
+
+Without the password nothing can be restored, by anybody."""
+
+
+def recovery_sheet(config: Config, keys: Keys) -> str:
+    """Write the sheet; it has no secret on it."""
+    derivation = keys.derivation
+    places = [f"{name}: {_place(spec)}" for name, spec in config.destinations().items()]
+    return SHEET.format(
+        key_id=keys.key_id.hex(),
+        salt=derivation.salt.hex(),
+        memory=derivation.memory // 1024,
+        passes=derivation.passes,
+        lanes=derivation.lanes,
+        services=printable(", ".join(config.services)),
+        destinations=f"\n{'':16}".join(map(printable, places)),
+    )
+
+
+def _place(spec: Destination) -> str:
+    match spec.type:
+        case "local":
+            return spec.path
+        case "sftp":
+            return f"sftp {spec.username}@{spec.host}, port {spec.port}, folder {spec.path}"
+        case "s3":
+            where = spec.endpoint or f"AWS {spec.region or ''}".strip()
+            return f"s3 bucket {spec.bucket}, folder {spec.path or '/'}, at {where}"

@@ -1,0 +1,135 @@
+"""What people read: tables and sentences; rich on a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from specs.faults import printable
+from stages.masking import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packrat.restore.restore import Restored
+    from packrat.runs.result import Result
+    from vault.archive.format import Summary
+
+
+def as_json(document: Any) -> None:
+    """Print one JSON document: letters as they are, what could harm a terminal as escapes."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def complain(message: str, *, bare: bool = False) -> None:
+    """Print an error for a person; `bare` where each line begins with its file."""
+    lines = "\n".join(map(printable, masked(message).split("\n")))
+    print(lines if bare else f"packrat: {lines}", file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print what a person should know, though the command goes on."""
+    print(f"warning: {printable(masked(text))}", file=sys.stderr)
+
+
+def count_text(count: int, what: str) -> str:
+    """Write a number of things: 1 file, 2 files."""
+    return f"{count:,} {what}" + "s" * (count != 1)
+
+
+def missed_text(summary: Summary) -> str:
+    """Say that a backup lacks what could not be read when it was made."""
+    return (
+        f"when backup {summary.id[:8]} was made, {count_text(summary.missed, 'file')}"
+        " could not be read, and are not in it"
+    )
+
+
+def bytes_text(count: float, of: float | None = None) -> str:
+    """Write a number of bytes for people: 1.4 MiB; with `of`, how many of how many."""
+    unit, size = "B", 1.0
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(of or count) < 1024 * size:
+            break
+        unit, size = larger, 1024 * size
+    done, whole = (f"{one / size:.{int(unit != 'B')}f}" for one in (count, of or 0))
+    return f"{done}/{whole} {unit}" if of else f"{done} {unit}"
+
+
+def time_text(stamp: str) -> str:
+    """Write an archive's time for people, in their zone."""
+    moment = datetime.fromisoformat(stamp)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def when_text(stamp: str, now: float | None = None) -> str:
+    """Write an archive's time in words: yesterday 02:00, Sunday 02:00, 12 days ago."""
+    moment = datetime.fromisoformat(stamp).astimezone()
+    today = (datetime.fromtimestamp(now) if now else datetime.now()).date()  # noqa: DTZ005, DTZ006
+    days = (today - moment.date()).days
+    clock = moment.strftime("%H:%M")
+    if days in (0, 1):
+        return f"{('today', 'yesterday')[days]} {clock}"
+    if 1 < days < 7:  # noqa: PLR2004 (a week)
+        return f"{moment:%A} {clock}"
+    if days < 0:
+        return f"{moment:%Y-%m-%d} {clock}"
+    return f"{days} days ago" if days < 100 else f"{days // 30} months ago"  # noqa: PLR2004
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Print a table whose columns are parted by two spaces; nothing is cut, however narrow."""
+    cells = [list(columns), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for cell, width, name in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    if not sys.stdout.isatty():
+        print("\n".join(lines))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(lines[0], style="bold")
+    console.print("\n".join(lines[1:]))
+
+
+def result_text(result: Result) -> str:
+    """Sum up one backup in a line or two."""
+    if result.error and result.status == "failed":
+        return f"{result.service}: failed: {printable(result.error)}"
+    where = ", ".join(
+        name for name, state in result.destinations.items() if state["status"] != "failed"
+    )
+    line = (
+        f"{result.service}: {result.id} {result.kind}, {count_text(result.files, 'file')},"
+        f" {bytes_text(result.size)}; read {bytes_text(result.read)},"
+        f" stored {bytes_text(result.stored)} at {where} in {result.seconds:.1f} s"
+    )
+    if result.downtime_seconds is not None:
+        line += f", down for {result.downtime_seconds:.1f} s"
+    return line + (
+        f"\n{result.service}: partial: {printable(result.error)}" if result.error else ""
+    )
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """Give the documented keys of a backup."""
+    document = asdict(result)
+    del document["exit"]
+    return document
+
+
+def restored_json(restored: Restored) -> dict[str, Any]:
+    """Give the documented keys of a restore."""
+    document = asdict(restored)
+    del document["partial"]
+    return {("from" if key == "source" else key): value for key, value in document.items()}

@@ -1,0 +1,127 @@
+"""Try every destination: reach it, log in, write, read back, rename, delete; say how to mend it.
+
+And look at the containers: whether they are there, and whether a service covers what they write.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from packrat.text.report import bytes_text, count_text
+from specs.faults import printable
+from vault.errors import UnknownHost, VaultError
+
+ASKING_SECONDS = 5
+"""How long `check` waits for a Docker engine."""
+
+if TYPE_CHECKING:
+    from packrat.program import Program
+    from vault.store.base import Destination
+
+
+def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, str | None]]:
+    """Try each destination; gives {destination, free, problem} of each.
+
+    One that held backups and now lists none is only accepted when the user says so.
+    """
+    tried = []
+    for destination in program.destinations().values():
+        free, problem = _try(program, destination, accept_empty=accept_empty)
+        tried.append({"destination": destination.name, "free": free, "problem": problem})
+    return tried
+
+
+def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
+    """Give (notes, problems): what no backup covers of containers, and engines that are away."""
+    from stages.errors import SourceError
+    from stages.service.docker import Engine, EngineAway
+
+    services = program.config.services
+    paths = [os.path.realpath(service.path) for service in services.values()]
+    notes: list[str] = []
+    problems: dict[str | None, str] = {}
+    for name, service in services.items():
+        if not service.docker or service.docker.host in problems:
+            continue
+        engine = Engine(service.docker.host, ASKING_SECONDS)
+        for container in service.docker.names:
+            try:
+                mounts = engine.look(container).mounts
+            except EngineAway as error:
+                problems[service.docker.host] = f"{error}; {error.hint}"
+                break
+            except SourceError as error:
+                notes.append(f"services.{name}.docker: {error}")
+                continue
+            notes += [
+                f"container {container} writes to {folder}, which no service covers"
+                for folder, writes in mounts
+                if writes and os.path.isdir(folder) and not _covered(folder, paths)
+            ]
+    return notes, list(problems.values())
+
+
+def _covered(folder: str, paths: list[str]) -> bool:
+    folder = os.path.realpath(folder)
+    return any(os.path.commonpath([folder, path]) == path for path in paths)
+
+
+def _try(
+    program: Program, destination: Destination, *, accept_empty: bool
+) -> tuple[str | None, str | None]:
+    """Give (free space in words, None) or (None, what is wrong and how to mend it)."""
+    try:
+        # First of all: trying makes the folder, and an empty mount point should stay as it is.
+        if count := program.cache.emptied(destination):
+            held = f"held {count_text(count, 'backup')} and lists none"
+            if not accept_empty and not _empty_on_purpose(destination, held):
+                return None, (
+                    f"{held}; is its disk mounted? If they were deleted on purpose:"
+                    " packrat check --connect --accept-empty"
+                )
+        destination.probe(os.urandom(8).hex())
+        free = destination.free()
+        if count:
+            program.cache.forget(destination)
+    except UnknownHost as error:
+        if _accepted(program, destination, error):
+            again = program.destination(destination.name)
+            return _try(program, again, accept_empty=accept_empty)
+        return None, f"{error}; {error.hint}"
+    except VaultError as error:
+        return None, f"{error}; {error.hint}" if error.hint else str(error)
+    return "unknown" if free is None else bytes_text(free), None
+
+
+def _empty_on_purpose(destination: Destination, held: str) -> bool:
+    """Ask on a terminal whether backups are gone because somebody deleted them."""
+    if not sys.stdin.isatty():
+        return False
+    import typer
+
+    question = f"{destination.name} ({printable(destination.root)}) {held}: accept that?"
+    return typer.confirm(question, err=True)
+
+
+def _accepted(program: Program, destination: Destination, error: UnknownHost) -> bool:
+    """Ask on a terminal whether to trust a host key, and remember it by the key file."""
+    if not (sys.stdin.isatty() and error.line):
+        return False
+    import typer
+
+    print(
+        f"The server of {destination.name} shows a host key that nobody accepted yet:\n"
+        f"  {printable(error.fingerprint)}\n"
+        "Compare it with what the server itself says, on a Synology for instance over SSH with:\n"
+        "  for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done",
+        file=sys.stderr,
+    )
+    if not typer.confirm("Is it the same?", err=True):
+        return False
+    folder = os.path.dirname(program.config.encryption.key_file)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with open(os.path.join(folder, "known_hosts"), "a", encoding="utf-8") as file:
+        file.write(error.line + "\n")
+    return True

@@ -1,0 +1,237 @@
+"""List backups and files, and verify what is stored."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from engine.events import Progress
+from packrat.errors import Exit
+from packrat.text.progress import progress
+from packrat.text.report import as_json as print_json
+from packrat.text.report import bytes_text, count_text, missed_text, table, time_text, warn
+from specs.faults import printable
+from stages.masking import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.events import Listener
+    from packrat.program import Program
+    from vault.archive.format import Entry, Summary
+    from vault.catalog.catalog import Catalog
+    from vault.errors import VaultError
+
+
+def catalogs(
+    program: Program, services: Iterable[str], source: str | None = None, *, marks: bool = True
+) -> tuple[list[Catalog], Exit]:
+    """Give the catalogs of all destinations that answer, and partial when some do not; warns.
+
+    Without `marks`, also what was found damaged inside counts. Raises Away when none answers.
+    """
+    found: list[Catalog] = []
+    failed: list[VaultError] = []
+    for service in services:
+        destinations = program.destinations(service)
+        if source is not None:
+            destinations = {source: program.destination(source)}
+        held, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
+        found += held.values()
+        failed += away.values()
+    for other in failed if found else failed[1:]:
+        warn(str(other))
+    if failed and not found:
+        raise failed[0]
+    return found, Exit.PARTIAL if failed else Exit.DONE
+
+
+def list_backups(program: Program, service: str | None, *, as_json: bool) -> int:
+    """Print each backup once, with the destinations that hold it; gives the exit status."""
+    services = program.services([service]) if service else list(program.config.services)
+    rows: dict[str, dict[str, Any]] = {}
+    others = 0
+    found, status = catalogs(program, services)
+    for catalog in found:
+        for held in catalog.backups:
+            assert held.summary is not None
+            row = rows.setdefault(held.stored.name, _row(held.summary, held.stored.size))
+            row["destinations"].append(catalog.destination.name)
+        for held in catalog.held:
+            if held.problem:
+                others += 1
+                warn(held.problem)
+    ordered = sorted(rows.values(), key=lambda row: (row["time"], row["service"]))
+    if as_json:
+        print_json(ordered)
+        return status
+    if not ordered:
+        places = {(one.destination.name, one.destination.root): None for one in found}
+        where = ", ".join(f"{name} ({root})" for name, root in places)
+        print(f"no backups {'under this key' if others else 'yet'} at {where}")
+        return status
+    table(
+        ["SERVICE", "ID", "TIME", "KIND", "FILES", "SIZE", "STORED", "AT"],
+        [
+            [
+                row["service"],
+                row["id"],
+                time_text(row["time"])[:-3],  # an id tells two of one minute apart
+                row["kind"][:4],
+                f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
+                bytes_text(row["size"]),
+                bytes_text(row["stored"]),
+                ", ".join(row["destinations"]),
+            ]
+            for row in ordered
+        ],
+        right=["FILES", "SIZE", "STORED"],
+    )
+    return status
+
+
+def _row(summary: Summary, stored: int) -> dict[str, Any]:
+    return {
+        "service": summary.service,
+        "id": summary.id[:8],
+        "time": summary.time,
+        "kind": summary.kind,
+        "files": summary.files,
+        "size": summary.size,
+        "stored": stored,
+        "missed": summary.missed,
+        "destinations": [],
+    }
+
+
+def list_files(
+    program: Program,
+    service: str,
+    backup: str,
+    path: str,
+    source: str | None,
+    password_file: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what is directly in a folder of a backup, or the file itself."""
+    from packrat.restore.restore import open_session
+    from packrat.restore.unlock import choose_and_unlock
+    from vault.archive.index import blocks_of, read_entries, selected
+    from vault.errors import NotThere
+
+    program.services([service])
+    path = path.strip("/")
+    program, chosen = choose_and_unlock(program, service, backup, source, password_file, warn)
+    session = open_session(program, service, chosen, [path], "")
+    if chosen.archive.manifest.missed:
+        warn(missed_text(chosen.archive.manifest))
+    depth = path.count("/") + 1 if path else 0
+    index = blocks_of(chosen.archive.manifest.index, [path])
+    found = []
+    folder = not path
+    for entry in read_entries(index, session.fetch, chosen.archive.where):
+        name = entry.name
+        if name == path and entry.type == "dir":
+            folder = True
+        elif name and selected(name, [path]) and name.count("/") <= depth:
+            found.append(entry)
+    if not found and not folder:
+        raise NotThere(
+            f"{chosen.archive.name} has no {path!r}", f"packrat ls {service} shows what it has"
+        )
+    if as_json:
+        keys = ("type", "mode", "uid", "gid", "mtime", "size")
+        print_json([{"path": e.name} | {key: getattr(e, key) for key in keys} for e in found])
+        return
+    for entry in found:
+        print(_line(entry))
+
+
+def _line(entry: Entry) -> str:
+    kinds = {
+        "file": stat.S_IFREG,
+        "dir": stat.S_IFDIR,
+        "symlink": stat.S_IFLNK,
+        "fifo": stat.S_IFIFO,
+        "char": stat.S_IFCHR,
+        "block": stat.S_IFBLK,
+    }
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=entry.mtime // 10**9)
+        when = moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:
+        when = str(entry.mtime // 10**9)
+    name = printable(os.path.normpath(entry.name) + ("/" if entry.type == "dir" else ""))
+    target = f" -> {printable(entry.target or '?')}" if entry.type == "symlink" else ""
+    mode = stat.filemode(kinds[entry.type] | entry.mode)
+    return f"{mode}  {bytes_text(entry.size):>10}  {when}  {name}{target}"
+
+
+def verify_stored(
+    program: Program,
+    service: str | None,
+    backup: str | None,
+    source: str | None,
+    *,
+    deep: bool,
+    as_json: bool,
+) -> int:
+    """Verify and report; gives the exit status: failed when anything is damaged or missing."""
+    from packrat.restore.choose import meant
+    from packrat.verbs.verification import note_verdicts
+    from vault.catalog.verify import Verdict, Verifier
+
+    services = program.services([service]) if service else list(program.config.services)
+    rows: list[dict[str, Any]] = []
+    found, status = catalogs(program, services, source, marks=False)
+    chosen = meant(found, backup) if backup else {}
+    for catalog in found:
+        only, where = chosen.get(catalog.service), catalog.destination.name
+        if backup and not only:
+            continue
+        if only and only not in {held.stored.name for held in catalog.held}:
+            verdicts = [Verdict(only.rpartition("-")[2][:8], only, where, "missing")]
+        else:
+            verifier = Verifier(catalog, program.keys, os.urandom, deep=deep)
+            total = sum(held.stored.size for held in catalog.held)
+            title = f"{catalog.service} at {where}"
+            with progress(title, {"verify": "verifying"}, partial(int, total)) as listener:
+                verdicts = list(verifier.verdicts(only, partial(_tell, listener)))
+            if deep:
+                note_verdicts(program, catalog, verdicts)
+        rows += [
+            {
+                "service": catalog.service,
+                "id": verdict.id,
+                "destination": verdict.destination,
+                "status": verdict.status,
+                "problems": list(map(masked, verdict.problems)),
+                "bytes_read": verdict.bytes_read,
+            }
+            for verdict in verdicts
+        ]
+    bad = [row for row in rows if row["status"] != "ok"]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            problems = "".join(f"\n    {printable(problem)}" for problem in row["problems"])
+            print(
+                f"{row['service']} {row['id']} at {row['destination']}: {row['status']},"
+                f" {bytes_text(row['bytes_read'])} read{problems}"
+            )
+        if not rows:
+            print("no backups yet: there is nothing to prove")
+            return status
+        how = "every byte" if deep else "both ends, the index and samples"
+        print(f"{len(rows) - len(bad)} of {count_text(len(rows), 'archive')} good ({how} read)")
+    return Exit.FAILED if bad else status
+
+
+def _tell(listener: Listener, done: int) -> None:
+    listener(Progress("verify", 0, done))

@@ -1,0 +1,218 @@
+"""Show what a run would do, without doing it; say why a path is in or out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from packrat.errors import UsageError
+from packrat.restore.request import inside
+from packrat.text.report import as_json, bytes_text, count_text, warn
+from specs.faults import printable
+from stages.in_place.kept import own_folders
+from stages.source.exclude import Excludes
+from stages.source.walk import folders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from engine.graph import Graph
+    from packrat.program import Program
+    from specs.pipeline import Pipeline
+
+FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
+
+
+def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) -> list[Pipeline]:
+    """Give the pipelines of a pipeline document, or compile those of a configuration.
+
+    Raises ConfigFaults, and UsageError for a service that is not there.
+    """
+    from specs.compile import compile_service
+    from specs.pipeline import load_pipelines
+
+    if spec is not None and is_pipeline_file(spec):
+        pipelines = load_pipelines(spec)
+        known = [pipeline.service for pipeline in pipelines]
+        for name in services:
+            if name not in known:
+                raise UsageError(f"{spec} has no pipeline of {name!r}; it has: {', '.join(known)}")
+        return [p for p in pipelines if not services or p.service in services]
+    names = program.services(services) if services else list(program.config.services)
+    return [compile_service(program.config, name) for name in names]
+
+
+def is_pipeline_file(spec: str) -> bool:
+    """Say whether a file holds pipeline documents; one that cannot be read does not."""
+    from specs.pipeline import is_pipeline
+
+    try:
+        with open(spec, encoding="utf-8", errors="replace") as file:
+            return is_pipeline(file.read(1 << 20))
+    except OSError:
+        return False  # the loader of configurations says what is wrong with it
+
+
+def show_plan(program: Program, what: Sequence[str], form: str, *, restore: bool) -> None:
+    """Print the graphs of some services, or of all."""
+    from packrat.program import Program as ProgramOf
+    from packrat.text import drawing
+    from specs.pipeline import to_yaml
+
+    if form not in FORMATS:
+        raise UsageError(f"there is no format {form!r}; there are: {', '.join(FORMATS)}")
+    spec = what[0] if what and os.path.isfile(what[0]) else None
+    if what and not spec and what[0].endswith((".yaml", ".yml", ".json")):
+        raise UsageError(f"there is no file {what[0]!r}")
+    if spec:
+        program, what = ProgramOf(spec, only_look=True), what[1:]
+    pipelines = pipelines_of(program, spec, what)
+    compiled = not (spec and is_pipeline_file(spec))
+    graphs = {p.service: _reversed(p) if restore else p.graph() for p in pipelines}
+    if form == "yaml":
+        print(to_yaml(pipelines), end="")
+    elif form == "json":
+        as_json([_document(p, graphs[p.service]) for p in pipelines])
+    elif form in ("mermaid", "dot"):
+        print(getattr(drawing, form)(graphs))
+    else:
+        for number, pipeline in enumerate(pipelines):
+            print("\n" * bool(number) + pipeline.service)
+            notes = {} if restore else _notes(pipeline)
+            if compiled and not restore:
+                notes |= _prune_notes(program, pipeline)
+            print(drawing.tree(graphs[pipeline.service], notes))
+
+
+def _reversed(pipeline: Pipeline) -> Graph:
+    from engine.graph import Node
+    from stages.select import Select
+
+    nearest = next(iter(pipeline.destinations))
+    return pipeline.graph().reverse(f"upload:{nearest}", Node("select", Select()))
+
+
+def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
+    return {
+        "service": pipeline.service,
+        "stages": [
+            {
+                "name": node.name,
+                "kind": node.stage.kind,
+                "releases": node.releases,
+                "reversed": node.reversed,
+                "after": [before.name for before in graph.before(node.name)],
+                "does": node.does,
+            }
+            for node in graph.order
+        ],
+    }
+
+
+def _notes(pipeline: Pipeline) -> dict[str, str]:
+    """Say what stages would do now: how much there is to read."""
+    notes = {}
+    for name, params in pipeline.stages.items():
+        if params.get("kind") == "collect":
+            try:
+                files, size = count_source(
+                    params["path"], params.get("exclude", ()), params.get("never", ())
+                )
+                notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
+            except OSError as error:
+                notes[name] = f"now: {(error.strerror or '').lower()}"
+    return notes
+
+
+def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
+    """Say what prune would delete after the next backup, where the key is at hand."""
+    from packrat.verbs.prune import prunable
+    from specs.secret import SecretFault
+    from vault.errors import VaultError
+
+    notes = {}
+    try:
+        if not os.path.exists(pipeline.key_file):
+            return {}
+        for catalog, old in prunable(program, pipeline.service, coming=1):
+            stage = f"prune:{catalog.destination.name}"
+            if isinstance(old, VaultError):
+                notes[stage] = f"now: {old}"
+            elif old:
+                notes[stage] = "would delete " + ", ".join(held.stored.name for held in old)
+    except (VaultError, SecretFault) as error:  # no key, no secret: that is no fault of a plan
+        warn(f"what prune would delete is not known: {error}")
+    return notes
+
+
+def count_source(path: str, exclude: Iterable[str], never: Iterable[str] = ()) -> tuple[int, int]:
+    """Count files and bytes below a path as collect would; raises OSError."""
+    excludes = Excludes(exclude)
+    own = folders([*never, *own_folders(path)])
+    files = size = 0
+    todo = [("", os.fsencode(path))]
+    while todo:
+        prefix, folder = todo.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            if not prefix:
+                raise
+            continue
+        for entry in entries:
+            name = prefix + os.fsdecode(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                if excludes.excludes(name + "/") or excludes.excludes_all_below(name):
+                    continue
+                if own.isdisjoint(folders([os.fsdecode(entry.path)])):
+                    todo.append((name + "/", entry.path))
+            elif not excludes.excludes(name):
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                files += 1
+                size += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return files, size
+
+
+def explain_path(program: Program, service: str, path: str) -> None:
+    """Print whether a path is backed up, and which pattern says so."""
+    [service] = program.services([service])
+    settings = program.config.services[service]
+    named = inside(path, settings.path)
+    if named is None:
+        print(f"out: {printable(path)} is not below {printable(settings.path)}")
+        return
+    inner = named or "."
+    whole = os.path.join(settings.path, named)
+    if os.path.isdir(whole) and not os.path.islink(whole) and named:
+        inner += "/"
+    if own := _own_above(program, service, whole):
+        print(f"out: {printable(inner)}: {printable(own)} is packrat's own")
+        return
+    excludes = Excludes(settings.exclude)
+    said = excludes.why(inner)
+    if said is None:
+        there = "" if os.path.lexists(whole) else ", but it is not there now"
+        print(f"in: {printable(inner)}: no pattern matches it{there}")
+        return
+    part, pattern = said
+    verdict = "out" if excludes.excludes(part) else "in"
+    above = "" if part == inner else f" {printable(part)}, above it,"
+    where = f"services.{service}.exclude[{settings.exclude.index(pattern)}]"
+    print(f"{verdict}: {printable(inner)}:{above} matches {pattern!r} ({where})")
+
+
+def _own_above(program: Program, service: str, path: str) -> str | None:
+    """Give which of packrat's own folders a path is, or is in."""
+    from specs.compile import compile_service
+
+    collect = compile_service(program.config, service).stages["collect"]
+    own = folders([*collect.get("never", ()), *own_folders(collect["path"])])
+    while path not in ("/", collect["path"], ""):
+        if not own.isdisjoint(folders([path])):
+            return path
+        path = os.path.dirname(path)
+    return None

@@ -1,0 +1,226 @@
+"""The layout of a restore: which stretch of which frame goes where in which file.
+
+Frames arrive in the order of the archives, files lie in the order of the tree; in between stands
+this table, in a private SQLite file, so that memory stays small with a million files.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from stages.restore_target.check_index import Plausible
+from vault.archive.format import Entry, encode, order
+from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vault.archive.format import Reference
+
+FOLDER, FILE, PIECED, NO_DATA = range(4)
+"""How an entry comes to be: with the first that is in it; by the one stretch that is all of it;
+before the several that are; or at the end, by what it says itself."""
+TOGETHER = 10_000
+"""So many are inserted at once."""
+WANTED_MOST = 2048
+"""So many stretches of one frame, at the most, go from stage to stage together; a frame of which
+more is wanted is opened once for each part."""
+
+
+class Stretch(msgspec.Struct, array_like=True, gc=False):
+    """A chunk in a frame, and where it goes."""
+
+    start: int
+    """In the frame."""
+    end: int
+    id: str
+    at: int
+    """Where it stands in the file."""
+    whole: bool
+    """It is all of its file."""
+    entry: Entry
+
+
+_place = attrgetter("start", "end")
+_decode = msgspec.json.Decoder(Entry).decode
+_encode_stretches = msgspec.json.Encoder().encode_lines
+_decode_stretches = msgspec.json.Decoder(Stretch).decode_lines
+
+
+class Layout:
+    """Everything that is to be restored."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Bytes that will be written."""
+        self._entries = 0
+        self._plausible = Plausible()
+        self._links: dict[tuple[int, int], int] = {}
+        self._archives: dict[str, int] = {}
+        self._lost: set[tuple[str, int]] = set()
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA cache_size = -4096")
+        # Not all of them: most files are in the stretches of their content.
+        # `same`: the number of the entry that this one is another hard link of.
+        self._db.execute(
+            "CREATE TABLE entries (number INTEGER PRIMARY KEY, entry BLOB, made INT, same INT)"
+        )
+        self._db.execute("CREATE TABLE frames (archive INT, frame INT, count INT, stretches BLOB)")
+        self._db.execute("BEGIN")
+        self._new_entries: list[tuple[object, ...]] = []
+        self._new_stretches: defaultdict[tuple[int, int], list[Stretch]] = defaultdict(list)
+        self._new = 0
+
+    def add(self, entry: Entry, *, stands: bool = False) -> None:
+        """Lay out one entry; they come in the order of the index, folders before their content.
+
+        One that `stands` in the target needs nothing any more. Raises Damaged for one that no
+        packrat wrote.
+        """
+        self._plausible.check(entry)
+        number = self._entries
+        self._entries += 1
+        linked = entry.link if entry.type != "dir" else None
+        same = self._links.setdefault(linked, number) if linked else number
+        chunks, entry.chunks = entry.chunks, []
+        made = FOLDER if entry.type == "dir" else NO_DATA
+        if same == number and (chunks or stands):
+            made = FILE
+            if not stands:
+                whole = len(chunks) == 1 and entry.extents is None
+                made = FILE if whole else PIECED
+                self._add_stretches(entry, chunks, whole=whole)
+        if made != FILE or linked:
+            link = None if same == number else same
+            self._new_entries.append((number, encode(entry), made, link))
+            self._new += 1
+        if self._new >= TOGETHER:
+            self._insert()
+
+    def _add_stretches(self, entry: Entry, chunks: list[Reference], *, whole: bool) -> None:
+        pieces = pieces_of(entry, chunks)
+        if entry.extents:  # each stretch has a copy: of the extents, their sum is enough
+            entry = structs.replace(entry, extents=[(0, sum(n for _, n in entry.extents))])
+        for (name, archive, frame, offset, length), at in pieces:
+            place = self._archives.setdefault(archive, len(self._archives))
+            stretch = Stretch(offset, offset + length, name, at, whole, entry)
+            self._new_stretches[place, frame].append(stretch)
+            self.size += length
+        self._new += len(chunks)
+
+    def _insert(self) -> None:
+        rows = (
+            (*frame, len(some), _encode_stretches(some))
+            for frame, new in self._new_stretches.items()
+            for start in range(0, len(new), WANTED_MOST)
+            for some in [new[start : start + WANTED_MOST]]
+        )
+        self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?)", rows)
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", self._new_entries)
+        self._new_stretches.clear()
+        self._new_entries.clear()
+        self._new = 0
+
+    def is_first(self, entry: Entry) -> bool:
+        """Say whether an entry is the first of its hard links, whose data make them all."""
+        return not entry.link or entry.link not in self._links
+
+    def frames(self, name_of: Callable[[str], str]) -> list[tuple[str, int]]:
+        """Give (archive id, frame number) of each frame that is needed, oldest archive first."""
+        self._insert()
+        self._db.execute("COMMIT")
+        self._db.execute("CREATE INDEX by_frame ON frames (archive, frame)")
+        ids = {place: archive for archive, place in self._archives.items()}
+        needed = self._db.execute("SELECT DISTINCT archive, frame FROM frames").fetchall()
+        named = [(name_of(ids[place]), frame, ids[place]) for place, frame in needed]
+        return [(archive, frame) for _, frame, archive in sorted(named)]
+
+    def wanted(self, archive: str, frame: int) -> Iterator[bytes]:
+        """Give what is wanted of a frame, in parts that `stretches_of` reads.
+
+        As few as can be: a frame of which files all over the tree want something has many rows.
+        """
+        rows = self._db.execute(
+            "SELECT count, stretches FROM frames WHERE archive = ? AND frame = ?",
+            (self._archives[archive], frame),
+        )
+        together, part = 0, b""
+        for count, stretches in rows:
+            if together + count > WANTED_MOST:
+                yield part
+                together, part = 0, b""
+            together += count
+            part += stretches
+        if part:
+            yield part
+
+    def lose(self, archive: str, frame: int) -> None:
+        """Count every file that needs this frame as lost."""
+        self._lost.add((archive, frame))
+
+    def lost(self) -> Iterator[Entry]:
+        """Give the files of which some piece is lost; not their other hard links."""
+        wanted = (part for lost in self._lost for part in self.wanted(*lost))
+        entries = {s.entry.name: s.entry for part in wanted for s in stretches_of(part)}
+        for name in sorted(entries, key=order):
+            yield entries[name]
+
+    def folders(self, *, deepest_first: bool = False) -> Iterator[Entry]:
+        """Give the folders, in order or against it."""
+        yield from self._made(FOLDER, "DESC" if deepest_first else "ASC")
+
+    def pieced(self) -> Iterator[Entry]:
+        """Give the files that several stretches make, or that have holes."""
+        yield from self._made(PIECED)
+
+    def without_data(self) -> Iterator[tuple[Entry, Entry | None]]:
+        """Give all that no piece makes: (entry, the entry that it is a hard link of).
+
+        Hard links of a lost file come, too.
+        """
+        for encoded, same in self._db.execute(
+            f"SELECT entry, same FROM entries WHERE made = {NO_DATA} ORDER BY number"  # noqa: S608
+        ):
+            yield _decode(encoded), self._entry(same) if same is not None else None
+
+    def _made(self, how: int, direction: str = "ASC") -> Iterator[Entry]:
+        for (encoded,) in self._db.execute(
+            f"SELECT entry FROM entries WHERE made = {how} ORDER BY number {direction}"  # noqa: S608
+        ):
+            yield _decode(encoded)
+
+    def _entry(self, number: int) -> Entry:
+        row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
+        return _decode(row[0])
+
+
+def stretches_of(wanted: bytes) -> list[Stretch]:
+    """Give what is wanted of a frame in the order of the frame."""
+    return sorted(_decode_stretches(wanted), key=_place)
+
+
+def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:
+    """Give each chunk and where it goes: chunks, end to end, are the extents, end to end.
+
+    Raises Damaged when they are not.
+    """
+    extents = iter(entry.data)
+    at, left = next(extents, (0, 0))
+    for chunk in chunks:
+        if not left:
+            at, left = next(extents, (0, 0))
+        length = chunk[4]
+        if not 0 < length <= left:
+            raise Damaged(repr(entry.name), "its chunks do not fit its size")
+        yield chunk, at
+        at, left = at + length, left - length
+    if left or next(extents, None):
+        raise Damaged(repr(entry.name), "its chunks do not fill its size")

@@ -1,0 +1,317 @@
+"""Write what is restored, by directory handles, and never outside the target."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from engine.processes import CopyDied
+from stages.errors import TargetError
+from stages.restore_target.folders import NewFolders, inherit_nothing
+from stages.restore_target.resume import ELSEWHERE
+from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode, set_attributes
+from stages.source.walk import OPEN_FOLDER, allow_deep_trees
+from vault.archive.format import untext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from stages.items import Piece
+    from stages.restore_target.layout import Layout
+    from stages.restore_target.resume import Marker
+    from vault.archive.format import Entry
+
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass
+class Written:
+    """What was written of some pieces."""
+
+    files: int = 0
+    """Files that one piece makes."""
+    size: int = 0
+    """Their bytes."""
+    bytes: int = 0
+    """Bytes of all pieces."""
+    pieces: list[tuple[Entry, int]] = field(default_factory=list)
+    """Other files, and how many bytes of each."""
+    unset: list[tuple[str, str]] = field(default_factory=list)
+    """(what could not be set, the file)."""
+
+
+class Writer:
+    """Makes the data as it comes, with the folders, then everything else, then the attributes."""
+
+    def __init__(self, target: str, layout: Layout, marker: Marker) -> None:
+        """`target` must be empty, or not exist, or bear this marker; raises TargetError."""
+        self.layout = layout
+        self.target = target
+        self.files = self.size = 0
+        self.unset: defaultdict[str, Unset] = defaultdict(Unset)
+        self.lost: list[str] = []
+        """Files that cannot be restored."""
+        self._marker = marker
+        self._missing: dict[str, int] = {}
+        """File -> bytes that are still to come, of those of which some have."""
+        self._made: dict[int, OwnerAndMode] = {}
+        """The mode that files were made with -> what they then had."""
+        self._again = marker.goes_on(target)
+        try:
+            os.makedirs(target, exist_ok=True)
+            self._root = os.open(target, OPEN_FOLDER)
+        except OSError as error:
+            raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
+        allow_deep_trees()
+        self._folders = NewFolders(self._root, again=self._again)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._folders.close()
+        os.close(self._root)
+        if isinstance(error, CopyDied):
+            raise TargetError(
+                f"a process that wrote below {self.target} was killed",
+                "was it memory? The kernel's log says so; the same command goes on from there",
+            ) from error
+        if isinstance(error, OSError):
+            where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
+            raise TargetError(
+                f"cannot write below {self.target}{where}: {error.strerror}",
+                "nothing outside it was touched; mend that, and the same command goes on from"
+                " there, or restore to a folder that can be written and has room",
+            ) from error
+
+    def begin(self) -> None:
+        """Make the target ours, and the files that several pieces go to.
+
+        Folders are made by whoever first needs them: by several processes in half the time.
+        """
+        self._claim()
+        self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
+        inherit_nothing(self._root)
+        for entry in self.layout.pieced():
+            folder, name = self._folders.parent(entry.name)
+            fd = self._new(name, folder)
+            try:
+                os.ftruncate(fd, entry.size)
+            finally:
+                os.close(fd)
+
+    def write(self, pieces: Iterable[Piece]) -> Written:
+        """Write pieces where they belong, and whole files with all they have.
+
+        Several processes may, each by a copy of this writer.
+        """
+        written = Written()
+        for piece in pieces:
+            entry = piece.entry
+            folder, name = self._folders.parent(entry.name)
+            fd = self._new(name, folder, entry.mode) if piece.last else _open(name, folder)
+            try:
+                has = self._as_made(fd, entry.mode) if piece.last else None
+                _write_all(fd, piece.data, piece.offset)
+                if piece.last:
+                    for what in set_attributes(entry, name, folder, fd, has):
+                        written.unset.append((what, entry.name))
+            finally:
+                os.close(fd)
+            written.bytes += len(piece.data)
+            if piece.last:
+                written.files += 1
+                written.size += entry.size
+            else:
+                written.pieces.append((entry, len(piece.data)))
+        return written
+
+    def complete(self, written: Written) -> int:
+        """Count what is written, and complete the files that are all there; says how many are."""
+        files = written.files
+        for entry, size in written.pieces:
+            missing = self._missing.pop(entry.name, None) or sum(n for _, n in entry.data)
+            if missing > size:
+                self._missing[entry.name] = missing - size
+                continue
+            folder, name = self._folders.parent(entry.name)
+            fd = _open(name, folder)
+            try:
+                self._attributes(entry, name, folder, fd)
+            finally:
+                os.close(fd)
+            files += 1
+            self.size += entry.size
+        for what, name in written.unset:
+            self.unset[what].add(name)
+        self.files += files
+        self.size += written.size
+        return files
+
+    def finish(self, check: Callable[[], None]) -> None:
+        """Make what has no data, then set the attributes of the folders, deepest first.
+
+        Empty folders are made only then.
+        """
+        for entry in self.layout.lost():
+            self._drop(entry)
+        lost = set(self.lost)
+        for entry, same in self.layout.without_data():
+            check()
+            folder, name = self._folders.parent(entry.name)
+            if same is not None and same.name in lost:
+                self._drop(entry)
+                continue
+            if same is not None:
+                source, source_name = self._folders.parent(same.name)
+                self._clear(name, folder)
+                try:
+                    os.link(
+                        source_name,
+                        name,
+                        src_dir_fd=source,
+                        dst_dir_fd=folder,
+                        follow_symlinks=False,
+                    )
+                except FileNotFoundError:  # of a device that could not be made
+                    if same.type not in ("char", "block"):
+                        raise
+                    self._cannot(entry, "device")
+                    continue
+            elif not self._make(entry, name, folder):
+                continue
+            self._count(entry)
+        for entry in self.layout.folders(deepest_first=True):
+            if not entry.name:
+                continue
+            folder, name = self._folders.parent(entry.name)
+            fd = self._folders.enter(name, folder)
+            try:
+                self._attributes(entry, name, folder, fd)
+            finally:
+                os.close(fd)
+        # The marker goes when all is right but for the root's own attributes: it changes its time.
+        # It stays with what is not whole, and the same command fetches what is missing.
+        if not self.lost:
+            self._marker.remove(self._root)
+        for entry in self.layout.folders():
+            if not entry.name:
+                self._attributes(entry, ".", self._root, self._root)
+            break
+
+    def _drop(self, entry: Entry) -> None:
+        """Leave nothing of a file that cannot be whole."""
+        self.lost.append(entry.name)
+        folder, name = self._folders.parent(entry.name)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+
+    def _make(self, entry: Entry, name: str, folder: int) -> bool:
+        """Make an empty file, a symlink, a fifo or a device; says whether it could be made."""
+        if entry.type == "file":
+            fd = self._new(name, folder)
+            try:
+                os.ftruncate(fd, entry.size)  # a file that is one hole
+                self._attributes(entry, name, folder, fd)
+            finally:
+                os.close(fd)
+            return True
+        self._clear(name, folder)
+        if entry.type == "symlink":
+            os.symlink(untext(entry.target or "", entry.target64), name, dir_fd=folder)
+        elif entry.type == "fifo":
+            os.mkfifo(name, 0o600, dir_fd=folder)
+        else:
+            kind = stat.S_IFCHR if entry.type == "char" else stat.S_IFBLK
+            try:
+                os.mknod(name, kind | 0o600, os.makedev(*(entry.device or (0, 0))), dir_fd=folder)
+            except (PermissionError, OverflowError):
+                self._cannot(entry, "device")
+                return False
+        self._attributes(entry, name, folder, None)
+        return True
+
+    def _claim(self) -> None:
+        """Let nobody else restore to this folder meanwhile; raises TargetError."""
+        try:
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TargetError(
+                f"another restore to {self.target} is under way", "wait for it to end, or end it"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+
+    def _new(self, name: str, folder: int, mode: int = 0o600) -> int:
+        self._clear(name, folder)
+        return os.open(name, NEW_FILE, mode & 0o777, dir_fd=folder)
+
+    def _as_made(self, fd: int, mode: int) -> OwnerAndMode:
+        """Give the owner and mode of a file as it was made, before anything was set.
+
+        A umask, an ACL, or the disk may have changed the mode that it was made with: in the same
+        way in all folders, for this restore has made them. Then one look serves for all.
+        """
+        if self._again or mode not in self._made:
+            self._made[mode] = owner_and_mode(os.fstat(fd))
+        return self._made[mode]
+
+    def _clear(self, name: str, folder: int) -> None:
+        """Drop what a restore that was cut off has left half-done."""
+        if self._again:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+
+    def _count(self, entry: Entry) -> None:
+        self.files += 1
+        self.size += entry.size
+
+    def _attributes(
+        self,
+        entry: Entry,
+        name: str,
+        folder: int,
+        fd: int | None,
+        has: OwnerAndMode | None = None,
+    ) -> None:
+        for what in set_attributes(entry, name, folder, fd, has):
+            self._cannot(entry, what)
+
+    def _cannot(self, entry: Entry, what: str) -> None:
+        self.unset[what].add(entry.name)
+
+
+def _open(name: str, folder: int) -> int:
+    return os.open(name, OLD_FILE, dir_fd=folder)
+
+
+def require_room(target: str, size: int) -> None:
+    """Raise TargetError when the disk of `target` has not `size` bytes free."""
+    there = os.path.abspath(target)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    disk = os.statvfs(there)
+    free = disk.f_bavail * disk.f_frsize
+    if size > free:
+        raise TargetError(
+            f"{target} has no room: {size:,} bytes are needed, {free:,} are free",
+            "make room, or restore to another disk with --to",
+        )
+
+
+def _write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,72 @@
+"""Alarms: what in a source says that its backup may not be worth what it seems."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.run import Run
+    from stages.session import BackupSession
+    from stages.source.walk import Found
+    from vault.archive.format import Entry
+
+LIVE = {
+    "postmaster.pid": "PostgreSQL",
+    "aria_log_control": "MariaDB",
+    "ib_logfile0": "MySQL",
+    "ibdata1": "MySQL",
+    "mongod.lock": "MongoDB",
+    "appendonly.aof": "Redis",
+    "appendonly.aof.manifest": "Redis",
+}
+"""Files by which a database is known that may be running: its name."""
+TICK_NS = 10_000_000
+"""File times are those of the last tick of the kernel's clock, which is up to so long ago."""
+SMALL_BYTES = 4096
+"""A dump that was smaller than this says nothing when it shrinks."""
+MOST = 5
+"""Warnings of one kind: who has more has seen enough."""
+
+
+class Alarms:
+    """Looks at files as they are found; says each thing once."""
+
+    def __init__(self, run: Run[BackupSession]) -> None:
+        self._run = run
+        self._dumping = run.context.dumping
+        self._said: set[str] = set()
+
+    def look(self, found: Found) -> None:
+        """Look at anything in the tree of a service that is not at rest."""
+        if found.name in LIVE or (found.name.endswith("-wal") and found.stat.st_size):
+            self._database(LIVE.get(found.name, "SQLite"), found)
+
+    def look_at_new(self, found: Found, before: Entry | None) -> None:
+        """Look at a file that is new or has changed; `before` is what the parent has of it."""
+        state = found.stat
+        if self._dumping is None or not stat.S_ISREG(state.st_mode):
+            return
+        if state.st_mtime_ns < self._dumping - TICK_NS:
+            return
+        if not state.st_size:
+            self._warn(f"{found.path!r} is empty, and was written by pre_backup or since")
+        elif before and before.size >= SMALL_BYTES and state.st_size < before.size / 2:
+            self._warn(
+                f"{found.path!r} has {state.st_size:,} bytes, in the last backup it had"
+                f" {before.size:,}: is the dump complete?"
+            )
+
+    def _database(self, what: str, found: Found) -> None:
+        if what in self._said or not stat.S_ISREG(found.stat.st_mode):
+            return
+        self._said.add(what)
+        self._run.warn(
+            f"{found.path!r} belongs to a {what} database, which may be running: its files may not"
+            " fit together. Stop it with docker: {container: …}, or dump it with pre_backup"
+        )
+
+    def _warn(self, text: str) -> None:
+        if len(self._said) < MOST:
+            self._said.add(text)
+            self._run.warn(text)

@@ -1,0 +1,104 @@
+"""Chunks: where a large file is cut, what a chunk is called, and which ones are known."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from vault.archive.format import SEGMENT_BYTES, Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+CHUNK_LEAST, CHUNK_AVERAGE, CHUNK_MOST = 256 << 10, 1 << 20, SEGMENT_BYTES
+ID_BYTES = 16
+RECENT_MOST = 100_000
+
+
+def chunk_id(naming_key: bytes, data: bytes | memoryview) -> str:
+    """Name a chunk by its content: keyed BLAKE3, 16 bytes, in hex."""
+    return blake3(data, key=naming_key).hexdigest(ID_BYTES)
+
+
+class Cutter:
+    """Cuts one stream of data where its content says so (FastCDC), about every MiB.
+
+    A cut depends only on the bytes since the last one, so data inserted or removed changes the
+    chunks around it and no others.
+    """
+
+    def __init__(self) -> None:
+        from pyfastcdc import FastCDC
+
+        self._fastcdc = FastCDC(avg_size=CHUNK_AVERAGE, min_size=CHUNK_LEAST, max_size=CHUNK_MOST)
+
+    def cut(self, data: bytes | memoryview) -> list[memoryview]:
+        """Cut data; the last piece ends where the data does, so its cut is not a true one."""
+        if not data:
+            return []
+        view = memoryview(data)
+        return [
+            view[chunk.offset : chunk.offset + chunk.length]
+            for chunk in self._fastcdc.cut_buf(data)
+        ]
+
+
+class KnownChunks:
+    """Chunk id -> where it stands: all that the parent refers to, and what this run stored.
+
+    Kept in a private SQLite file that vanishes with it, so that memory stays small. The parent's
+    are loaded when the first chunk is looked up: a run in which nothing changed never needs them.
+    """
+
+    def __init__(self, parent: Callable[[], Iterable[Reference]]) -> None:
+        self._parent: Callable[[], Iterable[Reference]] | None = parent
+        self._recent: dict[str, Reference] = {}
+        self._archives: dict[str, int] = {}
+        self._names: list[str] = []
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA cache_size = -32768")
+        self._db.execute(
+            "CREATE TABLE chunks (id TEXT PRIMARY KEY, archive INT, frame INT, offset INT,"
+            " length INT) WITHOUT ROWID"
+        )
+
+    def find(self, chunk: str) -> Reference | None:
+        """Give the place of a chunk, when it is known."""
+        if found := self._recent.get(chunk):
+            return found
+        if self._parent:
+            parent, self._parent = self._parent, None
+            self._insert(parent())
+        if not self._names:
+            return None
+        row = self._db.execute(
+            "SELECT archive, frame, offset, length FROM chunks WHERE id = ?", (chunk,)
+        ).fetchone()
+        return (chunk, self._names[row[0]], row[1], row[2], row[3]) if row else None
+
+    def add(self, reference: Reference) -> None:
+        """Remember a chunk that this run stored."""
+        self._recent[reference[0]] = reference
+        if len(self._recent) >= RECENT_MOST:
+            self._insert(self._recent.values())
+            self._recent.clear()
+
+    def close(self) -> None:
+        """Let the file vanish."""
+        self._db.close()
+
+    def _insert(self, references: Iterable[Reference]) -> None:
+        def rows() -> Iterator[tuple[str, int, int, int, int]]:
+            for chunk, archive, frame, offset, length in references:
+                number = self._archives.setdefault(archive, len(self._names))
+                if number == len(self._names):
+                    self._names.append(archive)
+                yield chunk, number, frame, offset, length
+
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", rows())
+        self._db.execute("COMMIT")

@@ -1,0 +1,253 @@
+"""The parts of an archive as plain data: names, header, trailer, entries, manifest, table.
+
+Field by field as in docs/format.md, which is the law.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import struct
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from vault.archive.keys import Derivation
+from vault.errors import Damaged
+
+VERSION = 1
+HEADER = struct.Struct(">8sHH16s8s16sIII")
+HEADER_BYTES = HEADER.size + 8
+HEADER_MAGIC = b"PACKRAT\n"
+TRAILER = struct.Struct(">QII8s8s")
+TRAILER_MAGIC = b"TARKCAP\n"
+SEGMENT_BYTES = 4 << 20
+
+MANIFEST, TABLE, FIRST_SEGMENT = 0, 1, 2
+"""Frame numbers."""
+Kind = Literal[b"m", b"t", b"d", b"i"]
+
+_NAME = re.compile(r"(?P<service>.+)-(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<id>[0-9a-f]{8})\.packrat")
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Owner = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
+Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
+"""What numbers may be: whoever made an archive with the right key may still lie."""
+
+Reference = tuple[str, str, Count, Count, Count]
+"""(chunk id, archive id, frame number, offset, length); ids in hex, offset in the plaintext."""
+
+
+class ArchiveName(msgspec.Struct, frozen=True):
+    """`<service>-<time>-<8 hex>.packrat`."""
+
+    service: str
+    time: str
+    short: str
+
+    def __str__(self) -> str:
+        return f"{self.service}-{self.time}-{self.short}.packrat"
+
+    @classmethod
+    def parse(cls, name: str) -> ArchiveName | None:
+        """Give the parts, or None when packrat never gave such a name."""
+        match = _NAME.fullmatch(name)
+        return cls(match["service"], match["time"], match["id"]) if match else None
+
+
+def stamp(seconds: float) -> str:
+    """Write seconds since 1970 as `YYYYMMDDThhmmssZ`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def unstamp(time: str) -> int:
+    """Read `YYYYMMDDThhmmssZ` as seconds since 1970."""
+    return int(datetime.fromisoformat(time).timestamp())
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The clear beginning of an archive: enough, with the password, to open it."""
+
+    archive_id: bytes
+    key_id: bytes
+    derivation: Derivation
+
+    def pack(self) -> bytes:
+        """Give the 72 bytes."""
+        d = self.derivation
+        head = HEADER.pack(
+            HEADER_MAGIC,
+            VERSION,
+            HEADER_BYTES,
+            self.archive_id,
+            self.key_id,
+            d.salt,
+            d.memory,
+            d.passes,
+            d.lanes,
+        )
+        return head + hashlib.sha256(head).digest()[:8]
+
+    @classmethod
+    def unpack(cls, data: bytes, archive: str) -> Header:
+        """Parse and check; raises Damaged naming the archive."""
+        if len(data) < HEADER_BYTES or not data.startswith(HEADER_MAGIC):
+            raise Damaged(archive, "does not begin as a packrat archive")
+        head, check = data[: HEADER.size], data[HEADER.size : HEADER_BYTES]
+        if hashlib.sha256(head).digest()[:8] != check:
+            raise Damaged(archive, "its header is damaged")
+        _, version, length, archive_id, key_id, salt, memory, passes, lanes = HEADER.unpack(head)
+        if version != VERSION or length != HEADER_BYTES:
+            raise Damaged(archive, f"has format version {version}", "a newer packrat reads it")
+        derivation = Derivation(salt, memory, passes, lanes)
+        derivation.check(archive)
+        return cls(archive_id, key_id, derivation)
+
+
+class Trailer(msgspec.Struct, frozen=True):
+    """The clear end of an archive: where manifest and table stand."""
+
+    manifest_offset: int
+    manifest_length: int
+    table_length: int
+    archive_id: bytes
+
+    def pack(self) -> bytes:
+        """Give the 32 bytes."""
+        return TRAILER.pack(
+            self.manifest_offset,
+            self.manifest_length,
+            self.table_length,
+            self.archive_id[:8],
+            TRAILER_MAGIC,
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes, size: int, header: Header, archive: str) -> Trailer:
+        """Parse and check against the file's size; raises Damaged naming the archive."""
+        if len(data) < TRAILER.size or not data.endswith(TRAILER_MAGIC):
+            raise Damaged(archive, "does not end as a packrat archive: it is cut off or damaged")
+        offset, manifest, table, short, _ = TRAILER.unpack(data[-TRAILER.size :])
+        if offset + manifest + table + TRAILER.size != size or short != header.archive_id[:8]:
+            raise Damaged(archive, "its trailer is damaged")
+        return cls(offset, manifest, table, header.archive_id)
+
+
+class Entry(msgspec.Struct, omit_defaults=True, gc=False):
+    """One file, folder, link or device of a service."""
+
+    path: str = ""
+    path64: str | None = None
+    type: Literal["file", "dir", "symlink", "fifo", "char", "block"] = "file"
+    mode: Mode = 0
+    uid: Owner = 0
+    gid: Owner = 0
+    mtime: int = 0
+    ctime: int = 0
+    inode: int = 0
+    size: Count = 0
+    link: tuple[int, int] | None = None
+    target: str | None = None
+    target64: str | None = None
+    device: tuple[Owner, Owner] | None = None
+    xattrs: dict[str, str] = {}
+    xattrs64: dict[str, str] = {}
+    extents: list[tuple[Count, Count]] | None = None
+    chunks: list[Reference] = []
+    unsettled: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path as Python writes it: bytes that are not UTF-8 as lone surrogates."""
+        return self.path if self.path64 is None else untext("", self.path64)
+
+    @property
+    def data(self) -> list[tuple[int, int]]:
+        """(offset, length) of each stretch of data; what lies between them is a hole."""
+        if self.extents is not None:
+            return self.extents
+        return [(0, self.size)] if self.size else []
+
+
+def text(name: str) -> tuple[str, str | None]:
+    """Split a name into (text, None), or ("", base64) when it is not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "", base64.b64encode(name.encode("utf-8", "surrogateescape")).decode()
+    return name, None
+
+
+def untext(plain: str, encoded: str | None) -> str:
+    """Undo `text`; raises Damaged."""
+    if encoded is None:
+        return plain
+    try:
+        return base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+    except ValueError:
+        raise Damaged(repr(encoded), "is no name in base64") from None
+
+
+def order(path: str) -> bytes:
+    """Give the sort key of a path: each folder by name, `a/b` before `a-b`."""
+    return path.encode("utf-8", "surrogateescape").replace(b"/", b"\0")
+
+
+class Block(msgspec.Struct, omit_defaults=True):
+    """Where one block of the index stands, and the path of its first entry."""
+
+    chunk: Reference
+    entries: int
+    first: str = ""
+    first64: str | None = None
+
+
+class Referred(msgspec.Struct):
+    """Another archive that this one refers to, with the plaintext bytes used of it."""
+
+    id: str
+    name: str
+    size: int
+    used: int
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """A manifest without its index."""
+
+    format: int = VERSION
+    id: str
+    service: str
+    host: str
+    time: str
+    kind: Literal["full", "incremental"]
+    parent: str | None
+    barrier: int
+    source: str
+    entries: int
+    files: int
+    size: int
+    read: int
+    payload: int
+    missed: int
+    normal: tuple[int, int]
+    archives: list[Referred]
+
+
+class Manifest(Summary, kw_only=True):
+    """What an archive says of itself."""
+
+    index: list[Block]
+
+
+class Table(msgspec.Struct):
+    """(offset, length) of the sealed frames 2, 3, … in the file."""
+
+    frames: list[tuple[int, int]]
+
+
+encode = msgspec.json.Encoder().encode
+decode_entries = msgspec.json.Decoder(list[Entry]).decode
+decode_manifest = msgspec.json.Decoder(Manifest).decode
+decode_table = msgspec.json.Decoder(Table).decode

@@ -1,0 +1,73 @@
+"""Frames: compress and seal, and back. Both halves release the GIL."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from vault.archive.format import Header, Kind
+    from vault.archive.keys import Keys
+
+PLAINTEXT_MOST = {b"d": 4 << 20, b"i": 1 << 30, b"m": 1 << 30, b"t": 1 << 30}
+"""Bytes a frame may unpack to, by kind: what no packrat wrote must not eat the memory."""
+
+_local = threading.local()
+
+
+class Sealer:
+    """Seals and opens the frames of one archive. Safe to use from several threads."""
+
+    def __init__(self, keys: Keys, header: Header, archive: str) -> None:
+        self._aead = AESGCM(keys.archive_key(header.archive_id))
+        self._header_hash = hashlib.sha256(header.pack()).digest()
+        self._archive = archive
+
+    def seal(self, number: int, kind: Kind, compressed: bytes) -> bytes:
+        """Encrypt; a number must be used once only."""
+        return self._aead.encrypt(number.to_bytes(12), compressed, self._bound(number, kind))
+
+    def open(self, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
+        """Decrypt what `seal` made; raises Damaged."""
+        try:
+            return self._aead.decrypt(number.to_bytes(12), sealed, self._bound(number, kind))
+        except (InvalidTag, ValueError):
+            raise Damaged(self._archive, f"frame {number} is damaged") from None
+
+    def _bound(self, number: int, kind: bytes) -> bytes:
+        return self._header_hash + number.to_bytes(8) + kind
+
+
+def compress(data: bytes | bytearray, level: int) -> bytes:
+    """Make one zstd frame that states its content size."""
+    compressors = _local.__dict__.setdefault("compressors", {})
+    if level not in compressors:
+        compressors[level] = zstandard.ZstdCompressor(level=level)
+    packed: bytes = compressors[level].compress(data)
+    return packed
+
+
+def unpack(archive: str, number: int, kind: Kind, compressed: bytes) -> bytes:
+    """Decompress what a frame held; raises Damaged, naming the archive."""
+    try:
+        size = zstandard.frame_content_size(compressed)
+        if not 0 <= size <= PLAINTEXT_MOST[kind]:
+            raise Damaged(archive, f"frame {number} says that it holds {size} bytes")
+        return _decompressor().decompress(compressed)
+    except zstandard.ZstdError:
+        raise Damaged(archive, f"frame {number} does not decompress") from None
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    # A zstandard context must not be shared between threads, and costs a while to make.
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    found: zstandard.ZstdDecompressor = _local.decompressor
+    return found

@@ -1,0 +1,1 @@
+"""What the stores hold: catalogs, their cache, retention and verification."""

@@ -1,0 +1,1 @@
+"""Where archives are stored: one interface over every kind of storage."""
