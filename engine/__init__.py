@@ -1,4 +1,4 @@
-"""A small engine for pipelines: a spec builds to a graph, which runs forward or in reverse.
+"""A small engine for pipelines: a document builds to a graph, which runs forward or in reverse.
 
-It knows nothing of backups. Read `stage`, then `graph`, then `run`.
+It knows nothing about backups. Read `stage`, `spec` and `graph`, then `facts`, `run` and `wiring`.
 """

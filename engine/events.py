@@ -1,4 +1,4 @@
-"""What a run says while it runs. Progress bars, logs and history are listeners."""
+"""Events of a run. Progress bars, logs and the history are listeners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ class Progress(Event, frozen=True):
     items: int
     bytes: int
     whole: int | None = None
-    """Bytes that will have passed at the end, where that is known."""
+    """Bytes that will have passed at the end, if known."""
+
+
+class Acquired(Event, frozen=True):
+    """The scope whose acquiring link this is was acquired."""
+
+
+class Released(Event, frozen=True):
+    """The scope that this link releases was released, or its release has failed."""
 
 
 class Finished(Event, frozen=True):
@@ -35,13 +43,13 @@ class Finished(Event, frozen=True):
 
 
 class Failed(Event, frozen=True):
-    """The stage ended by this error."""
+    """The stage ended with this error."""
 
     error: BaseException
 
 
 class Skipped(Event, frozen=True):
-    """The stage did not run, or not to its end, because of another one."""
+    """The stage did not run, or not to its end, because of another stage."""
 
     because: str
 

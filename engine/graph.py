@@ -1,9 +1,7 @@
-"""From a spec to a validated graph of stages, and from a graph to its reverse.
+"""Validated graphs of stages, and their reverse.
 
-A spec is plain data: name -> {kind, after: [names], parameters…}. A scope's second node says
-`releases: NAME` instead of a kind. This is the only module that knows networkx: it explains what is
-wrong with a graph, and a graph that is right does without (its import takes a quarter of the time
-that a short command has).
+This is the only module that imports networkx, and only to explain a graph that is wrong: importing
+it takes a quarter of the time of a short command.
 """
 
 from __future__ import annotations
@@ -13,96 +11,139 @@ from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from engine.node import Node, Reading, Unknown
-from engine.stage import FanOut, Scope
+from engine.spec import Missing, Node, Reading, Unknown
+from engine.stage import FanOut, Link, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from engine.stage import Stage
 
-__all__ = ["Graph", "GraphFaults", "Node"]
+__all__ = ["Graph", "GraphFaults", "Node", "Nothing"]
 
 
 class GraphFaults(Exception):  # noqa: N818 (it carries several)
-    """A spec does not build; `faults` says everything that is wrong with it, in order."""
+    """A document does not build; `faults` names everything that is wrong with it, in order."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = list(faults)
 
 
-class Graph:
-    """Validated nodes and edges, in a deterministic order."""
+class Nothing:
+    """Item type of a chain that begins with a link: no items flow."""
 
-    def __init__(self, nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> None:
-        """Check everything; raises GraphFaults with every fault there is."""
+
+class Graph:
+    """Nodes and edges in a deterministic order, with the flow of items and facts resolved."""
+
+    def __init__(
+        self,
+        nodes: Iterable[Node],
+        edges: Iterable[tuple[str, str]],
+        given: Iterable[type] = (),
+    ) -> None:
+        """Check everything. `given` are types of facts and resources that the program provides.
+
+        Raises GraphFaults with every fault there is.
+        """
         self.nodes = {node.name: node for node in nodes}
+        self.given = frozenset(given)
         self._before: dict[str, list[str]] = {name: [] for name in self.nodes}
         self._after: dict[str, list[str]] = {name: [] for name in self.nodes}
         for before, after in dict.fromkeys(edges):
             self._before[after].append(before)
             self._after[before].append(after)
-        if faults := [*self._cycles(), *self._ports(), *self._scopes()]:
-            raise GraphFaults(faults)
+        if cycles := self._cycles():
+            raise GraphFaults([*cycles, *self._scopes()])
         self.order = [self.nodes[name] for name in self._ordered()]
+        self._gives: dict[str, type | None] = {}
+        self._feeder: dict[str, str | None] = {}
+        for node in self.order:
+            self._flow(node)
+        self.providers: dict[str, dict[type, str]] = {}
+        """Node -> fact or resource that it asks for -> the node that provides it."""
+        if faults := [*self._ports(), *self._scopes(), *self._facts()]:
+            raise GraphFaults(faults)
 
     @classmethod
-    def build(cls, spec: Mapping[str, Any], kinds: Iterable[type[Stage]]) -> Graph:
-        """Build the graph that a spec describes; raises GraphFaults."""
+    def build(
+        cls, spec: Mapping[str, Any], kinds: Iterable[type[Stage]], given: Iterable[type] = ()
+    ) -> Graph:
+        """Build the graph that a document describes; raises GraphFaults."""
         reading = Reading(spec, kinds)
         try:
-            graph = cls(reading.nodes.values(), reading.edges)
+            graph = cls(reading.nodes.values(), reading.edges, given)
         except GraphFaults as error:
             raise GraphFaults([*reading.faults, *error.faults]) from None
         if reading.faults:
             raise GraphFaults(reading.faults)
         return graph
 
+    def document(self) -> dict[str, dict[str, Any]]:
+        """Return the document that builds this graph."""
+        return {node.name: node.document(self._before[node.name]) for node in self.order}
+
     def before(self, name: str) -> list[Node]:
-        """Nodes that must be done, or that feed this one."""
+        """Return the nodes that must end before this one begins, or that feed it."""
         return [self.nodes[other] for other in self._before[name]]
 
     def after(self, name: str) -> list[Node]:
-        """Nodes that wait for this one, or that it feeds."""
+        """Return the nodes that wait for this one, or that it feeds."""
         return [self.nodes[other] for other in self._after[name]]
 
+    def gives(self, name: str) -> type | None:
+        """Return the type of the items that flow out of a node."""
+        return self._gives[name]
+
     def feeder(self, name: str) -> Node | None:
-        """Give the node whose items flow into this one."""
-        if self.nodes[name].takes is None:
-            return None
-        return next((node for node in self.before(name) if node.gives is not None), None)
+        """Return the node whose items flow into this one."""
+        feeder = self._feeder[name]
+        return self.nodes[feeder] if feeder else None
 
     def fed(self, name: str) -> list[Node]:
-        """Nodes that this one's items flow into."""
-        return [node for node in self.after(name) if self.feeder(node.name) is self.nodes[name]]
+        """Return the nodes that this one's items flow into."""
+        return [node for node in self.after(name) if self._feeder[node.name] == name]
 
     def downstream(self, name: str) -> set[str]:
-        """Names of all nodes that come after this one."""
+        """Return the names of all nodes that come after this one."""
         return _reached(self._after, name)
 
-    def reverse(self, keep: str, source: Node) -> Graph:
-        """Turn the branch that ends at `keep` around, fed by `source`.
+    def forks(self, name: str) -> bool:
+        """Return whether each node that this one feeds runs in a thread of its own."""
+        return isinstance(self.nodes[name].stage, FanOut) and not self.nodes[name].reversed
 
-        Stages without an inverse fall out, what they ordered stays ordered; a scope's two nodes
-        change places.
+    def chains(self) -> list[list[Node]]:
+        """Return the nodes in chains that feed each other, in order; a fan-out ends its chain."""
+        chains = []
+        for node in self.order:
+            feeder = self._feeder[node.name]
+            if feeder and not self.forks(feeder):
+                continue
+            chain = [node]
+            while not self.forks(chain[-1].name) and (fed := self.fed(chain[-1].name)):
+                chain.append(fed[0])
+            chains.append(chain)
+        return chains
+
+    def reverse(self, keep: str, lead: Sequence[Node], given: Iterable[type] = ()) -> Graph:
+        """Return the branch that ends at `keep` turned around, fed by the nodes of `lead`.
+
+        Each node of `lead` comes after the one before it. Stages without an inverse are dropped,
+        and what they ordered stays ordered; the two nodes of a scope change places.
         """
         branch = {keep} | _reached(self._before, keep)
-        branch |= {n.name for n in self.nodes.values() if n.releases in branch}
-        stays: dict[str, list[str]] = {}  # node -> those that come before it, and stay
-        # Node -> itself, or what stands behind it when it falls out.
+        stays: dict[str, list[str]] = {}  # node -> nodes before it that stay
+        # Node -> itself, or the nodes before it when it is dropped.
         seen: dict[str, list[str]] = {}
         for name in (node.name for node in self.order if node.name in branch):
-            before = [far for near in self._before[name] if near in branch for far in seen[near]]
-            stage = self.nodes[name].stage
-            if stage.one_way if isinstance(stage, Scope) else stage.inverse is None:
+            before = [far for near in self._before[name] for far in seen[near]]
+            if self.nodes[name].stage.inverse is None:
                 seen[name] = before
             else:
                 seen[name], stays[name] = [name], before
-        pairs = [
-            (n.name, n.releases) for n in self.nodes.values() if n.releases and n.releases in stays
-        ]
-        swap = dict(pairs) | {acquire: release for release, acquire in pairs}
+        pairs = [(name, self.nodes[name].releases or "") for name in stays]
+        swap = {a: b for a, b in pairs if b} | {b: a for a, b in pairs if b}
         nodes = [
             Node(
                 swap.get(node.name, node.name),
@@ -110,18 +151,20 @@ class Graph:
                 releases=node.name if node.name in swap and not node.releases else None,
                 reversed=True,
             )
-            for node in reversed(self.nodes.values())
+            for node in reversed(self.order)
             if node.name in stays
         ]
+        names = [node.name for node in lead]
         edges = [(swap.get(b, b), swap.get(a, a)) for b, before in stays.items() for a in before]
-        return Graph([source, *nodes], [(source.name, keep), *edges])
+        edges += [*zip(names, [*names[1:], keep], strict=True)]
+        return Graph([*lead, *nodes], edges, given)
 
     def edges(self) -> list[tuple[str, str]]:
-        """All edges, in the order of the nodes."""
+        """Return all edges, in the order of the nodes."""
         return [(n.name, after.name) for n in self.nodes.values() for after in self.after(n.name)]
 
     def _ordered(self) -> Iterator[str]:
-        """Give what is ready, first what stands first in the spec; raises CycleError."""
+        """Yield what is ready, in the order of the document; raises CycleError."""
         place = {name: number for number, name in enumerate(self.nodes)}
         sorter = TopologicalSorter(self._before)
         sorter.prepare()
@@ -134,7 +177,7 @@ class Graph:
             sorter.done(name)
 
     def _cycles(self) -> list[str]:
-        """Name one cycle in each knot."""
+        """Name one cycle in each strongly connected part."""
         try:
             TopologicalSorter(self._before).prepare()
         except CycleError:
@@ -157,26 +200,45 @@ class Graph:
             faults.append(f"{cycle[0]}: waits for itself: {' -> '.join([*cycle, cycle[0]])}")
         return faults
 
+    def _flow(self, node: Node) -> None:
+        """Resolve what feeds a node and what it gives; the nodes before it are resolved."""
+        stage, name = node.stage, node.name
+        feeding = [other for other in self._before[name] if self._gives[other] is not None]
+        takes = isinstance(stage, Link) or self._takes(node) is not None
+        self._feeder[name] = feeding[0] if takes and feeding else None
+        if isinstance(stage, Link):
+            self._gives[name] = self._gives[feeding[0]] if feeding else Nothing
+        else:
+            self._gives[name] = stage.takes if node.reversed else stage.gives
+
+    @staticmethod
+    def _takes(node: Node) -> type | None:
+        return node.stage.gives if node.reversed else node.stage.takes
+
     def _ports(self) -> list[str]:
         faults = []
-        for node in self.nodes.values():
-            feeding = [n for n in self.before(node.name) if n.gives is not None]
-            if node.takes is not None:
-                wanted = node.takes.__name__
+        for name, node in self.nodes.items():
+            feeding = [n for n in self.before(name) if self._gives[n.name] is not None]
+            takes = self._takes(node)
+            link = isinstance(node.stage, Link)
+            if takes is not None or link:
+                given = {n.name: self._gives[n.name] for n in feeding}
                 faults += [
-                    f"{node.name}: takes {wanted}, but {n.name} gives {_name(n.gives)}"
-                    for n in feeding
-                    if n.gives is not node.takes
+                    f"{name}: takes {takes.__name__}, but {other} gives {_name(gives)}"
+                    for other, gives in given.items()
+                    if takes is not None and gives not in (takes, Nothing)
                 ]
-                unsure = any(isinstance(n.stage, Unknown) for n in self.before(node.name))
-                if not feeding and not unsure and not node.may_begin:
-                    faults.append(f"{node.name}: takes {wanted}, and nothing before it gives that")
+                unsure = any(isinstance(n.stage, Unknown) for n in self.before(name))
+                if takes is not None and not {*given.values()} - {Nothing} and not unsure:
+                    faults.append(
+                        f"{name}: takes {takes.__name__}, but nothing before it gives that"
+                    )
                 elif len(feeding) > 1:
                     names = ", ".join(n.name for n in feeding)
-                    faults.append(f"{node.name}: is fed by {names}; one is the most")
-            fed = [n.name for n in self.after(node.name) if n.takes is not None]
-            if node.gives is not None and len(fed) > 1 and not isinstance(node.stage, FanOut):
-                faults.append(f"{node.name}: feeds {', '.join(fed)}; only a fan-out feeds several")
+                    faults.append(f"{name}: is fed by {names}; at most one stage may feed it")
+            fed = [n.name for n in self.fed(name)]
+            if len(fed) > 1 and not isinstance(node.stage, FanOut):
+                faults.append(f"{name}: feeds {', '.join(fed)}; only a fan-out feeds several")
         return faults
 
     def _scopes(self) -> list[str]:
@@ -192,9 +254,35 @@ class Graph:
                 faults.append(f"{node.name}: releases {node.releases!r} but does not come after it")
         return faults
 
+    def _facts(self) -> list[str]:
+        """Find who provides what each node asks for."""
+        faults = []
+        for node in self.order:
+            above = _reached(self._before, node.name)
+            unsure = any(
+                isinstance(self.nodes[name].stage, Unknown)
+                and not isinstance(self.nodes[name].stage, Missing)
+                for name in above
+            )
+            found = self.providers[node.name] = {}
+            for asked in (*node.needs, *(type(default) for default in node.uses)):
+                by = [n.name for n in self.order if n.name in above and asked in n.provides]
+                if len(by) > 1:
+                    faults.append(
+                        f"{node.name}: asks for {asked.__name__}, which {' and '.join(by)} provide;"
+                        " only one stage before it may"
+                    )
+                elif by:
+                    found[asked] = by[0]
+                elif asked in node.needs and asked not in self.given and not unsure:
+                    faults.append(
+                        f"{node.name}: needs {asked.__name__}, but no stage before it provides it"
+                    )
+        return faults
+
 
 def _reached(edges: Mapping[str, Sequence[str]], name: str) -> set[str]:
-    """Give all that edges lead to from a node, without that node."""
+    """Return all nodes that edges lead to from a node, without that node."""
     found: set[str] = set()
     left = [name]
     while left:

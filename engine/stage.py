@@ -1,4 +1,4 @@
-"""What a stage is: typed, immutable, and able to go both ways."""
+"""Stages: typed, immutable steps of a pipeline that can run both ways."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ if TYPE_CHECKING:
 
 
 class Stage(BaseModel):
-    """One step of a pipeline. Its fields are its parameters in the pipeline spec.
+    """One step of a pipeline. Its fields are its parameters in the pipeline document.
 
-    `takes` and `gives` name the item types that flow in and out; a stage that takes nothing starts
-    a chain, an edge to it only orders. `forward` and `inverse` are plain generators: `forward`
-    turns `takes` into `gives`, `inverse` turns `gives` back into `takes`.
+    Everything that passes between two stages passes through a declared port:
+
+    - *Items*: `takes` and `gives` are the types of the items that flow in and out. A stage that
+      takes nothing starts a chain; an edge to it only orders.
+    - *Facts*: values that are set once, such as the report of a stage. *Resources*: open things
+      with an owner that closes them, such as a file. Both are found by their type. `needs` lists
+      what the stage cannot run without, `uses` the defaults of what it can run without, `provides`
+      what it sets or opens. Each has one provider among the stages before the one that asks.
+
+    `forward` and `inverse` are plain generators: `forward` turns `takes` into `gives`, `inverse`
+    turns `gives` back into `takes`. Facts are declared for each direction; reversing a graph does
+    not swap them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,61 +34,78 @@ class Stage(BaseModel):
     kind: ClassVar[str]
     takes: ClassVar[type | None] = None
     gives: ClassVar[type | None] = None
-    may_begin: ClassVar[bool] = False
-    """What it takes need not come: without a feeder it starts a chain."""
-    patient: ClassVar[bool] = False
-    """Has work to do before what it comes after, its feeder aside; calls `run.join` then."""
-    itemwise: ClassVar[bool] = False
-    """`inverse` takes each item by itself, and nothing but what it reads of the context; so it may
-    go on in other processes: where, says the stage that takes what it gives, from a `Stream`."""
-    always: ClassVar[bool] = False
-    """Runs also when what it waits for has failed."""
+    needs: ClassVar[tuple[type, ...]] = ()
+    uses: ClassVar[tuple[Any, ...]] = ()
+    provides: ClassVar[tuple[type, ...]] = ()
+    inverse_needs: ClassVar[tuple[type, ...]] = ()
+    inverse_uses: ClassVar[tuple[Any, ...]] = ()
+    inverse_provides: ClassVar[tuple[type, ...]] = ()
 
     inverse: ClassVar[Any] = None
-    """None: there is no way back, and reversal drops the stage."""
+    """None: the stage has no way back, and reversing a graph drops it."""
     backwards: ClassVar[str] = ""
-    """What the way back is called in a plan, such as `decrypt` for `encrypt`."""
+    """Name of the inverse in a plan, for example `decrypt` for `encrypt`."""
 
-    def forward(self, items: Iterator[Any], run: Run[Any]) -> Iterator[Any]:
-        """Turn each of `items` into what comes next."""
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Turn `items` into what the stage gives."""
         raise NotImplementedError
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002 (for overriding)
-        """Say in a few words what the stage does with its parameters, for a plan."""
+        """Return a few words for a plan about what the stage does with its parameters."""
         return ", ".join(
             f"{name} {value}" for name, value in self.model_dump(exclude_defaults=True).items()
         )
 
 
-class Scope(Stage):
-    """Something held while other stages run, and its own mirror image in reverse.
+class Link(Stage):
+    """A stage that passes on what it takes, of whatever type; the graph infers it.
 
-    In a spec it is two nodes: the one that acquires and the one that `releases` it. `release`
-    runs once `acquire` has begun, also when `acquire` fails halfway.
+    It may add items of that type, drop some, or work once its input has ended. Without anything
+    that feeds it, it starts a chain without items.
     """
 
-    one_way: ClassVar[bool] = False
-    """It has no mirror image, and reversal drops it."""
 
-    def acquire(self, run: Run[Any]) -> None:
+class Scope(Link):
+    """Something held while other stages run, and its own mirror image in reverse.
+
+    In a document it is two links: the one that acquires, once its input has ended, and the one
+    that `releases` it: that one reads its input to the end, releases, then passes on what it read.
+    Whatever happens, `release` runs exactly once after `acquire` has begun, and its error is the
+    outcome of its own stage only: items pass on.
+    """
+
+    read_ahead: ClassVar[int] = 0
+    """Weight of the items that the releasing link may hold back; items beyond that pass on."""
+    release_provides: ClassVar[tuple[type, ...]] = ()
+    """What the releasing link provides."""
+
+    def acquire(self, run: Run) -> None:
         """Take hold."""
         raise NotImplementedError
 
-    def release(self, run: Run[Any]) -> None:
-        """Let go; called exactly once after `acquire` has begun."""
+    def release(self, run: Run) -> None:
+        """Let go."""
         raise NotImplementedError
 
+    def weight(self, item: Any) -> int:  # noqa: ARG002 (for overriding)
+        """Return what an item counts against `read_ahead`."""
+        return 1
+
     def describe_release(self) -> str:
-        """Say in a few words what letting go does, for a plan."""
+        """Return a few words for a plan about what letting go does."""
         return "let go"
+
+    def inverse(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Unused: the wiring acquires and releases in both directions. None if it has no mirror."""
+        raise NotImplementedError
 
 
 class FanOut(Stage):
     """The stage that feeds several branches, each in a thread of its own, at its own pace.
 
-    `forward` consumes what it takes and gives nothing directly; each branch reads `branch`.
+    `forward` consumes what it takes and yields nothing; each branch reads from `branch`.
     """
 
-    def branch(self, run: Run[Any]) -> Iterator[Any]:
-        """Give the items from the first on, waiting for more; `run.check` ends the waiting."""
+    def branch(self, run: Run) -> Iterator[Any]:
+        """Yield all items to one branch, waiting for more; `run.check` ends the waiting."""
         raise NotImplementedError

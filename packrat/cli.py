@@ -176,7 +176,16 @@ def check(
 def plan(
     ctx: typer.Context,
     what: Annotated[list[str] | None, Argument(metavar="[SPEC] [SERVICE]...", hidden=True)] = None,
-    restore: Annotated[bool, Option("--restore", help="Draw the way back instead.")] = False,
+    restore: Annotated[bool, Option("--restore", help="Show a restore instead.")] = False,
+    in_place: Annotated[bool, Option("--in-place", help="With --restore: in place.")] = False,
+    to: Annotated[
+        str | None, Option("--to", metavar="DIR", help="With --restore: to this folder.")
+    ] = None,
+    backup: Annotated[str, WhichBackup] = "latest",
+    source: Source = None,
+    paths: Annotated[
+        list[str] | None, Option("--path", help="With --restore: only this path; repeatable.")
+    ] = None,
     format: Annotated[  # noqa: A002
         str,
         Option(metavar="FORM", help="As a tree, or as mermaid, dot, json or yaml."),
@@ -185,12 +194,18 @@ def plan(
 ) -> None:
     """Show what a run does, stage by stage. It changes nothing.
 
-    SPEC is a file: a configuration, or a pipeline document. Without SERVICE, every service is
-    shown. What --format yaml prints, packrat run executes.
+    SPEC is a file: a configuration, or a pipeline document; or the word prune or verify, for what
+    these commands do. Without SERVICE, every service is shown. What --format yaml prints, packrat
+    run executes.
     """
-    from packrat.verbs.planning import show_plan
+    from packrat.verbs.planning import WayBack, show_plan
 
-    show_plan(_program(ctx, config, only_look=True), what or [], format, restore=restore)
+    if in_place and to is not None:
+        raise UsageError("pass only one of --to and --in-place")
+    if not restore and (in_place or to is not None or source or paths):
+        raise UsageError("--in-place, --to, --from and --path go with --restore")
+    back = WayBack(to, backup, source, tuple(paths or ())) if restore else None
+    show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
 @app.command(cls=Command)
@@ -198,22 +213,23 @@ def run(
     ctx: typer.Context,
     spec: Annotated[str, Argument(metavar="SPEC", hidden=True)],
     services: SomeServices = None,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before a restore.")] = False,
     json: AsJson = False,
 ) -> int:
     """Run a specification file now.
 
-    SPEC is a configuration, or a pipeline document as plan --format yaml prints it.
+    SPEC is a configuration, or a pipeline document as plan --format yaml prints it. A document of a
+    restore asks before it writes.
     """
     from packrat.daemon.jobs import die_with_the_daemon
-    from packrat.verbs.planning import is_pipeline_file, pipelines_of
-    from packrat.verbs.showing import back_up_all
+    from packrat.verbs.planning import is_pipeline_file
+    from packrat.verbs.run import run_spec
 
     of_daemon = die_with_the_daemon()
     program = _program(ctx, spec)
-    pipelines = pipelines_of(program, spec, services or [])
-    # The daemon tells of its jobs itself; a pipeline document has nobody to be told.
+    # The daemon notifies of its jobs itself.
     tells = None if of_daemon or is_pipeline_file(spec) else _tells(program)
-    return back_up_all(pipelines, as_json=json, tells=tells)
+    return run_spec(program, spec, services or [], tells, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from vault.store.base import Destination
 
 
+NEARNESS = ("local", "sftp", "s3")
+"""Kinds of destinations, the quickest and cheapest to read from first."""
+
+
 class Program:
     """One configuration, loaded when it is first needed."""
 
@@ -79,6 +83,11 @@ class Program:
             named = self.config.destinations_of(self.config.services[service])
         return self._open(named)
 
+    def nearest(self, service: str) -> list[str]:
+        """Return the names of a service's destinations, the quickest to read from first."""
+        named = self.config.destinations_of(self.config.services[service])
+        return sorted(named, key=lambda name: NEARNESS.index(named[name].type))
+
     def destination(self, name: str) -> Destination:
         """Give one destination; raises UsageError when there is none of that name."""
         named = self.config.destinations()
@@ -105,6 +114,34 @@ class Program:
                 )
                 raise UsageError(f"there is no service {name!r}; {hint}")
         return list(names)
+
+
+class DocumentProgram(Program):
+    """The same for a pipeline document, which is self-contained: there is no configuration."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__(None)
+        self._pipeline = pipeline
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys of the document's key file; raises KeyFileError."""
+        from vault.archive.keys import read_key_file
+
+        return read_key_file(self._pipeline.key_file)
+
+    @cached_property
+    def cache(self) -> CatalogCache:
+        """What was seen at the destinations before."""
+        return open_cache(self._pipeline.state_dir)
+
+    def destinations(self, service: str | None = None) -> dict[str, Destination]:  # noqa: ARG002
+        """Return the document's destinations."""
+        return open_destinations(self._pipeline)
+
+    def nearest(self, service: str) -> list[str]:  # noqa: ARG002
+        """Return their names, in the order of the document."""
+        return list(self._pipeline.destinations)
 
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:

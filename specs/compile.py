@@ -1,38 +1,37 @@
-"""Compile a service of the configuration to its pipeline spec."""
+"""Compile the services of a configuration to pipeline documents, there and back."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
+from engine.graph import Node
 from specs.config import Config
 from specs.destinations import Local
 from specs.pipeline import Pipeline
 from specs.service import Command, Service
+from stages.given import GIVEN
+from stages.locate import Locate
+from stages.select import Select
 
 
-def compile_service(
-    config: Config, name: str, *, full: bool = False, alone: bool = False
-) -> Pipeline:
-    """Give the pipeline of one service: self-contained, plain data.
+def compile_service(config: Config, name: str, *, full: bool = False) -> Pipeline:
+    """Compile one service to a self-contained pipeline document.
 
-    `full` refers to no other archive; `alone` touches no container and runs no command.
+    `full` refers to no other archive.
 
     Raises:
         KeyError: There is no such service.
     """
     service = config.services[name]
-    if alone:
-        nothing = dict.fromkeys(("docker", "pre_backup", "post_backup", "post_restore"))
-        service = service.model_copy(update=nothing)
     destinations = config.destinations_of(service)
     keep = config.retention_of(service)
     line = _Line()
     whole: dict[str, Any] = {} if service.incremental and not full else {"incremental": False}
-    line.then("survey", keep=keep, **whole)
+    line.then("survey")
+    line.then("base", keep=keep, **whole)
     _read(line, config, service)
-    for stage in ("chunk", "pack", "compress", "encrypt"):
+    for stage in ("gather", "chunk", "pack", "compress", "encrypt", "spool"):
         line.then(stage)
-    line.then("spool", max_size=config.spool.max_size, min_free=config.spool.min_free)
     for destination in destinations:
         line.last = "spool"
         proof = {"full": True} if config.backup.confirm == "full" else {}
@@ -57,59 +56,57 @@ def compile_service(
 
 
 class _Line:
-    """Stages in the order in which they are written down, each after the last one."""
+    """Stages in the order in which they are added, each after the last one."""
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, Any]] = {}
         self.last = ""
 
-    def then(self, name: str, kind: str = "", after: Iterable[str] = (), **params: Any) -> None:
-        """Add a stage after the last one, and `after` others; its kind is its name unless given."""
-        before = [self.last, *after] if self.last else []
-        self.stages[name] = {"kind": kind or name, **params} | ({"after": before} if before else {})
-        self.last = name
+    def then(self, name: str, kind: str = "", **params: Any) -> None:
+        """Add a stage after the last one; its kind is its name unless given."""
+        self._add(name, {"kind": kind or name, **params})
 
-    def release(self, name: str, scope: str, after: str) -> None:
-        """Add the stage that lets go of a scope."""
-        self.stages[name] = {"releases": scope, "after": [after]}
+    def release(self, name: str, scope: str) -> None:
+        """Add the stage that releases a scope, after the last one."""
+        self._add(name, {"releases": scope})
+
+    def _add(self, name: str, stage: dict[str, Any]) -> None:
+        self.stages[name] = stage | ({"after": [self.last]} if self.last else {})
+        self.last = name
 
 
 def _read(line: _Line, config: Config, service: Service) -> None:
-    """Write down what reads the source, with all that holds it still meanwhile."""
+    """Write down what reads the source, with everything that keeps it still meanwhile."""
     docker, source = service.docker, _source(config, service)
+    line.then("source", **_head(config, service))
     if service.post_restore:
-        # On the way back it comes last; so here it is before all that it may undo.
+        # On the way back it comes last; so here it comes before everything that it may rely on.
         line.then("post_restore", **_command(service, service.post_restore))
-    if docker or service.pre_backup or service.post_backup:
-        line.then("preflight", **_preflight(config, service))
     if service.post_backup:
         first = {"first": _command(service, service.pre_backup)} if service.pre_backup else {}
         line.then("pre_backup", "commands", **first, then=_command(service, service.post_backup))
     elif service.pre_backup:
         line.then("pre_backup", "command", **_command(service, service.pre_backup))
-    if docker and docker.warm:
-        line.then("warm", **source)
-    last_before = line.last
     if docker:
+        line.then("warm", **(source if docker.warm else source | {"bulk": False}))
         params = docker.model_dump(exclude={"container", "containers", "warm"}, exclude_none=True)
         line.then("stop", "containers", names=list(docker.names), **params)
-    fed = [last_before] if docker and docker.warm else []
-    line.then("collect", after=fed, **source)
+    line.then("collect", **source)
     if docker:
-        line.release("start", "stop", "collect")
+        line.release("start", "stop")
     if service.post_backup:
-        line.release("post_backup", "pre_backup", "start" if docker else "collect")
+        line.release("post_backup", "pre_backup")
 
 
 def _source(config: Config, service: Service) -> dict[str, Any]:
-    """Say what is read."""
+    """Return what is read."""
     source = {"path": service.path, "exclude": list(service.exclude)}
     own = _own_folders(config, service)
     return source | ({"never": own} if own else {})
 
 
-def _preflight(config: Config, service: Service) -> dict[str, Any]:
-    """Say what must be there before anything is stopped."""
+def _head(config: Config, service: Service) -> dict[str, Any]:
+    """Return what must be in place before anything is stopped."""
     docker = service.docker
     params: dict[str, Any] = {"path": service.path}
     if docker:
@@ -119,7 +116,7 @@ def _preflight(config: Config, service: Service) -> dict[str, Any]:
 
 
 def _command(service: Service, command: Command) -> dict[str, Any]:
-    """Give a command's parameters, its secrets as references."""
+    """Return a command's parameters, its secrets as references."""
     params = command.model_dump(mode="json", exclude_defaults=True)
     params["timeout"] = command.timeout
     if (folder := service.working_dir_of(command)) is not None:
@@ -129,8 +126,70 @@ def _command(service: Service, command: Command) -> dict[str, Any]:
     return params
 
 
+def compile_restore(
+    config: Config,
+    name: str,
+    backup: str,
+    source: str,
+    paths: Sequence[str] = (),
+    to: str | None = None,
+) -> Pipeline:
+    """Compile the restore of a service: its pipeline in reverse, from one destination.
+
+    `backup` is an archive's id, its beginning, or `latest`; `to` a folder, None to restore in
+    place. Nothing stops, and no command runs, for what is only written to a folder.
+
+    Raises:
+        KeyError: There is no such service.
+    """
+    named = config.destinations()
+    # Compiled for this destination alone: backups may be where the service no longer goes to.
+    service = config.services[name].model_copy(update={"destinations": (source,)})
+    only = config.model_copy(update={"services": config.services | {name: service}})
+    pipeline = compile_service(only, name)
+    lead = [Node("select", Select(paths=tuple(paths))), Node("locate", Locate())]
+    graph = pipeline.graph().reverse(f"upload:{source}", lead, GIVEN["restore"])
+    stages = graph.document()
+    if to is not None:
+        for later in graph.downstream("gather"):
+            del stages[later]
+    others = {other: named[other] for other in config.destinations_of(config.services[name])}
+    return pipeline.model_copy(
+        update={
+            "job": "restore",
+            "backup": backup,
+            "to": to,
+            "destinations": {source: named[source]} | others,
+            "stages": stages,
+        }
+    )
+
+
+def compile_prune(
+    config: Config, name: str, *, dry_run: bool = False, coming: int = 0, tidy: bool = True
+) -> Pipeline:
+    """Compile the pruning of a service at each of its destinations; raises KeyError."""
+    params: dict[str, Any] = {"keep": config.retention_of(config.services[name])}
+    params |= {"dry_run": True} if dry_run else {}
+    params |= {"coming": coming} if coming else {}
+    return _at_each(config, name, "prune", params, {} if tidy else {"tidy": False})
+
+
+def _at_each(
+    config: Config, name: str, kind: str, params: dict[str, Any], survey: dict[str, Any]
+) -> Pipeline:
+    """Compile a job that does one thing at each destination of a service."""
+    pipeline = compile_service(config, name)
+    line = _Line()
+    line.then("survey", **survey)
+    for destination in pipeline.destinations:
+        line.last = "survey"
+        line.then(f"{kind}:{destination}", kind, destination=destination, **params)
+    return pipeline.model_copy(update={"job": kind, "stages": line.stages})
+
+
 def _own_folders(config: Config, service: Service) -> list[str]:
-    """Give the folders inside a service's path that a backup must never hold: packrat's own."""
+    """Return packrat's own folders inside a service's path: no backup may hold them."""
     own = [d.path for d in config.destinations().values() if isinstance(d, Local)]
     own += [config.state_dir, config.spool_path]
     inside = os.path.realpath(service.path)

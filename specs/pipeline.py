@@ -12,6 +12,7 @@ from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
 from specs.translate import translate
 from specs.values import Name, refusal
+from stages.given import GIVEN
 from stages.kinds import KINDS
 
 
@@ -35,8 +36,14 @@ class Pipeline(Section):
 
     pipeline: Literal[1]
     """The version of this kind of document."""
+    job: Literal["backup", "restore", "prune", "verify"] = "backup"
+    """What it does."""
     service: Name
-    """Whose backup it is."""
+    """Whose backups these are."""
+    backup: str | None = None
+    """Which backup is restored: the id of an archive, its beginning, or `latest`."""
+    to: str | None = None
+    """The folder that a restore writes to; in place if left out."""
     host: str
     """The name of this machine in the archive."""
     key_file: str
@@ -48,7 +55,7 @@ class Pipeline(Section):
     destinations: dict[Name, Typed] = Field(min_length=1)
     """Name -> where archives go; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)
-    """Name -> {kind, after: [NAME…], parameters…}."""
+    """Name -> {kind, after: [NAME…], parameters…}; `inverse: true` for the way back."""
 
     def graph(self) -> Graph:
         """Build the graph.
@@ -64,7 +71,7 @@ class Pipeline(Section):
         ]
         faults += self._unconfirmed()
         try:
-            graph = Graph.build(self.stages, KINDS)
+            graph = Graph.build(self.stages, KINDS, GIVEN[self.job])
         except GraphFaults as error:
             raise GraphFaults([*error.faults, *faults]) from None
         if faults:
@@ -82,7 +89,9 @@ class Pipeline(Section):
         return [
             f"{name}: no confirm of the same destination comes after it, so nothing is published"
             for name, params in self.stages.items()
-            if params.get("kind") == "upload" and (name, params.get("destination")) not in confirmed
+            if params.get("kind") == "upload"
+            and not params.get("inverse")
+            and (name, params.get("destination")) not in confirmed
         ]
 
     def document(self) -> dict[str, Any]:

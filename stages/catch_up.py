@@ -1,4 +1,4 @@
-"""Catch up: bring to a destination what it missed, before anything new goes there."""
+"""Catch up: bring to a destination what it missed."""
 
 from __future__ import annotations
 
@@ -6,59 +6,60 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from engine.stage import Stage
-from stages.items import Part
+from engine.stage import Link
+from stages.facts import Holdings, Job, NotBrought, Stores
+from vault.archive.keys import Keys
+from vault.catalog.cache import CatalogCache
 from vault.catalog.proof import bring
 from vault.catalog.retention import wanted
 from vault.errors import VaultError
+from vault.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from engine.run import Run
-    from stages.session import BackupSession
     from vault.catalog.catalog import Catalog, Held
 
 
-class CatchUp(Stage):
-    """Lets parts through once the destination has all that the kept backups need.
+class CatchUp(Link):
+    """Lets parts through once the destination has all that the retained backups need.
 
-    It was off, full, or is new: what it lacks comes from the spool or from another destination,
-    the same bytes, references first.
+    It was away, full, or is new: what it lacks comes from the spool or from another destination,
+    the same bytes, references first. That begins as soon as the destinations are listed.
     """
 
     kind: ClassVar[str] = "catch_up"
-    takes: ClassVar[type | None] = Part
-    gives: ClassVar[type | None] = Part
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, Holdings, Spool)
+    provides: ClassVar[tuple[type, ...]] = (NotBrought,)
 
     destination: str
     keep: int = Field(ge=1)
     """How many backups it should have."""
 
-    def forward(self, parts: Iterator[Part], run: Run[BackupSession]) -> Iterator[Part]:
+    def forward(self, parts: Iterator[Any], run: Run) -> Iterator[Any]:
         """Copy, then pass the parts on; raises Away."""
-        session = run.context
-        first = next(parts)  # the survey is over and the spool exists from here on
-        assert session.spool is not None
         try:
-            self._bring(run)
+            run.provide(NotBrought(self._catch_up(run)))
         except BaseException:
-            session.spool.leave(self.destination)
+            run.fact(Spool).leave(self.destination)
             raise
-        yield first
         yield from parts
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Say what for."""
+        """Return what for."""
         return f"{self.destination} gets what it missed"
 
-    def _bring(self, run: Run[BackupSession]) -> None:
-        session = run.context
-        if away := session.away.get(self.destination):
+    def _catch_up(self, run: Run) -> dict[str, VaultError]:
+        """Copy what is missing; return what could not be copied, and why."""
+        holdings = run.fact(Holdings)
+        if away := holdings.away.get(self.destination):
             raise away
-        own = session.catalogs[self.destination]
-        others = [c for name, c in session.catalogs.items() if name != self.destination]
-        sources = [session.waiting, *others]
+        own = holdings.catalogs[self.destination]
+        others = [c for name, c in holdings.catalogs.items() if name != self.destination]
+        sources = [holdings.waiting, *others]
+        failed: dict[str, VaultError] = {}
         for held in wanted(own, sources, self.keep):
             for source in sources:
                 if held.stored in [other.stored for other in source.standing.values()]:
@@ -66,19 +67,20 @@ class CatchUp(Stage):
                         self._copy(run, source, held)
                         break
                     except VaultError as error:
-                        session.not_brought[self.destination, held.stored.name] = error
+                        failed[held.stored.name] = error
                         run.warn(f"{held.stored.name} could not be copied: {error}")
+        return failed
 
-    def _copy(self, run: Run[BackupSession], source: Catalog, held: Held) -> None:
-        """Copy one archive, prove it, publish it; one found damaged here is good again."""
-        session = run.context
-        destination = session.destinations[self.destination]
+    def _copy(self, run: Run, source: Catalog, held: Held) -> None:
+        """Copy one archive, prove it, publish it; a damaged one is replaced."""
+        job, keys = run.fact(Job), run.fact(Keys)
+        store = run.fact(Stores)[self.destination]
 
         def step(size: int) -> None:
             run.check()
             run.advance(0, size)
 
-        bring(source.destination, destination, session.service, held.stored, session.keys, step)
+        bring(source.destination, store, job.service, held.stored, keys, step)
         now = run.clock.now() / 1e9
-        session.cache.prove(destination, session.service, held.stored, now)
+        run.fact(CatalogCache).prove(store, job.service, held.stored, now)
         run.advance(1)

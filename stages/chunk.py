@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Stage
+from stages.facts import RestoreJob
 from stages.items import Chunk, Piece
 from vault.archive.chunks import CHUNK_LEAST, CHUNK_MOST, Cutter, chunk_id
+from vault.archive.keys import Keys
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession, RestoreSession
     from vault.archive.format import Entry
 
 
@@ -21,27 +22,30 @@ class ChunkStage(Stage):
     """A small file is one chunk; a large one is cut about every MiB."""
 
     kind: ClassVar[str] = "chunk"
-    itemwise: ClassVar[bool] = True
     backwards: ClassVar[str] = "prove"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Chunk
+    needs: ClassVar[tuple[type, ...]] = (Keys,)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Keys, RestoreJob)
 
-    def forward(self, pieces: Iterator[Piece], run: Run[BackupSession]) -> Iterator[Chunk]:
-        """Give the chunks of each piece; an entry without data is one chunk without an id."""
-        key = run.context.keys.naming_key
-        cutting = _Cutting(run.context.keys.naming_key)
+    def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Chunk]:
+        """Yield the chunks of each piece; an entry without data is one chunk without an id."""
+        key = run.fact(Keys).naming_key
+        cutting = _Cutting(key)
         for piece in pieces:
             if piece.kept:
                 yield Chunk(piece.entry, kept=piece.kept)
+            elif piece.stored:
+                yield Chunk(piece.entry, stored=True)
             elif piece.last and len(piece.data) <= CHUNK_LEAST and not cutting.has(piece.entry):
                 name = chunk_id(key, piece.data) if piece.data else ""
-                yield Chunk(piece.entry, name, piece.offset, piece.data, warm=piece.warm)
+                yield Chunk(piece.entry, name, piece.offset, piece.data, early=piece.early)
             else:
                 yield from cutting.add(piece)
 
-    def inverse(self, chunks: Iterator[Chunk], run: Run[RestoreSession]) -> Iterator[Piece]:
-        """Prove each chunk by its name, and give it as a piece of its file; raises Damaged."""
-        key, where = run.context.keys.naming_key, run.context.backup.where
+    def inverse(self, chunks: Iterator[Chunk], run: Run) -> Iterator[Piece]:
+        """Prove each chunk by its name, and yield it as a piece of its file; raises Damaged."""
+        key, where = run.fact(Keys).naming_key, run.fact(RestoreJob).where
         proven: Chunk | None = None
         for chunk in chunks:
             if not proven or chunk.data is not proven.data or chunk.id != proven.id:
@@ -78,7 +82,7 @@ class _Cutting:
         if piece.last:
             yield from self._give(views)
             # Ends the entry; it may be one that has no data at all.
-            yield Chunk(piece.entry, again=self._again, warm=piece.warm)
+            yield Chunk(piece.entry, again=self._again, early=piece.early)
             self._entry = None
         else:
             # Where the data ends for now is no true cut, unless a chunk cannot be longer.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.stage import Scope, Stage
+from engine.stage import Link, Scope
 from stages.errors import SourceError
-from stages.journal import Journaled
+from stages.facts import CommandLog, Downtime, Dump, Secrets
+from stages.journal import Journal, Journaled
 from stages.service.docker import EngineAway
 from stages.service.shell import Shell
 
@@ -14,49 +15,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession, RestoreSession, Session
 
 
-class Command(Stage, Shell):
+class Command(Link, Shell):
     """Runs before anything is read; if it fails, so does the backup."""
 
     kind: ClassVar[str] = "command"
+    needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog)
+    provides: ClassVar[tuple[type, ...]] = (Dump,)
 
-    def forward(self, _: Iterator[Any], run: Run[BackupSession]) -> Iterator[Any]:
-        """Run it; raises SourceError."""
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Pass on what comes, then run it; raises SourceError."""
+        yield from items
         _dump(self, run)
-        yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Show the command's first line."""
+        """Return the command's first line."""
         return self.headline
 
 
 class Commands(Scope, Journaled):
-    """One command before and one after, which runs whatever happened once the first has begun."""
+    """One command before and one after, which runs in any case once the first has begun."""
 
     kind: ClassVar[str] = "commands"
-    one_way: ClassVar[bool] = True
+    needs: ClassVar[tuple[type, ...]] = (Journal, Secrets, CommandLog)
+    provides: ClassVar[tuple[type, ...]] = (Dump,)
+    inverse: ClassVar[Any] = None
 
     first: Shell | None = None
     then: Shell
 
-    def acquire(self, run: Run[BackupSession]) -> None:
+    def acquire(self, run: Run) -> None:
         """Run the first; raises SourceError."""
-        run.context.journal.note(run.stage, self, {})
+        run.fact(Journal).note(run.scope, self, {})
         if self.first:
             _dump(self.first, run)
+        else:
+            run.provide(Dump())
 
-    def release(self, run: Run[Session]) -> None:
+    def release(self, run: Run) -> None:
         """Run the second; raises SourceError."""
-        session = run.context
         try:
-            self.then.run("post_backup", session.secret, session.log)
-        finally:  # a command that fails would fail again: the next run does not try it anew
-            session.journal.done(run.stage)
+            self.then.run("post_backup", run.fact(Secrets).text, run.fact(CommandLog).file)
+        finally:  # a command that fails would fail again: the next run does not repeat it
+            run.fact(Journal).done(run.scope)
 
     def put_back(self, _: dict[str, Any], secret: Callable[[Any], str]) -> str:
-        """Run the second for a dead run, and say so; one that fails is not tried again.
+        """Run the second for a dead run; one that fails is not tried again.
 
         Raises EngineAway, SecretFault.
         """
@@ -70,36 +75,38 @@ class Commands(Scope, Journaled):
         return f"{died}: post_backup has run"
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Show the first line of the first."""
+        """Return the first line of the first."""
         return self.first.headline if self.first else "nothing"
 
     def describe_release(self) -> str:
-        """Show the first line of the second."""
+        """Return the first line of the second."""
         return f"{self.then.headline}, whatever has happened"
 
 
-class PostRestore(Stage, Shell):
-    """Runs after a restore in place, such as the loading of a dump; a backup passes it by."""
+class PostRestore(Link, Shell):
+    """Runs after an in-place restore, for example to load a dump; a backup passes it by."""
 
     kind: ClassVar[str] = "post_restore"
     backwards: ClassVar[str] = "post_restore"
+    inverse_needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog)
+    inverse_uses: ClassVar[tuple[Any, ...]] = (Downtime(),)
 
-    def forward(self, _: Iterator[Any], run: Run[BackupSession]) -> Iterator[Any]:  # noqa: ARG002
-        """Do nothing."""
-        yield from ()
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:  # noqa: ARG002
+        """Pass on what comes."""
+        yield from items
 
-    def inverse(self, _: Iterator[Any], run: Run[RestoreSession]) -> Iterator[Any]:
-        """Run it; raises SourceError."""
-        self.run("post_restore", run.context.secret, run.context.log, run.check)
-        yield from ()
+    def inverse(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Pass on what comes, then run it; raises SourceError."""
+        yield from items
+        run.fact(Downtime)  # not when the containers did not start again
+        self.run("post_restore", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
 
     def describe(self, *, backwards: bool = False) -> str:
-        """Show the command's first line."""
-        return self.headline if backwards else f"only after a restore in place: {self.headline}"
+        """Return the command's first line."""
+        return self.headline if backwards else f"only after an in-place restore: {self.headline}"
 
 
-def _dump(shell: Shell, run: Run[BackupSession]) -> None:
-    session = run.context
-    session.guarded = True
-    session.dumping = run.clock.now()
-    shell.run("pre_backup", session.secret, session.log, run.check)
+def _dump(shell: Shell, run: Run) -> None:
+    since = run.clock.now()
+    shell.run("pre_backup", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
+    run.provide(Dump(since))

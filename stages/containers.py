@@ -1,4 +1,4 @@
-"""Containers: stand still while the source is read or written, and run again after."""
+"""Containers: stopped while the source is read or exchanged, and started again afterwards."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Scope
 from stages.errors import SourceError
-from stages.journal import Journaled
+from stages.facts import AtRest, Downtime, DowntimeClock
+from stages.items import Piece
+from stages.journal import Journal, Journaled
 from stages.service.docker import Engine, NoContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.run import Run
-    from stages.session import Session
 
 STEADY_SECONDS = 3.0
 """A container without a HEALTHCHECK counts as healthy when it has run for so long."""
 POLL_SECONDS = 0.1
+ENTRY_BYTES = 800
+"""Memory that an entry of the index takes, about."""
 
 
 class Containers(Scope, Journaled):
@@ -27,6 +30,14 @@ class Containers(Scope, Journaled):
 
     kind: ClassVar[str] = "containers"
     guards: ClassVar[bool] = True
+    read_ahead: ClassVar[int] = 80 << 20
+    """Memory, in bytes, for what is read while containers are down: they start before chunking,
+    compression and the spool go on with it."""
+    needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock)
+    provides: ClassVar[tuple[type, ...]] = (AtRest,)
+    inverse_provides: ClassVar[tuple[type, ...]] = (AtRest,)
+    release_provides: ClassVar[tuple[type, ...]] = (Downtime,)
 
     names: tuple[str, ...]
     host: str | None = None
@@ -34,35 +45,41 @@ class Containers(Scope, Journaled):
     health_timeout: int = 120
     max_downtime: int | None = None
 
+    def weight(self, item: Any) -> int:
+        """Return about how much memory an item takes, in bytes."""
+        if not isinstance(item, Piece):
+            return 1
+        entries = len(item.kept.entries) if item.kept else 1
+        return len(item.data) + ENTRY_BYTES * entries
+
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Name them."""
+        """Return their names."""
         return ", ".join(self.names)
 
     def describe_release(self) -> str:
-        """Say what is started."""
+        """Return what is started."""
         return f"{', '.join(reversed(self.names))}, and see that all is well"
 
-    def acquire(self, run: Run[Session]) -> None:
-        """Stop what runs; raises SourceError.
+    def acquire(self, run: Run) -> None:
+        """Stop those that run; raises SourceError.
 
         What runs is written into the journal before anything is stopped, and which one is being
         stopped, so that it runs again whatever becomes of this process.
         """
-        session = run.context
+        journal = run.fact(Journal)
         engine = Engine(self.host)
         found = [engine.look(name) for name in self.names]
         for container in found:
             container.require_stoppable()
         ran = [container.name for container in found if container.running]
-        session.guarded = True
         if not ran:
+            run.provide(AtRest(looked=True))
             return
-        session.get_ready(run)
-        session.journal.note(run.stage, self, {"ran": ran, "stopping": None})
-        session.standstill.begin(run.clock.ticks(), self.max_downtime)
+        journal.note(run.scope, self, {"ran": ran, "stopping": None})
+        run.fact(DowntimeClock).begin(run.clock.ticks(), self.max_downtime)
         for name in ran:
             run.check()
-            session.journal.note(run.stage, self, {"ran": ran, "stopping": name})
+            journal.note(run.scope, self, {"ran": ran, "stopping": name})
             begun = run.clock.ticks()
             engine.stop(name, self.stop_timeout)
             if engine.look(name).running:
@@ -76,28 +93,31 @@ class Containers(Scope, Journaled):
                     " docker.stop_timeout gives it longer"
                 )
             run.advance(1)
-        session.journal.note(run.stage, self, {"ran": ran, "stopping": None})
-        session.standstill.reached = True
+        journal.note(run.scope, self, {"ran": ran, "stopping": None})
+        run.provide(AtRest(tuple(ran), looked=True))
 
-    def release(self, run: Run[Session]) -> None:
+    def release(self, run: Run) -> None:
         """Start what ran, and see that it is well; raises SourceError with all that went wrong."""
-        session = run.context
-        found = session.journal.found(run.stage)
-        if found is None:
+        journal = run.fact(Journal)
+        found = journal.found(run.scope)
+        if found is None:  # nothing ran
+            run.provide(Downtime())
             return
         engine = Engine(self.host)
-        for name in found["ran"]:
-            self._look_meanwhile(engine, name, run)
+        if found.get("stopping") is None:
+            for name in found["ran"]:
+                self._look_meanwhile(engine, name, run)
         problems = self._start(engine, found["ran"], found.get("stopping"))
-        session.standstill.end(run.clock.ticks())
+        downtime = Downtime(run.fact(DowntimeClock).end(run.clock.ticks()))
         if not problems:
-            session.journal.done(run.stage)
+            journal.done(run.scope)
             if not run.cancelled:
                 problems = list(filter(None, (self._ill(engine, n, run) for n in found["ran"])))
         if problems:
             raise SourceError(
                 "; ".join(map(str, problems)), next((p.hint for p in problems if p.hint), "")
             )
+        run.provide(downtime)
 
     def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
         """Start what a dead run left down, and say so; raises SourceError."""
@@ -112,7 +132,7 @@ class Containers(Scope, Journaled):
         if problems := self._start(engine, down, found.get("stopping")):
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
-        return f"a run died while containers stood still: {started}{''.join(gone)}"
+        return f"a run died while containers were down: {started}{''.join(gone)}"
 
     def _start(self, engine: Engine, names: list[str], stopping: str | None) -> list[SourceError]:
         """Start what ran, the one that was stopped last first; one that fails stops no other."""
@@ -138,16 +158,16 @@ class Containers(Scope, Journaled):
                     engine.stop(name, self.stop_timeout)
 
     @staticmethod
-    def _look_meanwhile(engine: Engine, name: str, run: Run[Session]) -> None:
+    def _look_meanwhile(engine: Engine, name: str, run: Run) -> None:
         """Warn of a container that somebody else started while its files were read."""
         try:
-            if run.context.standstill.reached and engine.look(name).running:
+            if engine.look(name).running:
                 run.warn(f"somebody started container {name} while its files were read or written")
         except SourceError:
             return  # starting it says what is wrong
 
-    def _ill(self, engine: Engine, name: str, run: Run[Session]) -> SourceError | None:
-        """Wait until a container is well; gives what is wrong when it is not in time."""
+    def _ill(self, engine: Engine, name: str, run: Run) -> SourceError | None:
+        """Wait until a container is healthy; return what is wrong if it is not in time."""
         begun = time.monotonic()
         restarts = None
         while True:

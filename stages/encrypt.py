@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import BACKLOG, in_order
+from engine.pool import AHEAD, BACKLOG, in_order
 from engine.stage import Stage
+from stages.facts import Base, Job
 from stages.items import Frame, Sealed
-from vault.archive.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
+from stages.replicas import Replicas
+from stages.restore_target.layout import Layout
+from vault.archive.format import FIRST_SEGMENT, MANIFEST, TABLE, Header, Table, Trailer, encode
+from vault.archive.keys import Keys
 from vault.archive.seal import Sealer, compress
 from vault.errors import Damaged
 
@@ -15,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession, RestoreSession
 
 
 class Encrypt(Stage):
@@ -25,12 +28,14 @@ class Encrypt(Stage):
     backwards: ClassVar[str] = "decrypt"
     takes: ClassVar[type | None] = Frame
     gives: ClassVar[type | None] = Sealed
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, Keys)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Replicas, Layout)
 
-    def forward(self, frames: Iterator[Frame], run: Run[BackupSession]) -> Iterator[Sealed]:
-        """Give header, sealed frames, table and trailer; the manifest must come last."""
-        session = run.context
-        header = session.header
-        sealer = Sealer(session.keys, header, session.name)
+    def forward(self, frames: Iterator[Frame], run: Run) -> Iterator[Sealed]:
+        """Yield header, sealed frames, table and trailer; the manifest must come last."""
+        keys = run.fact(Keys)
+        header = Header(run.fact(Job).archive_id, keys.key_id, keys.derivation)
+        sealer = Sealer(keys, header, run.fact(Base).name)
         own = header.archive_id.hex()
         places: dict[int, tuple[int, int]] = {}
 
@@ -39,9 +44,10 @@ class Encrypt(Stage):
             return Sealed(own, frame.number, frame.kind, data)
 
         clear = Sealed(own, -1, None, header.pack())
-        yield clear
         end = len(clear.data)
         for sealed in in_order(run.pool, seal, frames, BACKLOG):
+            if not places:
+                yield clear
             places[sealed.number] = (end, len(sealed.data))
             end += len(sealed.data)
             run.advance(1, len(sealed.data))
@@ -54,17 +60,23 @@ class Encrypt(Stage):
         trailer = Trailer(*places[MANIFEST], len(sealed_table), header.archive_id)
         yield Sealed(own, -1, None, trailer.pack())
 
-    def inverse(self, sealed: Iterator[Sealed], run: Run[RestoreSession]) -> Iterator[Frame]:
-        """Open each frame; what no copy has good is left out, and its files are lost."""
-        for s in sealed:
+    def inverse(self, sealed: Iterator[Sealed], run: Run) -> Iterator[Frame]:
+        """Open each frame; one that is damaged everywhere is left out, and its files are lost."""
+        replicas, layout = run.fact(Replicas), run.fact(Layout)
+
+        def unseal(s: Sealed) -> Frame | Damaged:
             assert s.kind is not None
             try:
-                data = run.context.copies.unseal(s.archive, s.number, s.kind, s.data)
+                data = replicas.unseal(s.archive, s.number, s.kind, s.data, run.check)
             except Damaged as error:
-                run.context.lose(s.archive, s.number, error)
-            else:
-                yield Frame(s.archive, s.number, s.kind, data, s.wanted)
+                layout.lose(s.archive, s.number, error)
+                return error
+            return Frame(s.archive, s.number, s.kind, data, s.wanted)
+
+        for frame in in_order(run.pool, unseal, sealed, AHEAD):
+            if isinstance(frame, Frame):
+                yield frame
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Say how."""
+        """Return how."""
         return "AES-256-GCM"

@@ -35,8 +35,10 @@ class Piece(Struct, frozen=True, gc=False):
     """The file changed while it was read: what came before of this entry is void."""
     kept: Kept | None = None
     """Instead of one entry: unchanged ones, `entry` being the first."""
-    warm: bool = False
-    """Read while the containers ran: its data is stored, but the entry may be void."""
+    early: bool = False
+    """Read while the containers ran: its data is stored, and the entry comes again if it holds."""
+    stored: bool = False
+    """Comes again: its data was read early."""
 
 
 class Chunk(Struct, frozen=True, gc=False):
@@ -49,7 +51,8 @@ class Chunk(Struct, frozen=True, gc=False):
     last: bool = True
     again: bool = False
     kept: Kept | None = None
-    warm: bool = False
+    early: bool = False
+    stored: bool = False
 
 
 class Segment(Struct, frozen=True, gc=False):
@@ -92,12 +95,14 @@ class Part(Struct, frozen=True, gc=False):
     offset: int
     length: int
     read: Callable[[], bytes]
+    link: Callable[[str], bool] = lambda _: False
+    """Hard-link the file that holds the archive, and grows, to a path; False where it cannot."""
     places: tuple[Place, ...] = ()
     """The frames in it that are wanted."""
 
 
 class Place(Struct, frozen=True, gc=False):
-    """Where something stands at a destination: a whole archive going there, a frame coming back."""
+    """Position at a destination: of a whole archive going there, or of a frame coming back."""
 
     archive: str
     offset: int

@@ -1,7 +1,8 @@
-"""Every stage kind there is. A new one is a file, a line here, and a row in the contract suite."""
+"""All built-in stage kinds. A new one is a file, a line here, and a row in the contract suite."""
 
 from __future__ import annotations
 
+from stages.base import ChooseBase
 from stages.catch_up import CatchUp
 from stages.chunk import ChunkStage
 from stages.collect import Collect
@@ -10,9 +11,12 @@ from stages.compress import Compress
 from stages.confirm import Confirm
 from stages.containers import Containers
 from stages.encrypt import Encrypt
+from stages.gather import Gather
+from stages.locate import Locate
 from stages.pack import Pack
-from stages.preflight import Preflight
 from stages.prune import Prune
+from stages.select import Select
+from stages.source_stage import Source
 from stages.spool import SpoolStage
 from stages.survey import Survey
 from stages.undo import Undo
@@ -21,9 +25,11 @@ from stages.warm import Warm
 
 KINDS = (
     Survey,
-    Preflight,
+    ChooseBase,
+    Source,
     Warm,
     Collect,
+    Gather,
     ChunkStage,
     Pack,
     Compress,
@@ -38,4 +44,6 @@ KINDS = (
     PostRestore,
     Containers,
     Undo,
+    Select,
+    Locate,
 )

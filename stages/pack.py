@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Stage
+from stages.facts import Base, Job, SourceReport
 from stages.items import Chunk, Kept, Segment
 from stages.restore_target.layout import stretches_of
+from stages.source.entry_log import EntryLog
+from stages.source.previous_index import PreviousIndex
 from vault.archive.chunks import KnownChunks, chunk_id
 from vault.archive.format import (
     FIRST_SEGMENT,
@@ -18,14 +21,14 @@ from vault.archive.format import (
     Referred,
     encode,
 )
-from vault.archive.index import BlockCutter, Usage, read_entries
+from vault.archive.index import BlockCutter, Usage
+from vault.archive.keys import Keys
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession, RestoreSession
     from vault.archive.format import Entry, Kind
 
 
@@ -33,14 +36,16 @@ class Pack(Stage):
     """Many small files share a segment: a better ratio and far fewer calls than one by one."""
 
     kind: ClassVar[str] = "pack"
-    itemwise: ClassVar[bool] = True
     backwards: ClassVar[str] = "unpack"
     takes: ClassVar[type | None] = Chunk
     gives: ClassVar[type | None] = Segment
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, PreviousIndex, SourceReport, Keys)
+    provides: ClassVar[tuple[type, ...]] = (Manifest,)
 
-    def forward(self, chunks: Iterator[Chunk], run: Run[BackupSession]) -> Iterator[Segment]:
-        """Give segments as they fill, data and index in turns, and the manifest at the end."""
-        packing = _Packing(run.context)
+    def forward(self, chunks: Iterator[Chunk], run: Run) -> Iterator[Segment]:
+        """Yield segments as they fill, data and index in turns, and the manifest at the end."""
+        job, base = run.fact(Job), run.fact(Base)
+        packing = _Packing(job, base, run.fact(PreviousIndex), run.fact(Keys).naming_key)
         try:
             for chunk in chunks:
                 packing.add(chunk)
@@ -48,11 +53,14 @@ class Pack(Stage):
                     yield from packing.take()
             packing.finish()
             yield from packing.take()
+            manifest = packing.manifest(run.fact(SourceReport))
+            run.provide(manifest)
+            yield Segment(job.own, MANIFEST, b"m", (encode(manifest),))
         finally:
-            packing.known.close()
+            packing.close()
         run.advance(packing.entries, packing.payload)
 
-    def inverse(self, segments: Iterator[Segment], run: Run[RestoreSession]) -> Iterator[Chunk]:  # noqa: ARG002
+    def inverse(self, segments: Iterator[Segment], run: Run) -> Iterator[Chunk]:  # noqa: ARG002
         """Cut out of each segment what is wanted of it; raises Damaged."""
         for segment in segments:
             view = memoryview(segment.data[0])
@@ -79,9 +87,11 @@ class _Open:
 class _Packing:
     """The state of one archive while it is packed."""
 
-    def __init__(self, session: BackupSession) -> None:
-        self.session = session
-        self.own = session.archive_id.hex()
+    def __init__(self, job: Job, base: Base, index: PreviousIndex, naming_key: bytes) -> None:
+        self.job, self.base, self.index, self.naming_key = job, base, index, naming_key
+        self.own = job.own
+        self.early = EntryLog()
+        """Files of the warm pass, with their chunks."""
         self.numbers = FIRST_SEGMENT
         self.open: dict[Kind, _Open] = {b"d": _Open(b"d"), b"i": _Open(b"i")}
         self.full: list[Segment] = []
@@ -90,13 +100,13 @@ class _Packing:
         self.cutter = BlockCutter()
         self.blocks: list[Block] = []
         self.known_blocks: dict[str, Reference] = {}
-        if session.parent:
-            blocks = [block.chunk for block in session.parent.manifest.index]
-            self.known_blocks = {c[0]: c for c in blocks if c[1] in session.usable}
+        if base.parent:
+            blocks = [block.chunk for block in base.parent.index]
+            self.known_blocks = {c[0]: c for c in blocks if c[1] in base.usable}
         self.entries = self.files = self.size = self.read = self.payload = 0
 
     def take(self) -> list[Segment]:
-        """Give the segments that are full."""
+        """Return the segments that are full."""
         full, self.full = self.full, []
         return full
 
@@ -114,20 +124,26 @@ class _Packing:
                 reference = self._store(b"d", chunk.id, chunk.data)
                 self.known.add(reference)
             entry.chunks.append(reference)
-        if chunk.last and chunk.warm:
-            assert self.session.warm
-            self.session.warm.add(entry)
+        if chunk.stored:
+            early = self.early.find(entry.name)
+            assert early is not None, f"{entry.name!r} was not read early"
+            entry.chunks.extend(early.chunks)
+        if chunk.last and chunk.early:
+            self.early.add(entry)
         elif chunk.last:
             self._enter(entry)
 
     def finish(self) -> None:
-        """Close what is open, and add the manifest."""
+        """Close what is open."""
         self._index(self.cutter.flush())
         for segment in self.open.values():
             if segment.size:
                 self._close(segment)
-        self.session.manifest = self._manifest()
-        self.full.append(Segment(self.own, MANIFEST, b"m", (encode(self.session.manifest),)))
+
+    def close(self) -> None:
+        """Delete what is on disk."""
+        self.early.close()
+        self.known.close()
 
     def _enter(self, entry: Entry) -> None:
         """Put a finished entry into the index."""
@@ -160,7 +176,7 @@ class _Packing:
         if full is None:
             return
         data, block = full
-        name = chunk_id(self.session.keys.naming_key, data)
+        name = chunk_id(self.naming_key, data)
         reference = self.known_blocks.get(name)
         if reference is None:
             reference = self._store(b"i", name, data)
@@ -188,45 +204,39 @@ class _Packing:
         self.full.append(Segment(self.own, segment.number, segment.kind, tuple(segment.data)))
 
     def _of_parent(self) -> Iterable[Reference]:
-        """Give every reference of the parent that this archive may use as well."""
-        session = self.session
-        if session.parent:
-            index = session.parent.manifest.index
-            for entry in read_entries(index, session.fetch, session.parent.where):
-                for reference in entry.chunks:
-                    if reference[1] in session.usable:
-                        yield reference
+        """Return every reference of the parent that this archive may use as well."""
+        return (one for one in self.index.references() if one[1] in self.base.usable)
 
     def _normal(self) -> tuple[int, int]:
-        """Give the size that the next backup is measured by."""
-        parent = self.session.parent
-        if parent and not self.session.accept_shrink:
-            files, size = parent.manifest.normal
+        """Return the files and bytes that the next backup is compared with."""
+        parent = self.base.parent
+        if parent and not self.job.accept_shrink:
+            files, size = parent.normal
             if self.files < files / 2 or self.size < size / 2:
                 return files, size
         return self.files, self.size
 
-    def _manifest(self) -> Manifest:
-        session = self.session
-        used = self.usage.by_archive()
+    def manifest(self, source: SourceReport) -> Manifest:
+        """Return the manifest; everything else is packed."""
+        base, used = self.base, self.usage.by_archive()
         return Manifest(
             id=self.own,
-            service=session.service,
-            host=session.host,
-            time=session.time,
+            service=self.job.service,
+            host=self.job.host,
+            time=base.time,
             kind="incremental" if used else "full",
-            parent=session.parent.name if session.parent else None,
-            barrier=session.barrier,
-            source=session.source,
+            parent=base.parent_name,
+            barrier=source.barrier,
+            source=source.path,
             entries=self.entries,
             files=self.files,
             size=self.size,
             read=self.read,
             payload=self.payload,
-            missed=session.missed,
+            missed=source.missed,
             normal=self._normal(),
             archives=[
-                Referred(archive, session.usable[archive].name, session.usable[archive].size, count)
+                Referred(archive, base.usable[archive].name, base.usable[archive].size, count)
                 for archive, count in sorted(used.items())
             ],
             index=self.blocks,

@@ -1,4 +1,4 @@
-"""Prune: let old backups go from one destination, whole files only."""
+"""Prune: delete expired archives at one destination, whole files only."""
 
 from __future__ import annotations
 
@@ -6,49 +6,84 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from engine.stage import Stage
+from engine.stage import Link
+from stages.facts import Holdings, Job, Pruned, Stores
+from stages.items import Place
+from vault.archive.keys import Keys
+from vault.catalog.cache import CatalogCache
 from vault.catalog.retention import doomed, incomplete, shrunk, still_owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession
+    from vault.catalog.catalog import Catalog, Held
 
 
-class Prune(Stage):
+class Prune(Link):
     """Runs after the new backup was confirmed, so that there is always a newer good one."""
 
     kind: ClassVar[str] = "prune"
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, Holdings)
+    provides: ClassVar[tuple[type, ...]] = (Pruned,)
 
     destination: str
     keep: int = Field(ge=1)
     """How many backups stay."""
+    dry_run: bool = False
+    """Delete nothing, only report."""
+    coming: int = 0
+    """Backups that are about to be made, and build on the newest."""
 
-    def forward(self, _: Iterator[Any], run: Run[BackupSession]) -> Iterator[Any]:
-        """Delete what no kept backup refers to; raises Away.
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Pass on what comes, then delete what no retained backup refers to; raises Away.
 
         Nothing goes by a list that lacks what was there at the survey, or before.
         """
-        session = run.context
-        destination = session.destinations[self.destination]
-        catalog = session.cache.catalog(destination, session.service, session.keys)
-        before = session.catalogs[self.destination]
-        there = {session.name, *before.gone, *(held.stored.name for held in before.held)}
-        if lost := there - {held.stored.name for held in catalog.held}:
-            run.warn(incomplete(self.destination, lost))
+        new = set()
+        for item in items:
+            if isinstance(item, Place):
+                new.add(item.archive)
+            yield item
+        holdings = run.fact(Holdings)
+        if away := holdings.away.get(self.destination):
+            raise away
+        job, cache = run.fact(Job), run.fact(CatalogCache)
+        store, before = run.fact(Stores)[self.destination], holdings.catalogs[self.destination]
+        catalog = cache.catalog(store, job.service, run.fact(Keys)) if new else before
+        if problem := self._problem(catalog, before, new):
+            run.warn(problem)
+            run.provide(Pruned(self.destination, problem=problem))
             return
-        sources = [c for name, c in session.catalogs.items() if name != self.destination]
-        owed = still_owed(catalog, [session.waiting, *sources], self.keep)
-        if catalog.backups and shrunk(catalog.backups[-1]):
-            run.warn(f"no old backup goes from {self.destination}: the newest one has shrunk")
-        for held in doomed(catalog, self.keep, session.host, owed):
+        deleted = []
+        for held in self._expired(catalog, holdings, job):
             run.check()
-            destination.delete(session.service, held.stored.name)
-            session.cache.deleted(destination, session.service, held.stored)
+            if not self.dry_run:
+                store.delete(job.service, held.stored.name)
+                cache.deleted(store, job.service, held.stored)
+            deleted.append(held.stored)
             run.advance(1, held.stored.size)
-        yield from ()
+        run.provide(Pruned(self.destination, tuple(deleted)))
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Say what stays."""
+        """Return what stays."""
         return f"at {self.destination}, keeping {self.keep}"
+
+    def _problem(self, catalog: Catalog, before: Catalog, new: set[str]) -> str:
+        """Return why nothing may be deleted, if so."""
+        there = {*before.gone, *(held.stored.name for held in before.held)}
+        lost = there - {held.stored.name for held in catalog.held}
+        lost |= {f"the backup {id_[:8]}" for id_ in new - catalog.standing.keys()}
+        if lost:
+            return incomplete(self.destination, lost)
+        if catalog.backups and shrunk(catalog.backups[-1]):
+            return (
+                f"not pruning {self.destination}: the newest backup is less than half its usual"
+                " size"
+            )
+        return ""
+
+    def _expired(self, catalog: Catalog, holdings: Holdings, job: Job) -> list[Held]:
+        others = [c for name, c in holdings.catalogs.items() if name != self.destination]
+        owed = still_owed(catalog, [holdings.waiting, *others], self.keep)
+        return doomed(catalog, self.keep, job.host, owed, self.coming)

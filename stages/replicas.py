@@ -1,18 +1,21 @@
-"""The copies of a backup: what is damaged or away at one destination is read from the next.
+"""Replicas of a backup: what is damaged or away at one destination is read from the next.
 
-An archive is the same bytes everywhere, so any copy serves for any stretch of it, and a frame
+An archive is the same bytes everywhere, so any replica serves for any stretch of it, and a frame
 proves itself when it is opened.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from engine.pool import in_order
 from vault.archive.seal import unpack
 from vault.errors import Away, Damaged, VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from vault.archive.format import Kind
     from vault.archive.keys import Keys
@@ -20,55 +23,101 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog
     from vault.store.base import Destination
 
+    Check = Callable[[], None]
+
 Found = TypeVar("Found")
 
+OPENED_AT_ONCE = 8
+"""Archives opened at the same time; each waits for a few reads."""
 
-class Copies:
-    """Reads a backup, and the archives that it refers to, from the nearest destination that can."""
+
+class Replicas:
+    """Reads a backup, and the archives that it refers to, from the nearest destination that can.
+
+    `check`, an argument of every method that reads, is called before each read and may raise to
+    cancel.
+    """
 
     def __init__(self, backup: Archive, catalogs: list[Catalog], keys: Keys) -> None:
         """`catalogs` is where to read, the nearest first: the backup was opened at the first."""
         self._backup = backup
         self._catalogs = catalogs
         self._keys = keys
-        # Also what a verification has found damage in: most of it is good.
+        # Also archives in which a verification has found damage: most of it is good.
         self._names = {backup.manifest.id: backup.name}
         self._names |= {other.id: other.name for other in backup.manifest.archives}
         self._opened = {backup.manifest.id: backup}
         self._away: set[str] = set()
         self.notes: dict[str, str] = {}
-        """What had to come from elsewhere, and why: said once for each archive and destination."""
+        """What had to come from elsewhere, and why: once for each archive and destination."""
+        self._segments: dict[tuple[str, int], bytes] | None = None
+
+    @property
+    def stores(self) -> list[Destination]:
+        """The stores that are read from."""
+        return [catalog.destination for catalog in self._catalogs]
 
     def name(self, archive_id: str) -> str:
-        """Give the name of an archive's file; raises Damaged."""
+        """Return the name of an archive's file; raises Damaged."""
         if archive_id not in self._names:
             raise Damaged(self._backup.where, f"refers to {archive_id}, which it does not name")
         return self._names[archive_id]
 
-    def archive(self, archive_id: str) -> Archive:
-        """Give an archive, opened once, at the first place where it can be; raises VaultError."""
+    def archive(self, archive_id: str, check: Check) -> Archive:
+        """Return an archive, opened once, at the first destination that can; raises VaultError."""
         if archive_id not in self._opened:
             name = self.name(archive_id)
-            self._opened[archive_id] = self._first(name, lambda c: c.open(name, self._keys))
+            self._opened[archive_id] = self._first(name, lambda c: c.open(name, self._keys), check)
         return self._opened[archive_id]
 
-    def read(self, archive_id: str, offset: int, length: int) -> bytes:
-        """Read a range of an archive's file; raises VaultError."""
-        name = self.name(archive_id)
-        return self._first(name, lambda c: _read(c, name, offset, length))
+    def opened(self, archives: Iterable[str], check: Check) -> Iterator[str]:
+        """Yield each archive once it is open, a few ahead.
 
-    def index(self, archive_id: str, number: int) -> bytes:
-        """Read an index segment; raises VaultError."""
-        archive = self.archive(archive_id)
-        sealed = self.read(archive_id, *archive.place(number))
-        return unpack(archive.where, number, b"i", self.unseal(archive_id, number, b"i", sealed))
-
-    def unseal(self, archive_id: str, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
-        """Open a frame that was read, or else the same frame of another copy.
-
-        Raises Damaged when no copy has it good.
+        A backup after sixty others refers to all of them. One that cannot be opened is yielded,
+        too: whoever asks for its frames gets the error.
         """
-        archive = self.archive(archive_id)
+
+        def attempt(archive_id: str) -> str:
+            with suppress(VaultError):
+                self.archive(archive_id, check)
+            return archive_id
+
+        with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
+            yield from in_order(threads, attempt, dict.fromkeys(archives), OPENED_AT_ONCE)
+
+    def read(
+        self, archive_id: str, offset: int, length: int, check: Check, first: str = ""
+    ) -> bytes:
+        """Read a range of an archive's file, at the destination `first` if possible.
+
+        Raises VaultError.
+        """
+        name = self.name(archive_id)
+        return self._first(name, lambda c: _read(c, name, offset, length), check, first=first)
+
+    def index(self, archive_id: str, number: int, check: Check) -> bytes:
+        """Read an index segment; raises VaultError."""
+        archive, segments = self.archive(archive_id, check), self._segments
+        data = segments.get((archive_id, number)) if segments else None
+        if data is None:
+            sealed = self.read(archive_id, *archive.place(number), check)
+            data = self.unseal(archive_id, number, b"i", sealed, check)
+        if segments is not None:
+            segments[archive_id, number] = data
+        return unpack(archive.where, number, b"i", data)
+
+    def remember_index(self) -> None:
+        """Keep the index segments that are read from now on, compressed: they are read again."""
+        self._segments = {} if self._segments is None else self._segments
+
+    def unseal(
+        self, archive_id: str, number: int, kind: Kind, sealed: bytes | memoryview, check: Check
+    ) -> bytes:
+        """Open a frame that was read, or else the same frame of another replica.
+
+        Raises Damaged when no replica has it good.
+        """
+        archive = self.archive(archive_id, check)
         try:
             return archive.sealer.open(number, kind, sealed)
         except Damaged as error:
@@ -80,16 +129,22 @@ class Copies:
                 found = _read(catalog, archive.name, *place)
                 return archive.sealer.open(number, kind, found)
 
-            return self._first(archive.name, good, error)
+            return self._first(archive.name, good, check, error)
 
     def _first(
-        self, name: str, attempt: Callable[[Catalog], Found], failed: VaultError | None = None
+        self,
+        name: str,
+        attempt: Callable[[Catalog], Found],
+        check: Check,
+        failed: VaultError | None = None,
+        first: str = "",
     ) -> Found:
-        """Give what the first destination gives that can; the error of the nearest if none can."""
-        last = self._catalogs[-1]
-        for catalog in self._catalogs:
+        """Return what the first destination yields that can; raise the nearest one's error."""
+        catalogs = sorted(self._catalogs, key=lambda catalog: catalog.destination.name != first)
+        for catalog in catalogs:
+            check()
             at = catalog.destination.name
-            if at in self._away and catalog is not last:
+            if at in self._away and catalog is not catalogs[-1]:
                 continue  # each attempt would wait for it again
             try:
                 found = attempt(catalog)
@@ -99,19 +154,16 @@ class Copies:
                     self._away.add(at)
                 continue
             if failed is not None:
-                self._note(name, at, failed)
+                self.notes.setdefault(f"{name} {at}", f"{failed}: read from {at} instead")
             return found
         assert failed is not None
         raise failed
 
-    def _note(self, name: str, at: str, failed: VaultError) -> None:
-        self.notes.setdefault(f"{name} {at}", f"{failed}: read from {at} instead")
-
 
 def _read(catalog: Catalog, name: str, offset: int, length: int) -> bytes:
-    destination: Destination = catalog.destination
-    data = destination.read(catalog.service, name, offset, length)
+    store = catalog.destination
+    data = store.read(catalog.service, name, offset, length)
     if len(data) < length:
-        where = f"{destination.name}:{catalog.service}/{name}"
+        where = f"{store.name}:{catalog.service}/{name}"
         raise Damaged(where, f"ends {length - len(data):,} bytes before it should")
     return data

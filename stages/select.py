@@ -1,77 +1,62 @@
-"""Select: where a restore begins. Turns what was asked for into places to fetch."""
+"""Select: where a restore begins; lays out what is needed of a backup."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.libc import give_back_memory
-from engine.parallel import in_order
 from engine.stage import Stage
-from stages.items import Place
+from stages.facts import RestoreJob, Selected
+from stages.gather import marker
+from stages.replicas import Replicas
+from stages.restore_target.layout import Layout
+from stages.restore_target.resume import Nothing, Standing
 from stages.restore_target.selection import Wanted
 from vault.archive.index import blocks_of, read_entries
-from vault.errors import Damaged, NotThere, VaultError
+from vault.archive.keys import Keys
+from vault.errors import NotThere
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from engine.run import Run
-    from stages.restore_target.layout import Layout
-    from stages.session import RestoreSession
-
-OPENED_AT_ONCE = 8
-"""Archives; each waits for a few reads."""
 
 
 class Select(Stage):
-    """Reads the index of one backup and lays out what is wanted of it."""
+    """Reads the index of one backup."""
 
     kind: ClassVar[str] = "select"
-    gives: ClassVar[type | None] = Place
+    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys)
+    provides: ClassVar[tuple[type, ...]] = (Layout, Selected)
 
     paths: tuple[str, ...] = ()
-    """What to restore, with all that is below; everything when empty."""
+    """What to restore, with all that is below; everything if empty."""
 
-    def forward(self, _: Iterator[Any], run: Run[RestoreSession]) -> Iterator[Place]:
-        """Give each frame that is needed, once, in the order of the archives.
-
-        Raises NotThere when a path is not in the backup.
-        """
-        session = run.context
-        layout = session.layout
+    def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Provide the layout; raises NotThere when a path is not in the backup."""
+        layout = Layout()
+        run.open(layout, layout.close)
         self._lay_out(layout, run)
-        give_back_memory()
-        wanted: defaultdict[str, list[int]] = defaultdict(list)
-        for archive_id, number in layout.frames(session.copies.name):
-            wanted[archive_id].append(number)
-        for archive_id in _opened(wanted, run):
-            for number in wanted[archive_id]:
-                try:
-                    offset, length = session.copies.archive(archive_id).place(number)
-                except (Damaged, NotThere) as error:
-                    session.lose(archive_id, number, error)
-                    continue
-                yield Place(archive_id, offset, length, number)
+        yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Say what is selected."""
+        """Return what is selected."""
         return ", ".join(self.paths) or "everything"
 
-    def _lay_out(self, layout: Layout, run: Run[RestoreSession]) -> None:
-        session = run.context
-        backup = session.backup
-        index = (
-            blocks_of(backup.manifest.index, self.paths) if self.paths else backup.manifest.index
-        )
-        for _ in _opened((block.chunk[1] for block in index), run):
+    def _lay_out(self, layout: Layout, run: Run) -> None:
+        job, replicas = run.fact(RestoreJob), run.fact(Replicas)
+        blocks = job.backup.index
+        index = blocks_of(blocks, self.paths) if self.paths else blocks
+        for _ in replicas.opened((block.chunk[1] for block in index), run.check):
             run.check()
+
+        def fetch(archive_id: str, number: int) -> bytes:
+            return replicas.index(archive_id, number, run.check)
+
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
-        with closing(session.standing()) as standing:
-            for entry in read_entries(index, session.fetch, backup.where):
+        with closing(_standing(job, run.fact(Keys))) as standing:
+            for entry in read_entries(index, fetch, job.where):
                 name = entry.name
                 if (path := wanted.of(name)) is not None:
                     stands = layout.is_first(entry) and standing.has(entry)
@@ -81,31 +66,24 @@ class Select(Stage):
                 elif name in wanted.above and entry.type == "dir":
                     layout.add(entry)
                 run.check()
-            session.files, session.size = standing.files, standing.size
-        require_found(session, self.paths, found)
+            layout.complete(replicas.name)
+            run.provide(Selected(standing.files, standing.size))
+        require_found(job.service, replicas.name(job.backup.id), self.paths, found)
 
 
-def _opened(archives: Iterable[str], run: Run[RestoreSession]) -> Iterator[str]:
-    """Give each archive once it is open, some ahead: a backup after sixty others refers to all.
-
-    What cannot be opened is given, too, and asked for again, frame by frame.
-    """
-
-    def attempt(archive_id: str) -> str:
-        with suppress(VaultError):
-            run.context.copies.archive(archive_id)
-        return archive_id
-
-    with ThreadPoolExecutor(OPENED_AT_ONCE) as threads:
-        yield from in_order(threads, attempt, dict.fromkeys(archives), OPENED_AT_ONCE)
+def _standing(job: RestoreJob, keys: Keys) -> Standing | Nothing:
+    """Return what an interrupted restore has already written; raises TargetError."""
+    if job.target and marker(job).goes_on(job.target):
+        return Standing(job.target, keys.naming_key)
+    return Nothing()
 
 
 def require_found(
-    session: RestoreSession, paths: Sequence[str], found: Collection[str | None]
+    service: str, archive: str, paths: Sequence[str], found: Collection[str | None]
 ) -> None:
-    """Raise NotThere when the backup has nothing at some of the paths."""
+    """Raise NotThere when an archive has nothing at some of the paths."""
     if absent := [path for path in paths if path not in found]:
         raise NotThere(
-            f"{session.backup.name} has no {', '.join(map(repr, absent))}",
-            f"packrat ls {session.service} shows what it has",
+            f"{archive} has no {', '.join(map(repr, absent))}",
+            f"packrat ls {service} shows what it has",
         )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import AHEAD, in_order
+from engine.pool import AHEAD, in_order
 from engine.stage import FanOut
-from stages.errors import SourceError
+from stages.facts import Downloaded, DowntimeClock, Job
 from stages.items import Part, Sealed
-from vault.archive.format import SEGMENT_BYTES
-from vault.spool import POLL_SECONDS, Spool
+from stages.restore_target.layout import Layout
+from stages.source_stage import spool_error
+from stages.spool_folder import SpoolFolder
+from vault.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession, RestoreSession
 
 
 class SpoolStage(FanOut):
@@ -27,80 +27,58 @@ class SpoolStage(FanOut):
     backwards: ClassVar[str] = "cut"
     takes: ClassVar[type | None] = Sealed
     gives: ClassVar[type | None] = Part
-
-    max_size: int = 8 << 30
-    """Bytes that wait at the most; what is beyond waits for the slowest destination."""
-    min_free: int = 0
-    """Bytes of the spool's disk that stay free."""
+    needs: ClassVar[tuple[type, ...]] = (Job, Spool, SpoolFolder, DowntimeClock)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Layout,)
+    inverse_provides: ClassVar[tuple[type, ...]] = (Downloaded,)
 
     def describe(self, *, backwards: bool = False) -> str:
-        """Say how much waits."""
-        if backwards:
-            return ""
-        return f"at most {self.max_size / (1 << 30):.3g} GiB wait for slow destinations"
+        """Return how it serves the destinations."""
+        return "" if backwards else "each destination reads at its own pace"
 
-    def forward(self, sealed: Iterator[Sealed], run: Run[BackupSession]) -> Iterator[Part]:
+    def forward(self, sealed: Iterator[Sealed], run: Run) -> Iterator[Part]:
         """Append everything to the spool's file; raises SourceError when its disk is full."""
-        session = run.context
+        downtime = run.fact(DowntimeClock)
 
         def write(place: tuple[int, bytes | memoryview]) -> int:
-            return spool.write(*place)
+            return run.fact(Spool).write(*place)
 
-        ahead = (AHEAD + 1) * SEGMENT_BYTES  # written before the spool is asked whether to wait
         try:
-            os.makedirs(session.spool_path, mode=0o700, exist_ok=True)
-            spool = session.spool = Spool(
-                session.spool_path,
-                session.name,
-                session.readers,
-                max(self.max_size - ahead - sum(h.stored.size for h in session.waiting.held), 0),
-                self.min_free,
-            )
-            session.spooling.set()
             # Written by the pool: the thread that drives the chain has enough to do.
             for size in in_order(run.pool, write, _placed(sealed), AHEAD):
+                spool = run.fact(Spool)
                 run.advance(1, size - spool.size)
                 # While a container is down, reading waits for no destination.
-                spool.grow(size, run.check, hurry=session.standstill.since is not None)
+                spool.grow(size, run.check, hurry=downtime.running)
         except OSError as error:
-            raise SourceError(
-                f"cannot write the spool {session.spool_path}: {error.strerror}",
-                "make room there, or change spool.path, max_size or min_free in the configuration",
-            ) from error
-        spool.finish()
+            raise spool_error(run.fact(SpoolFolder).path, error) from error
+        run.fact(Spool).finish()
         yield from ()
 
-    def branch(self, run: Run[BackupSession]) -> Iterator[Part]:
-        """Give what there is to read, as it comes."""
-        session = run.context
-        while not session.spooling.wait(POLL_SECONDS):
-            run.check()
-        spool = session.spool
-        assert spool is not None
+    def branch(self, run: Run) -> Iterator[Part]:
+        """Yield what there is to read, as it comes."""
+        spool, archive = run.fact(Spool), run.fact(Job).own
         for offset, length in spool.ranges(run.check):
-            yield Part(
-                session.archive_id.hex(), offset, length, partial(spool.read, offset, length)
-            )
+            yield Part(archive, offset, length, partial(spool.read, offset, length), spool.link)
 
-    def inverse(self, parts: Iterator[Part], run: Run[RestoreSession]) -> Iterator[Sealed]:
-        """Cut what was downloaded into the frames that are wanted of it.
+    def inverse(self, parts: Iterator[Part], run: Run) -> Iterator[Sealed]:
+        """Cut what was downloaded into the frames that are needed of it.
 
-        A frame of which very much is wanted comes several times, so that no item grows with it.
+        A frame of which very much is needed comes several times, so that no item grows with it.
         """
-        layout = run.context.layout
+        layout = run.fact(Layout)
         for part in parts:
             data = memoryview(part.read())
-            run.context.downloaded += len(data)
             run.advance(1, len(data))
             for place in part.places:
                 start = place.offset - part.offset
                 sealed = data[start : start + place.length]
                 for wanted in layout.wanted(part.archive, place.number):
                     yield Sealed(part.archive, place.number, b"d", sealed, wanted)
+        run.provide(Downloaded(run.bytes))
 
 
 def _placed(sealed: Iterator[Sealed]) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Give each item's bytes with the offset where they go."""
+    """Yield each item's bytes with the offset where they belong."""
     offset = 0
     for item in sealed:
         yield offset, item.data

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from engine.stage import Link
 from stages.in_place.kept import read_steps
 from stages.in_place.swap import from_plain, to_plain
-from stages.journal import Journaled
+from stages.journal import Journal, Journaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.run import Run
-    from stages.session import Session
 
 
-class Undo(Journaled):
+class Undo(Link, Journaled):
     """Takes back every step that the restore took, then deletes what it had restored."""
 
     kind: ClassVar[str] = "undo"
+    needs: ClassVar[tuple[type, ...]] = (Journal,)
 
     aside: str
     """The folder in which the restore set aside what was there."""
 
-    def forward(self, _: Iterator[Any], run: Run[Session]) -> Iterator[Any]:
-        """Take the steps back; raises TargetError."""
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Pass on what comes, then take the steps back; raises TargetError."""
+        yield from items
+        journal = run.fact(Journal)
         placement = read_steps(self.aside)
-        run.context.journal.note(run.stage, self, to_plain(placement))
+        journal.note(run.stage, self, to_plain(placement))
         placement.restore_old(keep_staged=False)
-        run.context.journal.done(run.stage)
-        yield from ()
+        journal.done(run.stage)
 
     def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
         """Go on where a dead run was cut off; raises TargetError."""

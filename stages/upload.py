@@ -5,18 +5,21 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
-from engine.parallel import in_order
+from engine.pool import in_order
 from engine.stage import Stage
+from stages.facts import Base, Job, Stores
 from stages.items import Part, Place
+from stages.replicas import Replicas
 from vault.errors import Damaged, VaultError
+from vault.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from engine.run import Run
-    from stages.session import BackupSession, RestoreSession
 
 RANGE_BYTES = 4 << 20
 GAP_BYTES = 64 << 10
@@ -31,42 +34,44 @@ class Upload(Stage):
     backwards: ClassVar[str] = "download"
     takes: ClassVar[type | None] = Part
     gives: ClassVar[type | None] = Place
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, Stores, Spool)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Replicas,)
 
     destination: str
 
-    def forward(self, parts: Iterator[Part], run: Run[BackupSession]) -> Iterator[Place]:
-        """Give the place of the whole archive; raises Away."""
-        session = run.context
-        destination = session.destinations[self.destination]
+    def forward(self, parts: Iterator[Part], run: Run) -> Iterator[Place]:
+        """Yield the place of the whole archive; raises Away."""
+        job, name, spool = run.fact(Job), run.fact(Base).name, run.fact(Spool)
+        store = run.fact(Stores)[self.destination]
         taken = 0
-        first = next(parts)  # the survey is over and the spool exists from here on
-        assert session.spool is not None
-        ranges = ((part.offset, part.length) for part in _chain(first, parts))
         try:
-            for so_far in destination.receive(session.service, session.name, session.spool, ranges):
+            source = _Parts(parts, spool)
+            for so_far in store.receive(job.service, name, source, source.ranges()):
                 run.check()
                 run.advance(0, so_far - taken)
                 taken = so_far
-                session.spool.take(self.destination, so_far)
-            # Inside, for a run may also be ended before what comes next has begun.
-            yield Place(session.archive_id.hex(), 0, taken)
+                spool.take(self.destination, so_far)
+            # Inside, since a run may also end before the next stage has begun.
+            yield Place(job.own, 0, taken)
         except BaseException:
-            self._clean_up(run)
+            spool.leave(self.destination)
+            with suppress(VaultError):  # what stays, the next run removes
+                store.discard(job.service, name)
             raise
 
-    def inverse(self, places: Iterator[Place], run: Run[RestoreSession]) -> Iterator[Part]:
+    def inverse(self, places: Iterator[Place], run: Run) -> Iterator[Part]:
         """Fetch what lies close together in one range, a few ranges ahead; raises Away."""
-        session = run.context
+        replicas, first = run.fact(Replicas), self.destination
 
         def fetch(wanted: tuple[Place, ...]) -> Part:
             start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
             archive = wanted[0].archive
             try:
-                data = session.copies.read(archive, start, end - start)
+                data = replicas.read(archive, start, end - start, run.check, first)
             except Damaged:
-                # A bad sector: what stands around it is read, and the frames in it prove damaged.
-                data = _readable(session, wanted)
-            return Part(archive, start, end - start, partial(bytes, data), wanted)
+                # A bad sector: what is around it is read, and the frames in it prove damaged.
+                data = self._readable(replicas, wanted, run)
+            return Part(archive, start, end - start, partial(bytes, data), places=wanted)
 
         # Threads of its own: one that waits for a network must not keep a core from its work.
         with ThreadPoolExecutor(AHEAD) as threads:
@@ -75,31 +80,33 @@ class Upload(Stage):
                 yield part
 
     def describe(self, *, backwards: bool = False) -> str:
-        """Say where to, or where from."""
+        """Return where to, or where from."""
         return f"from {self.destination}" if backwards else f"to {self.destination}"
 
-    def _clean_up(self, run: Run[BackupSession]) -> None:
-        session = run.context
-        assert session.spool is not None
-        session.spool.leave(self.destination)
-        with suppress(VaultError):  # what stays, the next run removes
-            session.destinations[self.destination].discard(session.service, session.name)
+    def _readable(self, replicas: Replicas, wanted: tuple[Place, ...], run: Run) -> bytes:
+        """Read frame by frame what can be read of them; zeros stand for the rest."""
+        start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
+        data = bytearray(end - start)
+        for place in wanted:
+            at = place.offset - start
+            with suppress(Damaged):
+                data[at : at + place.length] = replicas.read(
+                    place.archive, place.offset, place.length, run.check, self.destination
+                )
+        return bytes(data)
 
 
-def _readable(session: RestoreSession, wanted: tuple[Place, ...]) -> bytes:
-    """Read frame by frame what can be read of them; zeros stand for the rest."""
-    start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
-    data = bytearray(end - start)
-    for place in wanted:
-        with suppress(Damaged):
-            found = session.copies.read(place.archive, place.offset, place.length)
-            data[place.offset - start : place.offset - start + place.length] = found
-    return bytes(data)
+class _Parts:
+    """Parts as the source that a destination receives from."""
 
+    def __init__(self, parts: Iterator[Part], spool: Spool) -> None:
+        self._parts = chain([next(parts)], parts)
+        self.path = spool.path
+        self.read, self.claim = spool.read, spool.claim
 
-def _chain(first: Part, rest: Iterator[Part]) -> Iterator[Part]:
-    yield first
-    yield from rest
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        for part in self._parts:
+            yield part.offset, part.length
 
 
 def _close_together(places: Iterable[Place]) -> Iterator[tuple[Place, ...]]:

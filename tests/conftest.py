@@ -9,8 +9,8 @@ from stages import containers, masking
 from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from tests.helpers.servers import S3Server, SshServer
-from vault.store import remote, sftp
 from vault.archive.keys import MIB, Derivation
+from vault.store import remote, sftp
 
 settings.register_profile(
     "packrat",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.events import Finished, Progress, Started
+from engine.events import Finished, Progress
 from packrat.runs.backup import back_up
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import backing_up, ended, signalling
@@ -43,8 +43,8 @@ def test_events_in_order(tmp_path, engine, names, warm):
             order.append(event.stage.partition(":")[0])
 
     result = done(back_up(house.pipeline(), [listen]))
-    expected = ["survey", "preflight", "pre_backup", "warm", "stop", "collect", "start", "upload"]
-    expected.remove("warm") if not warm else None
+    expected = ["survey", "base", "source", "pre_backup", "warm", "stop", "collect", "start"]
+    expected += ["gather", "upload"]
     assert [stage for stage in order if stage in expected] == expected
     assert engine.running(name)
     assert 0 < result.downtime_seconds < 10
@@ -144,15 +144,15 @@ def dies(house, edge):
 
 
 EDGES = [
-    "Finished preflight",
+    "Finished source",
     "Started warm",
     "Finished warm",
-    "Started stop",
+    "Acquired stop",
     "Progress stop",
     "Finished stop",
     "Progress collect",
     "Finished collect",
-    "Started start",
+    "Released start",
     "Finished start",
     "Finished spool",
 ]
@@ -184,7 +184,7 @@ def test_the_machine_dies(tmp_path, engine, names):
     engine.start()
     assert not engine.running(one)
     status = house.cli("status")
-    assert f"a run died while containers stood still: started {one}, {two} again" in status.stderr
+    assert f"a run died while containers were down: started {one}, {two} again" in status.stderr
     assert engine.running(one, two)
     assert not engine.running(off)
     assert house.archives == []
@@ -302,7 +302,7 @@ def test_restart_always(tmp_path, engine, names):
     seen = []
 
     def listen(event):
-        if isinstance(event, Started) and event.stage == "start":
+        if isinstance(event, Finished) and event.stage == "collect":
             seen.append(engine.running(name))
 
     assert done(back_up(house.pipeline(), [listen])).warnings == []
@@ -323,7 +323,7 @@ def test_somebody_who_starts_it_meanwhile_and_one_that_shares_its_files(tmp_path
             engine.docker("start", name)
 
     warnings = done(back_up(house.pipeline(), [listen])).warnings
-    assert f"container {other} runs on and may write to" in warnings[0]
+    assert f"container {other} keeps running and may write to" in warnings[0]
     assert f"somebody started container {name} while" in warnings[1]
 
 
@@ -365,7 +365,7 @@ def test_max_downtime(tmp_path, engine, names):
 
     result = back_up(house.pipeline(), [listen])
     assert (result.status, result.exit) == ("failed", 4)
-    assert "stood still for longer than docker.max_downtime" in result.error
+    assert "were down for longer than docker.max_downtime" in result.error
     assert engine.running(name)
     assert house.archives == []
     assert house.litter() == []

@@ -6,7 +6,6 @@ import signal
 import pytest
 
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
 from stages import containers
@@ -14,6 +13,7 @@ from stages.errors import SourceError
 from stages.in_place.swap import Placement
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import ended, restoring_in_place, signalling
+from tests.helpers.restoring import restore
 from tests.helpers.trees import fill, noise
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
@@ -33,8 +33,8 @@ def test_in_place_and_back(spoilt, engine):
     """The container stands still only for the renames; afterwards, and after --undo, it runs."""
     house, name = spoilt
     program = house.program
-    _, session = restore(program, "svc", choose(program, "svc"), (), None)
-    assert session.standstill.seconds < 5
+    restored = restore(program, "svc", choose(program, "svc"), (), None)
+    assert restored.downtime_seconds < 5
     assert (house.source / "a").read_bytes() == noise(100_000)
     assert engine.running(name)
     undo(program, "svc")
@@ -44,8 +44,8 @@ def test_in_place_and_back(spoilt, engine):
 
 @pytest.mark.parametrize(
     "edge",
-    ["Finished select", "Finished upload:local", "Started stop", "Finished stop",
-     "Finished collect", "Started start", "Finished start"],
+    ["Finished select", "Finished gather", "Acquired stop", "Finished stop",
+     "Finished collect", "Released start", "Finished start"],
 )  # fmt: skip
 def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, three, edge):
     """SIGKILL at every edge: after the next command the state is whole, and the container up."""
@@ -63,7 +63,7 @@ def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, e
         for path in house.source.rglob("*")
         if path.is_file() and not str(path.relative_to(house.source)).startswith(".packrat")
     }
-    placed = ("Finished collect", "Started start", "Finished start")
+    placed = ("Finished collect", "Released start", "Finished start")
     assert files == (new if edge in placed else old)
     program = house.program
     restore(program, "svc", choose(program, "svc"), (), None)

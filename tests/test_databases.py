@@ -14,11 +14,11 @@ import pytest
 
 from engine.events import Finished
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.restore.undo import undo
 from packrat.runs.backup import back_up
 from tests.helpers.containers import HOST_FOLDERS
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 from tests.helpers.servers import need
 
 pytestmark = pytest.mark.root
@@ -232,9 +232,9 @@ def test_destroyed_data_come_back_in_place(engine, database, home):
     psql(home, "DROP TABLE t")
     psql(home, "CREATE TABLE later (n INT)")
     program = house.program
-    restored, session = restore(program, "svc", choose(program, "svc"), (), None)
+    restored = restore(program, "svc", choose(program, "svc"), (), None)
     assert restored.files > 900
-    assert session.standstill.seconds < 10
+    assert restored.downtime_seconds < 10
     wait_for(home)
     assert psql(home, "SELECT count(*) FROM t") == "1000"
     undo(program, "svc")

@@ -78,16 +78,16 @@ def test_an_archive_that_is_gone_or_cut_at_the_nearest_comes_from_the_next(house
 def test_a_destination_that_goes_away_meanwhile_is_replaced(house):
     """The file of a base vanishes after the backup was chosen: the other copy serves."""
     from packrat.restore.choose import choose
-    from packrat.restore.restore import restore
+    from tests.helpers.restoring import restore
 
     program = house.program
     chosen = choose(program, "svc")
     assert chosen.catalog.destination.name == "local"
     shutil.rmtree(house.stores["local"])
     out = house.root / "out"
-    done, session = restore(program, "svc", chosen, (), str(out))
+    done = restore(program, "svc", chosen, (), str(out))
     assert differences(house.source, out) == []
-    assert (done.partial, session.lost) == (False, [])
+    assert (done.partial, done.lost) == (False, [])
 
 
 def test_only_one_destination_is_asked_when_it_is_named(house):

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
 from packrat.verbs.planning import count_source
@@ -22,6 +21,7 @@ from stages.in_place.swap import Placement
 from stages.journal import Journal
 from tests.helpers.forked import ended, restoring_in_place
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
 
 
@@ -286,7 +286,7 @@ def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
         said = child.communicate(timeout=30)[1]
     assert child.returncode == (130 if how == "ctrl-c" else 4)
     assert "the files are restored; packrat restore --undo svc takes that back" in said
-    assert ("post_restore was broken off" in said) == (how == "ctrl-c")
+    assert ("post_restore was interrupted" in said) == (how == "ctrl-c")
     assert (house.source / "a").read_bytes() == b"1"
 
 

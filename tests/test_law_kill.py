@@ -12,9 +12,9 @@ import time
 import pytest
 
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
 
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 
 from engine.run import Clock
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.index import read_entries
 

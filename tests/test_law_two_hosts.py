@@ -50,7 +50,7 @@ def test_the_second_is_told_and_the_first_is_left_alone(tmp_path, s3, password):
         result = second.back_up(full=True)
         if password:
             assert result.status == "done"
-            assert "s3 holds 1 of svc under another key" in result.warnings[0]
+            assert "s3 holds 1 archive of svc under another key" in result.warnings[0]
         else:
             assert (result.status, result.exit) == ("failed", 4)
             assert "packrat backup svc --take-over" in result.error

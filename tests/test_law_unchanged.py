@@ -7,8 +7,8 @@ from collections import Counter
 
 from engine.run import Clock
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise, settle
 from vault.archive.format import HEADER_BYTES
 from vault.store.local import Local
@@ -114,7 +114,7 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
         return original(self, service, name, offset, length)
 
     monkeypatch.setattr(Local, "read", read)
-    _, session = restore(program, "svc", chosen, [], str(house.root / "out"))
+    restored = restore(program, "svc", chosen, [], str(house.root / "out"))
     assert differences(house.source, house.root / "out") == []
     ranges = [one for one in reads if one[1] >= HEADER_BYTES and not is_tail(house, one)]
     needed = [(name, place) for (name, _), place in frames.items() if place[0] == b"d"]
@@ -124,7 +124,7 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
     }
     assert set(often.values()) <= {0, 1}
     assert sum(often.values()) >= 55
-    assert session.downloaded < 1.05 * sum(end - start for _, (_, start, end) in needed)
+    assert restored.downloaded < 1.05 * sum(end - start for _, (_, start, end) in needed)
     # Header, tail and index of an archive share blocks with its segments at their borders.
     blocks = Counter(
         (name, at) for name, *place in reads for at in range(*(b // 512 for b in place))

@@ -46,6 +46,7 @@ class Spool:
         self._folder, self._name = folder, name
         self.path = os.path.join(folder, unfinished(name))
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._device = os.fstat(self._fd).st_dev
         self._changed = threading.Condition()
         self._taken = dict.fromkeys(readers, 0)
         self._max_size = max_size
@@ -53,6 +54,9 @@ class Spool:
         """Nothing more comes, and nothing of it has gone."""
         self._ended = False
         self._claimed = False
+        self._delivered = False
+        self.kept = False
+        """The whole archive stays under its final name, for a later run."""
         self._wanted: list[int] = []
         """Up to where the readers that wait for more want it."""
         self.size = 0
@@ -162,16 +166,37 @@ class Spool:
             first, self._claimed = not self._claimed and not self.gone, True
         return first
 
-    def keep(self) -> None:
-        """Let the whole archive stay, under its final name, for a later run; raises OSError."""
-        os.fsync(self._fd)
-        os.rename(self.path, os.path.join(self._folder, self._name))
-        os.close(self._fd)
+    def link(self, path: str) -> bool:
+        """Hard-link the file to `path`, for the first who asks; False where that cannot be.
 
-    def remove(self) -> None:
-        """Delete the file."""
+        A second link would be one file at two destinations, which are damaged together.
+        """
+        with self._changed:
+            if self._claimed or self.gone or os.stat(os.path.dirname(path)).st_dev != self._device:
+                return False
+            self._claimed = True
+        try:
+            os.link(self.path, path)
+        except OSError:  # a file system without links
+            return False
+        return True
+
+    def deliver(self) -> None:
+        """Note that the archive has its final name at a destination."""
+        self._delivered = True
+
+    def close(self, *, keep: bool) -> None:
+        """Delete the file, or `keep` a whole archive that no destination has; raises OSError.
+
+        What is kept stays under its final name, for a later run.
+        """
+        self.kept = keep and self.whole and not self._delivered
+        if self.kept:
+            os.fsync(self._fd)
+            os.rename(self.path, os.path.join(self._folder, self._name))
+        else:
+            os.unlink(self.path)
         os.close(self._fd)
-        os.unlink(self.path)
 
     def _wait_for_more(self, size: int, check: Callable[[], None]) -> None:
         self._wanted.append(size)

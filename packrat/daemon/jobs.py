@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from engine.libc import die_with_parent
 from packrat.errors import Exit
 from packrat.runs.recorder import INSTANT
 from packrat.runs.signals import end_when_asked
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 60.0
 """How long a child may take to end in order, its containers up again, before it is killed."""
+SET_PDEATHSIG = 1
+"""Of prctl(2): the kernel sends this process a signal when its parent is gone."""
 DAEMON = "PACKRAT_DAEMON"
 """The process of the daemon, for its children."""
 
@@ -143,7 +145,7 @@ def die_with_the_daemon() -> bool:
     if daemon is None:
         return False
     end_when_asked()
-    die_with_parent(signal.SIGTERM)
+    ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(daemon):  # it was killed before we could say so
         sys.exit(Exit.INTERRUPTED)
     return True

@@ -14,14 +14,13 @@ from specs.faults import printable
 from stages.restore_target.selection import Wanted
 from stages.select import require_found
 from stages.source.exclude import ASIDE
-from vault.archive.index import blocks_of, read_entries
 from vault.errors import Damaged, NotThere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from packrat.restore.opened import OpenedBackup
     from specs.service import Service
-    from stages.session import RestoreSession
 
 SHOWN = 6
 """Paths that are listed one by one."""
@@ -30,33 +29,30 @@ SHOWN = 6
 class Outlook:
     """Counts what one restore needs."""
 
-    def __init__(self, session: RestoreSession, paths: Sequence[str], service: Service) -> None:
-        """Read the index of what is wanted; raises VaultError, also when it is not there."""
-        self._session = session
+    def __init__(self, opened: OpenedBackup, paths: Sequence[str], service: Service) -> None:
+        """Read the index of what is selected; raises VaultError, also when it is not there."""
+        self._opened = opened
         self._paths = paths
         self._service = service
         self.files = self.size = 0
-        index = session.backup.manifest.index
         wanted = Wanted(paths)
         frames: set[tuple[str, int]] = set()
         found: set[str | None] = set()
-        for entry in read_entries(
-            blocks_of(index, paths) if paths else index, session.fetch, session.backup.where
-        ):
+        for entry in opened.entries(paths):
             if wanted.covers(entry.name):
                 found.add(wanted.of(entry.name))
                 self.files += entry.type != "dir"
                 self.size += entry.size
                 frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
-        require_found(session, paths, found)
+        require_found(opened.service, opened.name, paths, found)
         self.download = 0
         self.damaged: set[str] = set()
         """Archives that cannot be opened: the files that need them are lost."""
         for archive, number in frames:
             try:
-                self.download += session.copies.archive(archive).place(number)[1]
+                self.download += opened.replicas.archive(archive, lambda: None).place(number)[1]
             except (Damaged, NotThere):
-                self.damaged.add(session.copies.name(archive))
+                self.damaged.add(opened.replicas.name(archive))
 
     def to_folder(self, target: str) -> list[str]:
         """Say what a restore to a folder does."""
@@ -82,7 +78,7 @@ class Outlook:
             ("room", self._room(path)),
             ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
             *([("then", after.command.splitlines()[0])] if after else []),
-            ("way back", f"packrat restore --undo {self._session.service}"),
+            ("way back", f"packrat restore --undo {self._opened.service}"),
         )
 
     def _room(self, folder: str) -> str:
@@ -91,11 +87,10 @@ class Outlook:
         return room + (": THAT IS NOT ENOUGH" if self.size > free else "")
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
-        manifest = self._session.backup.manifest
-        source = self._session.destination.name
+        manifest, source = self._opened.manifest, self._opened.source
         made = f"{when_text(manifest.time)}, {time_text(manifest.time)} ({manifest.id[:8]})"
         files = f"{count_text(self.files, 'file')}, {bytes_text(self.size)}"
-        rows = [("service", self._session.service), ("backup", made)]
+        rows = [("service", self._opened.service), ("backup", made)]
         rows.append(("what", files if self._paths else f"everything: {files}"))
         end = [
             *more,

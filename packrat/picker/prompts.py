@@ -138,6 +138,12 @@ def ask_secret(title: str) -> Any:
     return _ask(questionary.password(title, qmark="?", **_surroundings()), {})
 
 
+def confirm(question: str) -> bool:
+    """Ask a yes-or-no question, whose answer is no unless chosen otherwise."""
+    lines = [Line("yes", value=True), Line("no, change nothing", value=False)]
+    return pick(question, lines, at=False) is True
+
+
 def tell(text: str) -> None:
     """Say that something takes a moment; the next question writes over it."""
     print(f"{fit(text, width() - 1)}\r", end="", file=sys.stderr, flush=True)

@@ -15,8 +15,8 @@ from packrat.picker.preview import Outlook
 from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
 from packrat.picker.tree import load_ahead
 from packrat.restore.choose import OtherKey, choose
+from packrat.restore.opened import OpenedBackup
 from packrat.restore.request import Request
-from packrat.restore.restore import open_session
 from packrat.restore.unlock import Lock
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from packrat.picker.tree import Tree
     from packrat.program import Program
     from packrat.restore.request import Given
-    from stages.session import RestoreSession
     from vault.archive.keys import Keys
     from vault.store.base import Destination
 
@@ -56,7 +55,8 @@ class Picker:
         self._target = _full(given.target) if given.target is not None else None
         self._ticked: dict[str, None] = {}
         """Paths, in the order in which they were ticked; kept while going back and forth."""
-        self._session: RestoreSession | None = None
+        self.opened: OpenedBackup | None = None
+        """The backup that was picked, once it was opened."""
         self._tree: Future[Tree] | None = None
 
     def request(self) -> Request | None:
@@ -140,7 +140,7 @@ class Picker:
                 if not self._unlock(destination, offer.name):
                     continue
             if offer.name != self._backup:
-                self._session = self._tree = None
+                self.opened = self._tree = None
                 self._paths = self._given.paths or ()
                 self._ticked.clear()
             self._backup = offer.name
@@ -169,9 +169,9 @@ class Picker:
         return True
 
     def _what(self) -> Way | None:
-        session = self._opened()
-        manifest = session.backup.manifest
-        self._tree = self._tree or load_ahead(session)
+        opened = self._opened()
+        manifest = opened.manifest
+        self._tree = self._tree or load_ahead(opened)
         while True:
             whole = (
                 f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
@@ -208,7 +208,7 @@ class Picker:
                 return None
 
     def _which_folder(self) -> str | None:
-        manifest = self._opened().backup.manifest
+        manifest = self._opened().manifest
         day = time_text(manifest.time)[:16].replace(" ", "-").replace(":", "")
         typed = self._target or os.path.join(os.getcwd(), f"{self._service}-{day}")
         said = "Which folder? An empty one, or one that is made now."
@@ -226,12 +226,12 @@ class Picker:
                 return target
 
     def _sure(self) -> Way | None:
-        session = self._opened()
+        opened = self._opened()
         tell("working out what to download …")
         in_place = self._target is None
         if self._target is not None:  # one that was given was not looked at yet
-            Marker(self._service, session.backup.manifest.id, self._paths).goes_on(self._target)
-        outlook = Outlook(session, self._paths, self.program.config.services[self._service])
+            Marker(self._service, opened.manifest.id, self._paths).goes_on(self._target)
+        outlook = Outlook(opened, self._paths, self.program.config.services[self._service])
         said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
         lines = [
             Line("yes, restore", "yes"),
@@ -242,14 +242,14 @@ class Picker:
         answer = pick("\n  ".join([*said, "", "Restore?"]), lines, at=careful)
         return answer if isinstance(answer, Way) else None
 
-    def _opened(self) -> RestoreSession:
-        if self._session is None:
+    def _opened(self) -> OpenedBackup:
+        if self.opened is None:
             tell("opening the backup …")
             chosen = choose(
                 self.program, self._service, self._backup or "latest", self._given.source
             )
-            self._session = open_session(self.program, self._service, chosen, (), "")
-        return self._session
+            self.opened = OpenedBackup(self._service, chosen, self.program.keys)
+        return self.opened
 
 
 def _full(folder: str) -> str:

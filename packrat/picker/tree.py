@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from vault.archive.format import order
-from vault.archive.index import read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stages.session import RestoreSession
+    from packrat.restore.opened import OpenedBackup
     from vault.archive.format import Entry
 
 
@@ -119,20 +118,13 @@ class Tree:
         )
 
 
-def load_tree(session: RestoreSession) -> Tree:
-    """Read the whole index of a backup; raises VaultError."""
-    backup = session.backup
-    blocks = read_blocks(backup.manifest.index, session.fetch, backup.where)
-    return Tree(entry for _, entries in blocks for entry in entries)
-
-
-def load_ahead(session: RestoreSession) -> Future[Tree]:
+def load_ahead(opened: OpenedBackup) -> Future[Tree]:
     """Read the index while the user still reads the screen; nothing waits for it at the end."""
     future: Future[Tree] = Future()
 
     def work() -> None:
         try:
-            future.set_result(load_tree(session))
+            future.set_result(Tree(opened.entries()))
         except BaseException as error:  # noqa: BLE001 (whoever asks for the result gets it)
             future.set_exception(error)
 

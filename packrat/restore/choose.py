@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog, Held
     from vault.store.base import Destination
 
-NEARNESS = ("local", "sftp", "s3")
-"""Kinds of destinations, the quickest and cheapest to read from first."""
-
 
 @dataclass
 class Chosen:
@@ -78,9 +75,8 @@ def choose(
 def _nearest(program: Program, service: str, source: str | None) -> list[Destination]:
     if source is not None:
         return [program.destination(source)]
-    kinds = {name: spec.type for name, spec in program.config.destinations().items()}
-    found = program.destinations(service).values()
-    return sorted(found, key=lambda destination: NEARNESS.index(kinds[destination.name]))
+    found = program.destinations(service)
+    return [found[name] for name in program.nearest(service)]
 
 
 def _holders(catalogs: list[Catalog], name: str, *, hurt: bool = False) -> list[Catalog]:

@@ -94,7 +94,7 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
         if picked is None:
             print("nothing was restored", file=sys.stderr)
             return Exit.INTERRUPTED
-        program, request = picker.program, picked
+        program, request, opened = picker.program, picked, picker.opened
     else:
         if given.service is None or (given.target is None and not given.in_place):
             raise UsageError(
@@ -102,6 +102,7 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
             )
         if not yes:
             raise UsageError("restore asks before it writes; off a terminal give --yes")
+        opened = None
         request = Request(
             given.service,
             "latest" if given.backup is None else given.backup,
@@ -110,7 +111,7 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
             given.target,
             given.password_file,
         )
-    return restore_to(program, request, as_json=as_json)
+    return restore_to(program, request, opened, as_json=as_json)
 
 
 def _can_ask() -> bool:

@@ -1,4 +1,4 @@
-"""Restore a backup: choose it, turn its pipeline around, run that."""
+"""Restore a backup: run its restore document, to a folder or in place."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.events import Warned
-from engine.graph import Node
-from engine.run import Cancelled, Run, Shared, execute
+from engine.facts import Facts
+from engine.run import Cancelled, Run, Shared
+from engine.wiring import execute
 from packrat.errors import Interrupted
-from packrat.program import log_file
+from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
-from packrat.runs.repair import require_repaired, resolve
+from packrat.runs.repair import require_repaired
 from packrat.runs.signals import breaking_off, interruptible
 from packrat.text.report import count_text, missed_text
-from specs.compile import compile_service
+from stages.collect import Collect
 from stages.errors import SourceError, TargetError
+from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
+from stages.gather import lost_text, marker
 from stages.in_place.kept import make_staging
 from stages.in_place.swap import TREE
 from stages.journal import Journal
 from stages.masking import masked
-from stages.replicas import Copies
+from stages.restore_target.layout import Layout
 from stages.select import Select
-from stages.session import RestoreSession
 from stages.source.exclude import STAGING
 from stages.source.walk import open_source
 
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
 
     from engine.events import Event, Listener
     from engine.graph import Graph
-    from packrat.program import Program
-    from packrat.restore.choose import Chosen
+    from engine.run import Outcome
+    from packrat.restore.opened import OpenedBackup
+    from specs.pipeline import Pipeline
     from stages.source.attributes import Unset
 
 
@@ -55,159 +58,140 @@ class Restored:
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     partial: bool = False
-    """Something is not as the backup has it; the warnings say what."""
-
-
-def reversed_graph(
-    program: Program, service: str, source: str, paths: Sequence[str], *, in_place: bool
-) -> Graph:
-    """Give the restore of a service: its pipeline in reverse, from one destination.
-
-    Nothing stops, and no command runs, for what is only written to a folder.
-    """
-    # Compiled for this one alone: a service's backups may be where it no longer goes to.
-    settings = program.config.services[service].model_copy(update={"destinations": (source,)})
-    config = program.config.model_copy(update={"services": {service: settings}})
-    graph = compile_service(config, service, alone=not in_place).graph()
-    return graph.reverse(f"upload:{source}", Node("select", Select(paths=tuple(paths))))
+    """Something is not as the backup has it; the warnings name it."""
+    lost: list[str] = field(default_factory=list)
+    """Files that could not be restored: what they need is damaged everywhere."""
+    downtime_seconds: float | None = None
+    """Seconds for which containers were down."""
+    replaced_folder: str | None = None
+    """The folder that holds what an in-place restore has replaced."""
 
 
 def restore(
-    program: Program,
-    service: str,
-    chosen: Chosen,
-    paths: Sequence[str],
-    target: str | None,
-    listeners: Sequence[Listener] = (),
-) -> tuple[Restored, RestoreSession]:
-    """Run the reversed graph, to a folder or, when `target` is None, in place.
+    pipeline: Pipeline, opened: OpenedBackup, listeners: Sequence[Listener] = ()
+) -> Restored:
+    """Run a restore document on the backup that it names.
 
-    The path "" is everything, as no paths are.
-    Raises what ended it, and Locked while a backup of the service runs.
+    Raises what ended it, and Locked while another run of the service is going on.
     """
-    if "" in paths:
-        paths = ()
-    if target is not None:
-        return _run(
-            program, service, open_session(program, service, chosen, paths, target), listeners
-        )
-    state_dir = program.config.state_dir
-    path = program.config.services[service].path
-    with service_lock(state_dir, service, time.time()):
-        said = require_repaired(state_dir, service)
+    graph = pipeline.graph()
+    paths = next(n.stage.paths for n in graph.order if isinstance(n.stage, Select))
+    job = RestoreJob(
+        service=opened.service,
+        backup=opened.manifest,
+        where=opened.where,
+        paths=tuple(paths),
+        target=pipeline.to or "",
+    )
+    if pipeline.to is not None:
+        return _run(pipeline, graph, job, opened, listeners)
+    path = next(n.stage.path for n in graph.order if isinstance(n.stage, Collect))
+    with service_lock(pipeline.state_dir, pipeline.service, time.time()):
+        said = require_repaired(pipeline.state_dir, pipeline.service)
         for text in said:
             for listener in listeners:
                 listener(Warned("restore", text))
-        staging = os.path.join(path, STAGING + chosen.archive.manifest.id[:8])
-        os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
-        os.close(open_source(path))
-        tree = os.path.join(staging, TREE)
-        session = open_session(program, service, chosen, paths, tree, in_place=True)
-        session.mtime = os.stat(path).st_mtime_ns
-        make_staging(staging)
-        try:
-            session.marker.goes_on(tree)
-        except TargetError:  # of a restore that died when all was written: begin anew
-            shutil.rmtree(tree, ignore_errors=True)
-        restored, session = _run(program, service, session, listeners)
+        job = _staged(job, path)
+        restored = _run(pipeline, graph, job, opened, listeners)
         restored.target = path
         restored.warnings[:0] = said
-        return restored, session
+        return restored
+
+
+def _staged(job: RestoreJob, path: str) -> RestoreJob:
+    """Prepare the staging folder of an in-place restore, inside the service's own folder."""
+    staging = os.path.join(path, STAGING + job.backup.id[:8])
+    os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
+    os.close(open_source(path))
+    tree = os.path.join(staging, TREE)
+    mtime = os.stat(path).st_mtime_ns
+    make_staging(staging)
+    try:
+        marker(job).goes_on(tree)
+    except TargetError:  # of a restore that died when everything was written: begin again
+        shutil.rmtree(tree, ignore_errors=True)
+    return RestoreJob(
+        service=job.service,
+        backup=job.backup,
+        where=job.where,
+        paths=job.paths,
+        target=tree,
+        in_place=True,
+        mtime=mtime,
+    )
 
 
 def _run(
-    program: Program, service: str, session: RestoreSession, listeners: Sequence[Listener]
-) -> tuple[Restored, RestoreSession]:
+    pipeline: Pipeline,
+    graph: Graph,
+    job: RestoreJob,
+    opened: OpenedBackup,
+    listeners: Sequence[Listener],
+) -> Restored:
     begun = time.monotonic()
-    source = session.destination.name
-    graph = reversed_graph(program, service, source, session.paths, in_place=session.in_place)
     warnings: list[str] = []
 
     def note(event: Event) -> None:
         if isinstance(event, Warned):
             warnings.append(masked(event.text))
 
-    run = Run(session, Shared([note, *listeners]))
-    try:
-        _execute(graph, run)
-    except (Exception, KeyboardInterrupt) as error:
-        if session.aside is None:
-            raise
-        raise _after_all_is_placed(service, error) from error
-    for what, unset in session.unset.items():
+    journal = Journal(pipeline.state_dir, pipeline.service)
+    given = (job, opened.replicas, opened.keys, journal, *service_given(pipeline))
+    run = Run(Shared([note, *listeners], facts=Facts(given)))
+    with interruptible(run), breaking_off(run, opened.replicas.stores):
+        outcome = execute(graph, run)
+    swapped = outcome.fact(Swapped)
+    for stage, error in outcome.failed.items():
+        ended: BaseException = KeyboardInterrupt(stage) if isinstance(error, Cancelled) else error
+        if swapped:
+            raise _after_the_swap(job.service, ended) from error
+        raise ended
+    written = _written(outcome)
+    for what, unset in written.unset.items():
         run.warn(unset_text(what, unset))
-    if session.lost:
-        run.warn(session.lost_text())
+    if written.lost and (layout := outcome.fact(Layout)):
+        run.warn(lost_text(written, layout))
     partial = bool(warnings)
-    if session.backup.manifest.missed:
-        run.warn(missed_text(session.backup.manifest))
-    for text in session.copies.notes.values():
+    if job.backup.missed:
+        run.warn(missed_text(job.backup))
+    for text in opened.replicas.notes.values():
         run.warn(text)
-    return (
-        Restored(
-            service,
-            session.backup.manifest.id[:8],
-            source,
-            session.target,
-            session.files,
-            session.size,
-            session.downloaded,
-            round(time.monotonic() - begun, 3),
-            warnings,
-            partial,
-        ),
-        session,
+    downtime, downloaded = outcome.fact(Downtime), outcome.fact(Downloaded)
+    return Restored(
+        service=job.service,
+        id=job.backup.id[:8],
+        source=opened.source,
+        target=job.target,
+        files=written.files,
+        size=written.size,
+        downloaded=downloaded.bytes if downloaded else 0,
+        seconds=round(time.monotonic() - begun, 3),
+        warnings=warnings,
+        partial=partial,
+        lost=list(written.lost),
+        downtime_seconds=downtime.seconds if downtime else None,
+        replaced_folder=swapped.replaced if swapped else None,
     )
 
 
-def _execute(graph: Graph, run: Run[RestoreSession]) -> None:
-    """Run the graph; raises what ended it, KeyboardInterrupt with the stage that was broken off."""
-    with interruptible(run), breaking_off(run, [run.context.destination]):
-        outcome = execute(graph, run)
-    for stage, error in outcome.failed.items():
-        if isinstance(error, Cancelled):  # nobody but the engine knows that one
-            raise KeyboardInterrupt(stage)
-        raise error
+def _written(outcome: Outcome) -> Written:
+    written = outcome.fact(Written)
+    assert written is not None  # no stage has failed
+    return written
 
 
-def _after_all_is_placed(service: str, error: BaseException) -> Exception:
-    """Say what is true when a restore in place ends badly though the files are in place."""
+def _after_the_swap(service: str, error: BaseException) -> Exception:
+    """Return what is true when an in-place restore ends badly with the files in place."""
     restored = f"the files are restored; packrat restore --undo {service} takes that back"
     if isinstance(error, KeyboardInterrupt):
-        broken = "post_restore was broken off" if "post_restore" in error.args else "interrupted"
-        return Interrupted(f"{service}: {broken}; {restored}")
+        stopped = "post_restore was interrupted" if "post_restore" in error.args else "interrupted"
+        return Interrupted(f"{service}: {stopped}; {restored}")
     hint = getattr(error, "hint", "")
     return SourceError(str(error), f"{hint}; {restored}" if hint else restored)
 
 
-def open_session(
-    program: Program,
-    service: str,
-    chosen: Chosen,
-    paths: Sequence[str],
-    target: str,
-    *,
-    in_place: bool = False,
-) -> RestoreSession:
-    """Make what the stages of a restore share."""
-    state_dir = program.config.state_dir
-    return RestoreSession(
-        journal=Journal(state_dir, service),
-        secret=resolve,
-        log=log_file(state_dir, service),
-        service=service,
-        keys=program.keys,
-        destination=chosen.catalog.destination,
-        copies=Copies(chosen.archive, [chosen.catalog, *chosen.others], program.keys),
-        backup=chosen.archive,
-        paths=tuple(paths),
-        target=target,
-        in_place=in_place,
-    )
-
-
 def unset_text(what: str, unset: Unset) -> str:
-    """Say what could not be set, on how many files, and name the first of them."""
+    """Return what could not be set, on how many files, and the names of the first."""
     names = ", ".join(unset.names) + ", …" * (unset.count > len(unset.names))
     if what == "device":
         return f"{count_text(unset.count, 'device')} could not be made: {names}"

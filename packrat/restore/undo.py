@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from engine.facts import Facts
 from engine.graph import Graph
-from engine.run import Cancelled, Run, Shared, execute
+from engine.run import Cancelled, Run, Shared
+from engine.wiring import execute
 from packrat.errors import Exit
-from packrat.program import log_file
+from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
-from packrat.runs.repair import require_repaired, resolve
+from packrat.runs.repair import require_repaired
 from packrat.runs.signals import interruptible
 from packrat.text.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
+from stages.given import GIVEN
 from stages.in_place.kept import asides, forget
 from stages.journal import Journal
 from stages.kinds import KINDS
-from stages.session import Session
 
 if TYPE_CHECKING:
     from packrat.program import Program
+    from specs.pipeline import Pipeline
 
 
 def undo(program: Program, service: str) -> int:
@@ -38,14 +41,11 @@ def undo(program: Program, service: str) -> int:
                 f"there is nothing to undo for {service}: {path} holds nothing set aside",
                 f"packrat restore {service} --in-place restores another backup",
             )
-        session = Session(
-            journal=Journal(config.state_dir, service),
-            secret=resolve,
-            log=log_file(config.state_dir, service),
-        )
-        run = Run(session, Shared())
+        pipeline = compile_service(config, service)
+        given = (Journal(config.state_dir, service), *service_given(pipeline))
+        run = Run(Shared(facts=Facts(given)))
         with interruptible(run):
-            outcome = execute(_graph(program, service, kept[-1]), run)
+            outcome = execute(_graph(pipeline, kept[-1]), run)
         for error in outcome.failed.values():
             raise KeyboardInterrupt if isinstance(error, Cancelled) else error
     print(f"{service}: {path} is as it was before the restore")
@@ -64,12 +64,12 @@ def forget_aside(program: Program, service: str) -> int:
     return Exit.DONE
 
 
-def _graph(program: Program, service: str, aside: str) -> Graph:
-    """Give the way back: with the containers stopped, as for the restore."""
-    stages = compile_service(program.config, service).stages
+def _graph(pipeline: Pipeline, aside: str) -> Graph:
+    """Return the graph of an undo: with the containers stopped, as for the restore."""
+    stages = pipeline.stages
     spec: dict[str, dict[str, Any]] = {"undo": {"kind": "undo", "aside": aside}}
     if "stop" in stages:
         spec["undo"]["after"] = ["stop"]
         spec["stop"] = stages["stop"] | {"after": []}
         spec["start"] = {"releases": "stop", "after": ["undo"]}
-    return Graph.build(spec, KINDS)
+    return Graph.build(spec, KINDS, GIVEN["undo"])

@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from engine.events import Warned
-from engine.run import Cancelled, Clock, Run, Shared, execute
+from engine.facts import Facts
+from engine.run import Cancelled, Clock, Run, Shared
+from engine.wiring import execute
 from packrat.errors import Exit
-from packrat.program import log_file, open_cache, open_destinations
+from packrat.program import open_cache, open_destinations
+from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
-from packrat.runs.repair import clear, require_repaired, resolve
+from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.signals import breaking_off, interruptible
+from stages.facts import Holdings, Job, SourceReport, Stores
 from stages.in_place.kept import forget
 from stages.journal import Journal
 from stages.masking import masked
-from stages.session import BackupSession
+from stages.spool_folder import SpoolFolder
+from stages.upload import Upload
 from vault.archive.keys import read_key_file
 from vault.errors import VaultError
 
@@ -28,8 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.events import Event, Listener
-    from engine.graph import Graph
     from specs.pipeline import Pipeline
+    from vault.archive.keys import Keys
+    from vault.catalog.cache import CatalogCache
+    from vault.catalog.catalog import Catalog
 
 
 class Choices(Struct, frozen=True):
@@ -53,12 +60,11 @@ def back_up(
     begun = clock.ticks()
     recorder = Recorder(pipeline.state_dir, pipeline.service, clock)
     try:
-        graph = pipeline.graph()
+        pipeline.graph()
         with service_lock(pipeline.state_dir, pipeline.service, clock.now() / 1e9):
             recorder.begin()
             result.warnings += require_repaired(pipeline.state_dir, pipeline.service)
-            session = _open_session(pipeline, choices or Choices())
-            _run(graph, session, [recorder, *listeners], clock, result)
+            _run(pipeline, [recorder, *listeners], choices or Choices(), clock, result)
     except (Exception, KeyboardInterrupt, Cancelled) as error:  # the result carries it
         if os.environ.get("PACKRAT_DEBUG"):
             raise
@@ -68,30 +74,10 @@ def back_up(
     return result
 
 
-def _open_session(pipeline: Pipeline, choices: Choices) -> BackupSession:
-    stages = pipeline.stages.values()
-    return BackupSession(
-        service=pipeline.service,
-        host=pipeline.host,
-        keys=read_key_file(pipeline.key_file),
-        destinations=open_destinations(pipeline),
-        journal=Journal(pipeline.state_dir, pipeline.service),
-        secret=resolve,
-        log=log_file(pipeline.state_dir, pipeline.service),
-        cache=open_cache(pipeline.state_dir),
-        spool_path=os.path.join(pipeline.spool, pipeline.service),
-        readers=tuple(str(s["destination"]) for s in stages if s.get("kind") == "upload"),
-        archive_id=os.urandom(16),
-        source=next((s["path"] for s in stages if s.get("kind") == "collect"), ""),
-        take_over=choices.take_over,
-        accept_shrink=choices.accept_shrink,
-    )
-
-
 def _run(
-    graph: Graph,
-    session: BackupSession,
+    pipeline: Pipeline,
     listeners: Sequence[Listener],
+    choices: Choices,
     clock: Clock,
     result: Result,
 ) -> None:
@@ -99,36 +85,41 @@ def _run(
         if isinstance(event, Warned):
             result.warnings.append(masked(event.text))
 
-    clear(session.spool_path)
-    run = Run(session, Shared([note, *listeners], clock))
+    graph = pipeline.graph()
+    stores = Stores(open_destinations(pipeline))
+    keys, cache = read_key_file(pipeline.key_file), open_cache(pipeline.state_dir)
+    spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
+    journal = Journal(pipeline.state_dir, pipeline.service)
+    job = Job(
+        service=pipeline.service,
+        host=pipeline.host,
+        archive_id=os.urandom(16),
+        destinations=tuple(n.stage.destination for n in graph.order if isinstance(n.stage, Upload)),
+        take_over=choices.take_over,
+        accept_shrink=choices.accept_shrink,
+    )
+    given = (job, keys, stores, cache, spool, journal, *service_given(pipeline))
+    clear(spool.path)
+    run = Run(Shared([note, *listeners], clock, facts=Facts(given)))
     try:
-        with interruptible(run), breaking_off(run, session.destinations.values()):
+        with interruptible(run), breaking_off(run, stores.values()):
             outcome = execute(graph, run)
-        sum_up(graph, outcome, session, result)
-        if result.exit == Exit.DONE:
-            forget(session.source, session.journal)
+        sum_up(graph, outcome, job, result)
+        if result.exit == Exit.DONE and (source := outcome.fact(SourceReport)):
+            forget(source.path, journal)
+        if holdings := outcome.fact(Holdings):
+            _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
     finally:
-        _empty_spool(session, result)
-        session.cache.close()
+        cache.close()
 
 
-def _empty_spool(session: BackupSession, result: Result) -> None:
-    """Remove what a destination has by now; what none could take stays for a later run."""
-    spool = session.spool
-    if spool and spool.whole and not result.holders and result.exit != Exit.INTERRUPTED:
-        spool.keep()
-        result.error = (
-            f"{result.error}. The backup {result.id} waits in the spool;"
-            " the next run takes it to the destinations without reading the source again"
-        )
-    elif spool:
-        spool.remove()
+def _drop_delivered(
+    result: Result, stores: Stores, job: Job, keys: Keys, cache: CatalogCache, waiting: Catalog
+) -> None:
+    """Delete from the spool what a destination has that also took the new backup."""
     for name in result.holders:
         with suppress(VaultError):
-            catalog = session.cache.catalog(
-                session.destinations[name], session.service, session.keys
-            )
-            there = [held.stored for held in catalog.held]
-            for held in [held for held in session.waiting.held if held.stored in there]:
-                session.waiting.destination.delete(session.service, held.stored.name)
-                session.waiting.held.remove(held)
+            there = [held.stored for held in cache.catalog(stores[name], job.service, keys).held]
+            for held in [held for held in waiting.held if held.stored in there]:
+                waiting.destination.delete(job.service, held.stored.name)
+                waiting.held.remove(held)

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.run import Cancelled
 from packrat.errors import Exit, explain, worst
 from packrat.text.report import count_text
+from stages.facts import Downtime, Published, SourceReport
+from stages.upload import Upload
+from vault.archive.format import Manifest
+from vault.spool import Spool
 
 if TYPE_CHECKING:
     from engine.graph import Graph
     from engine.run import Outcome
-    from stages.session import BackupSession
+    from stages.facts import Job
 
-Status = Literal["done", "partial", "failed", "skipped"]
+Status = Literal["done", "partial", "failed"]
 
 
 @dataclass
@@ -47,18 +51,29 @@ class Result:
         self.exit, self.error = explain(error)
 
 
-def sum_up(graph: Graph, outcome: Outcome, session: BackupSession, result: Result) -> None:
+def sum_up(graph: Graph, outcome: Outcome, job: Job, result: Result) -> None:
     """Fill in a result: each destination by itself, and the whole."""
-    if session.manifest:
-        manifest = session.manifest
+    if manifest := outcome.fact(Manifest):
         result.id, result.kind = manifest.id[:8], manifest.kind
         result.files, result.size, result.read = manifest.files, manifest.size, manifest.read
-    if session.spool:
-        result.stored = session.spool.size
-    result.downtime_seconds = session.standstill.seconds
+    spool = outcome.fact(Spool)
+    if spool:
+        result.stored = spool.size
+    downtime, source = outcome.fact(Downtime), outcome.fact(SourceReport)
+    result.downtime_seconds = downtime.seconds if downtime else None
+    missed = source.missed if source else 0
+    holders = {published.destination for published in outcome.facts_of(Published)}
     branches = _branches(graph)
-    for destination, stages in branches.items():
-        result.destinations[destination] = _at(stages, graph, outcome, result.stored)
+    for destination in job.destinations:
+        errors = [
+            explain(outcome.failed[n])[1] for n in branches[destination] if n in outcome.failed
+        ]
+        holds = destination in holders
+        result.destinations[destination] = {
+            "status": "failed" if not holds else "partial" if errors else "done",
+            "bytes": result.stored if holds else 0,
+            "error": "; ".join(errors) or None,
+        }
     in_branches = {name for stages in branches.values() for name in stages}
     trunk = [error for name, error in outcome.failed.items() if name not in in_branches]
     cancelled = [e for e in outcome.failed.values() if isinstance(e, Cancelled)]
@@ -70,34 +85,26 @@ def sum_up(graph: Graph, outcome: Outcome, session: BackupSession, result: Resul
     elif not result.holders:
         result.exit = worst(status for status, _ in problems)
         result.error = "; ".join(text for _, text in problems)
-    elif problems or session.missed:
+    elif problems or missed:
         result.status, result.exit = "partial", Exit.PARTIAL
         texts = [text for _, text in problems]
-        if session.missed:
-            texts.append(f"{count_text(session.missed, 'file')} could not be read")
+        if missed:
+            texts.append(f"{count_text(missed, 'file')} could not be read")
         result.error = "; ".join(texts)
     else:
         result.status, result.exit = "done", Exit.DONE
+    if spool and spool.kept:
+        result.error = (
+            f"{result.error}. The backup {result.id} waits in the spool;"
+            " the next run takes it to the destinations without reading the source again"
+        )
 
 
 def _branches(graph: Graph) -> dict[str, list[str]]:
-    """Destination -> the stages that are only its own."""
-    branches: dict[str, list[str]] = {}
-    for node in graph.order:
-        destination = getattr(node.stage, "destination", None)
-        if destination:
-            branches.setdefault(destination, []).append(node.name)
-    return branches
-
-
-def _at(stages: list[str], graph: Graph, outcome: Outcome, stored: int) -> dict[str, Any]:
-    """Say how it went at one destination: it holds the backup once that is confirmed."""
-    errors = [explain(outcome.failed[name])[1] for name in stages if name in outcome.failed]
-    confirms = [name for name in stages if graph.nodes[name].stage.kind == "confirm"]
-    undone = outcome.failed.keys() | set(outcome.skipped)
-    holds = bool(confirms) and not undone & set(confirms)
+    """Return destination -> the stages of its branch."""
     return {
-        "status": "failed" if not holds else "partial" if errors else "done",
-        "bytes": stored if holds else 0,
-        "error": "; ".join(errors) or None,
+        node.stage.destination: [one.name for one in chain]
+        for chain in graph.chains()
+        for node in chain
+        if isinstance(node.stage, Upload)
     }

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ def _interrupt_once(number: int, _: object) -> None:
 
 
 @contextmanager
-def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator[None]:
+def breaking_off(run: Run, destinations: Iterable[Destination]) -> Iterator[None]:
     """Let a run that is to end break off what is on its way to or from these destinations."""
     for destination in destinations:
         destination.check = run.check
@@ -56,7 +56,7 @@ def breaking_off(run: Run[Any], destinations: Iterable[Destination]) -> Iterator
 
 
 @contextmanager
-def interruptible(run: Run[Any]) -> Iterator[None]:
+def interruptible(run: Run) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
 
     Those that come together are one: who dies with several threads sends its children several.

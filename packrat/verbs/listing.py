@@ -117,22 +117,21 @@ def list_files(
     as_json: bool,
 ) -> None:
     """Print what is directly in a folder of a backup, or the file itself."""
-    from packrat.restore.restore import open_session
+    from packrat.restore.opened import OpenedBackup
     from packrat.restore.unlock import choose_and_unlock
-    from vault.archive.index import blocks_of, read_entries, selected
+    from vault.archive.index import selected
     from vault.errors import NotThere
 
     program.services([service])
     path = path.strip("/")
     program, chosen = choose_and_unlock(program, service, backup, source, password_file, warn)
-    session = open_session(program, service, chosen, [path], "")
+    opened = OpenedBackup(service, chosen, program.keys)
     if chosen.archive.manifest.missed:
         warn(missed_text(chosen.archive.manifest))
     depth = path.count("/") + 1 if path else 0
-    index = blocks_of(chosen.archive.manifest.index, [path])
     found = []
     folder = not path
-    for entry in read_entries(index, session.fetch, chosen.archive.where):
+    for entry in opened.entries([path]):
         name = entry.name
         if name == path and entry.type == "dir":
             folder = True

@@ -6,16 +6,20 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from packrat.errors import UsageError
 from packrat.restore.request import inside
+from packrat.text import drawing
 from packrat.text.report import as_json, bytes_text, count_text, warn
 from specs.faults import printable
+from stages.facts import Pruned
 from stages.in_place.kept import own_folders
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from engine.graph import Graph
     from packrat.program import Program
@@ -54,43 +58,85 @@ def is_pipeline_file(spec: str) -> bool:
         return False  # the loader of configurations says what is wrong with it
 
 
-def show_plan(program: Program, what: Sequence[str], form: str, *, restore: bool) -> None:
-    """Print the graphs of some services, or of all."""
+def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | None) -> None:
+    """Print the graphs of some services, or of all: of backups, or of restores (`back`).
+
+    `what` is [prune | verify | FILE] and names of services.
+    """
     from packrat.program import Program as ProgramOf
-    from packrat.text import drawing
     from specs.pipeline import to_yaml
 
     if form not in FORMATS:
         raise UsageError(f"there is no format {form!r}; there are: {', '.join(FORMATS)}")
+    job = what[0] if what and what[0] in JOBS else ""
+    what = what[bool(job) :]
     spec = what[0] if what and os.path.isfile(what[0]) else None
     if what and not spec and what[0].endswith((".yaml", ".yml", ".json")):
         raise UsageError(f"there is no file {what[0]!r}")
     if spec:
         program, what = ProgramOf(spec, only_look=True), what[1:]
-    pipelines = pipelines_of(program, spec, what)
     compiled = not (spec and is_pipeline_file(spec))
-    graphs = {p.service: _reversed(p) if restore else p.graph() for p in pipelines}
+    if not compiled and (job or back):
+        raise UsageError(f"{spec} is a pipeline document already: plan {spec} shows it")
+    if job or back:
+        names = program.services(what) if what else list(program.config.services)
+        pipelines = [back.of(program, name) if back else JOBS[job](program, name) for name in names]
+    else:
+        pipelines = pipelines_of(program, spec, what)
     if form == "yaml":
         print(to_yaml(pipelines), end="")
-    elif form == "json":
+        return
+    graphs = {pipeline.service: pipeline.graph() for pipeline in pipelines}
+    if form == "json":
         as_json([_document(p, graphs[p.service]) for p in pipelines])
     elif form in ("mermaid", "dot"):
         print(getattr(drawing, form)(graphs))
     else:
         for number, pipeline in enumerate(pipelines):
             print("\n" * bool(number) + pipeline.service)
-            notes = {} if restore else _notes(pipeline)
-            if compiled and not restore:
+            notes = _notes(pipeline) if pipeline.job == "backup" else {}
+            if compiled and pipeline.job in ("backup", "prune"):
                 notes |= _prune_notes(program, pipeline)
             print(drawing.tree(graphs[pipeline.service], notes))
 
 
-def _reversed(pipeline: Pipeline) -> Graph:
-    from engine.graph import Node
-    from stages.select import Select
+class WayBack(Struct, frozen=True):
+    """The restore whose plan is shown."""
 
-    nearest = next(iter(pipeline.destinations))
-    return pipeline.graph().reverse(f"upload:{nearest}", Node("select", Select()))
+    to: str | None = None
+    """The folder; None for in place."""
+    backup: str = "latest"
+    source: str | None = None
+    paths: tuple[str, ...] = ()
+
+    def of(self, program: Program, service: str) -> Pipeline:
+        """Compile it, reading from the destination that the restore will read from.
+
+        Without the key, or a destination that answers, that is the nearest one configured.
+        """
+        from packrat.restore.choose import choose
+        from specs.compile import compile_restore
+        from specs.secret import SecretFault
+        from vault.errors import VaultError
+
+        try:
+            chosen = choose(program, service, self.backup, self.source, warn)
+            backup, source = chosen.archive.manifest.id, chosen.catalog.destination.name
+        except (VaultError, SecretFault) as error:
+            backup, source = self.backup, self.source or program.nearest(service)[0]
+            warn(f"the backup could not be looked up: {error}")
+        to = self.to and os.path.abspath(os.path.expanduser(self.to))
+        return compile_restore(program.config, service, backup, source, self.paths, to)
+
+
+def _prune(program: Program, service: str) -> Pipeline:
+    from specs.compile import compile_prune
+
+    return compile_prune(program.config, service)
+
+
+JOBS: dict[str, Callable[[Program, str], Pipeline]] = {"prune": _prune}
+"""Jobs other than a backup that plan shows by name."""
 
 
 def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
@@ -111,7 +157,7 @@ def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
 
 
 def _notes(pipeline: Pipeline) -> dict[str, str]:
-    """Say what stages would do now: how much there is to read."""
+    """Return what stages would do now: how much there is to read."""
     notes = {}
     for name, params in pipeline.stages.items():
         if params.get("kind") == "collect":
@@ -126,23 +172,27 @@ def _notes(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
-    """Say what prune would delete after the next backup, where the key is at hand."""
-    from packrat.verbs.prune import prunable
+    """Return what prune would delete (after the next backup), where the key is there."""
+    from packrat.runs.maintenance import maintain
+    from specs.compile import compile_prune
     from specs.secret import SecretFault
     from vault.errors import VaultError
 
-    notes = {}
+    if not os.path.exists(pipeline.key_file):
+        return {}
+    coming = int(pipeline.job == "backup")
+    look = compile_prune(program.config, pipeline.service, dry_run=True, coming=coming, tidy=False)
     try:
-        if not os.path.exists(pipeline.key_file):
-            return {}
-        for catalog, old in prunable(program, pipeline.service, coming=1):
-            stage = f"prune:{catalog.destination.name}"
-            if isinstance(old, VaultError):
-                notes[stage] = f"now: {old}"
-            elif old:
-                notes[stage] = "would delete " + ", ".join(held.stored.name for held in old)
+        outcome = maintain(look, program.keys, program.cache)
     except (VaultError, SecretFault) as error:  # no key, no secret: that is no fault of a plan
         warn(f"what prune would delete is not known: {error}")
+        return {}
+    notes = {stage: f"now: {error}" for stage, error in outcome.failed.items()}
+    for pruned in outcome.facts_of(Pruned):
+        names = ", ".join(stored.name for stored in pruned.archives)
+        if pruned.problem or names:
+            said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}"
+            notes[f"prune:{pruned.destination}"] = said
     return notes
 
 

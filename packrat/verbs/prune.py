@@ -1,4 +1,4 @@
-"""Apply retention now, or say what would go."""
+"""Apply retention now, or report what would be deleted."""
 
 from __future__ import annotations
 
@@ -7,78 +7,60 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit
 from packrat.runs.lock import service_lock
+from packrat.runs.maintenance import maintain
 from packrat.text.report import as_json as print_json
 from packrat.text.report import bytes_text, count_text, warn
-from vault.catalog.catalog import Catalog, look_in_spool
-from vault.catalog.retention import doomed, incomplete, shrunk, still_owed
-from vault.errors import VaultError
-from vault.store.local import Local
+from stages.facts import Pruned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from packrat.program import Program
-    from vault.catalog.catalog import Held
+    from specs.pipeline import Pipeline
 
 
 def prune(program: Program, service: str | None, *, dry_run: bool, as_json: bool) -> int:
-    """Delete, or with `dry_run` name, what no kept backup needs; gives the exit status."""
+    """Delete, or with `dry_run` name, what no retained backup needs; return the exit status."""
+    from specs.compile import compile_prune
+
     services = program.services([service]) if service else list(program.config.services)
+    pipelines = [compile_prune(program.config, name, dry_run=dry_run) for name in services]
+    return prune_pipelines(pipelines, program, as_json=as_json)
+
+
+def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
+    """Run prune documents and report; return the exit status."""
     rows = []
     status = Exit.DONE
-    for name in services:
-        with service_lock(program.config.state_dir, name, time.time()):
-            for catalog, old in prunable(program, name):
-                if isinstance(old, VaultError):
-                    warn(str(old))
-                    status = Exit.PARTIAL
-                    continue
-                for held in old:
-                    if not dry_run:
-                        catalog.destination.delete(name, held.stored.name)
-                        program.cache.deleted(catalog.destination, name, held.stored)
-                    rows.append((name, catalog.destination.name, held))
+    for pipeline in pipelines:
+        name = pipeline.service
+        with service_lock(pipeline.state_dir, name, time.time()):
+            outcome = maintain(pipeline, program.keys, program.cache)
+        pruned = list(outcome.facts_of(Pruned))
+        problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
+        for problem in problems:
+            warn(problem)
+            status = Exit.PARTIAL
+        dry_run = any(params.get("dry_run") for params in pipeline.stages.values())
+        rows += [
+            (name, one.destination, stored, dry_run) for one in pruned for stored in one.archives
+        ]
     if as_json:
         print_json(
             [
                 {
                     "service": name,
                     "destination": destination,
-                    "archive": held.stored.name,
-                    "bytes": held.stored.size,
+                    "archive": stored.name,
+                    "bytes": stored.size,
                 }
-                for name, destination, held in rows
+                for name, destination, stored, _ in rows
             ]
         )
         return status
-    for _, destination, held in rows:
+    for _, destination, stored, dry_run in rows:
         what = "would delete" if dry_run else "deleted"
-        print(f"{destination}: {what} {held.stored.name} ({bytes_text(held.stored.size)})")
-    total = bytes_text(sum(held.stored.size for _, _, held in rows))
+        print(f"{destination}: {what} {stored.name} ({bytes_text(stored.size)})")
+    total = bytes_text(sum(stored.size for _, _, stored, _ in rows))
     print(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
     return status
-
-
-def prunable(
-    program: Program, service: str, coming: int = 0
-) -> Iterator[tuple[Catalog, list[Held] | VaultError]]:
-    """Give each destination's catalog with what may go of it, or why that is not known."""
-    config = program.config
-    keep = config.retention_of(config.services[service])
-    destinations = program.destinations(service)
-    found, failed = program.cache.catalogs(destinations, service, program.keys)
-    spool = Local("spool", config.spool_path)
-    waiting = look_in_spool(Catalog(spool, service), program.keys)
-    for name, destination in destinations.items():
-        if name in failed:
-            yield Catalog(destination, service), failed[name]
-            continue
-        own = found[name]
-        others = [waiting, *(other for key, other in found.items() if key != name)]
-        if own.gone:
-            yield own, VaultError(incomplete(name, own.gone))
-        elif own.backups and shrunk(own.backups[-1]):
-            yield own, VaultError(f"no old backup goes from {name}: the newest one has shrunk")
-        else:
-            owed = still_owed(own, others, keep)
-            yield own, doomed(own, keep, config.host, owed, coming)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.events import Listener
     from packrat.notify.message import ByHand
     from packrat.program import Program
+    from packrat.restore.opened import OpenedBackup
     from packrat.restore.request import Request
     from packrat.runs.backup import Choices
     from specs.pipeline import Pipeline
@@ -107,19 +108,39 @@ class _Census:
         self._whole = True
 
 
-def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
-    """Restore to a folder, or in place, and report; gives the exit status."""
-    from packrat.restore.restore import restore
-    from packrat.restore.unlock import choose_and_unlock
+def restore_to(
+    program: Program, request: Request, opened: OpenedBackup | None, *, as_json: bool
+) -> int:
+    """Restore to a folder, or in place, and report; return the exit status.
 
-    service, paths = request.service, request.paths
+    `opened` is the backup, if it was opened to choose it.
+    """
+    from packrat.restore.opened import OpenedBackup
+    from packrat.restore.unlock import choose_and_unlock
+    from specs.compile import compile_restore
+
+    service = request.service
+    if opened is None:
+        program, chosen = choose_and_unlock(
+            program, service, request.backup, request.source, request.password_file, warn
+        )
+        opened = OpenedBackup(service, chosen, program.keys)
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
-    program, chosen = choose_and_unlock(
-        program, service, request.backup, request.source, request.password_file, warn
+    paths = () if "" in request.paths else request.paths
+    pipeline = compile_restore(
+        program.config, service, opened.manifest.id, opened.source, paths, target
     )
+    return restore_and_report(pipeline, opened, as_json=as_json)
+
+
+def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: bool) -> int:
+    """Run a restore document with a progress bar, and report; return the exit status."""
+    from packrat.restore.restore import restore
+
+    service, target = pipeline.service, pipeline.to
     try:
-        with progress(service, {"collect": "restoring"}) as listener:
-            restored, session = restore(program, service, chosen, paths, target, [listener])
+        with progress(service, {"gather": "restoring"}) as listener:
+            restored = restore(pipeline, opened, [listener])
     except KeyboardInterrupt:
         raise Interrupted(
             f"{service}: interrupted; the same restore to {target} goes on from there"
@@ -128,21 +149,21 @@ def restore_to(program: Program, request: Request, *, as_json: bool) -> int:
         ) from None
     if as_json:
         print_json(restored_json(restored))
-    else:
-        where = f"to {printable(restored.target)}" if target else "in place"
+        return Exit.PARTIAL if restored.partial else Exit.DONE
+    where = f"to {printable(restored.target)}" if target else "in place"
+    print(
+        f"{service}: restored {count_text(restored.files, 'file')},"
+        f" {bytes_text(restored.size)}, from {restored.source} {where}"
+        f" in {restored.seconds:.1f} s"
+    )
+    if restored.downtime_seconds is not None:
+        print(f"{service}: its containers were down for {restored.downtime_seconds:.1f} s")
+    if restored.replaced_folder:
         print(
-            f"{service}: restored {count_text(restored.files, 'file')},"
-            f" {bytes_text(restored.size)}, from {restored.source} {where}"
-            f" in {restored.seconds:.1f} s"
+            f"What was there before is in {printable(restored.replaced_folder)}\n"
+            f"  packrat restore --undo {service}    puts it back\n"
+            f"  packrat restore --forget {service}  deletes it, as the next good backup does"
         )
-        if session.standstill.seconds is not None:
-            print(f"{service}: its containers stood still for {session.standstill.seconds:.1f} s")
-        if session.aside:
-            print(
-                f"What was there is in {printable(session.aside)}\n"
-                f"  packrat restore --undo {service}    puts it back\n"
-                f"  packrat restore --forget {service}  deletes it, as the next good backup does"
-            )
-        elif sys.stdout.isatty():
-            print("It is a copy: the service's own files are as they were.")
+    elif sys.stdout.isatty():
+        print("It is a copy: the service's own files are as they were.")
     return Exit.PARTIAL if restored.partial else Exit.DONE

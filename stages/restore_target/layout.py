@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vault.archive.format import Reference
+    from vault.errors import VaultError
 
 FOLDER, FILE, PIECED, NO_DATA = range(4)
 """How an entry comes to be: with the first that is in it; by the one stretch that is all of it;
@@ -59,6 +60,8 @@ class Layout:
     def __init__(self) -> None:
         self.size = 0
         """Bytes that will be written."""
+        self.damage: dict[str, VaultError] = {}
+        """Archive id -> the damage by which files are lost."""
         self._entries = 0
         self._plausible = Plausible()
         self._links: dict[tuple[int, int], int] = {}
@@ -129,15 +132,27 @@ class Layout:
         self._new_entries.clear()
         self._new = 0
 
+    def complete(self, name_of: Callable[[str], str]) -> None:
+        """Note that nothing more will be added; only then can it be read.
+
+        Raises what `name_of` raises for an archive that is not known.
+        """
+        for archive in self._archives:
+            name_of(archive)
+        self._insert()
+        self._db.execute("COMMIT")
+        self._db.execute("CREATE INDEX by_frame ON frames (archive, frame)")
+
+    def close(self) -> None:
+        """Delete the table."""
+        self._db.close()
+
     def is_first(self, entry: Entry) -> bool:
         """Say whether an entry is the first of its hard links, whose data make them all."""
         return not entry.link or entry.link not in self._links
 
     def frames(self, name_of: Callable[[str], str]) -> list[tuple[str, int]]:
-        """Give (archive id, frame number) of each frame that is needed, oldest archive first."""
-        self._insert()
-        self._db.execute("COMMIT")
-        self._db.execute("CREATE INDEX by_frame ON frames (archive, frame)")
+        """Return (archive id, frame number) of each frame that is needed, oldest archive first."""
         ids = {place: archive for archive, place in self._archives.items()}
         needed = self._db.execute("SELECT DISTINCT archive, frame FROM frames").fetchall()
         named = [(name_of(ids[place]), frame, ids[place]) for place, frame in needed]
@@ -162,9 +177,10 @@ class Layout:
         if part:
             yield part
 
-    def lose(self, archive: str, frame: int) -> None:
-        """Count every file that needs this frame as lost."""
+    def lose(self, archive: str, frame: int, error: VaultError) -> None:
+        """Count every file that needs this frame as lost; the others are restored."""
         self._lost.add((archive, frame))
+        self.damage.setdefault(archive, error)
 
     def lost(self) -> Iterator[Entry]:
         """Give the files of which some piece is lost; not their other hard links."""

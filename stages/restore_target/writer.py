@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from engine.processes import CopyDied
 from stages.errors import TargetError
 from stages.restore_target.folders import NewFolders, inherit_nothing
 from stages.restore_target.resume import ELSEWHERE
@@ -83,11 +82,6 @@ class Writer:
     ) -> None:
         self._folders.close()
         os.close(self._root)
-        if isinstance(error, CopyDied):
-            raise TargetError(
-                f"a process that wrote below {self.target} was killed",
-                "was it memory? The kernel's log says so; the same command goes on from there",
-            ) from error
         if isinstance(error, OSError):
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
             raise TargetError(

@@ -10,7 +10,8 @@ from vault.archive.format import order
 if TYPE_CHECKING:
     import os
 
-    from stages.session import BackupSession
+    from stages.facts import Base
+    from stages.source.previous_index import PreviousIndex
     from stages.source.walk import Found
     from vault.archive.format import Block, Entry
 
@@ -48,20 +49,19 @@ def settled(entry: Entry, border: int) -> bool:
     return entry.ctime < border and entry.mtime < border and not entry.unsettled
 
 
-class Parent:
+class Previous:
     """The parent's index, as a stream of blocks that goes along with the walk."""
 
-    def __init__(self, session: BackupSession) -> None:
+    def __init__(self, base: Base, index: PreviousIndex) -> None:
         self.files = 0
         self._border = border(0)
-        self._archives = session.usable
+        self._archives = base.usable
         self._all_usable = False
-        self._blocks = session.parent_index()
-        if session.parent:
-            manifest = session.parent.manifest
-            self.files = manifest.files
-            self._border = border(manifest.barrier)
-            used = {manifest.id, *(archive.id for archive in manifest.archives)}
+        self._blocks = index.blocks()
+        if base.parent:
+            self.files = base.parent.files
+            self._border = border(base.parent.barrier)
+            used = {base.parent.id, *(archive.id for archive in base.parent.archives)}
             self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
         self._entries: list[Entry] = []

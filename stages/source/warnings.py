@@ -1,4 +1,4 @@
-"""Alarms: what in a source says that its backup may not be worth what it seems."""
+"""Warnings about a source: signs that its backup may be worth less than it seems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.run import Run
-    from stages.session import BackupSession
     from stages.source.walk import Found
     from vault.archive.format import Entry
 
@@ -29,12 +28,13 @@ MOST = 5
 """Warnings of one kind: who has more has seen enough."""
 
 
-class Alarms:
-    """Looks at files as they are found; says each thing once."""
+class SourceWarnings:
+    """Looks at files as they are found; warns of each thing once."""
 
-    def __init__(self, run: Run[BackupSession]) -> None:
+    def __init__(self, run: Run, dumping: int | None) -> None:
+        """Take the start of the dump before the backup, in nanoseconds since 1970."""
         self._run = run
-        self._dumping = run.context.dumping
+        self._dumping = dumping
         self._said: set[str] = set()
 
     def look(self, found: Found) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.parallel import in_order
+from engine.pool import in_order
 
 WAIT = 10
 

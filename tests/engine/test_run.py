@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
+from engine.stream import Stream
 
 from engine.events import Failed, Finished, Skipped, Started
 from engine.graph import Graph, Node
-from engine.parallel import in_order
+from engine.pool import in_order
 from engine.run import Cancelled, Run, Shared, execute
 from engine.stage import FanOut, Scope, Stage
-from engine.stream import Stream
 
 
 class Item: ...

@@ -11,9 +11,9 @@ from itertools import count
 
 from engine.events import Event, Listener
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 
 
 def forked(work: Callable[[], int]) -> int:

@@ -13,10 +13,10 @@ import yaml
 from engine.run import Clock
 from packrat.program import Program
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.runs.backup import Result, back_up
 from specs.compile import compile_service
 from specs.pipeline import Pipeline
+from tests.helpers.restoring import restore
 from vault.archive.keys import Derivation, Keys, write_key_file
 from vault.catalog.catalog import Catalog
 from vault.catalog.verify import Verdict, Verifier

@@ -4,13 +4,14 @@ import os
 from itertools import accumulate
 
 import pytest
+from engine.stream import Stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from stages.session import BackupSession
 
 from engine.run import Run
 from engine.stage import FanOut, Scope
-from engine.stream import Stream
 from stages.chunk import ChunkStage
 from stages.collect import Collect
 from stages.compress import Compress
@@ -21,7 +22,6 @@ from stages.kinds import KINDS
 from stages.pack import Pack
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Marker
-from stages.session import BackupSession
 from stages.spool import SpoolStage
 from stages.upload import Upload
 from tests.helpers.trees import differences, fill, noise

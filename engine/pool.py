@@ -7,8 +7,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.libc import share_one_heap
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Executor, Future
@@ -17,23 +15,22 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 AHEAD = (os.cpu_count() or 1) + 1
-"""Tasks under way at once: enough to keep each core busy, few enough to keep memory small."""
+"""Tasks in flight: enough to keep each core busy, few enough to keep memory small."""
 BACKLOG = AHEAD + 6
-"""The same where items come, or are made use of, unevenly: files are."""
+"""The same where items arrive, or are consumed, unevenly, as files are."""
 
 
 def thread_pool() -> ThreadPoolExecutor:
-    """Make a pool with a thread for each core."""
-    share_one_heap()
+    """Return a pool with one thread for each core."""
     return ThreadPoolExecutor(os.cpu_count())
 
 
 def in_order(
     pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int
 ) -> Generator[B]:
-    """Give `work(item)` for each item, in order, with at most `ahead` of them under way.
+    """Yield `work(item)` for each item, in order, with at most `ahead` of them in flight.
 
-    None is under way any more when this ends, be it by an error or by being closed.
+    None is in flight any more when this ends, whether by an error or by being closed.
     """
     queue: deque[Future[B]] = deque()
     try:

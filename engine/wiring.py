@@ -1,0 +1,256 @@
+"""Run a graph: wire chains of generators, start a thread for each branch, own every release.
+
+All rules of the wiring:
+
+- A chain is nested generators, drained in one thread: the last stage pulls, the first one begins to
+  work. A fan-out ends its chain; each branch behind it is a chain in a thread of its own.
+- A chain begins once every stage has ended that its members come after, their feeder aside. The
+  other chains run one after the other in the calling thread, in the order of the document.
+- A scope is acquired when the input of its first link has ended, and released when the input of
+  its second link has ended; if the chain ends before that, right then.
+- When a stage fails, the rest of its chain and what depends on it are skipped. Other branches
+  go on.
+- Resources are closed after the last stage, the one that was opened last first.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from engine.events import Acquired, Failed, Finished, Released, Skipped, Started
+from engine.facts import WAIT_SECONDS, Unavailable
+from engine.run import Cancelled, Outcome, Position, Run
+from engine.stage import FanOut, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.graph import Graph, Node
+
+Chain = list["Node"]
+
+
+def execute(graph: Graph, run: Run) -> Outcome:
+    """Run a graph to its end and return how it ended; raises nothing that a stage raised."""
+    return _Execution(graph, run).execute()
+
+
+class _Execution:
+    """One run of one graph."""
+
+    def __init__(self, graph: Graph, run: Run) -> None:
+        self.graph = graph
+        self.run = run
+        self.facts = run.shared.facts
+        self.outcome = Outcome({}, {}, self.facts)
+        self.chains = graph.chains()
+        self.views: dict[str, Run] = {}
+        self.started: dict[str, float] = {}
+        self.held: list[Node] = []
+        """Acquiring nodes of the scopes that are held, in the order of acquiring."""
+        for chain in self.chains:
+            names = frozenset(node.name for node in chain)
+            for node in chain:
+                position = Position(node, graph.providers[node.name], names)
+                self.views[node.name] = Run(run.shared, node.name, position)
+
+    def execute(self) -> Outcome:
+        branches = [chain for chain in self.chains if self.graph.feeder(chain[0].name)]
+        waiting = [chain for chain in self.chains if chain not in branches]
+        threads = [
+            threading.Thread(target=self._await, args=(chain,), name=chain[0].name, daemon=True)
+            for chain in branches
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            while waiting:
+                ready = next(filter(self._is_ready, waiting), None)
+                if ready:
+                    waiting.remove(ready)
+                    self._run(ready)
+                else:
+                    self._pause()
+            for thread in threads:
+                while thread.is_alive():  # a signal that comes as a wait begins does not end it
+                    thread.join(WAIT_SECONDS)
+        except BaseException:
+            self.run.cancel()
+            raise
+        finally:
+            self.run.pool.shutdown(wait=True, cancel_futures=True)
+            self._close()
+        return self.outcome
+
+    def _is_ready(self, chain: Chain) -> bool:
+        return all(map(self.facts.ended, self._awaited(chain)))
+
+    def _awaited(self, chain: Chain) -> list[str]:
+        """Return the stages outside of a chain that its members come after; not what feeds it."""
+        feeder, members = self.graph.feeder(chain[0].name), {node.name for node in chain}
+        before = [other.name for node in chain for other in self.graph.before(node.name)]
+        return [
+            name for name in before if name not in members and (not feeder or name != feeder.name)
+        ]
+
+    def _pause(self) -> None:
+        with self.facts.changed:
+            self.facts.changed.wait(WAIT_SECONDS)
+
+    def _await(self, chain: Chain) -> None:
+        """Run a branch, once all has ended that it comes after, its feeder aside."""
+        while not self._is_ready(chain):
+            self._pause()
+        self._run(chain)
+
+    def _run(self, chain: Chain) -> None:
+        """Run one chain to its end, whatever that is."""
+        culprit = next(filter(None, map(self.facts.culprit, self._awaited(chain))), None)
+        if culprit is None:
+            culprit = self._drain(chain)
+        for node in chain:
+            if not self.facts.ended(node.name):
+                self._end(node, because=culprit)
+
+    def _drain(self, chain: Chain) -> str | None:
+        """Pull all items through a chain; return the stage that kept it from its end, if one."""
+        generators: list[Iterator[Any]] = []
+        culprit = None
+        try:
+            items = self._source(chain[0])
+            for node in chain:
+                items = self._watched(node, items)
+                generators.append(items)
+            for _ in items:
+                pass
+        except BaseException as error:  # noqa: BLE001 (the outcome carries it, whatever it is)
+            if isinstance(error, KeyboardInterrupt):
+                self.run.cancel()
+            culprit = self._culprit(chain, error)
+        finally:
+            for generator in reversed(generators):
+                generator.close()
+            for node in reversed(chain):
+                if node.releases and not self.facts.ended(node.name):
+                    self._release(node)
+        return culprit
+
+    def _culprit(self, chain: Chain, error: BaseException) -> str:
+        """Return the stage because of which a chain ended by an error."""
+        if isinstance(error, Unavailable):
+            return error.because
+        failed = [node.name for node in chain if node.name in self.outcome.failed]
+        feeder = self.graph.feeder(chain[0].name)
+        if not failed and feeder and self.facts.ended(feeder.name):  # orphaned
+            return self.facts.culprit(feeder.name) or feeder.name
+        return failed[0] if failed else chain[0].name
+
+    def _source(self, head: Node) -> Iterator[Any]:
+        feeder = self.graph.feeder(head.name)
+        if not feeder or not isinstance(feeder.stage, FanOut):
+            return iter(())
+        # The branch's thread asks for what the fan-out needs, and ends as the branch does.
+        position = Position(feeder, self.graph.providers[feeder.name])
+        view = Run(self.run.shared, feeder.name, position)
+        view.orphaned = self.views[head.name].orphaned
+        return feeder.stage.branch(view)
+
+    def _watched(self, node: Node, items: Iterator[Any]) -> Iterator[Any]:
+        """Yield what one node gives; report its start, its end and its error."""
+        view = self.views[node.name]
+        self.started[node.name] = view.clock.ticks()
+        view.emit(Started(node.name))
+        try:
+            for item in self._work(node, items, view):
+                if self.run.cancelled:
+                    view.check()
+                yield item
+            if not self.facts.ended(node.name):
+                self._require_provided(node)
+        except (GeneratorExit, Unavailable):
+            raise
+        except BaseException as error:
+            self._failed(node, error)
+            raise
+        if not self.facts.ended(node.name):
+            self._end(node)
+
+    def _work(self, node: Node, items: Iterator[Any], view: Run) -> Iterator[Any]:
+        if isinstance(node.stage, Scope):
+            through = self._releasing if node.releases else self._acquiring
+            return through(node, node.stage, items)
+        work: Any = node.stage.inverse if node.reversed else node.stage.forward
+        result: Iterator[Any] = work(items, view)
+        return result
+
+    def _acquiring(self, node: Node, scope: Scope, items: Iterator[Any]) -> Iterator[Any]:
+        yield from items
+        self.held.append(node)
+        scope.acquire(self.views[node.name])
+        self.run.emit(Acquired(node.name))
+
+    def _releasing(self, node: Node, scope: Scope, items: Iterator[Any]) -> Iterator[Any]:
+        ahead: list[Any] = []
+        room = scope.read_ahead
+        for item in items:
+            ahead.append(item)
+            room -= scope.weight(item)
+            if room < 0:
+                yield from ahead
+                ahead, room = [], scope.read_ahead
+        self._release(node)
+        yield from ahead
+
+    def _release(self, node: Node) -> None:
+        """Release a scope if it is held; an error is the outcome of its node, and no more."""
+        held = next((one for one in self.held if one.name == node.releases), None)
+        if held is None:
+            return
+        self.held.remove(held)
+        assert isinstance(node.stage, Scope)
+        try:
+            node.stage.release(self.views[node.name])
+            self._require_provided(node)
+        except BaseException as error:  # noqa: BLE001 (the outcome carries it)
+            self._failed(node, error)
+        self.run.emit(Released(node.name))
+        self._end(node, because=node.name if node.name in self.outcome.failed else None)
+
+    def _require_provided(self, node: Node) -> None:
+        for kind in node.provides:
+            if not self.facts.provided(kind, node.name):
+                raise LookupError(f"{node.name} ended without providing {kind.__name__}")
+
+    def _failed(self, node: Node, error: BaseException) -> None:
+        with self.run.shared.speaking:
+            if any(error is known for known in self.outcome.failed.values()):
+                return  # a stage further down the chain sees the same error pass
+            if self.views[node.name].orphaned.is_set() and isinstance(error, Cancelled):
+                return  # not its own failure: it is skipped
+            self.outcome.failed[node.name] = error
+        self.run.emit(Failed(node.name, error))
+
+    def _end(self, node: Node, because: str | None = None) -> None:
+        """Note that a node has ended; `because` is the node that kept it from its end."""
+        view = self.views[node.name]
+        if because and node.name != because:
+            self.outcome.skipped[node.name] = because
+            view.emit(Skipped(node.name, because))
+        elif because is None:
+            seconds = view.clock.ticks() - self.started.get(node.name, view.clock.ticks())
+            view.emit(Finished(node.name, view.items, view.bytes, seconds))
+        self.facts.end(node.name, because)
+        if because and self.graph.forks(node.name):
+            heads = [branch.name for branch in self.graph.fed(node.name)]
+            for member in (n for chain in self.chains if chain[0].name in heads for n in chain):
+                self.views[member.name].orphaned.set()
+
+    def _close(self) -> None:
+        """Close all resources; the error of one keeps no other open."""
+        for stage, close in reversed(self.run.shared.closings):
+            try:
+                close()
+            except BaseException as error:  # noqa: BLE001 (the outcome carries it)
+                self.outcome.failed.setdefault(stage, error)
+                self.run.emit(Failed(stage, error))

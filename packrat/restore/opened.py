@@ -1,0 +1,42 @@
+"""A backup that was chosen and opened, for everything that looks into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stages.replicas import Replicas
+from vault.archive.index import blocks_of, read_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from packrat.restore.choose import Chosen
+    from vault.archive.format import Entry, Manifest
+    from vault.archive.keys import Keys
+
+
+class OpenedBackup:
+    """Reads the index of one backup; what was read once is not fetched again."""
+
+    def __init__(self, service: str, chosen: Chosen, keys: Keys) -> None:
+        self.service = service
+        self.keys = keys
+        self.source = chosen.catalog.destination.name
+        """The destination that it is read from; others step in where that one cannot."""
+        self.name = chosen.archive.name
+        """File name of the archive."""
+        self.where = chosen.archive.where
+        self.manifest: Manifest = chosen.archive.manifest
+        self.replicas = Replicas(chosen.archive, [chosen.catalog, *chosen.others], keys)
+        self.replicas.remember_index()
+
+    def entries(
+        self, paths: Sequence[str] = (), check: Callable[[], None] = lambda: None
+    ) -> Iterator[Entry]:
+        """Yield the entries of some paths and more, or of all; raises VaultError."""
+        blocks = self.manifest.index
+
+        def fetch(archive_id: str, number: int) -> bytes:
+            return self.replicas.index(archive_id, number, check)
+
+        return read_entries(blocks_of(blocks, paths) if paths else blocks, fetch, self.where)

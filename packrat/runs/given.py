@@ -1,0 +1,18 @@
+"""Facts and resources that every job gets that may stop containers or run commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from packrat.program import log_file
+from packrat.runs.repair import resolve
+from stages.facts import CommandLog, DowntimeClock, Secrets
+
+if TYPE_CHECKING:
+    from specs.pipeline import Pipeline
+
+
+def service_given(pipeline: Pipeline) -> tuple[Any, ...]:
+    """Return them, without the journal."""
+    log = CommandLog(log_file(pipeline.state_dir, pipeline.service))
+    return log, Secrets(resolve), DowntimeClock()

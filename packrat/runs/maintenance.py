@@ -1,0 +1,41 @@
+"""Run a prune or verify document on what is stored of one service."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from engine.facts import Facts
+from engine.run import Cancelled, Run, Shared
+from engine.wiring import execute
+from packrat.program import open_destinations
+from packrat.runs.signals import breaking_off, interruptible
+from stages.facts import Job, Stores
+from stages.spool_folder import SpoolFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.events import Listener
+    from engine.run import Outcome
+    from specs.pipeline import Pipeline
+    from vault.archive.keys import Keys
+    from vault.catalog.cache import CatalogCache
+
+
+def maintain(
+    pipeline: Pipeline, keys: Keys, cache: CatalogCache, listeners: Sequence[Listener] = ()
+) -> Outcome:
+    """Run the document; raises what ended it before it had come to any destination."""
+    stores = Stores(open_destinations(pipeline))
+    spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
+    job = Job(service=pipeline.service, host=pipeline.host)
+    run = Run(Shared(listeners, facts=Facts((job, keys, stores, cache, spool))))
+    with interruptible(run), breaking_off(run, stores.values()):
+        outcome = execute(pipeline.graph(), run)
+    for stage, error in outcome.failed.items():
+        if isinstance(error, Cancelled | KeyboardInterrupt):
+            raise KeyboardInterrupt
+        if stage == "survey":
+            raise error
+    return outcome

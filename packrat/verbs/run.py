@@ -1,0 +1,71 @@
+"""Run a specification file: a configuration, or pipeline documents of any job."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from packrat.errors import Exit, UsageError, worst
+from packrat.text.report import warn
+from packrat.verbs.planning import is_pipeline_file, pipelines_of
+from packrat.verbs.showing import back_up_all, restore_and_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packrat.notify.message import ByHand
+    from packrat.program import Program
+    from specs.pipeline import Pipeline
+
+
+def run_spec(
+    program: Program,
+    spec: str,
+    services: Sequence[str],
+    tells: ByHand | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Run everything in the file, or some services of it; return the exit status."""
+    pipelines = pipelines_of(program, spec, services)
+    backups = [pipeline for pipeline in pipelines if pipeline.job == "backup"]
+    others = [pipeline for pipeline in pipelines if pipeline.job != "backup"]
+    statuses: list[int] = []
+    if backups or not others:
+        told = None if is_pipeline_file(spec) else tells
+        statuses.append(back_up_all(backups, as_json=as_json, tells=told))
+    for pipeline in others:
+        if pipeline.job == "restore":
+            statuses.append(_restore(pipeline, yes=yes, as_json=as_json))
+        else:
+            statuses.append(_maintain(pipeline, as_json=as_json))
+    return worst(Exit(status) for status in statuses)
+
+
+def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
+    from packrat.picker.prompts import confirm
+    from packrat.program import DocumentProgram
+    from packrat.restore.opened import OpenedBackup
+    from packrat.restore.unlock import choose_and_unlock
+
+    where = pipeline.to or "its own folder, in place"
+    question = f"Restore backup {pipeline.backup} of {pipeline.service} to {where}?"
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("this restores a backup, and asks first; without a terminal, pass --yes")
+    if not yes and not confirm(question):
+        print("nothing was restored", file=sys.stderr)
+        return Exit.INTERRUPTED
+    program, chosen = choose_and_unlock(
+        DocumentProgram(pipeline), pipeline.service, pipeline.backup or "latest", None, None, warn
+    )
+    opened = OpenedBackup(pipeline.service, chosen, program.keys)
+    return restore_and_report(pipeline, opened, as_json=as_json)
+
+
+def _maintain(pipeline: Pipeline, *, as_json: bool) -> int:
+    from packrat.program import DocumentProgram
+    from packrat.verbs.prune import prune_pipelines
+
+    program = DocumentProgram(pipeline)
+    return prune_pipelines([pipeline], program, as_json=as_json)

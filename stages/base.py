@@ -1,0 +1,112 @@
+"""Base: choose what a new archive builds on, and name it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from engine.stage import Stage
+from stages.errors import SourceError
+from stages.facts import Base, Holdings, Job
+from stages.source.previous_index import PreviousIndex
+from vault.archive.format import ArchiveName, stamp, unstamp
+from vault.archive.keys import Keys
+from vault.catalog.retention import replaced
+from vault.errors import Damaged, NotThere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from engine.run import Run
+    from vault.archive.reader import Archive
+    from vault.catalog.catalog import Catalog, Held
+    from vault.store.base import Stored
+
+IN_A_ROW = 10
+"""Backups made within one second are dated a second apart: the newest may be so far ahead."""
+
+
+class ChooseBase(Stage):
+    """The newest backup under this key becomes the parent."""
+
+    kind: ClassVar[str] = "base"
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Holdings)
+    provides: ClassVar[tuple[type, ...]] = (Base, PreviousIndex)
+
+    incremental: bool = True
+    """False: refer to nothing, store everything again."""
+    keep: int = Field(1, ge=1)
+    """How many backups a destination keeps: expired archives that are little used are replaced."""
+
+    def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Provide Base and the parent's index; raises SourceError for another host's backups."""
+        job, keys, holdings = run.fact(Job), run.fact(Keys), run.fact(Holdings)
+        catalogs = [*holdings.catalogs.values(), holdings.waiting]
+        newest = _newest(catalogs)
+        if newest and newest.summary:
+            _check_host(job, newest.summary.host)
+        time = _time(run, catalogs)
+        name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
+        parent = self._parent(run, catalogs) if self.incremental else None
+        usable = self._usable(parent, holdings) if parent else {}
+        run.provide(Base(name, time, parent.manifest if parent else None, usable))
+        run.open(PreviousIndex(job.service, parent, catalogs, keys), lambda: None)
+        yield from ()
+
+    def _usable(self, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
+        catalogs = [*holdings.catalogs.values(), holdings.waiting]
+        usable = {id_: held.stored for c in catalogs for id_, held in c.standing.items()}
+        for id_ in replaced(parent.manifest, holdings.catalogs.values(), self.keep):
+            del usable[id_]
+        return usable
+
+    @staticmethod
+    def _parent(run: Run, catalogs: list[Catalog]) -> Archive | None:
+        """Open the newest backup that opens: one that has rotted must not end all backups."""
+        for catalog in catalogs:
+            for held in catalog.held:
+                if held.summary and held.problem:
+                    run.warn(f"{held.problem}; this backup stores again what it needs of that")
+        names = {held.stored.name: None for catalog in catalogs for held in catalog.backups}
+        for name in sorted(names, reverse=True):
+            for catalog in catalogs:
+                if name in [held.stored.name for held in catalog.backups]:
+                    try:
+                        return catalog.open(name, run.fact(Keys))
+                    except (Damaged, NotThere) as error:
+                        run.warn(f"{error}; this backup does not build on it")
+        return None
+
+    def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
+        """Return what is built on."""
+        return "newest backup = parent" if self.incremental else "full: build on nothing"
+
+
+def _check_host(job: Job, host: str) -> None:
+    if host != job.host and not job.take_over:
+        raise SourceError(
+            f"the backups of {job.service} there are of host {host!r}, and this is {job.host!r}",
+            "give this service another name; or, if this machine has replaced that one:"
+            f" packrat backup {job.service} --take-over",
+        )
+
+
+def _newest(catalogs: Iterable[Catalog]) -> Held | None:
+    backups: list[Held] = [held for catalog in catalogs for held in catalog.backups]
+    return max(backups, key=lambda held: held.stored.name, default=None)
+
+
+def _time(run: Run, catalogs: Iterable[Catalog]) -> str:
+    """Return the time of this backup: now, but never before the newest known one."""
+    now = run.clock.now() // 1_000_000_000
+    newest = max(
+        (unstamp(held.summary.time) for c in catalogs for held in c.held if held.summary),
+        default=0,
+    )
+    if now < newest - IN_A_ROW:
+        run.warn(
+            f"the clock says {stamp(now)}, which is before the newest backup ({stamp(newest)});"
+            " it was set back, or that backup was made with a wrong clock"
+        )
+    return stamp(max(now, newest + 1))

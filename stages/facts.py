@@ -1,0 +1,231 @@
+"""Facts and resources that stages provide for each other, or that the program gives a run."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from stages.errors import SourceError
+from vault.archive.format import ArchiveName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stages.source.attributes import Unset
+    from vault.archive.format import Manifest
+    from vault.catalog.catalog import Catalog
+    from vault.errors import Away, VaultError
+    from vault.store.base import Destination, Stored
+
+
+# Given by the program.
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """The service whose archives a run makes, deletes or verifies."""
+
+    service: str
+    host: str
+    """Name of this machine in the archives."""
+    archive_id: bytes = b""
+    """Id of the archive that a backup makes; 16 random bytes."""
+    destinations: tuple[str, ...] = ()
+    """Where a backup uploads to."""
+    take_over: bool = False
+    """Accept another host's backups as the history of this service."""
+    accept_shrink: bool = False
+    """Treat a backup that has lost more than half of its files or bytes as a normal one."""
+
+    @property
+    def own(self) -> str:
+        """The archive id in hexadecimal digits."""
+        return self.archive_id.hex()
+
+
+class RestoreJob(Struct, frozen=True, kw_only=True):
+    """What to restore, and where to."""
+
+    service: str
+    backup: Manifest
+    where: str
+    """Destination, service and name of the archive, for messages."""
+    paths: tuple[str, ...] = ()
+    """Paths to restore, with everything below; everything if empty."""
+    target: str = ""
+    """Folder to write to; in place, the staging folder. Empty if nothing is written."""
+    in_place: bool = False
+    mtime: int = 0
+    """Of the service's folder before anything was staged in it, in nanoseconds since 1970."""
+
+
+class CommandLog(Struct, frozen=True):
+    """The file that takes what commands print; None for none."""
+
+    file: str | None = None
+
+
+class Secrets:
+    """Resolves the references to secrets that parameters hold."""
+
+    def __init__(self, resolve: Callable[[Any], str]) -> None:
+        self.text = resolve
+
+
+class Stores(dict[str, "Destination"]):
+    """Name of a destination -> its store."""
+
+
+class DowntimeClock:
+    """Measures how long the service's containers are down, and bounds it."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._deadline = math.inf
+        self._lock = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether containers are down now."""
+        return self._since is not None
+
+    def begin(self, ticks: float, most: int | None) -> None:
+        """Start; `most` is the longest downtime in seconds."""
+        with self._lock:
+            self._since = ticks
+            self._deadline = ticks + most if most else math.inf
+
+    def end(self, ticks: float) -> float | None:
+        """Stop; return how long it was in seconds, None if it was not running."""
+        with self._lock:
+            since, self._since, self._deadline = self._since, None, math.inf
+        return None if since is None else round(ticks - since, 3)
+
+    def check(self, ticks: float) -> None:
+        """Raise SourceError when the containers are down for longer than allowed."""
+        if ticks > self._deadline:
+            raise SourceError(
+                "the containers were down for longer than docker.max_downtime",
+                "they were started again and nothing was stored; raise max_downtime, or find out"
+                " what is slow",
+            )
+
+
+# Provided on the way there.
+
+
+class Holdings(Struct, frozen=True):
+    """What each destination held when it was listed."""
+
+    catalogs: dict[str, Catalog]
+    away: dict[str, Away]
+    """Destination -> why it cannot be used in this run."""
+    waiting: Catalog
+    """Archives that wait in the spool, since no destination could take them."""
+
+
+class Base(Struct, frozen=True):
+    """What a new archive is called and builds on."""
+
+    name: str
+    """Final name of the file."""
+    time: str
+    parent: Manifest | None = None
+    usable: Mapping[str, Stored] = {}
+    """Archive id -> file, of the archives that the new one may refer to."""
+
+    @property
+    def parent_name(self) -> str | None:
+        """File name of the parent."""
+        parent = self.parent
+        if parent is None:
+            return None
+        return str(ArchiveName(parent.service, parent.time, parent.id[:8]))
+
+
+class Dump(Struct, frozen=True):
+    """When the command before the backup began, in nanoseconds since 1970; None without one."""
+
+    since: int | None = None
+
+
+class AtRest(Struct, frozen=True):
+    """Containers were looked at: those that ran are stopped, so that their files are at rest."""
+
+    stopped: tuple[str, ...] = ()
+    looked: bool = False
+
+
+class Downtime(Struct, frozen=True):
+    """How long the containers were down, in seconds; None if none was stopped."""
+
+    seconds: float | None = None
+
+
+class SourceReport(Struct, frozen=True):
+    """What the pass over the source came to."""
+
+    path: str
+    """The folder."""
+    barrier: int
+    """Nanoseconds since 1970, just before the pass."""
+    files: int
+    missed: int
+    """Files that could not be read."""
+
+
+class NotBrought(Struct, frozen=True):
+    """Archive -> why catch-up could not bring it to the destination of this branch."""
+
+    errors: Mapping[str, VaultError] = {}
+
+
+class Published(Struct, frozen=True):
+    """The new archive has its final name at a destination."""
+
+    destination: str
+
+
+class Pruned(Struct, frozen=True):
+    """What retention has deleted at a destination, or would delete."""
+
+    destination: str
+    archives: tuple[Stored, ...] = ()
+    problem: str = ""
+    """Why nothing was deleted, if something is wrong."""
+
+
+# Provided on the way back.
+
+
+class Selected(Struct, frozen=True):
+    """Files that an interrupted restore has already written, and their bytes."""
+
+    files: int
+    size: int
+
+
+class Downloaded(Struct, frozen=True):
+    """Bytes that were read from destinations, without the index."""
+
+    bytes: int
+
+
+class Written(Struct, frozen=True):
+    """What was written to the target."""
+
+    files: int
+    size: int
+    unset: Mapping[str, Unset]
+    """What could not be set -> the files."""
+    lost: tuple[str, ...]
+    """Files that could not be restored, since what they need is damaged everywhere."""
+
+
+class Swapped(Struct, frozen=True):
+    """An in-place restore has put the new tree in its place."""
+
+    replaced: str
+    """The folder that holds what was there before."""

@@ -1,0 +1,101 @@
+"""Gather: compare what was collected with the parent; in reverse, write it to the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.stage import Stage
+from stages.errors import SourceError
+from stages.facts import Base, Job, RestoreJob, Selected, SourceReport, Written
+from stages.in_place.swap import sync
+from stages.items import Piece
+from stages.restore_target.layout import Layout
+from stages.restore_target.resume import Marker
+from stages.restore_target.writer import Writer, require_room
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.run import Run
+
+LOST_NAMED = 20
+"""How many lost files a message names."""
+
+
+class Gather(Stage):
+    """Stands between the files of a folder and their pieces."""
+
+    kind: ClassVar[str] = "gather"
+    backwards: ClassVar[str] = "write"
+    takes: ClassVar[type | None] = Piece
+    gives: ClassVar[type | None] = Piece
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, SourceReport)
+    inverse_needs: ClassVar[tuple[type, ...]] = (RestoreJob, Layout, Selected)
+    inverse_provides: ClassVar[tuple[type, ...]] = (Written,)
+
+    def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
+        """Pass pieces on, then compare with the parent; raises SourceError.
+
+        A disk that is not mounted must not pass for a backup.
+        """
+        yield from pieces
+        job, parent = run.fact(Job), run.fact(Base).parent
+        source = run.fact(SourceReport)
+        path, files, had = source.path, source.files, parent.files if parent else 0
+        if had and not files:
+            raise SourceError(
+                f"{path} has no files, and its last backup has {had}",
+                "is its disk mounted? If it is meant to be empty, put one file into it",
+            )
+        if files < had / 2:
+            run.warn(
+                f"{path} has {files} files, its last backup has {had}; no old backup is"
+                " pruned until there is a normal one, or you accept this one with"
+                f" packrat backup {job.service} --accept-shrink"
+            )
+
+    def inverse(self, pieces: Iterator[Piece], run: Run) -> Iterator[Any]:
+        """Write pieces where they belong, below the target; raises TargetError, VaultError."""
+        job, layout, stands = run.fact(RestoreJob), run.fact(Layout), run.fact(Selected)
+        run.whole = layout.size  # what an interrupted restore has written is not written again
+        require_room(job.target, run.whole)
+        with Writer(job.target, layout, marker(job)) as writer:
+            writer.begin()
+            for piece in pieces:
+                written = writer.write((piece,))
+                run.advance(writer.complete(written), written.bytes)
+            writer.finish(run.check)
+        files, size = stands.files + writer.files, stands.size + writer.size
+        written_all = Written(files, size, writer.unset, tuple(writer.lost))
+        if job.in_place and writer.lost:
+            raise VaultError(
+                f"{lost_text(written_all, layout)}; so nothing was changed",
+                f"packrat restore {job.service} --to DIR restores all the other files to a"
+                " folder, and --backup takes an older backup",
+            )
+        if job.in_place:
+            sync(job.target)  # while the containers still run
+        run.provide(written_all)
+        yield from ()
+
+    def describe(self, *, backwards: bool = False) -> str:
+        """Return what is compared, or written."""
+        if backwards:
+            return "files, then owners, modes and times"
+        return "compare with the last backup"
+
+
+def marker(job: RestoreJob) -> Marker:
+    """Return what marks the target until its restore is complete."""
+    return Marker(job.service, job.backup.id, job.paths)
+
+
+def lost_text(written: Written, layout: Layout) -> str:
+    """Return which files are lost, and why."""
+    why = "; ".join(sorted(str(error) for error in layout.damage.values()))
+    named = ", ".join(written.lost[:LOST_NAMED])
+    count = len(written.lost)
+    more = f" and {count - LOST_NAMED:,} more" * (count > LOST_NAMED)
+    lost = f"{count:,} file{'s' * (count != 1)} cannot be restored"
+    return f"{lost}: what they need is damaged at every destination ({why}): {named}{more}"

@@ -1,0 +1,22 @@
+"""Facts and resources that the program gives each kind of job."""
+
+from __future__ import annotations
+
+from stages.facts import CommandLog, DowntimeClock, Job, RestoreJob, Secrets, Stores
+from stages.journal import Journal
+from stages.replicas import Replicas
+from stages.spool_folder import SpoolFolder
+from vault.archive.keys import Keys
+from vault.catalog.cache import CatalogCache
+
+_CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder)
+_SERVICE = (Journal, Secrets, CommandLog, DowntimeClock)
+
+GIVEN: dict[str, tuple[type, ...]] = {
+    "backup": (*_CATALOG, *_SERVICE),
+    "prune": _CATALOG,
+    "verify": _CATALOG,
+    "restore": (RestoreJob, Replicas, Keys, *_SERVICE),
+    "undo": _SERVICE,
+}
+"""Name of a job -> types that its stages need not provide."""

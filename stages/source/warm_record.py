@@ -1,0 +1,49 @@
+"""Record of what the warm pass has read, for the walk after the stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from stages.source.entry_log import EntryLog
+from stages.source.folder_cache import Listings
+from stages.source.previous import border, settled, untouched
+
+if TYPE_CHECKING:
+    from stages.source.walk import Found
+    from vault.archive.format import Entry
+
+
+class WarmRecord:
+    """Files in the order of the walk, and the names in each folder; empty without a pass."""
+
+    def __init__(self, root: int | None = None, barrier: int = 0) -> None:
+        """`barrier`: nanoseconds since 1970, just before the pass over the open folder `root`."""
+        self.covers = root is not None
+        """Whether there was a pass."""
+        self.folders = Listings(root, barrier) if root is not None else None
+        self.left = 0
+        """Bytes of files that must be read again, as far as is known."""
+        self._border = border(barrier)
+        self._log = EntryLog() if self.covers else None
+
+    def add(self, entry: Entry) -> None:
+        """Remember a file that was read to its end."""
+        if self._log and settled(entry, self._border):
+            self._log.add(structs.replace(entry, chunks=[]))
+        else:
+            self.left += entry.size
+
+    def unchanged(self, found: Found) -> Entry | None:
+        """Return what was read at this path, if nothing has touched the file since.
+
+        Paths are asked for in the order of the walk.
+        """
+        read = self._log.find(found.path) if self._log else None
+        return read if read and untouched(read, found.stat, self._border) else None
+
+    def close(self) -> None:
+        """Delete what is on disk."""
+        if self._log:
+            self._log.close()

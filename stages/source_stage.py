@@ -1,0 +1,108 @@
+"""Source: check that everything is in place before anything is stopped or dumped."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.pool import AHEAD
+from engine.stage import Stage
+from stages.errors import SourceError
+from stages.facts import Base, Holdings, Job
+from stages.items import Piece
+from stages.service.docker import Engine
+from stages.source.walk import open_source
+from stages.spool_folder import SpoolFolder
+from vault.archive.format import SEGMENT_BYTES
+from vault.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.run import Run
+
+
+class Source(Stage):
+    """Head of the chain that reads: yields nothing, and opens the spool's file.
+
+    The path is there, the containers are there, and there is somewhere to put the backup.
+    """
+
+    kind: ClassVar[str] = "source"
+    gives: ClassVar[type | None] = Piece
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, Holdings, SpoolFolder)
+    provides: ClassVar[tuple[type, ...]] = (Spool,)
+
+    path: str
+    containers: tuple[str, ...] = ()
+    host: str | None = None
+    max_size: int = 8 << 30
+    """Most bytes that wait in the spool; what is beyond waits for the slowest destination."""
+    min_free: int = 0
+    """Bytes of the spool's disk that stay free."""
+
+    def forward(self, _: Iterator[Any], run: Run) -> Iterator[Piece]:
+        """Open the spool and change nothing else; raises SourceError."""
+        os.close(open_source(self.path))
+        if self.containers:
+            engine = Engine(self.host)
+            for name in self.containers:
+                engine.look(name).require_stoppable()
+            self._warn_of_sharing(engine, run)
+        holdings = run.fact(Holdings)
+        waiting = sum(held.stored.size for held in holdings.waiting.held)
+        folder = run.fact(SpoolFolder).path
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            if not holdings.catalogs:
+                self._require_room(folder, waiting, run)
+            ahead = (AHEAD + 1) * SEGMENT_BYTES  # written before the spool decides on waiting
+            room = max(self.max_size - ahead - waiting, 0)
+            job, name = run.fact(Job), run.fact(Base).name
+            spool = Spool(folder, name, job.destinations, room, self.min_free)
+        except OSError as error:
+            raise spool_error(folder, error) from error
+        run.open(spool, lambda: spool.close(keep=not run.cancelled))
+        yield from ()
+
+    def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
+        """Return what is looked at."""
+        what = ["the path", *(f"container {name}" for name in self.containers)]
+        size = f"{self.max_size / (1 << 30):.3g} GiB"
+        return f"{', '.join(what)}, and a spool of at most {size}"
+
+    def _warn_of_sharing(self, engine: Engine, run: Run) -> None:
+        """Warn of a container that goes on writing to the same files."""
+        for name in engine.running():
+            if name not in self.containers and any(
+                writes and overlap(folder, self.path) for folder, writes in engine.look(name).mounts
+            ):
+                run.warn(
+                    f"container {name} keeps running and may write to {self.path}, too: name it in"
+                    " docker.containers to stop it as well"
+                )
+
+    def _require_room(self, folder: str, waiting: int, run: Run) -> None:
+        """No destination answers: the backup must find room in the spool until one does."""
+        run.warn("no destination answers: the backup will wait in the spool until one does")
+        disk = os.statvfs(folder)
+        free = disk.f_bavail * disk.f_frsize - self.min_free
+        if free <= 0 or waiting >= self.max_size:
+            raise SourceError(
+                "no destination answers, and the spool has no more room for a backup",
+                f"bring a destination back, or give the spool {folder} more room",
+            )
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether one folder is the other, or is inside it."""
+    one, other = os.path.realpath(one), os.path.realpath(other)
+    return os.path.commonpath([one, other]) in (one, other)
+
+
+def spool_error(folder: str, error: OSError) -> SourceError:
+    """Return the message for a spool that cannot be written."""
+    return SourceError(
+        f"cannot write the spool {folder}: {error.strerror}",
+        "make room there, or change spool.path, max_size or min_free in the configuration",
+    )

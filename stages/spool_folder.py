@@ -1,0 +1,25 @@
+"""The folder in which the archives of one service wait for their destinations."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vault.catalog.catalog import Catalog, look_in_spool
+from vault.store.local import Local
+
+if TYPE_CHECKING:
+    from vault.archive.keys import Keys
+
+
+class SpoolFolder:
+    """Laid out like a destination, so that a whole archive waits there as at one more of them."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        parent, service = os.path.split(path)
+        self._catalog = Catalog(Local("spool", parent), service)
+
+    def waiting(self, keys: Keys) -> Catalog:
+        """Return the whole archives that wait here."""
+        return look_in_spool(self._catalog, keys)
