@@ -35,8 +35,7 @@ def spoil(house):
 
 def in_place(house, *paths):
     program = house.program
-    restored = restore(program, "svc", choose(program, "svc"), paths, None)
-    return restored
+    return restore(program, "svc", choose(program, "svc"), paths, None)
 
 
 def tree(folder):
