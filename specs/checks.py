@@ -10,6 +10,8 @@ from typing import Any
 from specs.document import Document, KeyPath
 from specs.faults import Fault
 
+JOBS = ("prune", "verify")
+"""Words that `packrat plan` takes for a job, so no service can have such a name."""
 FIXED = ("local", "synology", "s3")
 NO_VALUE = ("has no value", "write one, or remove the key")
 
@@ -29,6 +31,9 @@ def cross_faults(document: Document) -> Iterator[Fault]:
             hint = "give one of the two another name"
             yield document.fault(path, f"backup.{name} has that name, too", hint, at_key=True)
     for name, service in _mapping(document.data.get("services")).items():
+        if name in JOBS:
+            hint = f"give the service another name: packrat plan {name} shows what that job does"
+            yield document.fault(("services", name), f"cannot be named {name!r}", hint, at_key=True)
         yield from _unknown_destinations(document, name, _mapping(service), known)
         yield from _absolute_patterns(document, name, _mapping(service))
 
