@@ -11,7 +11,7 @@ from stages.spool_folder import SpoolFolder
 from vault.archive.format import stamp
 from vault.archive.keys import Keys
 from vault.catalog.cache import UNPROVEN, CatalogCache
-from vault.catalog.proof import prove
+from vault.catalog.prover import prove_stored
 from vault.errors import Away, Damaged, NotThere
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _prove_begun(run: Run, catalog: Catalog) -> bool:
     for one in begun:
         problem = ""
         try:
-            prove(catalog.destination, job.service, one, keys, lambda _: run.check())
+            prove_stored(catalog.destination, job.service, one, keys, lambda _: run.check())
         except (Damaged, NotThere) as error:
             problem = str(error)
         cache.prove(catalog.destination, job.service, one, run.clock.now() / 1e9, problem)
