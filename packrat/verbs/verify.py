@@ -46,7 +46,7 @@ def verify_stored(
     depth = Depth.CHUNKS if deep else Depth.SAMPLES
     rows: list[dict[str, Any]] = []
     found, status = catalogs(program, services, source, marks=False)
-    chosen = meant(found, backup) if backup else {}
+    chosen = meant(found, backup, program.config.host) if backup else {}
     for catalog in found:
         only = chosen.get(catalog.service)
         if only or not backup:
