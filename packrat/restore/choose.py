@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packrat.text.report import time_text
 from vault.archive.format import ArchiveName
-from vault.catalog.hosts import has_own, is_of
+from vault.catalog.hosts import has_own, intruder, is_of
 from vault.errors import Away, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ def _host_of_latest(
     """Return the host whose backups `latest` chooses from: this one, None if it has none at all."""
     host = program.config.host
     if has_own(catalogs, host):
+        for catalog in catalogs:
+            if other := intruder(catalog, catalogs, host):
+                name = catalog.backups[-1].stored.name
+                where = catalog.destination.name
+                warn(f"{where}: {name} is newer, but of host {other}, and this is {host}")
         return host
     others = {one.summary.host for each in catalogs for one in each.backups if one.summary}
     if others:

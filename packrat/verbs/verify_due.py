@@ -142,14 +142,19 @@ def _prove_due(work: Work) -> None:
         _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
     )
     share = program.config.verify.deep_percent / 100 * sum(one.stored.size for one in candidates)
+    proven = 0
     with progress("verify", {"verify": "verifying"}, partial(int, share)) as listener:
         work.told = (listener, *work.told)
         for one in candidates:
-            if work.read >= share:
+            if proven >= share:
                 break
             before = work.read
-            if row := _examine(work, one, candidates):
-                work.rows.append(row | {"bytes_read": work.read - before})
+            row = _examine(work, one, candidates)
+            if row is None:
+                continue
+            work.rows.append(row | {"bytes_read": work.read - before})
+            if row["status"] != Status.UNREADABLE:
+                proven += one.stored.size
 
 
 def _candidates(work: Work) -> Iterator[Candidate]:
