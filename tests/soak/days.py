@@ -22,12 +22,12 @@ from pathlib import Path
 
 from engine.run import Clock
 from packrat.restore.choose import choose
-from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from packrat.verbs.verify import verify_stored
 from packrat.verbs.verify_due import verify_due
 from tests.helpers.forked import ended, forked, signalling
 from tests.helpers.house import House
+from tests.helpers.restoring import restore
 from vault.errors import VaultError
 
 START = 1_798_761_600
@@ -224,9 +224,8 @@ class Days:
         there = {path.name for path in self.files(place)}
         for held in self.catalog(place).held:
             refs = {other.name for other in held.summary.archives} if held.summary else set()
-            if refs - there:
-                if refs - there & self.deleted[place]:
-                    found.add(held.stored.name)
+            if (refs - there) & self.deleted[place]:
+                found.add(held.stored.name)
         return found
 
     def nothing_missed(self, place, rows, damaged, lost):
@@ -266,7 +265,7 @@ class Days:
         program = self.house.program
         try:
             chosen = choose(program, "svc", name, place)
-            result, _ = restore(program, "svc", chosen, (), str(out))
+            result = restore(program, "svc", chosen, (), str(out))
         except VaultError:
             return False
         if result.partial:
@@ -292,7 +291,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         days = Days(Path(folder), given.seed, given.files, given.keep)
         days.run(given.days)
-    print(f"seed {given.seed}: {dict(days.counts)} in {time.monotonic() - begun:.0f} s")
+    print(f"seed {given.seed}: {dict(days.counts)} in {time.monotonic() - begun:.0f} s")  # noqa: T201
 
 
 if __name__ == "__main__":
