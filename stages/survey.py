@@ -86,9 +86,7 @@ class Survey(Stage):
         return "list every destination"
 
 
-def _without_intruders(
-    job: Job, results: dict[str, Catalog | Away]
-) -> dict[str, Catalog | Away]:
+def _without_intruders(job: Job, results: dict[str, Catalog | Away]) -> dict[str, Catalog | Away]:
     """Leave out destinations whose newest backup is another host's, if this host has its own.
 
     Where it has none at all, the choice of a base says so.
