@@ -361,13 +361,13 @@ def verify(
     """
     if due:
         from packrat.daemon.jobs import die_with_the_daemon
-        from packrat.verbs.verification import verify_due
+        from packrat.verbs.verify_due import verify_due
 
         die_with_the_daemon()
         if service or backup or source or deep:
             raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
         return verify_due(_acting(ctx, config), as_json=json)
-    from packrat.verbs.listing import verify_stored
+    from packrat.verbs.verify import verify_stored
 
     program = _reading(ctx, config, service, source)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)

@@ -12,6 +12,7 @@ from stages.facts import Base, Holdings, Job
 from stages.source.previous_index import PreviousIndex
 from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
+from vault.catalog.hosts import has_own, is_of
 from vault.catalog.retention import replaced
 from vault.errors import Damaged, NotThere
 
@@ -44,7 +45,7 @@ class ChooseBase(Stage):
         job, keys, holdings = run.fact(Job), run.fact(Keys), run.fact(Holdings)
         catalogs = [*holdings.catalogs.values(), holdings.waiting]
         newest = _newest(catalogs)
-        if newest and newest.summary:
+        if newest and newest.summary and not has_own(catalogs, job.host):
             _check_host(job, newest.summary.host)
         time = _time(run, catalogs)
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
@@ -68,7 +69,13 @@ class ChooseBase(Stage):
             for held in catalog.held:
                 if held.summary and held.problem:
                     run.warn(f"{held.problem}; this backup stores again what it needs of that")
-        names = {held.stored.name: None for catalog in catalogs for held in catalog.backups}
+        job = run.fact(Job)
+        names = {
+            held.stored.name: None
+            for catalog in catalogs
+            for held in catalog.backups
+            if job.take_over or is_of(held, job.host)
+        }
         for name in sorted(names, reverse=True):
             for catalog in catalogs:
                 if name in [held.stored.name for held in catalog.backups]:
@@ -99,9 +106,14 @@ def _newest(catalogs: Iterable[Catalog]) -> Held | None:
 
 def _time(run: Run, catalogs: Iterable[Catalog]) -> str:
     """Return the time of this backup: now, but never before the newest known one."""
-    now = run.clock.now() // 1_000_000_000
+    now, job = run.clock.now() // 1_000_000_000, run.fact(Job)
     newest = max(
-        (unstamp(held.summary.time) for c in catalogs for held in c.held if held.summary),
+        (
+            unstamp(held.summary.time)
+            for c in catalogs
+            for held in c.held
+            if held.summary and (job.take_over or is_of(held, job.host))
+        ),
         default=0,
     )
     if now < newest - IN_A_ROW:

@@ -10,7 +10,7 @@ from engine.stage import Link
 from stages.facts import Holdings, Job, NotBrought, Stores
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
-from vault.catalog.proof import bring
+from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import wanted
 from vault.errors import VaultError
 from vault.spool import Spool
@@ -60,7 +60,7 @@ class CatchUp(Link):
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
         sources = [holdings.waiting, *others]
         failed: dict[str, VaultError] = {}
-        for held in wanted(own, sources, self.keep):
+        for held in wanted(own, sources, self.keep, run.fact(Job).host):
             for source in sources:
                 if held.stored in [other.stored for other in source.standing.values()]:
                     try:
@@ -80,7 +80,7 @@ class CatchUp(Link):
             run.check()
             run.advance(0, size)
 
-        bring(source.destination, store, job.service, held.stored, keys, step)
+        copy_archive(source.destination, store, job.service, held.stored, keys, step)
         now = run.clock.now() / 1e9
         run.fact(CatalogCache).prove(store, job.service, held.stored, now)
         run.advance(1)

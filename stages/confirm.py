@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 from engine.stage import Stage
 from stages.facts import Base, Job, NotBrought, Published, Stores
 from stages.items import Place
-from vault.archive.format import FIRST_SEGMENT
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.catalog import missing, open_archive
-from vault.errors import Damaged, NotThere, VaultError
+from vault.catalog.prover import Depth, prove_archive
+from vault.errors import NotThere, VaultError
 from vault.spool import Spool
 from vault.store.base import Stored
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from vault.archive.reader import Archive
-
-SAMPLES = 3
 
 
 class Confirm(Stage):
@@ -51,9 +49,8 @@ class Confirm(Stage):
 
             def prove(at: str, length: int = place.length) -> None:
                 archive = open_archive(store, job.service, name, keys, at)
-                if archive.size != length:
-                    raise Damaged(archive.where, f"has {archive.size} bytes, {length} were sent")
-                self._read_back(archive, run)
+                depth = Depth.FRAMES if self.full else Depth.SAMPLES
+                prove_archive(archive, length, depth, random=run.random, step=lambda _: run.check())
                 self._require_references(archive, run)
 
             # A run that is killed within this leaves the mark, and the next survey proves it.
@@ -74,15 +71,6 @@ class Confirm(Stage):
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return how much is read back."""
         return f"at {self.destination}, reading back {'all' if self.full else 'samples'}"
-
-    def _read_back(self, archive: Archive, run: Run) -> None:
-        count = len(archive.frames)
-        chosen = set(range(count))
-        if not self.full:
-            chosen = {int.from_bytes(run.random(4)) % count for _ in range(SAMPLES) if count}
-        for frame in sorted(chosen):
-            run.check()
-            archive.any_frame(frame + FIRST_SEGMENT)
 
     def _require_references(self, archive: Archive, run: Run) -> None:
         """List again: what this backup refers to may have gone since the survey."""

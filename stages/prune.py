@@ -11,7 +11,7 @@ from stages.facts import Holdings, Job, Pruned, Stores
 from stages.items import Place
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
-from vault.catalog.retention import doomed, incomplete, shrunk, still_owed
+from vault.catalog.retention import decide, expired, incomplete, shrunk, still_owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,5 +85,6 @@ class Prune(Link):
 
     def _expired(self, catalog: Catalog, holdings: Holdings, job: Job) -> list[Held]:
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
-        owed = still_owed(catalog, [holdings.waiting, *others], self.keep)
-        return doomed(catalog, self.keep, job.host, owed, self.coming)
+        owed = still_owed(catalog, [holdings.waiting, *others], self.keep, job.host)
+        fates = decide(catalog, self.keep, job.host, owed, self.coming)
+        return [fate.held for fate in expired(fates)]

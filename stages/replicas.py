@@ -113,7 +113,7 @@ class Replicas:
     def unseal(
         self, archive_id: str, number: int, kind: Kind, sealed: bytes | memoryview, check: Check
     ) -> bytes:
-        """Open a frame that was read, or else the same frame of another replica.
+        """Open a frame that was read, or request it once more: there first, then elsewhere.
 
         Raises Damaged when no replica has it good.
         """
@@ -121,8 +121,6 @@ class Replicas:
         try:
             return archive.sealer.open(number, kind, sealed)
         except Damaged as error:
-            if len(self._catalogs) == 1:
-                raise
             place = archive.place(number)
 
             def good(catalog: Catalog) -> bytes:

@@ -11,7 +11,8 @@ from stages.spool_folder import SpoolFolder
 from vault.archive.format import stamp
 from vault.archive.keys import Keys
 from vault.catalog.cache import UNPROVEN, CatalogCache
-from vault.catalog.proof import prove
+from vault.catalog.hosts import has_own, intruder
+from vault.catalog.prover import prove_stored
 from vault.errors import Away, Damaged, NotThere
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Survey(Stage):
         with ThreadPoolExecutor(len(stores)) as threads:
             found = list(threads.map(lambda store: self._look(run, store), stores.values()))
         results = dict(zip(stores, found, strict=True))
+        if self.tidy:
+            results = _without_intruders(run.fact(Job), results)
         holdings = Holdings(
             {name: one for name, one in results.items() if not isinstance(one, Away)},
             {name: one for name, one in results.items() if isinstance(one, Away)},
@@ -83,6 +86,27 @@ class Survey(Stage):
         return "list every destination"
 
 
+def _without_intruders(job: Job, results: dict[str, Catalog | Away]) -> dict[str, Catalog | Away]:
+    """Leave out destinations whose newest backup is another host's, if this host has its own.
+
+    Where it has none at all, the choice of a base says so.
+    """
+    catalogs = [one for one in results.values() if not isinstance(one, Away)]
+    if job.take_over or not has_own(catalogs, job.host):
+        return results
+    left: dict[str, Catalog | Away] = {}
+    for name, one in results.items():
+        left[name] = one
+        if not isinstance(one, Away) and (host := intruder(one, catalogs, job.host)):
+            left[name] = Away(
+                f"destination {name}: the newest backup of {job.service} there,"
+                f" {one.backups[-1].stored.name}, is of host {host!r}, and this is {job.host!r}",
+                "move it out of that folder if it does not belong there, or give this service"
+                " another name",
+            )
+    return left
+
+
 def _prove_begun(run: Run, catalog: Catalog) -> bool:
     """Prove what a run published that was killed before it had read it back; raises Away."""
     job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
@@ -90,7 +114,7 @@ def _prove_begun(run: Run, catalog: Catalog) -> bool:
     for one in begun:
         problem = ""
         try:
-            prove(catalog.destination, job.service, one, keys, lambda _: run.check())
+            prove_stored(catalog.destination, job.service, one, keys, lambda _: run.check())
         except (Damaged, NotThere) as error:
             problem = str(error)
         cache.prove(catalog.destination, job.service, one, run.clock.now() / 1e9, problem)

@@ -60,7 +60,11 @@ def verified_message(document: list[dict[str, Any]], host: str) -> Message | Non
         f"{row['service']} {row['id']} at {row['destination']}: {'; '.join(row['problems'])}"
         for row in bad
     ]
-    title = f"packrat on {host}: {count_text(len(bad), 'archive')} found damaged"
+    unknown = sum(row["status"] == "unreadable" for row in bad)
+    if unknown == len(bad):
+        title = f"packrat on {host}: {count_text(unknown, 'archive')} could not be verified"
+        return Message("partial", title, "\n".join(lines))
+    title = f"packrat on {host}: {count_text(len(bad) - unknown, 'archive')} found damaged"
     return Message("failure", title, "\n".join(lines))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from packrat.text.report import time_text
 from vault.archive.format import ArchiveName
+from vault.catalog.hosts import has_own, intruder, is_of
 from vault.errors import Away, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def choose(
         warn(str(other))
     if not catalogs:
         raise failed[0]
-    wanted = _match(catalogs, service, backup, warn)
+    host = _host_of_latest(program, service, catalogs, warn) if backup == "latest" else None
+    wanted = _match(catalogs, service, backup, warn, host)
     for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, hurt=True)):
         for catalog in holders:
             try:
@@ -86,14 +88,40 @@ def _holders(catalogs: list[Catalog], name: str, *, hurt: bool = False) -> list[
     ]
 
 
-def _names(held: Iterable[Held]) -> set[str]:
-    return {one.stored.name for one in held}
+def _names(held: Iterable[Held], host: str | None = None) -> set[str]:
+    """Return names of archives, of one host only if that is given."""
+    return {one.stored.name for one in held if host is None or is_of(one, host)}
 
 
-def _match(catalogs: list[Catalog], service: str, backup: str, warn: Callable[[str], None]) -> str:
-    """Give the name of the archive that the user means."""
-    sound = sorted({name for catalog in catalogs for name in _names(catalog.backups)})
-    hurt = sorted({name for catalog in catalogs for name in _names(catalog.hurt)} - {*sound})
+def _host_of_latest(
+    program: Program, service: str, catalogs: list[Catalog], warn: Callable[[str], None]
+) -> str | None:
+    """Return the host whose backups `latest` chooses from: this one, None if it has none at all."""
+    host = program.config.host
+    if has_own(catalogs, host):
+        for catalog in catalogs:
+            if other := intruder(catalog, catalogs, host):
+                name = catalog.backups[-1].stored.name
+                where = catalog.destination.name
+                warn(f"{where}: {name} is newer, but of host {other}, and this is {host}")
+        return host
+    others = {one.summary.host for each in catalogs for one in each.backups if one.summary}
+    if others:
+        names = ", ".join(sorted(others))
+        warn(f"this host, {host}, has no backup of {service}: these are of host {names}")
+    return None
+
+
+def _match(
+    catalogs: list[Catalog],
+    service: str,
+    backup: str,
+    warn: Callable[[str], None],
+    host: str | None = None,
+) -> str:
+    """Return the name of the archive that the user means, of one host or, with None, of any."""
+    sound = sorted({name for each in catalogs for name in _names(each.backups, host)})
+    hurt = sorted({name for each in catalogs for name in _names(each.hurt, host)} - {*sound})
     locked = {
         held.stored.name: catalog
         for catalog in reversed(catalogs)
@@ -130,16 +158,22 @@ def _match(catalogs: list[Catalog], service: str, backup: str, warn: Callable[[s
     )
 
 
-def meant(catalogs: Iterable[Catalog], backup: str) -> dict[str, str]:
-    """Give the archive that is meant of each service that has such a one, damaged or not.
+def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]:
+    """Return the archive that is meant of each service that has such a one, damaged or not.
 
-    Raises NotThere when none has, OtherKey when it is sealed under another key.
+    `latest` is of this host where it has any. Raises NotThere when there is none, OtherKey when
+    it is sealed under another key.
     """
     names: dict[str, set[str]] = {}
     locked: dict[str, Destination] = {}
-    for catalog in catalogs:
-        held = [*catalog.backups, *catalog.hurt] if backup == "latest" else catalog.held
-        names.setdefault(catalog.service, set()).update(_names(held))
+    listed = list(catalogs)
+    for catalog in listed:
+        same = [other for other in listed if other.service == catalog.service]
+        held, of = catalog.held, None
+        if backup == "latest":
+            held = [*catalog.backups, *catalog.hurt]
+            of = host if has_own(same, host) else None
+        names.setdefault(catalog.service, set()).update(_names(held, of))
         locked |= {one.stored.name: catalog.destination for one in held if one.locked}
     found = {}
     for service, of_it in names.items():

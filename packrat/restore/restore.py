@@ -65,6 +65,8 @@ class Restored:
     """Seconds for which containers were down."""
     replaced_folder: str | None = None
     """The folder that holds what an in-place restore has replaced."""
+    host: str = ""
+    """The host whose backup it is."""
 
 
 def restore(
@@ -171,6 +173,7 @@ def _run(
         lost=list(written.lost),
         downtime_seconds=downtime.seconds if downtime else None,
         replaced_folder=swapped.replaced if swapped else None,
+        host=job.backup.host,
     )
 
 

@@ -1,51 +1,19 @@
-"""List backups and files, and verify what is stored."""
+"""List backups and files."""
 
 from __future__ import annotations
 
 import os
 import stat
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.events import Progress
-from packrat.errors import Exit
-from packrat.text.progress import progress
+from packrat.catalogs import catalogs
 from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, count_text, missed_text, table, time_text, warn
+from packrat.text.report import bytes_text, missed_text, table, time_text, warn
 from specs.faults import printable
-from stages.masking import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from engine.events import Listener
     from packrat.program import Program
     from vault.archive.format import Entry, Summary
-    from vault.catalog.catalog import Catalog
-    from vault.errors import VaultError
-
-
-def catalogs(
-    program: Program, services: Iterable[str], source: str | None = None, *, marks: bool = True
-) -> tuple[list[Catalog], Exit]:
-    """Give the catalogs of all destinations that answer, and partial when some do not; warns.
-
-    Without `marks`, also what was found damaged inside counts. Raises Away when none answers.
-    """
-    found: list[Catalog] = []
-    failed: list[VaultError] = []
-    for service in services:
-        destinations = program.destinations(service)
-        if source is not None:
-            destinations = {source: program.destination(source)}
-        held, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
-        found += held.values()
-        failed += away.values()
-    for other in failed if found else failed[1:]:
-        warn(str(other))
-    if failed and not found:
-        raise failed[0]
-    return found, Exit.PARTIAL if failed else Exit.DONE
 
 
 def list_backups(program: Program, service: str | None, *, as_json: bool) -> int:
@@ -169,68 +137,3 @@ def _line(entry: Entry) -> str:
     target = f" -> {printable(entry.target or '?')}" if entry.type == "symlink" else ""
     mode = stat.filemode(kinds[entry.type] | entry.mode)
     return f"{mode}  {bytes_text(entry.size):>10}  {when}  {name}{target}"
-
-
-def verify_stored(
-    program: Program,
-    service: str | None,
-    backup: str | None,
-    source: str | None,
-    *,
-    deep: bool,
-    as_json: bool,
-) -> int:
-    """Verify and report; gives the exit status: failed when anything is damaged or missing."""
-    from packrat.restore.choose import meant
-    from packrat.verbs.verification import note_verdicts
-    from vault.catalog.verify import Verdict, Verifier
-
-    services = program.services([service]) if service else list(program.config.services)
-    rows: list[dict[str, Any]] = []
-    found, status = catalogs(program, services, source, marks=False)
-    chosen = meant(found, backup) if backup else {}
-    for catalog in found:
-        only, where = chosen.get(catalog.service), catalog.destination.name
-        if backup and not only:
-            continue
-        if only and only not in {held.stored.name for held in catalog.held}:
-            verdicts = [Verdict(only.rpartition("-")[2][:8], only, where, "missing")]
-        else:
-            verifier = Verifier(catalog, program.keys, os.urandom, deep=deep)
-            total = sum(held.stored.size for held in catalog.held)
-            title = f"{catalog.service} at {where}"
-            with progress(title, {"verify": "verifying"}, partial(int, total)) as listener:
-                verdicts = list(verifier.verdicts(only, partial(_tell, listener)))
-            if deep:
-                note_verdicts(program, catalog, verdicts)
-        rows += [
-            {
-                "service": catalog.service,
-                "id": verdict.id,
-                "destination": verdict.destination,
-                "status": verdict.status,
-                "problems": list(map(masked, verdict.problems)),
-                "bytes_read": verdict.bytes_read,
-            }
-            for verdict in verdicts
-        ]
-    bad = [row for row in rows if row["status"] != "ok"]
-    if as_json:
-        print_json(rows)
-    else:
-        for row in rows:
-            problems = "".join(f"\n    {printable(problem)}" for problem in row["problems"])
-            print(
-                f"{row['service']} {row['id']} at {row['destination']}: {row['status']},"
-                f" {bytes_text(row['bytes_read'])} read{problems}"
-            )
-        if not rows:
-            print("no backups yet: there is nothing to prove")
-            return status
-        how = "every byte" if deep else "both ends, the index and samples"
-        print(f"{len(rows) - len(bad)} of {count_text(len(rows), 'archive')} good ({how} read)")
-    return Exit.FAILED if bad else status
-
-
-def _tell(listener: Listener, done: int) -> None:
-    listener(Progress("verify", 0, done))

@@ -130,7 +130,10 @@ def restore_to(
     pipeline = compile_restore(
         program.config, service, opened.manifest.id, opened.source, paths, target
     )
-    return restore_and_report(pipeline, opened, as_json=as_json)
+    status = restore_and_report(pipeline, opened, as_json=as_json)
+    if opened.manifest.host != program.config.host and not as_json:
+        print(f"{service}: the backup is of host {printable(opened.manifest.host)}")
+    return status
 
 
 def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: bool) -> int:

@@ -1,7 +1,6 @@
 """A whole packrat below one folder: configuration, key, state, spool, destinations, source."""
 
 import json
-import os
 import subprocess
 import sys
 from functools import cache
@@ -19,7 +18,9 @@ from specs.pipeline import Pipeline
 from tests.helpers.restoring import restore
 from vault.archive.keys import Derivation, Keys, write_key_file
 from vault.catalog.catalog import Catalog
-from vault.catalog.verify import Verdict, Verifier
+from vault.catalog.prover import Depth
+from vault.catalog.verdict import Verdict
+from vault.catalog.verify import Verifier
 
 PASSWORD = "correct horse"
 SALT = b"sixteen of salt."
@@ -105,7 +106,8 @@ class House:
 
     def verify(self, *, deep: bool = True) -> list[Verdict]:
         """Verify the first destination."""
-        return list(Verifier(self.catalog(), self.program.keys, os.urandom, deep=deep).verdicts())
+        depth = Depth.CHUNKS if deep else Depth.SAMPLES
+        return Verifier(self.catalog(), self.program.keys, depth).verify()
 
     def forget(self) -> None:
         """Lose the cache, as on a new machine."""

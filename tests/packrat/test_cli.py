@@ -186,9 +186,18 @@ def test_documents_have_the_documented_keys(house):
         "downloaded",
         "seconds",
         "warnings",
+        "host",
     ]
     [verdict] = house.json("verify", "--deep")
-    assert list(verdict) == ["service", "id", "destination", "status", "problems", "bytes_read"]
+    assert list(verdict) == [
+        "service",
+        "id",
+        "destination",
+        "status",
+        "problems",
+        "bytes_read",
+        "base",
+    ]
 
 
 def test_no_configuration(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
-from vault.catalog.proof import bring
+from vault.catalog.replicate import copy_archive
 from vault.errors import Damaged
 from vault.store.base import Stored
 from vault.store.local import Local
@@ -56,7 +56,7 @@ def test_what_rotted_replaces_nothing_that_could_still_be_read(tmp_path):
     before = (two / "svc" / name).read_bytes()
     stored = Stored(name, len(before))
     with pytest.raises(Damaged):
-        bring(
+        copy_archive(
             Local("one", str(one)),
             PublishesFirst("two", str(two)),
             "svc",

@@ -4,12 +4,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vault.archive.format import ArchiveName, Referred, Summary, stamp
+from vault.catalog import retention
 from vault.catalog.catalog import Catalog, Held
-from vault.catalog.retention import doomed, replaced, still_owed, wanted
+from vault.catalog.retention import Reason, bases, decide, expired, replaced
 from vault.store.base import Stored
 from vault.store.local import Local
 
 NOWHERE = Local("nowhere", "/nowhere")
+
+
+def doomed(*words, **more):
+    """The archives that go, newest first."""
+    return [fate.held for fate in expired(decide(*words, **more))]
 
 
 def summary(number, references, host="here", files=10, normal=(10, 100), used=1000, missed=0):
@@ -56,6 +62,19 @@ def catalog(found):
     return Catalog(NOWHERE, "svc", list(found))
 
 
+def own(found):
+    """The backups of this host, oldest first."""
+    return [one for one in catalog(found).backups if one.summary.host == "here"]
+
+
+def wanted(*words):
+    return retention.wanted(*words, "here")
+
+
+def still_owed(*words):
+    return retention.still_owed(*words, "here")
+
+
 def ids(found):
     return [one.summary.id for one in found]
 
@@ -65,10 +84,10 @@ def test_what_is_kept_stays_whole_at_every_moment(found, keep, gone):
     """After each single deletion, wherever a run dies, the kept backups are whole."""
     found = [one for number, one in enumerate(found, 1) if number not in gone]
     assume(found)
-    kept = ids(catalog(found).backups[-keep:])
+    kept = ids(own(found)[-keep:])
     for victim in doomed(catalog(found), keep, "here"):
         found.remove(victim)
-        after = ids(catalog(found).backups)
+        after = ids(own(found))
         assert after[-len(kept) :] == kept
 
 
@@ -83,18 +102,18 @@ def test_never_the_newest_nor_the_owed_nor_what_is_not_ours(found, keep, gone, o
     victims = doomed(whole, keep, "here", owed_ids)
     assert all(victim.summary.host == "here" for victim in victims)
     assert not owed_ids & set(ids(victims))
-    if not whole.backups:
+    if not own(found):
         assert victims == []
     for victim in victims:
-        assert victim.stored.name < whole.backups[-keep:][0].stored.name
+        assert victim.stored.name < own(found)[-keep:][0].stored.name
 
 
 @given(histories(), st.integers(1, 5))
 def test_what_nobody_needs_does_go(found, keep):
     """Older than the kept, an archive of this host that none refers to goes, whole or not."""
-    backups = catalog(found).backups
+    backups = own(found)
     needed = {other.id for one in backups[-keep:] for other in one.summary.archives}
-    expected = {
+    expected_ids = {
         one.summary.id
         for one in found
         if backups
@@ -102,7 +121,7 @@ def test_what_nobody_needs_does_go(found, keep):
         and one.summary.host == "here"
         and one.summary.id not in needed
     }
-    assert set(ids(doomed(catalog(found), keep, "here"))) == expected
+    assert set(ids(doomed(catalog(found), keep, "here"))) == expected_ids
 
 
 @given(histories(), st.integers(1, 5))
@@ -139,25 +158,25 @@ def test_the_newest_backup_that_misses_no_file_stays():
 @given(histories(), st.integers(1, 5))
 def test_a_new_destination_gets_what_the_kept_backups_need_and_no_more(found, keep):
     """Catch-up brings the newest backups with all they refer to, references first."""
-    source, own = catalog(found), catalog([])
-    for one in wanted(own, [source], keep):
-        assert not own.held or own.held[-1].stored.name < one.stored.name
-        own.held.append(one)
-    kept = source.backups[-keep:]
-    assert set(ids(kept)) <= set(ids(own.backups))
+    source, new = catalog(found), catalog([])
+    for one in wanted(new, [source], keep):
+        assert not new.held or new.held[-1].stored.name < one.stored.name
+        new.held.append(one)
+    kept = own(found)[-keep:]
+    assert set(ids(kept)) <= set(ids(new.backups))
     needed = {other.id for one in kept for other in one.summary.archives}
-    assert set(ids(own.held)) <= needed | set(ids(kept))
-    assert wanted(own, [source], keep) == []
-    assert still_owed(own, [source], keep) == set()
+    assert set(ids(new.held)) <= needed | set(ids(kept))
+    assert wanted(new, [source], keep) == []
+    assert still_owed(new, [source], keep) == set()
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
 def test_what_catch_up_needs_is_owed_until_it_came(found, keep, lacking):
     """Prune never takes from a destination what a backup that comes by catch-up refers to."""
-    own = catalog([one for number, one in enumerate(found, 1) if number not in lacking])
-    owed = still_owed(own, [catalog(found)], keep)
-    coming = wanted(own, [catalog(found)], keep)
-    victims = set(ids(doomed(own, keep, "here", owed)))
+    behind = catalog([one for number, one in enumerate(found, 1) if number not in lacking])
+    owed = still_owed(behind, [catalog(found)], keep)
+    coming = wanted(behind, [catalog(found)], keep)
+    victims = set(ids(doomed(behind, keep, "here", owed)))
     for one in coming:
         assert not victims & {other.id for other in one.summary.archives}
 
@@ -173,3 +192,85 @@ def test_only_old_and_little_used_archives_are_replaced():
     assert replaced(full, [catalog([*base, newest])], 2) == set()
     behind = catalog(base[:2])  # another destination, where 1 and 2 are the newest
     assert not replaced(parent, [catalog([*base, newest]), behind], 3) & set(ids(base[:2]))
+
+
+def reasons(fates):
+    return {int(fate.held.summary.id, 16): fate.reason for fate in fates}
+
+
+def test_every_archive_has_a_reason():
+    """Retained, needed, owed, newest complete, damaged, newer, not ours, locked, expired."""
+    found = [
+        held(1),
+        held(2),
+        held(3, {1}),
+        held(4, {2}),
+        held(5, {9}, missed=1),
+        held(6, {2}, missed=1),
+        held(7, missed=1),
+        held(8, missed=1, host="far"),
+    ]
+    locked = Held(Stored(name(20), 7), problem="another key", locked=True)
+    damaged = Held(Stored(name(21), 7), problem="does not open")
+    fates = decide(catalog([*found, locked, damaged]), 2, "here", {f"{3:032x}"})
+    assert [fate.reason for fate in fates] == [
+        Reason.EXPIRED,
+        Reason.NEEDED,
+        Reason.OWED,
+        Reason.COMPLETE,
+        Reason.EXPIRED,
+        Reason.RETAINED,
+        Reason.RETAINED,
+        Reason.FOREIGN,
+        Reason.LOCKED,
+        Reason.UNREADABLE,
+    ]
+    assert fates[1].by == (name(4), name(6))
+    assert [fate.held for fate in expired(fates)] == [found[4], found[0]]
+
+
+def test_what_holds_retention_is_a_reason():
+    """While the newest has shrunk, what would go is paused; a gap in the newest ones is newer."""
+    found = [held(1), held(2), held(3, normal=(30, 300))]
+    assert reasons(decide(catalog(found), 1, "here"))[1] is Reason.PAUSED
+    assert reasons(decide(catalog([held(1, {9})]), 1, "here"))[1] is Reason.PAUSED
+    gap = [held(1), held(2, {9}), held(3)]
+    assert reasons(decide(catalog(gap), 2, "here"))[2] is Reason.NEWER
+    marked = [held(1), held(2), held(3)]
+    marked[1].problem = "damaged"
+    assert reasons(decide(catalog(marked), 2, "here"))[2] is Reason.DAMAGED
+
+
+@given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)), st.integers(0, 3))
+def test_another_hosts_archives_change_nothing_of_our_own(found, keep, planted, coming):
+    """Whoever controls a destination cannot push our backups out by planting newer ones."""
+    ours = [one for one in found if one.summary.host == "here"]
+    theirs = [held(50 + number, host="far") for number in planted]
+    alone = doomed(catalog(ours), keep, "here", coming=coming)
+    assert doomed(catalog([*ours, *theirs]), keep, "here", coming=coming) == alone
+    first = [held(1, host="far")]
+    newest = catalog([*first, *theirs]).backups[-1].summary
+    assert replaced(newest, [catalog([*first, *theirs])], keep) == set()
+
+
+@given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
+def test_what_retention_leaves_incomplete_is_no_alarm(found, keep, gone):
+    """Whatever prune deletes, no archive that lost something by it counts as broken."""
+    found = [one for one in found if one.summary.host == "here"]
+    assume(catalog(found).backups == found)
+    for victim in doomed(catalog(found), keep, "here"):
+        found.remove(victim)
+    left = catalog(found)
+    broken = set(ids(found)) - set(ids(left.backups))
+    assert {one.stored.name for one in found if one.summary.id in broken} <= bases(
+        left, keep, "here"
+    )
+    assert bases(left, keep, "another host") == bases(left, keep, "here")
+
+
+def test_what_was_deleted_by_hand_is_an_alarm_and_a_raised_number_is_not():
+    """Within the newest ones a gap is damage, unless packrat itself is known to have made it."""
+    left = catalog([held(2, {1}), held(3, {1}), held(4), held(5)])
+    assert bases(left, 2, "here") == {name(2), name(3)}
+    assert bases(left, 4, "here") == set()
+    assert bases(left, 4, "here", {name(1)}) == {name(2), name(3)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from vault.archive.format import (
     HEADER_BYTES,
     MANIFEST,
     TABLE,
+    TRAILER,
     ArchiveName,
     Header,
     Manifest,
@@ -21,6 +23,7 @@ from vault.archive.format import (
     decode_table,
     unstamp,
 )
+from vault.archive.limits import ARCHIVE_MOST, SEALED_MOST
 from vault.archive.seal import Sealer, unpack
 from vault.errors import Damaged, WrongKey
 
@@ -32,6 +35,7 @@ ReadRange = Callable[[int, int], bytes]
 """(offset, length) -> bytes."""
 
 TAIL_BYTES = 64 << 10
+Opened = TypeVar("Opened")
 
 
 def read_header(read: ReadRange, archive: str) -> Header:
@@ -42,17 +46,21 @@ def read_header(read: ReadRange, archive: str) -> Header:
 class Archive:
     """An archive that is whole at both ends and was sealed under these keys.
 
-    Opening takes two range reads, three when the manifest is long. Raises Damaged, and WrongKey
-    when another key sealed it. `name` is the name it must have by its own manifest.
+    Opening takes two range reads, three when the manifest is long. Bytes that do not prove
+    themselves are requested a second time before they count as damaged: a bit may have flipped on
+    the way. Raises Damaged, and WrongKey when another key sealed it. `name` is the name it must
+    have by its own manifest.
     """
 
     def __init__(self, read: ReadRange, size: int, name: str, keys: Keys, where: str = "") -> None:
         """`where` is how errors call the file; its name when left out."""
-        self._read = read
+        self._source = read
         self.name = name
         self.size = size
         self.where = where or name
-        self.header = read_header(read, self.where)
+        if not HEADER_BYTES + TRAILER.size <= size <= ARCHIVE_MOST:
+            raise Damaged(self.where, f"is cut off: no archive has {size} bytes")
+        self.header = self._twice(lambda: read_header(self._read, self.where))
         if self.header.key_id != keys.key_id:
             raise WrongKey(
                 f"{self.where} is sealed under another key ({self.header.key_id.hex()},"
@@ -60,31 +68,28 @@ class Archive:
                 "its password makes the right key file: packrat rekey",
             )
         self.sealer = Sealer(keys, self.header, self.where)
-        start = max(0, size - TAIL_BYTES)
-        tail = read(start, size - start)
-        self.trailer = Trailer.unpack(tail, size, self.header, self.where)
-        if self.trailer.manifest_offset < start:
-            start = self.trailer.manifest_offset
-            tail = read(start, size - start)
-        at = self.trailer.manifest_offset - start
-        middle = at + self.trailer.manifest_length
-        self._table_sealed = tail[middle : middle + self.trailer.table_length]
-        try:
-            self.manifest: Manifest = decode_manifest(self._open(MANIFEST, b"m", tail[at:middle]))
-        except msgspec.MsgspecError as error:
-            raise Damaged(self.where, f"its manifest does not parse: {error}") from None
+        self._table_sealed: bytes | None = None
+        self.trailer, self.manifest = self._twice(self._read_end)
         self._check_name(name)
 
     @cached_property
     def frames(self) -> list[tuple[int, int]]:
         """(offset, length) of frame 2, 3, …; raises Damaged unless they fill the file."""
         try:
-            frames = decode_table(self._open(TABLE, b"t", self._table_sealed)).frames
+            sealed, self._table_sealed = self._table_sealed, None
+            plaintext = self._frame(
+                TABLE,
+                b"t",
+                self.trailer.manifest_offset + self.trailer.manifest_length,
+                self.trailer.table_length,
+                sealed,
+            )
+            frames = decode_table(plaintext).frames
         except msgspec.MsgspecError as error:
             raise Damaged(self.where, f"its table does not parse: {error}") from None
         end = HEADER_BYTES
         for offset, length in sorted(frames):
-            if offset != end:
+            if offset != end or length <= 0:
                 raise Damaged(self.where, "its table has a gap")
             end += length
         if end != self.trailer.manifest_offset:
@@ -92,22 +97,79 @@ class Archive:
         return frames
 
     def place(self, number: int) -> tuple[int, int]:
-        """Give offset and sealed length of a frame in the file; raises Damaged."""
+        """Return offset and sealed length of a frame in the file; raises Damaged."""
         if not 0 <= number - FIRST_SEGMENT < len(self.frames):
             raise Damaged(self.where, f"has no frame {number}")
         return self.frames[number - FIRST_SEGMENT]
 
     def frame(self, number: int, kind: Kind) -> bytes:
         """Read a segment's plaintext; raises Damaged."""
-        return self._open(number, kind, self._read(*self.place(number)))
+        return self._frame(number, kind, *self.place(number))
 
     def any_frame(self, number: int) -> tuple[Kind, bytes]:
         """Read a segment whose kind is not known; raises Damaged."""
-        sealed = self._read(*self.place(number))
+        offset, length = self.place(number)
+
+        def attempt() -> tuple[Kind, bytes]:
+            sealed = self._read(offset, self._allowed(number, b"i", length))
+            try:
+                return b"d", self._open(number, b"d", sealed)
+            except Damaged:
+                return b"i", self._open(number, b"i", sealed)
+
+        return self._twice(attempt)
+
+    def _frame(
+        self, number: int, kind: Kind, offset: int, length: int, sealed: bytes | None = None
+    ) -> bytes:
+        """Open a frame, of which `sealed` may have been read already; raises Damaged."""
+        self._allowed(number, kind, length)
+        if sealed is not None:
+            with suppress(Damaged):
+                return self._open(number, kind, sealed)
+        return self._twice(lambda: self._open(number, kind, self._read(offset, length)))
+
+    def _read_end(self) -> tuple[Trailer, Manifest]:
+        """Read trailer and manifest, and keep the table if it comes along; raises Damaged."""
+        start = max(0, self.size - TAIL_BYTES)
+        tail = self._read(start, self.size - start)
+        trailer = Trailer.unpack(tail, self.size, self.header, self.where)
+        self._allowed(MANIFEST, b"m", trailer.manifest_length)
+        self._allowed(TABLE, b"t", trailer.table_length)
+        at = trailer.manifest_offset - start
+        middle = at + trailer.manifest_length
+        if at >= 0:
+            sealed = tail[at:middle]
+        else:
+            sealed = self._read(trailer.manifest_offset, trailer.manifest_length)
+        self._table_sealed = tail[middle : middle + trailer.table_length] if middle >= 0 else None
         try:
-            return b"d", self._open(number, b"d", sealed)
+            return trailer, decode_manifest(self._open(MANIFEST, b"m", sealed))
+        except msgspec.MsgspecError as error:
+            raise Damaged(self.where, f"its manifest does not parse: {error}") from None
+
+    def _allowed(self, number: int, kind: Kind, length: int) -> int:
+        """Return a length that is not above its limit; raises Damaged before anything is read."""
+        if length > SEALED_MOST[kind]:
+            raise Damaged(
+                self.where,
+                f"frame {number} says it takes {length:,} bytes, the format allows"
+                f" {SEALED_MOST[kind]:,}",
+            )
+        return length
+
+    def _read(self, offset: int, length: int) -> bytes:
+        data = self._source(offset, length)
+        if len(data) > length:
+            raise Damaged(self.where, f"more came than was requested at byte {offset:,}")
+        return data
+
+    def _twice(self, attempt: Callable[[], Opened]) -> Opened:
+        """Repeat an attempt that ends in Damaged once, reading again."""
+        try:
+            return attempt()
         except Damaged:
-            return b"i", self._open(number, b"i", sealed)
+            return attempt()
 
     def _open(self, number: int, kind: Kind, sealed: bytes) -> bytes:
         return unpack(self.where, number, kind, self.sealer.open(number, kind, sealed))
@@ -116,7 +178,7 @@ class Archive:
         """Refuse a name that is not its own: an old or a foreign archive, replayed."""
         own = ArchiveName(self.manifest.service, self.manifest.time, self.manifest.id[:8])
         if str(own) != name or self.manifest.id != self.header.archive_id.hex():
-            raise Damaged(self.where, f"is in truth {own}; somebody renamed or exchanged it")
+            raise Damaged(self.where, f"is actually {own}: the file was renamed or swapped")
         try:
             unstamp(self.manifest.time)
         except ValueError:

@@ -10,14 +10,12 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vault.archive.limits import PLAINTEXT_MOST, SEALED_MOST
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
     from vault.archive.format import Header, Kind
     from vault.archive.keys import Keys
-
-PLAINTEXT_MOST = {b"d": 4 << 20, b"i": 1 << 30, b"m": 1 << 30, b"t": 1 << 30}
-"""Bytes a frame may unpack to, by kind: what no packrat wrote must not eat the memory."""
 
 _local = threading.local()
 
@@ -36,6 +34,9 @@ class Sealer:
 
     def open(self, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
         """Decrypt what `seal` made; raises Damaged."""
+        # From 2 GiB on the library panics, which is not even an Exception.
+        if len(sealed) > SEALED_MOST[kind]:
+            raise Damaged(self._archive, f"frame {number} is larger than the format allows")
         try:
             return self._aead.decrypt(number.to_bytes(12), sealed, self._bound(number, kind))
         except (InvalidTag, ValueError):

@@ -1,29 +1,44 @@
-"""Summaries of archives that were opened once, and when each was proven, in SQLite."""
+"""Cache of what destinations hold: summaries of archives, and when each was proven, in SQLite.
+
+A summary is only believed with its checksum: what retention decides must not hang on a bit that
+flipped on the disk of the state folder.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vault.archive.format import Summary, encode
 from vault.catalog.catalog import Catalog, Held, backups_of, look_at
-from vault.catalog.sqlite_file import copied, opened
+from vault.catalog.contained import contained
+from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
 from vault.store.base import Stored
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping
 
     from vault.archive.keys import Keys
     from vault.store.base import Destination
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 UNPROVEN = "was not read back yet after it was published"
+TABLES = {
+    "archives": "destination TEXT, service TEXT, name TEXT, size INT, key BLOB, summary BLOB,"
+    " checksum BLOB, PRIMARY KEY (destination, service, name)",
+    "proofs": "destination TEXT, service TEXT, name TEXT, size INT, time REAL, problem TEXT,"
+    " PRIMARY KEY (destination, service, name)",
+    "pruned": "service TEXT, name TEXT, time REAL, PRIMARY KEY (service, name)",
+}
+_Row = tuple[str, int, bytes, bytes, bytes]
+"""Name, size, key id, summary and checksum of an archive."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -38,34 +53,40 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class CatalogCache:
-    """What was seen at destinations before. A cache: may be lost any time."""
+    """What was seen at destinations before. A cache: it may be lost at any time."""
 
     def __init__(self, path: str, *, aside: bool = False) -> None:
-        """Open, or make, the file; one that is damaged is made anew.
+        """Open or create the file; with `aside`, work on a copy in memory.
 
-        `aside` leaves the file as it is and works on a copy in memory. So does a disk that is full
-        or read-only: nobody should need room for a cache to restore.
+        A disk that is full or read-only has the same effect: restoring must not take room.
         """
-        self._db = copied(path, _prepare) if aside else opened(path, _prepare)
-        self._lock = threading.Lock()
-        """The branches of a run share the connection, which is one statement's at a time."""
+        self._file = SqliteFile(path, _prepare, aside=aside)
 
     def catalog(
         self, destination: Destination, service: str, keys: Keys, *, marks: bool = True
     ) -> Catalog:
         """List a destination and open what is new there.
 
-        Without `marks`, what was found damaged inside looks as if it were not: to prove it again.
-        Raises Away also when the destination held backups and now lists nothing at all: that is
-        an unmounted disk far more often than an empty one.
+        Without `marks`, an archive that was found damaged looks as if it were not: to prove it
+        again. Raises Away, also for any exception that nobody foresaw, and when the destination
+        had backups and now lists nothing at all: that is an unmounted disk far more often than an
+        empty one.
         """
+        with contained(destination):
+            return self._catalog(destination, service, keys, marks=marks)
+
+    def _catalog(
+        self, destination: Destination, service: str, keys: Keys, *, marks: bool
+    ) -> Catalog:
         stored = destination.archives(service)
         place = (_place(destination), service)
-        rows = self._ask(
-            "SELECT name, size, key, summary FROM archives WHERE destination = ? AND service = ?",
+        rows = self._file.ask(
+            _Row,
+            "SELECT name, size, key, summary, checksum FROM archives"
+            " WHERE destination = ? AND service = ?",
             *place,
         )
-        known = {(name, size): (key, summary) for name, size, key, summary in rows}
+        known: dict[tuple[str, int], _Row] = {row[:2]: row for row in rows}
         if known and not stored:
             raise Away(
                 f"destination {destination.name} ({destination.root}) held backups of {service}"
@@ -75,18 +96,24 @@ class CatalogCache:
             )
         catalog = Catalog(destination, service)
         damage = self._damage(*place) if marks else {}
+        new = []
         for one in stored:
-            summary = _recall(keys, *known.pop((one.name, one.size), (b"", b"")))
+            row = known.pop((one.name, one.size), None)
+            summary = _recall(keys, row) if row else None
             held = Held(one, summary) if summary else look_at(catalog, one, keys)
             held.problem = held.problem or damage.get((one.name, one.size), "")
             catalog.held.append(held)
             if held.summary and not summary:
-                self._note(
-                    "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?)",
-                    *(*place, one.name, one.size, keys.key_id, encode(held.summary)),
-                )
-        for name, size in known:
-            self._drop(*place, name, size)
+                new.append((one.name, one.size, keys.key_id, encode(held.summary)))
+        if new or known:
+            with self._file.together():
+                for name, size, key, text in new:
+                    self._file.note(
+                        "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        *(*place, name, size, key, text, _checksum(name, size, key, text)),
+                    )
+                for name, size in known:
+                    self._drop(*place, name, size)
         catalog.gone = sorted({name for name, _ in known} - {one.name for one in stored})
         return catalog
 
@@ -98,7 +125,7 @@ class CatalogCache:
         *,
         marks: bool = True,
     ) -> tuple[dict[str, Catalog], dict[str, VaultError]]:
-        """Ask all destinations at once; gives what answers holds, and why others do not answer."""
+        """Ask all destinations at once; return their catalogs, and why others do not answer."""
 
         def ask(destination: Destination) -> Catalog | VaultError:
             try:
@@ -114,71 +141,86 @@ class CatalogCache:
         )
 
     def deleted(self, destination: Destination, service: str, one: Stored) -> None:
-        """Remember no more of an archive that was deleted: nobody need wonder where it is."""
+        """Note that packrat itself deleted an archive, which nobody need miss."""
         self._drop(_place(destination), service, one.name, one.size)
+        self._file.note(
+            "INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", service, one.name, time.time()
+        )
+
+    def pruned(self, service: str) -> set[str]:
+        """Return the names of archives of a service that packrat itself deleted, as far as known.
+
+        By service: an expired archive goes from every destination, and is brought to none.
+        """
+        statement = "SELECT name FROM pruned WHERE service = ?"
+        return {name for (name,) in self._file.ask(tuple[str], statement, service)}
 
     def remembered(self) -> dict[str, dict[str, Seen]]:
-        """Give what was seen last: service -> destination -> that. Asks no destination."""
+        """Return what was seen last: service -> destination -> that. Asks no destination."""
         found: dict[tuple[str, str], list[Held]] = {}
         proven: dict[tuple[str, str], float] = {}
-        rows = self._ask(
+        rows = self._file.ask(
+            tuple[str, str, str, int, bytes, float | None, str | None],
             "SELECT a.service, a.destination, a.name, a.size, summary, time, problem"
             " FROM archives a LEFT JOIN proofs p ON (p.destination, p.service, p.name, p.size)"
-            " = (a.destination, a.service, a.name, a.size) ORDER BY a.name"
+            " = (a.destination, a.service, a.name, a.size) ORDER BY a.name",
         )
-        for service, place, name, size, summary, time, problem in rows:
+        for service, place, name, size, summary, at, problem in rows:
             with suppress(msgspec.MsgspecError):
                 known = msgspec.json.decode(summary, type=Summary)
                 held = Held(Stored(name, size), known, problem or "")
                 found.setdefault((service, place), []).append(held)
-                proven[service, place] = max(proven.get((service, place), 0.0), time or 0.0)
+                proven[service, place] = max(proven.get((service, place), 0.0), at or 0.0)
         seen: dict[str, dict[str, Seen]] = {}
         for (service, place), archives in found.items():
-            name, at = place.partition("=")[0], seen.setdefault(service, {})
+            name, known_at = place.partition("=")[0], seen.setdefault(service, {})
             one = _seen(archives, proven[service, place])
             # One destination may have moved: what counts is where it is now.
-            if name not in at or (one.newest or "") > (at[name].newest or ""):
-                at[name] = one
+            if name not in known_at or (one.newest or "") > (known_at[name].newest or ""):
+                known_at[name] = one
         return seen
 
     def emptied(self, destination: Destination) -> int:
-        """Count what a destination held of services of which it now lists nothing; raises Away."""
-        rows = self._ask(
+        """Count the archives known of services of which it now lists nothing; raises Away."""
+        rows = self._file.ask(
+            tuple[str, int],
             "SELECT service, count(*) FROM archives WHERE destination = ? GROUP BY service",
             _place(destination),
         )
-        return sum(count for service, count in rows if not destination.archives(service))
+        with contained(destination):
+            return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Destination) -> None:
         """Accept that a destination lists less than it held."""
-        self._ask("DELETE FROM archives WHERE destination = ?", _place(destination))
+        self._file.note("DELETE FROM archives WHERE destination = ?", _place(destination))
 
     def prove(
         self, destination: Destination, service: str, one: Stored, now: float, problem: str = ""
     ) -> None:
         """Remember that an archive was read in full, and what was found wrong with it."""
-        self._note(
+        self._file.note(
             "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
             *(_place(destination), service, one.name, one.size, now, problem),
         )
 
     def begin_proof(self, destination: Destination, service: str, one: Stored) -> None:
-        """Take an archive for nothing until `end_proof`: S3 shows it before it is read back."""
+        """Discount an archive until `end_proof`: S3 shows it before it is read back."""
         problem = f"{destination.name}:{service}/{one.name} {UNPROVEN}"
         self.prove(destination, service, one, 0.0, problem)
 
     def end_proof(self, destination: Destination, service: str, one: Stored) -> None:
-        """Forget that the proof of an archive had begun: it is over, one way or the other."""
-        self._note(
+        """Forget that the proof of an archive had begun: it is finished, one way or the other."""
+        self._file.note(
             "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
             " AND problem LIKE ?",
             *(_place(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Destination, service: str) -> dict[str, float]:
-        """Give when each archive was read in full last, by its name."""
+        """Return when each archive was last read in full, by its name."""
         return dict(
-            self._ask(
+            self._file.ask(
+                tuple[str, float],
                 "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
                 *(_place(destination), service),
             )
@@ -186,10 +228,11 @@ class CatalogCache:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._file.close()
 
     def _damage(self, destination: str, service: str) -> dict[tuple[str, int], str]:
-        rows = self._ask(
+        rows = self._file.ask(
+            tuple[str, int, str],
             "SELECT name, size, problem FROM proofs WHERE destination = ? AND service = ?"
             " AND problem != ''",
             *(destination, service),
@@ -198,48 +241,40 @@ class CatalogCache:
 
     def _drop(self, *archive: object) -> None:
         for kind in ("archives", "proofs"):
-            self._note(
+            self._file.note(
                 f"DELETE FROM {kind} WHERE destination = ? AND service = ? AND name = ?"  # noqa: S608
                 " AND size = ?",
                 *archive,
             )
 
-    def _note(self, statement: str, *values: object) -> None:
-        with suppress(sqlite3.OperationalError):  # no room, no right: then not, this time
-            self._ask(statement, *values)
-
-    def _ask(self, statement: str, *values: object) -> list[Any]:
-        with self._lock:
-            return self._db.execute(statement, values).fetchall()
-
 
 def _prepare(db: sqlite3.Connection) -> None:
-    """Make the tables; one of another version goes."""
+    """Create the tables; those of another version go."""
     if db.execute("PRAGMA user_version").fetchone() != (CACHE_VERSION,):
-        db.execute("DROP TABLE IF EXISTS archives")
+        for table in TABLES:
+            db.execute(f"DROP TABLE IF EXISTS {table}")
         db.execute(f"PRAGMA user_version = {CACHE_VERSION}")
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS archives (destination TEXT, service TEXT, name TEXT,"
-        " size INT, key BLOB, summary BLOB, PRIMARY KEY (destination, service, name))"
-    )
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS proofs (destination TEXT, service TEXT, name TEXT,"
-        " size INT, time REAL, problem TEXT, PRIMARY KEY (destination, service, name))"
-    )
+    for table, columns in TABLES.items():
+        db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
 def _place(destination: Destination) -> str:
     return f"{destination.name}={destination.root}"
 
 
-def _recall(keys: Keys, key: bytes, cached: bytes) -> Summary | None:
-    """Give a cached summary, if it was made under these keys and by this version."""
-    if key != keys.key_id:
+def _recall(keys: Keys, row: tuple[str, int, bytes, bytes, bytes]) -> Summary | None:
+    """Return a cached summary if these keys and this version made it, and it is intact."""
+    name, size, key, summary, checksum = row
+    if key != keys.key_id or checksum != _checksum(name, size, key, summary):
         return None
     try:
-        return msgspec.json.decode(cached, type=Summary)
+        return msgspec.json.decode(summary, type=Summary)
     except msgspec.MsgspecError:
         return None
+
+
+def _checksum(name: str, size: int, key: bytes, summary: bytes) -> bytes:
+    return sha256(b"\0".join((name.encode(), str(size).encode(), key, summary))).digest()[:8]
 
 
 def _seen(archives: list[Held], proven: float) -> Seen:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from vault.archive.format import Manifest, Summary
 from vault.archive.reader import Archive
-from vault.errors import Damaged, NotThere, WrongKey
+from vault.catalog.contained import describe, is_foreign
+from vault.errors import Damaged, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
@@ -121,13 +122,21 @@ def backups_of(archives: list[Held]) -> list[Held]:
 
 
 def look_at(catalog: Catalog, one: Stored, keys: Keys) -> Held:
-    """Open an archive and say what it is."""
+    """Open an archive and return what it is; raises Away."""
     try:
         manifest = catalog.open(one.name, keys).manifest
     except WrongKey as error:
         return Held(one, problem=str(error), locked=True)
     except (Damaged, NotThere) as error:
         return Held(one, problem=str(error))
+    except VaultError:
+        raise
+    except BaseException as error:
+        if not is_foreign(error):
+            raise
+        # One file that nobody can make sense of must not cost the others.
+        where = f"{catalog.destination.name}:{catalog.service}/{one.name}"
+        return Held(one, problem=f"{where} cannot be opened: {describe(error)}")
     return Held(one, _summary(manifest))
 
 

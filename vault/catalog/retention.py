@@ -1,13 +1,20 @@
-"""What each destination should hold: what may go, what it lacks, what is being replaced."""
+"""Retention: what each destination should hold, and the reason why each archive stays or goes.
+
+Only backups of this host count: what another host, or whoever controls the destination, puts
+there must not push this host's own backups out.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vault.catalog.catalog import whole
+from msgspec import Struct
+
+from vault.catalog.catalog import missing, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from vault.archive.format import Summary
     from vault.catalog.catalog import Catalog, Held
@@ -16,36 +23,127 @@ WORTH_KEEPING = 0.6
 """An old archive of which less than this is still referred to is read again from the source."""
 
 
-def doomed(
-    catalog: Catalog, keep: int, host: str, owed: Iterable[str] = (), coming: int = 0
-) -> list[Held]:
-    """Give the archives older than the newest `keep` backups that none of these needs.
+class Reason(StrEnum):
+    """Why an archive stays, or that it goes."""
 
-    Newest first: so a run that dies between two deletions leaves backups whole, what refers goes
-    before what it refers to. `owed` are ids that catch-up still needs; `coming` backups are about
-    to be made, and build on the newest. What is not of this host and under this key stays.
-    So does the newest backup in which no file was missed: of each newer one something is lacking.
+    RETAINED = "retained"
+    """One of the newest backups, as many as retention says."""
+    NEEDED = "needed"
+    """Something that stays refers to it."""
+    OWED = "owed"
+    """A backup that catch-up still has to bring here refers to it."""
+    COMPLETE = "newest complete"
+    """The newest backup in which no file was missed: of each newer one something is lacking."""
+    DAMAGED = "damaged"
+    """Most of it can still be read, and a replica may repair it."""
+    NEWER = "newer"
+    """No backup by itself, and not older than the oldest backup that is retained."""
+    PAUSED = "paused"
+    """Nothing goes while no backup is whole, or while the newest one has shrunk."""
+    FOREIGN = "not ours"
+    """Another host's."""
+    LOCKED = "locked"
+    """Sealed under another key."""
+    UNREADABLE = "unreadable"
+    """It cannot be opened, so nobody knows whose it is."""
+    EXPIRED = "expired"
+    """Nothing needs it: it goes."""
+
+
+class Fate(Struct, frozen=True):
+    """Why one archive stays or goes."""
+
+    held: Held
+    reason: Reason
+    by: tuple[str, ...] = ()
+    """The archives that need it, for NEEDED."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether the archive is kept."""
+        return self.reason is not Reason.EXPIRED
+
+
+def decide(
+    catalog: Catalog, keep: int, host: str, owed: Iterable[str] = (), coming: int = 0
+) -> list[Fate]:
+    """Return the fate of each archive of a destination, oldest first.
+
+    `owed` are ids that catch-up still needs; `coming` backups are about to be made, and build on
+    the newest.
     """
-    backups = catalog.backups
-    if not backups or shrunk(backups[-1]) or keep < 1:
-        return []
-    border = max(len(backups) - max(keep - coming, 0), 0)
-    kept = backups[border:] or backups[-1:]
-    needed = {other.id for held in kept for other in _summary(held).archives} | set(owed)
-    for held in [held for held in backups if not _summary(held).missed][-1:]:
-        needed |= {_summary(held).id, *(other.id for other in _summary(held).archives)}
-    # What is damaged keeps its place: most of it can still be read, and a good one may mend it.
-    hurt = sorted([*backups, *catalog.hurt], key=_name)[-keep:] if catalog.hurt else []
-    needed |= {_summary(held).id for held in hurt}
-    needed |= {other.id for held in hurt for other in _summary(held).archives}
-    return [
-        held
-        for held in reversed(catalog.held)
-        if held.summary
-        and _name(held) < _name(kept[0])
-        and held.summary.id not in needed
-        and held.summary.host == host
-    ]
+    backups = [held for held in catalog.backups if _summary(held).host == host]
+    paused = not backups or shrunk(backups[-1]) or keep < 1
+    first = max(len(backups) - max(keep - coming, 0), 0)
+    retained = backups[first:] or backups[-1:]
+    complete = [held for held in backups if not _summary(held).missed][-1:]
+    damaged = [held for held in catalog.hurt if _summary(held).host == host]
+    # What is damaged counts, and keeps what it refers to.
+    damaged = sorted([*backups, *damaged], key=_name)[-keep:] if damaged else []
+    roots = (
+        (Reason.RETAINED, retained),
+        (Reason.RETAINED, [held for held in damaged if held in backups]),
+        (Reason.COMPLETE, complete),
+        (Reason.DAMAGED, damaged),
+    )
+    reasons: dict[str, Reason] = {}
+    needed: dict[str, set[str]] = {}
+    for reason, some in roots:
+        for held in some:
+            reasons.setdefault(_summary(held).id, reason)
+            for other in _summary(held).archives:
+                needed.setdefault(other.id, set()).add(_name(held))
+    owing = set(owed)
+
+    def fate(held: Held) -> Fate:  # noqa: PLR0911 (a table)
+        summary = held.summary
+        if summary is None:
+            return Fate(held, Reason.LOCKED if held.locked else Reason.UNREADABLE)
+        if summary.host != host:
+            return Fate(held, Reason.FOREIGN)
+        if reason := reasons.get(summary.id):
+            return Fate(held, reason)
+        if by := needed.get(summary.id):
+            return Fate(held, Reason.NEEDED, tuple(sorted(by)))
+        if summary.id in owing:
+            return Fate(held, Reason.OWED)
+        if paused:
+            return Fate(held, Reason.PAUSED)
+        if _name(held) >= _name(retained[0]):
+            return Fate(held, Reason.NEWER)
+        return Fate(held, Reason.EXPIRED)
+
+    return [fate(held) for held in catalog.held]
+
+
+def expired(fates: Iterable[Fate]) -> list[Fate]:
+    """Return what goes, newest first.
+
+    So a run that dies between two deletions leaves backups whole: what refers goes before what it
+    refers to.
+    """
+    return [fate for fate in fates if not fate.stays][::-1]
+
+
+def bases(catalog: Catalog, keep: int, host: str, pruned: Collection[str] = ()) -> set[str]:
+    """Return the names of archives that need not be whole: verification asks what needs them.
+
+    An archive lost what it refers to because retention let that go if it is older than the newest
+    `keep` archives, or if all that it lacks is among `pruned`, the names that packrat is known to
+    have deleted. Whatever else lacks something has been damaged, and is no base. Where this host
+    has none, all are judged as if they were its own.
+    """
+    own = [held for held in catalog.held if not held.locked and not _foreign(held, host)]
+    if not any(held.summary for held in own):
+        own = [held for held in catalog.held if not held.locked]
+    recent = {_name(held) for held in own[-keep:]} if keep > 0 else set()
+    standing = catalog.standing
+    found = set()
+    for held in catalog.held:
+        lost = missing(held.summary, standing) if held.summary else []
+        if lost and (_name(held) not in recent or set(lost) <= set(pruned)):
+            found.add(_name(held))
+    return found
 
 
 def incomplete(destination: str, lost: Iterable[str]) -> str:
@@ -57,43 +155,50 @@ def incomplete(destination: str, lost: Iterable[str]) -> str:
 
 
 def shrunk(held: Held) -> bool:
-    """Say whether a backup has under half of the files or bytes that a normal one had."""
+    """Whether a backup has under half of the files or bytes that a normal one had."""
     summary = _summary(held)
     files, size = summary.normal
     return summary.files < files / 2 or summary.size < size / 2
 
 
-def wanted(own: Catalog, sources: Sequence[Catalog], keep: int) -> list[Held]:
-    """Give what a destination lacks of the newest `keep` backups that exist anywhere, oldest first.
+def wanted(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> list[Held]:
+    """Return what a destination lacks of the newest `keep` backups of a host, oldest first.
 
-    Oldest first is references first: an archive refers to older ones only.
+    They count wherever they are. Oldest first is references first: an archive refers to older
+    ones only.
     """
     known = {id_: held for source in sources for id_, held in source.standing.items()}
     known |= own.standing
-    whole_ones = [held for held in known.values() if whole(_summary(held), known)]
+    whole_ones = [
+        held
+        for held in known.values()
+        if _summary(held).host == host and whole(_summary(held), known)
+    ]
     kept = sorted(whole_ones, key=_name)[-keep:]
     needed = {other.id for held in kept for other in _summary(held).archives}
     needed |= {_summary(held).id for held in kept}
     return sorted((known[id_] for id_ in needed if id_ not in own.standing), key=_name)
 
 
-def still_owed(own: Catalog, sources: Sequence[Catalog], keep: int) -> set[str]:
-    """Give the ids that backups refer to which catch-up still has to bring here."""
-    return {other.id for held in wanted(own, sources, keep) for other in _summary(held).archives}
+def still_owed(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> set[str]:
+    """Return the ids that backups refer to which catch-up still has to bring here."""
+    lacking = wanted(own, sources, keep, host)
+    return {other.id for held in lacking for other in _summary(held).archives}
 
 
 def replaced(parent: Summary, catalogs: Iterable[Catalog], keep: int) -> set[str]:
-    """Give the ids of archives that new backups should no longer refer to.
+    """Return the ids of archives that new backups should no longer refer to.
 
     They are past retention everywhere, and the parent uses too little of them: what it uses is
-    stored anew, so that the old file becomes free and is deleted whole.
+    stored again, so that the old file becomes free and is deleted whole.
     """
     standing: dict[str, Held] = {}
     young: set[str] = set()
     for catalog in catalogs:
         standing |= catalog.standing
+        backups = [held for held in catalog.backups if _summary(held).host == parent.host]
         # The backup being made counts as one of the newest.
-        young |= {_summary(held).id for held in catalog.backups[-max(keep - 1, 1) :]}
+        young |= {_summary(held).id for held in backups[-max(keep - 1, 1) :]}
     return {
         other.id
         for other in parent.archives
@@ -101,6 +206,10 @@ def replaced(parent: Summary, catalogs: Iterable[Catalog], keep: int) -> set[str
         and other.id in standing
         and other.used < WORTH_KEEPING * _summary(standing[other.id]).payload
     }
+
+
+def _foreign(held: Held, host: str) -> bool:
+    return held.summary is not None and held.summary.host != host
 
 
 def _summary(held: Held) -> Summary:

@@ -1,166 +1,274 @@
-"""Verify: prove what a destination holds, each byte at most once."""
+"""Verification: prove what a destination holds of a service, and say only what is proven."""
 
 from __future__ import annotations
 
-import sqlite3
-from dataclasses import dataclass, field
+import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from vault.archive.chunks import chunk_id
-from vault.archive.format import FIRST_SEGMENT
-from vault.archive.index import read_entries
+from vault.archive.index import read_blocks
 from vault.catalog.catalog import missing
-from vault.errors import VaultError
+from vault.catalog.contained import contained
+from vault.catalog.prover import Depth, frames_to_read
+from vault.catalog.references import References
+from vault.catalog.verdict import Finding, Status, Verdict
+from vault.errors import Away, Damaged, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from vault.archive.format import Entry
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.cache import CatalogCache
+    from vault.catalog.catalog import Catalog
+    from vault.catalog.prover import Random, Step
 
-SAMPLES = 3
+    Inspect = Callable[[], Callable[[Entry], None]]
+    """Makes, for each index, what checks its entries in order; raises Damaged."""
 
-
-@dataclass
-class Verdict:
-    """What was found of one archive; `status` is ok, damaged or missing."""
-
-    id: str
-    name: str
-    destination: str
-    status: str = "ok"
-    problems: list[str] = field(default_factory=list)
-    bytes_read: int = 0
-
-    def fault(self, status: str, problem: str) -> None:
-        """Note a problem."""
-        self.status = status
-        self.problems.append(problem)
+END_BYTES = 64 << 10
+"""What opening an archive reads, at most, for most archives."""
+AWAY_IN_A_ROW = 2
+"""Archives that a destination fails to deliver before the others are not attempted: each attempt
+may wait for as long as the destination is given to answer."""
 
 
 class Verifier:
-    """Proves the archives of one service at one destination."""
+    """Proves archives of one service at one destination.
+
+    A backup is proven whole: its ends, its index, its frames. A *base* is what retention let go
+    and other backups still need: it is proven as far as those refer to it, for what it refers to
+    itself may have been deleted. Archives and indexes are read once, however often they are needed.
+    """
 
     def __init__(
-        self, catalog: Catalog, keys: Keys, random: Callable[[int], bytes], *, deep: bool
+        self,
+        catalog: Catalog,
+        keys: Keys,
+        depth: Depth,
+        *,
+        bases: Collection[str] = (),
+        inspect: Inspect = lambda: lambda _: None,
+        random: Random = os.urandom,
+        step: Step = lambda _: None,
+        scratch: str = "",
     ) -> None:
-        """`deep` reads every byte, else both ends, the index and some segments."""
+        """`catalog` is listed without marks of earlier damage; `bases` are names of archives.
+
+        `step` is called with the bytes read since the last call, also with 0, and may raise to
+        break off. `scratch` is a folder for a temporary file. Raises VaultError if it is full.
+        """
         self._catalog = catalog
         self._keys = keys
+        self._depth = depth
+        self._bases = frozenset(bases)
+        self._inspect = inspect
         self._random = random
-        self._deep = deep
-        self._opened: dict[str, Archive] = {}
-        self._verdicts: dict[str, Verdict] = {}
-        # What backups refer to: each chunk once, in the order in which segments are read.
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute(
-            "CREATE TABLE chunks (archive TEXT, frame INT, offset INT, length INT, id TEXT,"
-            " PRIMARY KEY (archive, frame, offset, length, id)) WITHOUT ROWID"
-        )
+        self._step = step
+        self._references = References(scratch)
+        self._findings = {
+            held.stored.name: Finding(held) for held in catalog.held if not held.locked
+        }
+        self._names = {held.summary.id: held.stored.name for held in catalog.held if held.summary}
+        self._standing = catalog.standing
+        self._opened: dict[str, Archive | None] = {}
+        self._indexed: set[str] = set()
+        self._away = 0
 
-    def verdicts(
-        self, only: str | None = None, progress: Callable[[int], None] = lambda _: None
-    ) -> Iterator[Verdict]:
-        """Give a verdict for each archive; `only` the one of that name, and what it refers to.
+    @property
+    def gave_up(self) -> bool:
+        """Whether the destination has stopped answering, and nothing more is attempted."""
+        return self._away >= AWAY_IN_A_ROW
 
-        `progress` is told how many bytes of segments were read so far.
+    def close(self) -> None:
+        """Drop the temporary file."""
+        self._references.close()
 
-        Raises Away when the destination goes away meanwhile.
-        """
-        wanted = self._wanted(only)
-        done = 0
-        for held in wanted:
-            self._open(held)
-        self._db.execute("BEGIN")
-        for archive in list(self._opened.values()):
-            self._index(archive)
-        self._db.execute("COMMIT")
-        for held in wanted:
-            verdict = self._verdicts[held.stored.name]
-            if held.summary and held.summary.id in self._opened:
-                for length in self._segments(self._opened[held.summary.id], verdict):
-                    done += length
-                    progress(done)
-            yield verdict
+    def verify(self, names: Collection[str] | None = None) -> list[Verdict]:
+        """Return a verdict for each archive, or for those of `names`, oldest first."""
+        chosen = [name for name in self._findings if names is None or name in names]
+        for name in chosen:
+            self._open(name)
+        for name in chosen:
+            if name in self._bases:
+                for backup in self._referring(name):
+                    self._read_index(backup)
+            else:
+                self._require_references(name)
+                if self._depth is not Depth.FRAMES:
+                    self._read_index(name)
+        for name in chosen:
+            self._read_frames(name)
+        return self._judge(chosen)
 
-    def _wanted(self, only: str | None) -> list[Held]:
-        if only is None:
-            return [held for held in self._catalog.held if not held.locked]
-        [held] = [held for held in self._catalog.held if held.stored.name == only]
-        needed = {other.id for other in held.summary.archives} if held.summary else set()
-        return [
-            other
-            for other in self._catalog.held
-            if other is held or (other.summary and other.summary.id in needed)
-        ]
-
-    def _open(self, held: Held) -> None:
-        name = held.stored.name
-        verdict = Verdict(
-            held.summary.id[:8] if held.summary else name.rpartition("-")[2][:8],
-            name,
-            self._catalog.destination.name,
-        )
-        self._verdicts[name] = verdict
-        try:
+    def _open(self, name: str) -> Archive | None:
+        """Open an archive once; None if that is impossible, which its finding says."""
+        if name in self._opened:
+            return self._opened[name]
+        finding = self._findings[name]
+        self._opened[name] = None
+        if self.gave_up:
+            self._not_attempted(finding)
+            return None
+        with self._judging(finding):
+            self._step(0)
             archive = self._catalog.open(name, self._keys)
             len(archive.frames)  # reads and checks the table
-        except VaultError as error:
-            verdict.fault("damaged", str(error))
-            return
-        verdict.bytes_read += min(archive.size, 64 << 10)
-        self._opened[archive.manifest.id] = archive
-        for gone in missing(archive.manifest, self._catalog.standing):
-            verdict.fault("missing", f"{gone}, which it refers to, is not there")
+            self._passed(finding, min(archive.size, END_BYTES))
+            self._opened[name] = archive
+        return self._opened[name]
 
-    def _index(self, archive: Archive) -> None:
-        """Read the index, and note each chunk that it refers to."""
-        verdict = self._verdicts[archive.name]
-        read: list[int] = []
+    def _require_references(self, name: str) -> None:
+        finding = self._findings[name]
+        archive = self._opened[name]
+        summary = archive.manifest if archive else finding.held.summary
+        for gone in missing(summary, self._standing) if summary else ():
+            other = self._findings.get(gone)
+            if other is None or other.held.summary:  # else its own verdict says what is wrong
+                finding.fault(Status.MISSING, f"{gone}, which it refers to, is not there")
+
+    def _referring(self, base: str) -> list[str]:
+        """Return the backups that refer to an archive."""
+        found = self._findings[base].held.summary
+        return [
+            name
+            for name, finding in self._findings.items()
+            if found
+            and name not in self._bases
+            and finding.held.summary
+            and found.id in [other.id for other in finding.held.summary.archives]
+        ]
+
+    def _read_index(self, name: str) -> None:
+        """Read the index of a backup, and note each chunk that it refers to."""
+        if name in self._indexed:
+            return
+        self._indexed.add(name)
+        finding, archive = self._findings[name], self._open(name)
+        if archive is None:
+            return
+        blocks = archive.manifest.index
+        ids = dict.fromkeys(block.chunk[1] for block in blocks)
+        # What is missing or cannot be opened has been said where it belongs.
+        if not all(id_ in self._names and self._open(self._names[id_]) for id_ in ids):
+            return
+        inspect = self._inspect()
+        arrived: list[tuple[str, int]] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
-            segment = self._opened[archive_id].frame(number, b"i")
-            read.append(self._opened[archive_id].place(number)[1])
+            """Read an index frame; several threads do, each of another archive."""
+            other = self._names[archive_id]
+            source = self._opened[other]
+            assert source is not None
+            try:
+                with contained(self._catalog.destination):
+                    segment = source.frame(number, b"i")
+            except VaultError as error:
+                self._findings[other].failed(error)
+                raise _BlockedError(other) from error
+            arrived.append((other, source.place(number)[1]))
             return segment
 
-        insert = "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)"
-        try:
-            blocks = archive.manifest.index
-            if unreachable := {b.chunk[1] for b in blocks} - self._opened.keys():
-                verdict.fault("missing", f"its index is in {', '.join(sorted(unreachable))}")
-                return
-            rows = [(b.chunk[1], *b.chunk[2:], b.chunk[0]) for b in blocks]
-            self._db.executemany(insert, rows)
-            for entry in read_entries(blocks, fetch, archive.where):
-                self._db.executemany(insert, [(c[1], *c[2:], c[0]) for c in entry.chunks])
-        except VaultError as error:
-            verdict.fault("damaged", str(error))
-        finally:
-            verdict.bytes_read += sum(read)
+        with self._judging(finding), suppress(_BlockedError):
+            for block, entries in read_blocks(blocks, fetch, archive.where):
+                for entry in entries:
+                    inspect(entry)
+                self._references.add([block.chunk, *(c for e in entries for c in e.chunks)])
+                self._step(0)
+        for other, length in arrived:
+            self._passed(self._findings[other], length)
 
-    def _segments(self, archive: Archive, verdict: Verdict) -> Iterator[int]:
-        """Read segments, and prove every chunk that anything refers to in them; gives lengths."""
-        count = len(archive.frames)
-        chosen = set(range(count))
-        if not self._deep:
-            picks = [int.from_bytes(self._random(4)) for _ in range(SAMPLES)]
-            chosen = {pick % count for pick in picks if count}
-        for place in sorted(chosen, key=lambda place: archive.frames[place]):
-            number = place + FIRST_SEGMENT
-            verdict.bytes_read += archive.place(number)[1]
-            yield archive.place(number)[1]
-            try:
+    def _read_frames(self, name: str) -> None:
+        """Read frames, and compare every chunk in them that anything refers to with its id."""
+        archive, finding = self._opened[name], self._findings[name]
+        if archive is None or finding.stopped:
+            return
+        if self.gave_up:
+            self._not_attempted(finding)
+            return
+        id_, base = archive.manifest.id, name in self._bases
+        needed = self._references.frames(id_)
+        numbers: list[int] = []
+        with self._judging(finding):
+            numbers = frames_to_read(archive, self._depth, self._random, needed if base else None)
+            for number in needed:
+                archive.place(number)  # raises Damaged for a reference to nothing
+        for number in numbers:
+            self._passed(finding, archive.place(number)[1])
+            with self._judging(finding):
                 _, plaintext = archive.any_frame(number)
-            except VaultError as error:
-                verdict.fault("damaged", str(error))
-                continue
-            view = memoryview(plaintext)
-            rows = self._db.execute(
-                "SELECT offset, length, id FROM chunks WHERE archive = ? AND frame = ?",
-                (archive.manifest.id, number),
-            )
-            for offset, length, name in rows:
-                chunk = view[offset : offset + length]
-                if len(chunk) != length or chunk_id(self._keys.naming_key, chunk) != name:
-                    verdict.fault("damaged", f"chunk {name} in frame {number} is not what it was")
+                for chunk in self._references.wrong(id_, number, plaintext, self._keys.naming_key):
+                    problem = f"chunk {chunk} in frame {number} is not what it was"
+                    finding.fault(Status.DAMAGED, problem)
+            if finding.stopped:
+                return
+
+    def _judge(self, chosen: list[str]) -> list[Verdict]:
+        """Form the verdicts; what is not listed any more was pruned meanwhile."""
+        pruned: set[str] = set()
+        if any(finding.gone for finding in self._findings.values()):
+            with suppress(VaultError), contained(self._catalog.destination):
+                now = self._catalog.destination.archives(self._catalog.service)
+                pruned = self._findings.keys() - {one.name for one in now}
+        for name in chosen:
+            finding = self._findings[name]
+            if finding.held.summary and name not in self._bases | pruned:
+                for other in finding.held.summary.archives:
+                    if other.name in pruned:
+                        problem = f"{other.name}, which it refers to, is not there any more"
+                        finding.fault(Status.MISSING, problem)
+        return [self._verdict(name, pruned=name in pruned) for name in chosen]
+
+    def _verdict(self, name: str, *, pruned: bool) -> Verdict:
+        finding = self._findings[name]
+        return Verdict(
+            name.removesuffix(".packrat").rpartition("-")[2],
+            finding.held.stored,
+            self._catalog.destination.name,
+            Status.PRUNED if pruned else finding.status,
+            () if pruned else tuple(finding.problems),
+            finding.bytes_read,
+            name in self._bases,
+        )
+
+    @contextmanager
+    def _judging(self, finding: Finding) -> Iterator[None]:
+        """Turn what reading an archive ends in into a finding."""
+        try:
+            with contained(self._catalog.destination):
+                yield
+        except (Damaged, NotThere, WrongKey) as error:
+            finding.failed(error)
+            self._away = 0
+        except Away as error:
+            finding.failed(error)
+            self._away += 1
+        else:
+            self._away = 0
+
+    def _not_attempted(self, finding: Finding) -> None:
+        where = self._catalog.destination.name
+        finding.fault(Status.UNREADABLE, f"{where} stopped answering, so this was not read")
+
+    def _passed(self, finding: Finding, length: int) -> None:
+        finding.bytes_read += length
+        self._step(length)
+
+
+class _BlockedError(VaultError):
+    """An index cannot be read because of another archive, whose finding says why."""
+
+
+def remember(
+    cache: CatalogCache, catalog: Catalog, verdicts: list[Verdict], depth: Depth, now: float
+) -> None:
+    """Note in the cache what was read in full, and what is damaged. The rest proves nothing."""
+    for verdict in verdicts:
+        if verdict.status is Status.DAMAGED:
+            problem = "; ".join(verdict.problems)
+        elif verdict.status is Status.GOOD and depth is not Depth.SAMPLES:
+            problem = ""
+        else:
+            continue
+        cache.prove(catalog.destination, catalog.service, verdict.stored, now, problem)

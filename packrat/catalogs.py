@@ -1,0 +1,54 @@
+"""Catalogs of several services, from every destination that answers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from packrat.errors import Exit
+from packrat.text.report import warn
+from vault.catalog.retention import bases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from packrat.program import Program
+    from vault.catalog.catalog import Catalog
+    from vault.errors import VaultError
+
+
+def catalogs(
+    program: Program, services: Iterable[str], source: str | None = None, *, marks: bool = True
+) -> tuple[list[Catalog], Exit]:
+    """Return the catalogs of all destinations that answer, and PARTIAL if some do not; warn.
+
+    Without `marks`, archives that were found damaged before count as well. Raises Away if no
+    destination answers.
+    """
+    found: list[Catalog] = []
+    failed: list[VaultError] = []
+    for service in services:
+        destinations = program.destinations(service)
+        if source is not None:
+            destinations = {source: program.destination(source)}
+        held, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
+        found += held.values()
+        failed += away.values()
+    for other in failed if found else failed[1:]:
+        warn(str(other))
+    if failed and not found:
+        raise failed[0]
+    return found, Exit.PARTIAL if failed else Exit.DONE
+
+
+def bases_of(program: Program, catalog: Catalog) -> set[str]:
+    """Return the names of archives that need not be whole, by the retention of their service."""
+    config = program.config
+    keep = config.retention_of(config.services[catalog.service])
+    return bases(catalog, keep, config.host, program.cache.pruned(catalog.service))
+
+
+def scratch_of(program: Program) -> str:
+    """Return a folder for a temporary file: the state folder, else the system's own."""
+    state = program.config.state_dir
+    return state if os.access(state, os.W_OK) else ""

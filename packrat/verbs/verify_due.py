@@ -1,0 +1,226 @@
+"""Verification on a schedule: what was proven longest ago is read in full, a share each time.
+
+So all that is stored is proven again within 100 / `deep_percent` runs, as long as no more than
+that share is new each time. A damaged archive is repaired from a destination that has a good
+replica; where there is none, nothing builds on it any more.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from engine.events import Progress
+from engine.run import Clock
+from packrat.catalogs import bases_of, scratch_of
+from packrat.errors import Exit, Locked
+from packrat.runs.lock import service_lock
+from packrat.runs.recorder import Recorder
+from packrat.runs.result import Result
+from packrat.runs.signals import check_asked
+from packrat.text.progress import progress
+from packrat.text.report import as_json as print_json
+from packrat.text.report import bytes_text, warn
+from packrat.text.verdicts import print_verdicts, row_of, summary_of
+from stages.masking import masked
+from stages.restore_target.check_index import Plausible
+from vault.archive.format import ArchiveName, unstamp
+from vault.catalog.prover import Depth
+from vault.catalog.replicate import copy_archive
+from vault.catalog.verdict import Status
+from vault.catalog.verify import Verifier, remember
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.events import Listener
+    from packrat.program import Program
+    from vault.catalog.catalog import Catalog
+    from vault.store.base import Stored
+
+NAME = ".verify"
+"""Its lock and its rows in the history; no service begins with a dot."""
+
+
+class Candidate(Struct, frozen=True):
+    """An archive at a destination, and when it was proven last."""
+
+    proven: float
+    service: str
+    catalog: Catalog
+    stored: Stored
+
+
+class Work:
+    """The state of one verification: what was read, and a verifier for each catalog."""
+
+    def __init__(self, program: Program, recorder: Recorder) -> None:
+        self.program = program
+        self.rows: list[dict[str, Any]] = []
+        self.away: list[str] = []
+        """Why destinations could not be asked at all."""
+        self.read = 0
+        self.told: tuple[Listener, ...] = (recorder,)
+        self._verifiers: dict[tuple[str, str], Verifier] = {}
+
+    def step(self, size: int) -> None:
+        """Count bytes that were read; raises KeyboardInterrupt when asked to end."""
+        check_asked()
+        self.read += size
+        for listener in self.told:
+            listener(Progress("verify", len(self.rows), self.read))
+
+    def verifier(self, catalog: Catalog) -> Verifier:
+        """Return the verifier of a catalog, which reads each index once."""
+        at = (catalog.service, catalog.destination.name)
+        if at not in self._verifiers:
+            self._verifiers[at] = Verifier(
+                catalog,
+                self.program.keys,
+                Depth.FRAMES,
+                bases=bases_of(self.program, catalog),
+                inspect=lambda: Plausible().check,
+                step=self.step,
+                scratch=scratch_of(self.program),
+            )
+        return self._verifiers[at]
+
+    def close(self) -> None:
+        """Drop what the verifiers have noted."""
+        for verifier in self._verifiers.values():
+            verifier.close()
+
+
+def verify_due(program: Program, *, as_json: bool) -> int:
+    """Prove the share that is due, repair what can be repaired, and return the exit status."""
+    state_dir = program.config.state_dir
+    recorder = Recorder(state_dir, NAME, Clock(), job="verify")
+    result = Result(NAME)
+    work = Work(program, recorder)
+    begun = time.monotonic()
+    with service_lock(state_dir, NAME, time.time()):
+        recorder.begin()
+        try:
+            _prove_due(work)
+            _sum_up(result, work)
+        except BaseException as error:
+            result.fail(error)
+            raise
+        finally:
+            work.close()
+            result.seconds = round(time.monotonic() - begun, 3)
+            result.read = sum(row["bytes_read"] for row in work.rows)
+            recorder.end(result)
+    if as_json:
+        print_json(work.rows)
+    else:
+        print_verdicts(work.rows)
+        print(f"{summary_of(work.rows)}, {bytes_text(result.read)} read")
+    return result.exit
+
+
+def _sum_up(result: Result, work: Work) -> None:
+    bad = [row for row in work.rows if row["status"] != Status.GOOD]
+    statuses = {row["status"] for row in bad}
+    result.status, result.exit = "done", Exit.DONE
+    if statuses & {Status.DAMAGED, Status.MISSING}:
+        result.status, result.exit = "failed", Exit.FAILED
+    elif bad or work.away:
+        result.status, result.exit = "partial", Exit.PARTIAL
+    if problems := [*work.away, *(problem for row in bad for problem in row["problems"])]:
+        result.error = masked("; ".join(problems))
+
+
+def _prove_due(work: Work) -> None:
+    """Read the archives that were proven longest ago until the share is read."""
+    program = work.program
+    candidates = sorted(
+        _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
+    )
+    share = program.config.verify.deep_percent / 100 * sum(one.stored.size for one in candidates)
+    proven = 0
+    with progress("verify", {"verify": "verifying"}, partial(int, share)) as listener:
+        work.told = (listener, *work.told)
+        for one in candidates:
+            if proven >= share:
+                break
+            before = work.read
+            row = _examine(work, one, candidates)
+            if row is None:
+                continue
+            work.rows.append(row | {"bytes_read": work.read - before})
+            if row["status"] != Status.UNREADABLE:
+                proven += one.stored.size
+
+
+def _candidates(work: Work) -> Iterator[Candidate]:
+    """Yield every archive there is, at every destination that answers."""
+    program = work.program
+    for service in program.config.services:
+        destinations = program.destinations(service)
+        found, away = program.cache.catalogs(destinations, service, program.keys, marks=False)
+        for error in away.values():
+            warn(str(error))
+            work.away.append(str(error))
+        for catalog in found.values():
+            proofs = program.cache.proofs(catalog.destination, service)
+            for held in catalog.held:
+                if not held.locked:
+                    name = ArchiveName.parse(held.stored.name)
+                    made = unstamp(name.time) if name else 0  # it was read back then
+                    yield Candidate(
+                        proofs.get(held.stored.name, made), service, catalog, held.stored
+                    )
+
+
+def _examine(work: Work, one: Candidate, candidates: list[Candidate]) -> dict[str, Any] | None:
+    """Prove one archive, and repair it; None when it has just been pruned, or is out of reach."""
+    program, catalog, now = work.program, one.catalog, time.time()
+    verifier = work.verifier(catalog)
+    if verifier.gave_up:
+        return None  # it stopped answering, as the rows before say
+    verdicts = verifier.verify({one.stored.name})
+    if verdicts[0].status is Status.PRUNED:
+        return None
+    remember(program.cache, catalog, verdicts, Depth.FRAMES, now)
+    row = row_of(one.service, verdicts[0])
+    if verdicts[0].status is Status.DAMAGED:
+        status, how = _mend(program, one, candidates)
+        row |= {"status": status, "problems": [*row["problems"], masked(how)]}
+    return row
+
+
+def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tuple[str, str]:
+    """Replace a damaged archive by the same bytes from elsewhere; return a status and the how."""
+    destination = one.catalog.destination
+    others = [
+        other.catalog.destination
+        for other in candidates
+        if (other.service, other.stored) == (one.service, one.stored)
+        and other.catalog.destination is not destination
+        and other.catalog.destination.name != destination.name
+    ]
+    failed = []
+    try:
+        with service_lock(program.config.state_dir, one.service, time.time()):
+            for source in others:
+                try:
+                    copy_archive(source, destination, one.service, one.stored, program.keys, _go_on)
+                except VaultError as error:
+                    failed.append(str(error))
+                    continue
+                program.cache.prove(destination, one.service, one.stored, time.time())
+                return "mended", f"mended from {source.name}"
+    except Locked:
+        return "damaged", "a backup runs now; it, or the next one, brings it anew from elsewhere"
+    what = "; ".join(failed) or "no other destination has it"
+    return "damaged", f"not mended: {what}. The next backup stores anew what it needs of it"
+
+
+def _go_on(_: int) -> None:
+    """Take nothing from the share that is to be read: this is for mending."""
+    check_asked()

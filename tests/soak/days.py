@@ -1,0 +1,298 @@
+"""Simulated days of one service: changes, kills, an absent destination, damage; and the truth.
+
+    python -m tests.soak.days --seed 1 --days 120 --files 200 --keep 14
+
+After each verification its verdicts are compared with what is known of the files themselves: no
+false alarm, no damage missed. Every ten days each retained backup is restored from each
+destination, or the damage that prevents it must have been named.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from engine.run import Clock
+from packrat.restore.choose import choose
+from packrat.runs.backup import back_up
+from packrat.verbs.verify import verify_stored
+from packrat.verbs.verify_due import verify_due
+from tests.helpers.forked import ended, forked, signalling
+from tests.helpers.house import House
+from tests.helpers.restoring import restore
+from vault.errors import VaultError
+
+START = 1_798_761_600
+DAY = 86_400
+DESTINATIONS = ("one", "two")
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tree(root):
+    return {str(path.relative_to(root)): digest(path) for path in root.rglob("*") if path.is_file()}
+
+
+class Days:
+    """One service, two destinations, and what is true of every file at them."""
+
+    def __init__(self, root, seed, files, keep):
+        self.house = House(root, DESTINATIONS, keep=keep, verify={"deep_percent": 25})
+        self.chance = random.Random(seed)
+        self.keep, self.day = keep, 0
+        self.away = 0
+        self.good: dict[str, str] = {}
+        """Name of an archive -> digest of what was published."""
+        self.there: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
+        self.source: dict[str, dict[str, str]] = {}
+        """Name of an archive -> what the source held."""
+        self.deleted: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
+        self.named: dict[str, set[str]] = defaultdict(set)
+        """Destination -> archives whose damage or loss the last full verification named."""
+        self.counts: Counter[str] = Counter()
+        for number in range(files):
+            path = self.house.source / f"d{number % 9}" / f"f{number}"
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_bytes(self.chance.randbytes(self.chance.randrange(100, 16_000)))
+
+    def run(self, days):
+        for _ in range(days):
+            self.day += 1
+            self.change()
+            self.come_and_go()
+            self.back_up()
+            self.look()
+            if self.day % 3 == 0:
+                self.verify(due=True)
+            if self.day % 5 == 0:
+                self.verify(deep=self.day % 10 == 0)
+            if self.day % 10 == 0:
+                self.restore_all()
+            self.harm()
+
+    # What happens
+
+    def change(self):
+        """Change 2% of the files; sometimes one is new, and one goes."""
+        files = sorted(path for path in self.house.source.rglob("f*") if path.is_file())
+        for path in self.chance.sample(files, max(1, len(files) // 50)):
+            path.write_bytes(self.chance.randbytes(self.chance.randrange(100, 16_000)))
+        if self.chance.random() < 0.3:
+            self.chance.choice(files).unlink()
+            new = self.house.source / f"d{self.day % 9}" / f"f-new{self.day}"
+            new.write_bytes(self.chance.randbytes(5000))
+
+    def come_and_go(self):
+        """Unmount the second destination for some days, and mount it again."""
+        store = self.house.stores["two"]
+        aside = store.with_name("two.away")
+        if self.away:
+            self.away -= 1
+            if not self.away:
+                shutil.rmtree(store, ignore_errors=True)
+                aside.rename(store)
+        elif store.exists() and self.chance.random() < 0.06:
+            self.away = self.chance.randrange(1, 6)
+            store.rename(aside)
+            self.counts["away"] += 1
+
+    def back_up(self):
+        """Back up, and be killed now and then; then the next run must do."""
+        now = (START + self.day * DAY) * 10**9
+        clock = Clock(now=lambda: now)
+        if self.chance.random() < 0.08:
+            listener = signalling(self.chance.randrange(1, 60), signal.SIGKILL)
+            status = ended(
+                forked(lambda: back_up(self.house.pipeline(), [listener], clock=clock).exit)
+            )
+            self.counts["killed"] += status == -signal.SIGKILL
+            self.note_new()
+            return
+        result = back_up(self.house.pipeline(), clock=clock)
+        if result.status not in ("done", "partial") or (
+            result.status == "partial" and not self.away
+        ):
+            # A parent whose index is damaged at every destination says how to go on.
+            assert "packrat backup --full" in (result.error or ""), result
+            result = back_up(self.house.pipeline(full=True), clock=clock)
+            assert result.status in ("done", "partial"), result
+            self.counts["full"] += 1
+        self.note_new()
+
+    def harm(self):
+        """Flip a byte of an archive at one destination or at both, or delete one by hand."""
+        names = [path.name for path in self.files("one")]
+        kind = self.chance.random()
+        places = [self.chance.choice(DESTINATIONS)]
+        if 0.06 <= kind < 0.08:
+            places = list(DESTINATIONS)
+        elif kind >= 0.09:
+            return
+        name = self.chance.choice(names)
+        for place in places:
+            path = self.house.stores[place] / "svc" / name
+            if not path.exists():
+                continue
+            if kind >= 0.08:
+                path.unlink()
+                self.deleted[place].add(name)
+                self.there[place].discard(name)
+                self.counts["deleted"] += 1
+            else:
+                data = bytearray(path.read_bytes())
+                data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
+                path.unlink()  # the spool may share the file by a link
+                path.write_bytes(data)
+                self.counts["flipped"] += 1
+
+    # What is true
+
+    def files(self, place):
+        return sorted((self.house.stores[place] / "svc").glob("*.packrat"))
+
+    def present(self):
+        return [name for name in DESTINATIONS if not (name == "two" and self.away)]
+
+    def note_new(self):
+        """Take down what was published, which must be the same bytes everywhere."""
+        for place in self.present():
+            names = {path.name for path in self.files(place)}
+            for name in names - self.there[place]:
+                path = self.house.stores[place] / "svc" / name
+                self.good.setdefault(name, digest(path))
+                assert digest(path) == self.good[name], f"damage spread to {place}: {name}"
+                self.deleted[place].discard(name)
+            self.there[place] = names
+            self.source.setdefault(max(names, default=""), tree(self.house.source))
+
+    def damaged(self, place):
+        return {p.name for p in self.files(place) if digest(p) != self.good[p.name]}
+
+    def catalog(self, place):
+        program = self.house.program
+        destination = program.destination(place)
+        return program.cache.catalog(destination, "svc", program.keys, marks=False)
+
+    def look(self):
+        self.counts["archives"] = max(self.counts["archives"], len(self.files("one")))
+
+    def verify(self, *, due=False, deep=False):
+        """Verify as the command does, and compare what it says with what is true."""
+        before = {place: self.damaged(place) for place in self.present()}
+        lost = {place: self.lacking(place) for place in self.present()}
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            if due:
+                status = verify_due(self.house.program, as_json=True)
+            else:
+                status = verify_stored(
+                    self.house.program, "svc", None, None, deep=deep, as_json=True
+                )
+        rows = json.loads(out.getvalue())
+        for row in rows:
+            name = next(n for n in self.good if n.endswith(f"-{row['id']}.packrat"))
+            place, said = row["destination"], row["status"]
+            told = f"day {self.day}, {row}"
+            if said in ("damaged", "mended"):
+                assert name in before[place], f"false alarm: {told}"
+            elif said == "missing":
+                assert name in lost[place], f"false alarm: {told}"
+            else:
+                assert said == "ok", told
+            self.counts[said] += 1
+        bad = any(row["status"] in ("damaged", "missing") for row in rows)
+        unsure = bool(self.away) or any(row["status"] == "mended" for row in rows)
+        assert status == (4 if bad else 5 if unsure else 0), (status, rows)
+        if deep:
+            for place in self.present():
+                self.nothing_missed(place, rows, before[place], lost[place])
+        self.note_new()
+
+    def lacking(self, place):
+        """Archives of which a reference is not there because somebody deleted it by hand."""
+        found = set()
+        there = {path.name for path in self.files(place)}
+        for held in self.catalog(place).held:
+            refs = {other.name for other in held.summary.archives} if held.summary else set()
+            if (refs - there) & self.deleted[place]:
+                found.add(held.stored.name)
+        return found
+
+    def nothing_missed(self, place, rows, damaged, lost):
+        """Whatever prevents a restore was named; what nobody needs need not be."""
+        named = {
+            name
+            for row in rows
+            for name in self.good
+            if row["destination"] == place
+            and row["status"] != "ok"
+            and name.endswith(f"-{row['id']}.packrat")
+        }
+        self.named[place] = named
+        catalog = self.catalog(place)
+        whole = {held.stored.name for held in catalog.backups}
+        assert damaged & whole <= named, f"missed at {place} on day {self.day}"
+        recent = [path.name for path in self.files(place)][-self.keep :]
+        gone = {held.stored.name for held in catalog.held if held.summary} - whole
+        assert (gone & set(recent) & lost) <= named, f"missed at {place} on day {self.day}"
+
+    def restore_all(self):
+        """Restore each retained backup from each destination alone."""
+        for place in self.present():
+            recent = [path.name for path in self.files(place)][-self.keep :]
+            for name in recent:
+                out = self.house.root / "out"
+                shutil.rmtree(out, ignore_errors=True)
+                if self.restored(place, name, out):
+                    self.counts["restored"] += 1
+                    continue
+                refs = self.needs(place, name)
+                assert ({name} | refs) & self.named[place], f"unnamed: {place} {name}"
+                self.counts["named instead"] += 1
+
+    def restored(self, place, name, out):
+        """Restore one backup; true when it is what the source was."""
+        program = self.house.program
+        try:
+            chosen = choose(program, "svc", name, place)
+            result = restore(program, "svc", chosen, (), str(out))
+        except VaultError:
+            return False
+        if result.partial:
+            return False
+        if name in self.source:
+            assert tree(out) == self.source[name], f"wrong data: {place} {name}"
+        return True
+
+    def needs(self, place, name):
+        held = {one.stored.name: one for one in self.catalog(place).held}
+        summary = held[name].summary if name in held else None
+        return {other.name for other in summary.archives} if summary else set()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--days", type=int, default=120)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--keep", type=int, default=14)
+    given = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        days = Days(Path(folder), given.seed, given.files, given.keep)
+        days.run(given.days)
+    print(f"seed {given.seed}: {dict(days.counts)} in {time.monotonic() - begun:.0f} s")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

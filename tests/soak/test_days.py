@@ -1,0 +1,18 @@
+"""No false alarm from any verification, no damage missed, over simulated days: a small sample.
+
+The whole of it: python -m tests.soak.days --seed N --days 120
+"""
+
+import pytest
+
+from tests.soak.days import Days
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_verifications_over_many_days_tell_the_truth(tmp_path, seed):
+    """With kills, an absent destination, and damage at one and at both."""
+    days = Days(tmp_path, seed, files=40, keep=4)
+    days.run(40)
+    assert days.counts["ok"] > 50
+    assert days.counts["restored"] > 10
+    assert days.counts["flipped"] + days.counts["deleted"] > 0

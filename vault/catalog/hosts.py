@@ -1,0 +1,34 @@
+"""Whose archives they are: two hosts may share a key, and a destination may mix them up.
+
+Whoever controls a destination can put an archive of one host among those of another without a
+key. So what another host made is never the parent or the latest backup of a host that has its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vault.catalog.catalog import Catalog, Held
+
+
+def has_own(catalogs: Iterable[Catalog], host: str) -> bool:
+    """Whether a host has made any of the archives that can be opened."""
+    return any(is_of(held, host) for catalog in catalogs for held in catalog.held)
+
+
+def is_of(held: Held, host: str) -> bool:
+    """Whether a host is known to have made an archive."""
+    return held.summary is not None and held.summary.host == host
+
+
+def intruder(catalog: Catalog, catalogs: Iterable[Catalog], host: str) -> str | None:
+    """Return the other host whose backup is newer here than any that this host has anywhere."""
+    own = [one.stored.name for other in catalogs for one in other.backups if is_of(one, host)]
+    newest = catalog.backups[-1:]
+    if not newest or is_of(newest[0], host) or (own and max(own) > newest[0].stored.name):
+        return None
+    assert newest[0].summary is not None
+    return newest[0].summary.host

@@ -1,0 +1,86 @@
+"""The prover of archives: one way to prove stored bytes, at three depths.
+
+`verify`, `confirm` and `catch_up` differ only in how much they read and in what they compare it
+with. An archive that is proven by itself may be a base: what it refers to need not be there.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from vault.archive.format import FIRST_SEGMENT
+from vault.catalog.catalog import open_archive
+from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from vault.archive.keys import Keys
+    from vault.archive.reader import Archive
+    from vault.store.base import Destination, Stored
+
+    Random = Callable[[int], bytes]
+    """n -> n random bytes."""
+    Step = Callable[[int], None]
+    """Told how many bytes have passed since it was told last; may raise to end the work."""
+
+SAMPLES = 3
+"""Frames of an archive that are read at the least depth."""
+
+
+class Depth(StrEnum):
+    """How much of an archive is read beyond both ends."""
+
+    SAMPLES = "samples"
+    """A few frames, chosen at random; a verification reads the index as well."""
+    FRAMES = "frames"
+    """Every frame: each authenticates itself and its place."""
+    CHUNKS = "chunks"
+    """Every frame, and each chunk that a backup refers to is compared with its id."""
+
+
+def prove_stored(
+    destination: Destination, service: str, one: Stored, keys: Keys, step: Step, at: str = ""
+) -> None:
+    """Read every frame of an archive, whose file is called `at` until it is published.
+
+    Raises Damaged, NotThere, Away, WrongKey.
+    """
+    archive = open_archive(destination, service, one.name, keys, at)
+    prove_archive(archive, one.size, Depth.FRAMES, step=step)
+
+
+def prove_archive(
+    archive: Archive,
+    size: int,
+    depth: Depth,
+    *,
+    random: Random = os.urandom,
+    step: Step = lambda _: None,
+) -> None:
+    """Prove an opened archive by itself; raises Damaged, NotThere, Away.
+
+    `size` is the number of bytes that it must have.
+    """
+    if archive.size != size:
+        raise Damaged(archive.where, f"has {archive.size:,} bytes, and should have {size:,}")
+    for number in frames_to_read(archive, depth, random):
+        step(archive.place(number)[1])
+        archive.any_frame(number)
+
+
+def frames_to_read(
+    archive: Archive, depth: Depth, random: Random, among: Collection[int] | None = None
+) -> list[int]:
+    """Return frame numbers in the order of the file; raises Damaged for a bad table.
+
+    `among` are the only ones that count; all of them by default.
+    """
+    count = len(archive.frames)
+    numbers = list(range(FIRST_SEGMENT, FIRST_SEGMENT + count)) if among is None else sorted(among)
+    if depth is Depth.SAMPLES and numbers:
+        picks = [int.from_bytes(random(4)) % len(numbers) for _ in range(SAMPLES)]
+        numbers = [numbers[pick] for pick in sorted(set(picks))]
+    return sorted(numbers, key=archive.place)

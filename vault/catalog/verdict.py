@@ -1,0 +1,78 @@
+"""Verdicts: what a verification found of an archive."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from vault.errors import Damaged, NotThere, WrongKey
+
+if TYPE_CHECKING:
+    from vault.catalog.catalog import Held
+    from vault.errors import VaultError
+    from vault.store.base import Stored
+
+
+class Status(StrEnum):
+    """What was found of an archive."""
+
+    GOOD = "ok"
+    DAMAGED = "damaged"
+    """Its bytes are not what packrat wrote; they were requested twice."""
+    MISSING = "missing"
+    """Something that it refers to is not there."""
+    UNREADABLE = "unreadable"
+    """Nothing is known: the destination refused, failed, or stopped answering."""
+    PRUNED = "pruned"
+    """It was deleted during the verification; there is no verdict."""
+
+
+GRAVITY = (Status.GOOD, Status.UNREADABLE, Status.MISSING, Status.DAMAGED)
+
+
+class Verdict(Struct, frozen=True):
+    """What was found of one archive at one destination."""
+
+    id: str
+    stored: Stored
+    destination: str
+    status: Status
+    problems: tuple[str, ...] = ()
+    bytes_read: int = 0
+    base: bool = False
+    """Only the parts that backups need were proven."""
+
+    @property
+    def name(self) -> str:
+        """The name of the archive."""
+        return self.stored.name
+
+
+class Finding:
+    """The verdict on an archive while it is being formed."""
+
+    def __init__(self, held: Held) -> None:
+        """`held` is the archive as it was listed."""
+        self.held = held
+        self.status = Status.GOOD
+        self.problems: list[str] = []
+        self.bytes_read = 0
+        self.gone = False
+        """The file was not there when it was to be read."""
+        self.stopped = False
+        """Reading it further is useless, or would wait for a destination that does not answer."""
+
+    def fault(self, status: Status, problem: str) -> None:
+        """Note a problem; the gravest one decides the status."""
+        self.status = max(self.status, status, key=GRAVITY.index)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def failed(self, error: VaultError) -> None:
+        """Judge an error that reading this archive ended in."""
+        self.gone |= isinstance(error, NotThere)
+        proven = isinstance(error, Damaged | WrongKey)
+        self.stopped |= not proven
+        self.fault(Status.DAMAGED if proven else Status.UNREADABLE, str(error))
