@@ -2,9 +2,9 @@
 
 import os
 import re
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from specs.destinations import Section
 from specs.secret import Secret
@@ -33,8 +33,26 @@ def check_variable(text: str) -> str:
     return text
 
 
+def check_user(value: Any) -> str:
+    """Accept a user as Docker does: a name or a uid, either with :GROUP.
+
+    Raises:
+        PydanticCustomError: It is neither.
+    """
+    text = "" if isinstance(value, bool) else str(value)
+    name = r"(?:[a-z_][a-z0-9_.-]*[$]?|[0-9]{1,10})"
+    if not re.fullmatch(f"{name}(?::{name})?", text, re.IGNORECASE):
+        raise refusal("not a user", "write a name, a uid, or NAME:GROUP, such as postgres")
+    return text
+
+
 Container = Annotated[str, AfterValidator(check_container), Field(examples=["gitea"])]
 Variable = Annotated[str, AfterValidator(check_variable)]
+User = Annotated[
+    str,
+    BeforeValidator(check_user),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["postgres", "1000:1000"]}),
+]
 
 
 class Docker(Section):
@@ -75,9 +93,11 @@ class Command(Section):
     working_dir: str | None = None
     """Where it runs, by default in the service's path; a relative one is inside that."""
     environment: dict[Variable, Secret] = Field(default_factory=dict)
-    """Variables it gets besides packrat's own. Their values are secrets."""
+    """Variables it gets besides PATH, HOME and the like. Their values are secrets."""
     timeout: Wait = 3600
     """How long it may take, in seconds; then it is killed and has failed."""
+    user: User | None = None
+    """The user it runs as, by default packrat's or the container's: a name, a uid, NAME:GROUP."""
     container: Container | None = None
     """The running container to run it in, by default on this machine."""
 
