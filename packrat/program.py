@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from packrat.errors import UsageError
+from packrat.errors import Unusable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,13 @@ class Program:
     """One configuration, loaded when it is first needed."""
 
     def __init__(self, config_file: str | None, *, only_look: bool = False) -> None:
-        """With `only_look`, not even the cache is changed."""
+        """Remember the file. With `only_look`, not even the cache is changed.
+
+        Raises:
+            Unusable: /proc is missing: attributes of links and fifos could not be read.
+        """
+        if not os.path.isdir("/proc/self/fd"):
+            raise Unusable("/proc is not mounted", "mount it: mount -t proc proc /proc")
         self._given = config_file
         self._only_look = only_look
         self._expected: dict[str, Destination] = {}

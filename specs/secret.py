@@ -156,6 +156,7 @@ def _from_command(command: str) -> str:
     try:
         return subprocess.run(  # noqa: S603 - the user's own command
             ["bash", "-o", "pipefail", "-c", command],  # noqa: S607 - NixOS has no /bin/bash
+            cwd="/",  # not where the caller happens to stand: by hand and in the daemon alike
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,

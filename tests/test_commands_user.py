@@ -122,4 +122,4 @@ def test_the_output_of_a_container_without_a_newline_is_bounded_in_memory(engine
     finally:
         tracemalloc.stop()
     assert "AAAA" in log.read_text(), "the hostile shell has run"
-    assert peak < 4 << 20
+    assert peak < 10 << 20, "bytes; half of that is the Docker library"

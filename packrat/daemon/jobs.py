@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from packrat.errors import Exit
+from packrat.surroundings import PYTHON
 from packrat.runs.recorder import INSTANT
 from packrat.runs.signals import end_when_asked
 
@@ -81,7 +82,8 @@ class Child:
         """Run it to its end; a hang is ended by the job's timeout."""
         with tempfile.TemporaryFile() as output:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "packrat", *self.job.words),
+                *(*PYTHON, "-m", "packrat", *self.job.words),
+                cwd="/",
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.PIPE,

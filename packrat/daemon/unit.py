@@ -96,7 +96,7 @@ def _command() -> str:
     program = os.path.join(os.path.dirname(sys.executable), "packrat")
     if os.access(program, os.X_OK):
         return _quoted(program)
-    return f"{_quoted(sys.executable)} -m packrat"
+    return f"{_quoted(sys.executable)} -P -m packrat"
 
 
 def _quoted(path: str) -> str:

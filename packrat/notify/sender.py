@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
+
+from packrat.surroundings import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,10 +82,14 @@ class Teller:
             self._tell_all(batch)
 
     def _tell_all(self, batch: list[Message]) -> None:
-        document = {"config": self.config_file, "messages": [structs.asdict(one) for one in batch]}
+        document = {
+            "config": os.path.abspath(self.config_file),
+            "messages": [structs.asdict(one) for one in batch],
+        }
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "packrat.notify.worker"],
+            done = subprocess.run(  # noqa: S603 (our own program)
+                [*PYTHON, "-m", "packrat.notify.worker"],
+                cwd="/",
                 input=json.dumps(document).encode(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
