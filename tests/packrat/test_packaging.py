@@ -43,13 +43,18 @@ def test_the_unit_is_accepted_by_systemd(tmp_path, root):
 
 
 def test_the_unit_takes_nothing_away_that_a_run_needs():
-    """No file system, device, /tmp, privilege or umask of its own: see packrat/daemon/unit.py."""
+    """No file system, device or /tmp of its own: see packrat/daemon/unit.py.
+
+    tests/packrat/test_unit_booted.py runs it.
+    """
     text = unit_text("/etc/packrat/config.yaml", root=True)
-    for word in ("Protect", "Private", "ReadOnly", "NoNewPriv", "UMask", "RestrictSUID", "Device"):
-        assert word not in text
-    kept = "CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN"
+    for word in ("ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "ReadOnly",
+                 "RestrictSUIDSGID", "ProtectClock", "DeviceAllow"):  # fmt: skip
+        assert f"\n{word}" not in text
+    kept = "CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN CAP_NET_RAW"
     assert not set(kept.split()) & set(re.findall(r"CAP_\w+", HARDENING))
     assert "KillMode=mixed" in text
+    assert "UMask=0077" in unit_text("/etc/packrat/config.yaml", root=False)
 
 
 def test_the_unit_is_printed_or_written(house):
