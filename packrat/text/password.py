@@ -56,9 +56,6 @@ def _read(file: str) -> str:
             line = stream.readline(LONGEST_LINE + 1)
     except OSError as error:
         raise UsageError(f"password file {file}: {error.strerror}") from None
-    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        warn(f"password file {file} can be read by other users (mode {mode:04o}); chmod 600 {file}")
     # Windows editors write these marks; nobody could type them on a bare machine.
     line = line.removeprefix(UTF_8_MARK)
     if line.startswith(UTF_16_MARKS) or b"\0" in line:
@@ -68,4 +65,7 @@ def _read(file: str) -> str:
         raise UsageError(f"password file {file}: its first line is empty")
     if len(line) > LONGEST_LINE:
         raise UsageError(f"password file {file}: its first line is longer than 64 KiB")
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        warn(f"password file {file} can be read by other users (mode {mode:04o}); chmod 600 {file}")
     return password

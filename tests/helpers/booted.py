@@ -23,7 +23,7 @@ CAPABILITIES = (
     " SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME"
     " SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG"
     " WAKE_ALARM BLOCK_SUSPEND AUDIT_READ"
-).split(" ")  # noqa: SIM905 (one word a line would be longer)
+)
 """In the kernel's order. --privileged fails where this machine lacks one of them itself."""
 
 
@@ -92,7 +92,7 @@ def booted(engine: Engine, *folders: Path):
         for line in Path("/proc/self/status").read_text().splitlines()
         if line.startswith("CapBnd")
     )
-    held = [name for number, name in enumerate(CAPABILITIES) if bounding >> number & 1]
+    held = [name for number, name in enumerate(CAPABILITIES.split()) if bounding >> number & 1]
     program = {str(ROOT), sys.base_prefix} - {"/usr"}
     options = [
         *("--network", "none", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--cgroupns", "host"),
