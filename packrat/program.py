@@ -1,4 +1,4 @@
-"""What every command begins with: the configuration, the state, the keys, the destinations."""
+"""The parts that every command needs: configuration, state, keys, destinations."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Program:
 
     @cached_property
     def cache(self) -> CatalogCache:
-        """What was seen at the destinations before."""
+        """Cache of what was seen at the destinations."""
         return open_cache(self.config.state_dir, aside=self._only_look)
 
     def under(self, keys: Keys) -> Program:
-        """Give the same program under other keys; what it sees there is not remembered."""
+        """Return the same program under other keys; what it sees there is not cached."""
         other = Program(self._given, only_look=True)
         other.__dict__ |= {"config": self.config, "keys": keys, "_expected": self._expected}
         return other
@@ -83,7 +83,7 @@ class Program:
             self._expected = asked
 
     def destinations(self, service: str | None = None) -> dict[str, Destination]:
-        """Give the destinations of one service, or all; raises Away for one of a kind to come."""
+        """Return the destinations of one service, or all."""
         named = self.config.destinations()
         if service is not None and service in self.config.services:
             named = self.config.destinations_of(self.config.services[service])
@@ -95,7 +95,7 @@ class Program:
         return sorted(named, key=lambda name: NEARNESS.index(named[name].type))
 
     def destination(self, name: str) -> Destination:
-        """Give one destination; raises UsageError when there is none of that name."""
+        """Return one destination; raises UsageError if there is none of that name."""
         named = self.config.destinations()
         if name not in named:
             raise UsageError(f"there is no destination {name!r}; there are: {', '.join(named)}")
@@ -138,7 +138,7 @@ class DocumentProgram(Program):
 
     @cached_property
     def cache(self) -> CatalogCache:
-        """What was seen at the destinations before."""
+        """Cache of what was seen at the destinations."""
         return open_cache(self._pipeline.state_dir)
 
     def destinations(self, service: str | None = None) -> dict[str, Destination]:  # noqa: ARG002
@@ -163,7 +163,7 @@ def log_file(state_dir: str, service: str) -> str:
 
 
 def open_destinations(pipeline: Pipeline) -> dict[str, Destination]:
-    """Make the destinations of a pipeline; raises SecretFault."""
+    """Open the destinations of a pipeline; raises SecretFault."""
     return _open(pipeline.destinations, pipeline.key_file)
 
 

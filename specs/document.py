@@ -59,7 +59,7 @@ class Document(Struct, frozen=True):
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, path: KeyPath, message: str, hint: str = "", *, at_key: bool = False) -> Fault:
-        """Make a fault at the value of `path` (or its key), or at the key it is missing under."""
+        """Return a fault at the value of `path` (or its key), or at the key it is missing under."""
         place = self._position(path, at_key=at_key)
         return Fault(self.file, *place, dotted(path), message, hint)
 

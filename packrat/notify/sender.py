@@ -1,4 +1,4 @@
-"""Tell people and services what happened: in a process of its own, so that nothing waits for it."""
+"""Sender of messages to people and services, in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from specs.config import Outcome
 
 BATCH_SECONDS = 180.0
-"""How long one process may try to tell what there is."""
+"""Most seconds that one process may try."""
 MOST = 500
-"""What waits to be told; the oldest goes."""
+"""Most messages that wait; the oldest is dropped."""
 BY_HAND_SECONDS = 45.0
-"""How long a command waits at its end until all is told."""
+"""Seconds that a command waits at its end until all messages are sent."""
 
 
 class Message(Struct, frozen=True):
