@@ -4,7 +4,8 @@
 #   make test     pytest; more flags in ARGS, e.g. make test ARGS='tests/vault -k header'
 #   make lint     ruff, mypy, import-linter, and no address of this machine in a committed file
 #   make bench    against restic, borg and tar | zstd | openssl; ARGS=--quick for a small tree
-#   make lock     choose newer dependencies and pin them in requirements.lock
+#   make lock     choose newer dependencies and pin them in requirements.lock, and those that
+#                 the program itself needs in requirements-run.lock
 
 PYTHON ?= python3
 ARGS   ?=
@@ -50,6 +51,9 @@ lock:
 	printf '%s\n' hatchling editables | build/uv/bin/uv pip compile --quiet --no-config $(UPGRADE) \
 	  --universal --generate-hashes --custom-compile-command 'make lock' \
 	  --extra dev pyproject.toml - -o requirements.lock
+	build/uv/bin/uv pip compile --quiet --no-config --universal --generate-hashes \
+	  --custom-compile-command 'make lock' -c requirements.lock pyproject.toml \
+	  -o requirements-run.lock
 
 clean:
 	rm -rf .venv build demo benchmarks/work

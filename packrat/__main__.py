@@ -1,10 +1,13 @@
-"""Where the program begins: `packrat`, and `python -m packrat`."""
+"""Entry point: `packrat`, and `python -m packrat`."""
 
-import signal  # as little as can be: a Ctrl-C before `main` has begun is answered by Python
+import signal  # no more: a Ctrl-C before `main` has begun is answered by Python
+
+from packrat.surroundings import prepare
 
 
 def main() -> None:
-    """Load the command line and run it; a Ctrl-C while it loads ends it without a word."""
+    """Load the command line and run it; a Ctrl-C while it loads ends it silently."""
+    prepare()
     answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if answers:  # and is not ignored, as in a job that a shell put in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)

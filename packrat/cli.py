@@ -139,7 +139,7 @@ def _options(
 @app.command(cls=Command)
 def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
     """Choose the password, and make the key file from it."""
-    from packrat.verbs.setup import initialize
+    from packrat.verbs.init import initialize
 
     initialize(_program(ctx, config), password_file)
 
@@ -149,7 +149,7 @@ def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
     """Make the key file again, from the password and any backup."""
-    from packrat.verbs.setup import make_again
+    from packrat.verbs.rekey import make_again
 
     make_again(_acting(ctx, config), password_file)
 
@@ -166,7 +166,7 @@ def check(
     json: AsJson = False,
 ) -> int:
     """Validate the configuration: every mistake at once."""
-    from packrat.verbs.setup import check_all
+    from packrat.verbs.check import check_all
 
     program = _program(ctx, config)
     return check_all(program, connect=connect, accept_empty=accept_empty, as_json=json)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """What the command line ends with; scripts rely on it."""
+    """Exit statuses of the command line; scripts rely on them."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -47,7 +47,7 @@ class Interrupted(Exception):  # noqa: N818 (not an error of anybody)
 
 
 def explain(error: BaseException) -> tuple[Exit, str]:
-    """Give the exit status and the message of an error: what failed, and what to do next."""
+    """Return the exit status and the message of an error: what failed, and what to do next."""
     status, message = _explain(error)
     return status, masked(message)
 
@@ -91,7 +91,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
 
 
 def worst(exits: Iterable[Exit]) -> Exit:
-    """Give the status of several runs: the gravest one."""
+    """Return the status of several runs: the gravest one."""
     gravity = [
         Exit.DONE,
         Exit.PARTIAL,

@@ -1,4 +1,4 @@
-"""What every command begins with: the configuration, the state, the keys, the destinations."""
+"""The parts that every command needs: configuration, state, keys, destinations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from packrat.errors import UsageError
+from packrat.errors import Unusable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,13 @@ class Program:
     """One configuration, loaded when it is first needed."""
 
     def __init__(self, config_file: str | None, *, only_look: bool = False) -> None:
-        """With `only_look`, not even the cache is changed."""
+        """Remember the file. With `only_look`, not even the cache is changed.
+
+        Raises:
+            Unusable: /proc is missing: attributes of links and fifos could not be read.
+        """
+        if not os.path.isdir("/proc/self/fd"):
+            raise Unusable("/proc is not mounted", "mount it: mount -t proc proc /proc")
         self._given = config_file
         self._only_look = only_look
         self._expected: dict[str, Destination] = {}
@@ -56,11 +62,11 @@ class Program:
 
     @cached_property
     def cache(self) -> CatalogCache:
-        """What was seen at the destinations before."""
+        """Cache of what was seen at the destinations."""
         return open_cache(self.config.state_dir, aside=self._only_look)
 
     def under(self, keys: Keys) -> Program:
-        """Give the same program under other keys; what it sees there is not remembered."""
+        """Return the same program under other keys; what it sees there is not cached."""
         other = Program(self._given, only_look=True)
         other.__dict__ |= {"config": self.config, "keys": keys, "_expected": self._expected}
         return other
@@ -77,7 +83,7 @@ class Program:
             self._expected = asked
 
     def destinations(self, service: str | None = None) -> dict[str, Destination]:
-        """Give the destinations of one service, or all; raises Away for one of a kind to come."""
+        """Return the destinations of one service, or all."""
         named = self.config.destinations()
         if service is not None and service in self.config.services:
             named = self.config.destinations_of(self.config.services[service])
@@ -89,7 +95,7 @@ class Program:
         return sorted(named, key=lambda name: NEARNESS.index(named[name].type))
 
     def destination(self, name: str) -> Destination:
-        """Give one destination; raises UsageError when there is none of that name."""
+        """Return one destination; raises UsageError if there is none of that name."""
         named = self.config.destinations()
         if name not in named:
             raise UsageError(f"there is no destination {name!r}; there are: {', '.join(named)}")
@@ -132,7 +138,7 @@ class DocumentProgram(Program):
 
     @cached_property
     def cache(self) -> CatalogCache:
-        """What was seen at the destinations before."""
+        """Cache of what was seen at the destinations."""
         return open_cache(self._pipeline.state_dir)
 
     def destinations(self, service: str | None = None) -> dict[str, Destination]:  # noqa: ARG002
@@ -157,7 +163,7 @@ def log_file(state_dir: str, service: str) -> str:
 
 
 def open_destinations(pipeline: Pipeline) -> dict[str, Destination]:
-    """Make the destinations of a pipeline; raises SecretFault."""
+    """Open the destinations of a pipeline; raises SecretFault."""
     return _open(pipeline.destinations, pipeline.key_file)
 
 

@@ -1,4 +1,4 @@
-"""What no single value can know: the faults between different places of a configuration.
+"""Faults between different places of a configuration.
 
 They look at the plain document, so that they are found together with every other fault.
 """
@@ -39,7 +39,7 @@ def cross_faults(document: Document) -> Iterator[Fault]:
 
 
 def missing_values(document: Document) -> Iterator[Fault]:
-    """Yield the keys with nothing behind them: nobody can say what was meant."""
+    """Yield the keys without a value."""
     for path, value in _walk(document.data, ()):
         # The seed's word: for AWS, leave the endpoint empty.
         if value is None and path[-1] != "endpoint":

@@ -45,7 +45,7 @@ def check_listen(text: str) -> str:
 
 
 def _outcomes(value: Any) -> Any:
-    """Read one word or several; those of `--json` mean the same."""
+    """Accept one word or several, and those of `--json`."""
     words = [value] if isinstance(value, str) else value
     return (
         [_RESULTS.get(w, w) if isinstance(w, str) else w for w in words]
@@ -61,10 +61,10 @@ def default_state_dir() -> str:
 
 
 class Encryption(Section):
-    """The key that seals every archive."""
+    """Key that seals every archive."""
 
     key_file: LocalPath = Field("~/.config/packrat/key", validate_default=True)
-    """The file with the derived key, made by `packrat init`."""
+    """File with the derived key, created by `packrat init`."""
 
 
 class Spool(Section):
@@ -73,31 +73,31 @@ class Spool(Section):
     path: LocalPath | None = None
     """The folder, by default `spool` in the state folder."""
     max_size: Size = 8 << 30
-    """How much may wait there, in bytes."""
+    """Most bytes that may wait there."""
     min_free: Size = 1 << 30
-    """How much of the disk is always left free, in bytes."""
+    """Bytes of the disk that are always left free."""
 
 
 class Notify(Section):
-    """Who is told how a run ended."""
+    """Recipients of messages about runs."""
 
     urls: tuple[Password, ...] = ()
-    """Where one line is sent to."""
+    """Addresses that one line is sent to."""
     on: Annotated[
         tuple[Outcome, ...],
         BeforeValidator(_outcomes),
         WithJsonSchema({"anyOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}),
     ] = ("failure", "partial", "overdue", "recovery")
-    """What is worth a message: failure, partial, overdue, recovery, success."""
+    """Outcomes that are worth a message: failure, partial, overdue, recovery, success."""
 
 
 class Verify(Section):
-    """How the stored backups are proven, again and again."""
+    """Regular verification of the stored backups."""
 
     schedule: Schedule = "@weekly"
-    """When the daemon verifies."""
+    """Schedule of the daemon's verification."""
     deep_percent: float = Field(5, ge=0, le=100)
-    """How much of what is stored is read in full each time, in percent."""
+    """Percentage of the stored bytes that is read in full each time."""
 
 
 class Config(Section):
@@ -106,31 +106,31 @@ class Config(Section):
     services: dict[Name, Service] = Field(
         min_length=1, examples=["{documents: {path: /home/me/documents}}"]
     )
-    """What is backed up, by name."""
+    """Services to back up, by name."""
     backup: Backup = Field(examples=["{local: {path: /mnt/backup}}"])
-    """Where it goes."""
+    """Destinations of the backups."""
     encryption: Encryption = Field(default_factory=Encryption)
-    """How it is sealed."""
+    """Encryption of the backups."""
     host: str = Field(default_factory=socket.gethostname, min_length=1)
     """The name of this machine in its archives."""
     state_dir: LocalPath = Field(default_factory=default_state_dir, validate_default=True)
-    """Where journal, cache and history are kept; see also $PACKRAT_STATE_DIR."""
+    """Folder of journal, cache and history; see also $PACKRAT_STATE_DIR."""
     spool: Spool = Field(default_factory=Spool)
-    """Where sealed archives wait for their destinations."""
+    """Folder in which sealed archives wait for their destinations."""
     catch_up: bool = True
-    """Make up, once, for what was missed while the machine slept."""
+    """Run once what was missed while the machine slept."""
     timezone: Annotated[str, AfterValidator(check_timezone)] | None = None
     """The time zone of every schedule, by default the machine's."""
     max_parallel: int = Field(1, ge=1, le=64)
-    """How many services the daemon backs up at once."""
+    """Services that the daemon backs up at once."""
     notify: Notify = Field(default_factory=Notify)
-    """Who is told."""
+    """Messages about runs."""
     ping: Password | None = None
     """A URL for a dead man's switch: called when all is well, with /start and /fail as well."""
     listen: Annotated[str, AfterValidator(check_listen)] | None = None
     """The address and port where the daemon serves health and metrics."""
     verify: Verify = Field(default_factory=Verify)
-    """How backups are proven."""
+    """Verification of the backups."""
 
     @property
     def spool_path(self) -> str:

@@ -1,4 +1,4 @@
-"""Whether the models carry their docstrings as descriptions.
+"""Switch for the descriptions of the models.
 
 Only `packrat schema` shows them, and reading them out of the source would take a tenth of a second
 of every start; so it says that it wants them before it imports the models.

@@ -15,6 +15,7 @@ import yaml
 from msgspec import Struct, field
 
 from specs.faults import ConfigFaults, Fault
+from specs.trust import distrust
 from specs.yaml_words import explain
 
 KeyPath = tuple[str | int, ...]
@@ -58,7 +59,7 @@ class Document(Struct, frozen=True):
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, path: KeyPath, message: str, hint: str = "", *, at_key: bool = False) -> Fault:
-        """Make a fault at the value of `path` (or its key), or at the key it is missing under."""
+        """Return a fault at the value of `path` (or its key), or at the key it is missing under."""
         place = self._position(path, at_key=at_key)
         return Fault(self.file, *place, dotted(path), message, hint)
 
@@ -218,20 +219,26 @@ def _place(text: str, offset: int) -> Position:
     return before.count("\n") + 1, offset - before.rfind("\n")
 
 
-def _in_force(file: str) -> str:
-    """Give the file to read: in a job of the daemon, the text that the daemon has in force."""
+def _in_force(file: str) -> str | None:
+    """Return where a job of the daemon reads the text that the daemon has read; None elsewhere."""
     number, _, name = os.environ.get(IN_FORCE, "").partition(":")
     with contextlib.suppress(OSError):
         text = f"/proc/self/fd/{number}"
         if name == os.path.abspath(file) and os.readlink(text).startswith(f"/memfd:{MEMFD}"):
             return text
-    return file
+    return None
 
 
 def _read_text(file: str) -> str:
-    """Read a file of at most `LARGEST` bytes as UTF-8."""
+    """Read a file of at most `LARGEST` bytes as UTF-8, unless somebody else could have written it.
+
+    The daemon has checked the text that it passes to its jobs.
+    """
+    ready = _in_force(file)
+    if not ready and (found := distrust(file)):
+        raise ConfigFaults([found.fault()])
     try:
-        with open(_in_force(file), "rb") as stream:
+        with open(ready or file, "rb") as stream:
             content = stream.read(LARGEST + 1)
     except FileNotFoundError:
         fault = Fault(file, 0, 0, "", "no such file", "name the configuration with -c FILE")

@@ -1,4 +1,4 @@
-"""What is wrong with a file the user wrote: where it stands, and what to write instead."""
+"""Faults in a file of the user's, with their place and what to write instead."""
 
 from collections.abc import Iterable
 

@@ -12,13 +12,18 @@ from specs.document import KeyPath, read_document
 from specs.faults import ConfigFaults, Fault
 from specs.secret import Secret
 from specs.translate import translate
-from stages.masking import spare
+from specs.trust import distrust, distrusted
+from stages.masking import never_mask
 
-PLACES = ("packrat.yaml", "~/.config/packrat/config.yaml", "/etc/packrat/config.yaml")
+PLACES = ("~/.config/packrat/config.yaml", "/etc/packrat/config.yaml")
+HERE = "packrat.yaml"
+"""The last place, because it depends on the folder that the caller happens to stand in."""
 
 
 def find_config(explicit: str | None = None) -> str:
     """Return the configuration file: the one given, $PACKRAT_CONFIG, or the first that exists.
+
+    The one in the working folder comes last, and only if nobody else can write to it or the folder.
 
     Raises:
         ConfigFaults: There is none.
@@ -29,8 +34,16 @@ def find_config(explicit: str | None = None) -> str:
     for place in map(os.path.expanduser, PLACES):
         if os.path.exists(place):
             return place
-    hint = f"write {', '.join(PLACES[:-1])} or {PLACES[-1]}, or name one with -c FILE"
-    raise ConfigFaults([Fault("packrat", 0, 0, "", "no configuration found", hint)])
+    faults = []
+    if os.path.lexists(HERE):
+        # The folder by itself: a sticky one such as /tmp is nobody's own.
+        found = distrust(os.getcwd()) or distrust(HERE)
+        if found is None:
+            return HERE
+        reason = f"not used: {found.path} {found.reason}"
+        faults = [Fault(f"./{HERE}", 0, 0, "", reason, "name it with -c FILE if you mean it")]
+    hint = f"write {', '.join(PLACES)} or ./{HERE}, or name one with -c FILE"
+    raise ConfigFaults([Fault("packrat", 0, 0, "", "no configuration found", hint), *faults])
 
 
 def load_config(file: str) -> Config:
@@ -39,7 +52,8 @@ def load_config(file: str) -> Config:
     Its local paths are absolute, and each literal secret knows where it stands.
 
     Raises:
-        ConfigFaults: Everything that is wrong with it, in the order of the file.
+        ConfigFaults: Everything that is wrong with it, in the order of the file; or its key, state
+            or spool could have been written by somebody who is not trusted.
     """
     document = read_document(file)
     folder = os.path.dirname(os.path.abspath(file))
@@ -60,13 +74,16 @@ def load_config(file: str) -> Config:
         pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
         # Frozen to everybody else: only here is it known where a secret was written.
         object.__setattr__(secret, "source", f"{os.path.abspath(file)}#/{pointer}")
+    own = distrusted([config.encryption.key_file], [config.state_dir, config.spool_path])
+    if faults := list(own):
+        raise ConfigFaults(faults)
     folders = [service.path for service in config.services.values()]
-    spare([*config.services, *config.destinations(), *folders])
+    never_mask([*config.services, *config.destinations(), *folders])
     return config
 
 
 def secrets_of(config: Config) -> list[Secret]:
-    """Give every secret of a configuration, such as to mask it."""
+    """Return every secret of a configuration."""
     return [secret for _, secret in _secrets(config, ())]
 
 

@@ -1,4 +1,4 @@
-"""Secrets: written as text, or as a reference to where the text is; never shown by us."""
+"""Secrets: a text, or a reference to the place of the text. Their values are never shown."""
 
 import os
 import re
@@ -36,7 +36,7 @@ class SecretFault(Exception):  # noqa: N818 - named as the other faults are
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """A text that nobody sees: it shows neither in repr, str and errors nor in a dump.
+    """A text that is not shown in repr, str, errors or dumps.
 
     Attributes:
         form: ``text``, or how to find the text: ``env``, ``file``, ``command`` or ``config``.
@@ -52,7 +52,7 @@ class Secret:
         return "Secret(text)" if self.form == "text" else f"Secret({self.form}: {self.value})"
 
     def resolve(self) -> str:
-        """Find the text, without one trailing newline. Nothing is kept: each call looks again.
+        """Return the text without one trailing newline. Nothing is cached.
 
         From now on it is masked in all that is said.
 
@@ -67,7 +67,7 @@ class Secret:
         return hide(re.sub(r"\r?\n\Z", "", found))
 
     def reference(self) -> dict[str, str]:
-        """Say where the text is, in the form a pipeline document prints: a literal is not shown.
+        """Return where the text is, as a pipeline document prints it; a literal is not shown.
 
         Raises:
             ValueError: It is a literal that stands in no file.
@@ -152,10 +152,11 @@ def _from_file(path: str) -> str:
 
 
 def _from_command(command: str) -> str:
-    # Its standard error is not repeated: nobody knows what it prints there.
+    # Its standard error is not repeated: it may contain a secret.
     try:
         return subprocess.run(  # noqa: S603 - the user's own command
             ["bash", "-o", "pipefail", "-c", command],  # noqa: S607 - NixOS has no /bin/bash
+            cwd="/",  # not where the caller happens to stand: by hand and in the daemon alike
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,

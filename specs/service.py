@@ -1,10 +1,10 @@
-"""What is backed up: a service, the containers it runs in, the commands around it."""
+"""A service: its folder, the containers that use it, the commands around a backup."""
 
 import os
 import re
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from specs.destinations import Section
 from specs.secret import Secret
@@ -33,12 +33,30 @@ def check_variable(text: str) -> str:
     return text
 
 
+def check_user(value: Any) -> str:
+    """Accept a user as Docker does: a name or a uid, either with :GROUP.
+
+    Raises:
+        PydanticCustomError: It is neither.
+    """
+    text = "" if isinstance(value, bool) else str(value)
+    name = r"(?:[a-z_][a-z0-9_.-]*[$]?|[0-9]{1,10})"
+    if not re.fullmatch(f"{name}(?::{name})?", text, re.IGNORECASE):
+        raise refusal("not a user", "write a name, a uid, or NAME:GROUP, such as postgres")
+    return text
+
+
 Container = Annotated[str, AfterValidator(check_container), Field(examples=["gitea"])]
 Variable = Annotated[str, AfterValidator(check_variable)]
+User = Annotated[
+    str,
+    BeforeValidator(check_user),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["postgres", "1000:1000"]}),
+]
 
 
 class Docker(Section):
-    """The containers that stand still while the service's files are read."""
+    """Containers that are stopped while the service's files are read."""
 
     container: Container | None = None
     """The one container to stop and start."""
@@ -47,13 +65,13 @@ class Docker(Section):
     host: str | None = Field(None, examples=["unix:///var/run/docker.sock"])
     """The engine's address; by default what `docker` itself would use."""
     stop_timeout: Duration = 30
-    """How long a container may take to stop before it is killed, in seconds."""
+    """Seconds for a container to stop before it is killed."""
     health_timeout: Wait = 120
-    """How long one may take to become healthy after the start, in seconds."""
+    """Seconds for a container to become healthy after the start."""
     warm: bool = True
     """Read the bulk before the stop, and after it only what changed."""
     max_downtime: Wait | None = None
-    """The longest they may stand still, in seconds; past it they start, and the run has failed."""
+    """Most seconds that they are stopped; after that they start, and the run has failed."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,19 +89,21 @@ class Command(Section):
     """A command that runs before or after; it must succeed in time."""
 
     command: str = Field(min_length=1, examples=["pg_dumpall -U postgres > dump.sql"])
-    """What bash runs. Packrat substitutes nothing in it: ${NAME} is the shell's."""
+    """Script for bash. Packrat substitutes nothing in it: ${NAME} is the shell's."""
     working_dir: str | None = None
-    """Where it runs, by default in the service's path; a relative one is inside that."""
+    """Working folder, by default the service's path; a relative one is inside that."""
     environment: dict[Variable, Secret] = Field(default_factory=dict)
-    """Variables it gets besides packrat's own. Their values are secrets."""
+    """Variables besides PATH, HOME and the like. Their values are secrets."""
     timeout: Wait = 3600
-    """How long it may take, in seconds; then it is killed and has failed."""
+    """Seconds until it is killed and has failed."""
+    user: User | None = None
+    """The user it runs as, by default packrat's or the container's: a name, a uid, NAME:GROUP."""
     container: Container | None = None
     """The running container to run it in, by default on this machine."""
 
 
 class Service(Section):
-    """One thing to back up, and how: it gets an archive of its own."""
+    """One thing to back up, with archives of its own."""
 
     path: LocalPath
     """The folder to back up."""
@@ -92,25 +112,25 @@ class Service(Section):
     docker: Docker | None = None
     """The containers to stop meanwhile."""
     pre_backup: Command | None = None
-    """Runs before anything is read, such as a dump; if it fails, so does the backup."""
+    """Runs before anything is read, for example a dump; if it fails, so does the backup."""
     post_backup: Command | None = None
     """Runs at the end whenever pre_backup began, also when the backup failed."""
     post_restore: Command | None = None
-    """Runs after a restore in place, such as the loading of a dump."""
+    """Runs after a restore in place, for example to load a dump."""
     exclude: tuple[Pattern, ...] = ()
-    """What is left out, as in a .gitignore at the top of the path."""
+    """Excluded paths, as in a .gitignore at the top of the path."""
     retain_backups: int | None = Field(None, ge=1)
-    """How many backups each destination keeps; by default as in `backup`."""
+    """Number of backups that each destination keeps; by default as in `backup`."""
     destinations: tuple[Name, ...] | None = Field(None, min_length=1)
     """The names of the destinations it goes to, by default all."""
     incremental: bool = True
     """Store only what the destinations do not have yet; false makes every archive whole."""
     catch_up: bool | None = None
-    """Whether a backup missed while the machine slept is made up for; by default as above."""
+    """Run a backup that was missed while the machine slept; by default as for all services."""
     timeout: Wait | None = None
-    """How long a whole run may take, in seconds."""
+    """Most seconds of a whole run."""
     max_age: Wait | None = None
-    """How old the newest backup may be before the service counts as overdue, in seconds."""
+    """Age of the newest backup, in seconds, from which the service is overdue."""
 
     def working_dir_of(self, command: Command) -> str | None:
         """Return where a command runs; None is wherever its container's processes start."""

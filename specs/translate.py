@@ -40,7 +40,7 @@ _WORDS = {
 
 
 def translate(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
-    """Say each error of a validated document as a fault at its line and column."""
+    """Return each validation error as a fault with its line and column."""
     details = error.errors(include_url=False)
     schema = model.model_json_schema()
     return [_fault(detail, document, schema) for detail in details]

@@ -1,4 +1,4 @@
-"""What PyYAML says of broken YAML, in the words of people.
+"""Messages for PyYAML's errors in plain language.
 
 Nothing of the file is repeated here: an unquoted password that begins with `*` or `!` is a syntax
 error, and must not appear in it.
@@ -31,7 +31,7 @@ _WORDS = (
 
 
 def explain(error: Exception) -> tuple[str, str]:
-    """Say what is wrong and what to write instead."""
+    """Return what is wrong and what to write instead."""
     if isinstance(error, RecursionError):
         return "nested too deeply", "a configuration needs no more than ten levels"
     said = f"{getattr(error, 'context', '')} {getattr(error, 'problem', error)}"

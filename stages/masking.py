@@ -1,8 +1,8 @@
-"""No secret in what is said: every text that a secret of this process has turned out to be.
+"""Masking of secrets in messages.
 
-Whoever finds a secret hides it here; whoever says something, to a person, a log or the history,
-says it masked. So it does not matter how a secret came into a sentence, such as by an error of a
-library or by what a command printed.
+Every secret that this process has resolved is remembered here, and every message for a person, a
+log or the history is masked. So it does not matter how a secret came into a sentence, for example
+through the error of a library or the output of a command.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LEAST = 4
-"""A shorter secret would mask half of a line."""
+"""Characters; a shorter secret would mask half of a line."""
 MASK = "***"
 _lock = threading.Lock()
 _hidden: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ _open: frozenset[str] = frozenset()
 
 
 def hide(secret: str) -> str:
-    """Mask a text from now on, and each line of it; gives it back."""
+    """Mask a text, and each line of it, from now on. Return the text."""
     global _hidden  # noqa: PLW0603 (a process has one log)
     new = {text for text in (secret, *secret.splitlines()) if len(text.strip()) >= LEAST}
     with _lock:
@@ -32,20 +32,20 @@ def hide(secret: str) -> str:
     return secret
 
 
-def spare(words: Iterable[str]) -> None:
-    """Name what the configuration shows openly: it is no secret, though a value may be the same."""
+def never_mask(words: Iterable[str]) -> None:
+    """Exempt words that the configuration shows openly, even if a secret has the same text."""
     global _open  # noqa: PLW0603
     with _lock:
         _open |= frozenset(words)
 
 
 def hidden() -> tuple[str, ...]:
-    """Give what is to be masked, the longest first."""
+    """Return the texts to mask, the longest first."""
     return tuple(text for text in _hidden if text not in _open)
 
 
 def masked(text: str) -> str:
-    """Give a sentence without the secrets in it."""
+    """Return a sentence with its secrets masked."""
     for secret in hidden():
         text = text.replace(secret, MASK)
     return text

@@ -1,4 +1,4 @@
-"""The configuration in force: the one that was last read whole, whatever the file says now."""
+"""The configuration in force: the last valid one, whatever the file says now."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InForce:
 
     @property
     def changed(self) -> bool:
-        """Whether the file is another one than when it was last looked at."""
+        """Whether the file has changed since it was last looked at."""
         return _looks(self.file) != self._seen
 
     def read(self) -> None:
@@ -50,12 +50,12 @@ class InForce:
 
     @property
     def env(self) -> dict[str, str]:
-        """Where a child finds the text."""
+        """Environment that tells a child where the text is."""
         return {IN_FORCE: f"{self._fd}:{self.file}"}
 
     @property
     def files(self) -> tuple[int, ...]:
-        """What a child inherits."""
+        """File descriptors that a child inherits."""
         return (self._fd,)
 
 

@@ -1,17 +1,23 @@
-"""`listen:`: health and metrics over HTTP, from threads beside the daemon's loop."""
+"""HTTP server of the daemon for `listen:`: health and metrics, in threads beside its loop.
+
+It has no login. On a loopback address it answers only requests for a loopback name, so that a web
+page in a browser of this machine cannot read it under a name of its own (DNS rebinding).
+"""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packrat.daemon.metrics import exposition
 from packrat.errors import Unusable
 from packrat.runs.history import History
 from packrat.verbs.status import look
+from specs.exposure import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,18 +25,32 @@ if TYPE_CHECKING:
     from packrat.daemon.active_config import InForce
 
 PATIENCE_SECONDS = 10.0
+"""Longest wait for the next bytes of a request."""
+REQUEST_SECONDS = 30.0
+"""Longest time for a connection, however busy it is."""
+MOST_THREADS = 8
+"""Requests answered at once; more are closed without an answer."""
 
 
 @contextmanager
 def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
-    """Serve /metrics and /healthz while the context lasts; gives the port. Raises Unusable."""
+    """Serve /metrics and /healthz while the context lasts. Yield the port.
+
+    Raises:
+        Unusable: The address cannot be listened on.
+    """
+    listen = inforce.config.listen or ""
+    local = is_loopback(listen)
 
     class Handler(BaseHTTPRequestHandler):
         timeout = PATIENCE_SECONDS
 
         def do_GET(self) -> None:
             """Answer."""
-            if self.path == "/healthz":
+            asked = self.headers.get("Host")
+            if local and asked and not is_loopback(asked if _has_port(asked) else f"{asked}:80"):
+                self._answer(403, b"only a loopback name is answered here\n")
+            elif self.path == "/healthz":
                 well = lives()
                 self._answer(200 if well else 503, b"ok\n" if well else b"the loop is stuck\n")
             elif self.path.partition("?")[0] == "/metrics":
@@ -49,9 +69,8 @@ def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: a scrape is no event."""
+            """Log nothing: a scrape is no event."""
 
-    listen = inforce.config.listen or ""
     host, _, port = listen.rpartition(":")
     try:
         server = _Server((host.strip("[]"), int(port)), Handler)
@@ -68,11 +87,44 @@ def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
 
 
 class _Server(ThreadingHTTPServer):
+    """A server with a bounded number of threads, each of which lives for a bounded time."""
+
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address[0]:
-            import socket
-
             self.address_family = socket.AF_INET6
+        self._free = threading.BoundedSemaphore(MOST_THREADS)
         super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection, or close it when all threads are busy."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, and end a connection that takes too long."""
+        end = threading.Timer(REQUEST_SECONDS, _cut, [request])
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._free.release()
+
+    def handle_error(self, *_: object) -> None:
+        """Log nothing: a client that hangs up is no event."""
+
+
+def _cut(request: socket.socket) -> None:
+    try:
+        request.shutdown(socket.SHUT_RDWR)
+    except OSError:  # it has ended by itself
+        return
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition(":")[2].isdigit() and not host.endswith("]")

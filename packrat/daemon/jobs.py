@@ -18,12 +18,13 @@ from msgspec import Struct
 from packrat.errors import Exit
 from packrat.runs.recorder import INSTANT
 from packrat.runs.signals import end_when_asked
+from packrat.surroundings import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRACE_SECONDS = 60.0
-"""How long a child may take to end in order, its containers up again, before it is killed."""
+"""Seconds for a child to end in order, its containers up again, before it is killed."""
 SET_PDEATHSIG = 1
 """Of prctl(2): the kernel sends this process a signal when its parent is gone."""
 DAEMON = "PACKRAT_DAEMON"
@@ -31,7 +32,7 @@ DAEMON = "PACKRAT_DAEMON"
 
 
 class Job(Struct, frozen=True):
-    """What is to run, and for which instant."""
+    """A command line to run, and the instant it is due for."""
 
     name: str
     words: tuple[str, ...]
@@ -41,7 +42,7 @@ class Job(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """How a job ended: in order, with a document, or not."""
+    """Result of a job: a document if it ended in order."""
 
     job: Job
     status: int
@@ -51,7 +52,7 @@ class Ended(Struct, frozen=True):
 
     @property
     def in_order(self) -> bool:
-        """Whether the child could say itself how it went."""
+        """Whether the child reported its result itself."""
         return self.document is not None and not self.timed_out
 
     @property
@@ -81,7 +82,8 @@ class Child:
         """Run it to its end; a hang is ended by the job's timeout."""
         with tempfile.TemporaryFile() as output:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "packrat", *self.job.words),
+                *(*PYTHON, "-m", "packrat", *self.job.words),
+                cwd="/",
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.PIPE,

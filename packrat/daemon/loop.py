@@ -17,6 +17,7 @@ from packrat.errors import Exit
 from packrat.notify.message import Reporter
 from packrat.runs.history import History
 from packrat.runs.lock import is_held, service_lock
+from specs.exposure import exposed_metrics
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
 from stages.journal import journals
@@ -69,6 +70,8 @@ class Daemon:
             if self._inforce.config.listen:
                 from packrat.daemon.http import serve
 
+                if warning := exposed_metrics(self._inforce.config):
+                    self._log.warn(warning)
                 held.enter_context(serve(self._inforce, self._lives))
             held.callback(self._reporter.close)
             self._repair()

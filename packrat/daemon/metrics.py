@@ -1,4 +1,4 @@
-"""The state of all services as Prometheus metrics, made anew each time somebody asks."""
+"""State of all services as Prometheus metrics, collected for each scrape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATUSES = ("done", "partial", "failed", "killed", "interrupted", "skipped")
 
 
 def exposition(rows: Iterable[dict[str, Any]]) -> bytes:
-    """Write the rows of `status` in Prometheus' text format."""
+    """Return the rows of `status` in Prometheus' text format."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
     registry = CollectorRegistry()
@@ -28,7 +28,7 @@ def exposition(rows: Iterable[dict[str, Any]]) -> bytes:
     numbers = {
         "seconds": gauge("last_run_seconds", "How long the last run took.", "service"),
         "downtime_seconds": gauge(
-            "last_run_downtime_seconds", "How long its containers stood still.", "service"
+            "last_run_downtime_seconds", "How long its containers were stopped.", "service"
         ),
         "read": gauge("last_run_read_bytes", "What the last run read from its source.", "service"),
         "stored": gauge("last_run_stored_bytes", "The size of its archive.", "service"),

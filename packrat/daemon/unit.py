@@ -1,10 +1,12 @@
-"""The systemd unit of the daemon.
+"""systemd unit of the daemon.
 
-It is hardened as far as that surprises nobody: commands before a backup are anybody's, a restore in
-place writes anywhere and sets owners, setuid bits and devices, and what is mounted must be the
-machine's own. So there is nothing here that gives the daemon file systems, devices or a /tmp of its
-own, no NoNewPrivileges (sudo in a command) and no UMask (the dumps that a command writes). What
-there is, tests/helpers/hardened.py puts on without systemd.
+It is restricted as far as a backup program can be. A restore in place writes anywhere and sets
+owners, setuid bits and devices; commands around a backup use the machine's own /tmp, devices,
+mounts and processes. So ProtectSystem, ProtectHome, PrivateTmp, PrivateDevices, ProtectClock (which
+brings a list of devices), ProtectProc, RestrictSUIDSGID and MemoryDenyWriteExecute are left out.
+
+The daemon has a mount namespace of its own: it sees what the machine mounts, but what a command
+mounts is seen by the daemon and its jobs only.
 """
 
 from __future__ import annotations
@@ -17,11 +19,29 @@ import sys
 from packrat.errors import Unusable
 
 HARDENING = """\
+StateDirectory=packrat
+StateDirectoryMode=0700
 CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_BOOT CAP_SYS_TIME CAP_SYS_RAWIO CAP_WAKE_ALARM
-SystemCallFilter=~@module @reboot @swap @clock @raw-io @cpu-emulation @obsolete
+CapabilityBoundingSet=~CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_BLOCK_SUSPEND CAP_BPF CAP_IPC_LOCK
+CapabilityBoundingSet=~CAP_LEASE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_NET_ADMIN CAP_PERFMON
+CapabilityBoundingSet=~CAP_SYSLOG CAP_SYS_PACCT CAP_SYS_PTRACE CAP_SYS_TTY_CONFIG
+KeyringMode=private
+NoNewPrivileges=yes
+PrivateMounts=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+# A command may unshare mounts. One that starts containers by itself (podman, bwrap) needs
+# RestrictNamespaces=no: systemctl edit packrat.
+RestrictNamespaces=mnt
+SystemCallArchitectures=native
+SystemCallFilter=~@module @reboot @swap @clock @raw-io @cpu-emulation @obsolete @debug
 SystemCallErrorNumber=EPERM
 """
-"""Only for the machine's own unit: an unprivileged one may none of this anyway."""
+"""For the machine's own unit; an unprivileged daemon may do none of this anyway."""
 
 UNIT = """\
 [Unit]
@@ -42,6 +62,7 @@ RestartPreventExitStatus=2 3
 # The daemon itself ends its jobs, in order, with their containers up again.
 KillMode=mixed
 TimeoutStopSec=2min
+UMask=0077
 LockPersonality=yes
 RestrictRealtime=yes
 {hardening}
@@ -51,7 +72,7 @@ WantedBy={target}
 
 
 def unit_text(config_file: str, *, root: bool) -> str:
-    """Give the unit's text."""
+    """Return the text of the unit."""
     return UNIT.format(
         command=_command(),
         config=_quoted(os.path.abspath(config_file)),
@@ -61,7 +82,7 @@ def unit_text(config_file: str, *, root: bool) -> str:
 
 
 def install(config_file: str, *, only_print: bool) -> None:
-    """Write the unit, and say how to start it; raises Unusable."""
+    """Write the unit and print how to start it; raises Unusable."""
     root = os.geteuid() == 0
     text = unit_text(config_file, root=root)
     if only_print:
@@ -73,6 +94,7 @@ def install(config_file: str, *, only_print: bool) -> None:
         os.makedirs(folder, exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
+            os.fchmod(file.fileno(), 0o644)  # it holds no secret, and `systemctl cat` shows it
     except OSError as error:
         raise Unusable(
             f"cannot write {path}: {error.strerror}",
@@ -92,14 +114,14 @@ def install(config_file: str, *, only_print: bool) -> None:
 
 
 def _command() -> str:
-    """Give how this very packrat is started."""
+    """Return the command that starts this packrat."""
     program = os.path.join(os.path.dirname(sys.executable), "packrat")
     if os.access(program, os.X_OK):
         return _quoted(program)
-    return f"{_quoted(sys.executable)} -m packrat"
+    return f"{_quoted(sys.executable)} -P -m packrat"
 
 
 def _quoted(path: str) -> str:
-    """Write a path so that systemd takes it as one word, as it stands."""
+    """Quote a path so that systemd takes it as one literal word."""
     text = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{text}"' if any(c in text for c in " \t'\"\\;") else text

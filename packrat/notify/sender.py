@@ -1,16 +1,17 @@
-"""Tell people and services what happened: in a process of its own, so that nothing waits for it."""
+"""Sender of messages to people and services, in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
+
+from packrat.surroundings import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from specs.config import Outcome
 
 BATCH_SECONDS = 180.0
-"""How long one process may try to tell what there is."""
+"""Most seconds that one process may try."""
 MOST = 500
-"""What waits to be told; the oldest goes."""
+"""Most messages that wait; the oldest is dropped."""
 BY_HAND_SECONDS = 45.0
-"""How long a command waits at its end until all is told."""
+"""Seconds that a command waits at its end until all messages are sent."""
 
 
 class Message(Struct, frozen=True):
@@ -81,10 +82,14 @@ class Teller:
             self._tell_all(batch)
 
     def _tell_all(self, batch: list[Message]) -> None:
-        document = {"config": self.config_file, "messages": [structs.asdict(one) for one in batch]}
+        document = {
+            "config": os.path.abspath(self.config_file),
+            "messages": [structs.asdict(one) for one in batch],
+        }
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "packrat.notify.worker"],
+            done = subprocess.run(  # noqa: S603 (our own program)
+                [*PYTHON, "-m", "packrat.notify.worker"],
+                cwd="/",
                 input=json.dumps(document).encode(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -34,16 +34,22 @@ class Lock:
         return keys.key_id == self._header.key_id
 
     def keys(self, password: str) -> Keys | None:
-        """Give the keys of a password, if it is the right one."""
+        """Return the keys of a password, None if it is not the right one.
+
+        Raises:
+            WrongKey: The header asks for more than packrat writes; it may be forged.
+        """
+        if self._header.derivation.is_costly:
+            raise WrongKey(
+                f"{self.where} asks for a costlier key derivation than packrat writes",
+                "if the backup is yours, make its key file with packrat rekey",
+            )
         keys = self._header.derivation.keys(password)
         return keys if self.fits(keys) else None
 
     def ask(self, password_file: str | None) -> Keys:
         """Get the password from a file, or on a terminal; raises WrongKey, also for none."""
-        from packrat.verbs.setup import (  # seldom needed, and it loads much
-            ATTEMPTS,
-            ask_password,
-        )
+        from packrat.text.password import ATTEMPTS, ask_password  # seldom needed
 
         attempts = 1
         if password_file is None:
@@ -55,7 +61,7 @@ class Lock:
             print(f"{self.where} is sealed under another key.", file=sys.stderr)
             attempts = ATTEMPTS
         for _ in range(attempts):
-            password = ask_password(password_file, twice=False, prompt="Its password: ")
+            password = ask_password(password_file, new=False, prompt="Its password: ")
             if keys := self.keys(password):
                 return keys
             if password_file is None:

@@ -34,10 +34,16 @@ def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) ->
     Raises ConfigFaults, and UsageError for a service that is not there.
     """
     from specs.compile import compile_service
+    from specs.faults import ConfigFaults
     from specs.pipeline import load_pipelines
+    from specs.trust import distrusted
 
     if spec is not None and is_pipeline_file(spec):
         pipelines = load_pipelines(spec)
+        keys = [pipeline.key_file for pipeline in pipelines]
+        folders = [folder for one in pipelines for folder in (one.state_dir, one.spool)]
+        if faults := list(distrusted(keys, folders)):
+            raise ConfigFaults(faults)
         known = [pipeline.service for pipeline in pipelines]
         for name in services:
             if name not in known:

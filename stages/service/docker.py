@@ -114,10 +114,22 @@ class Engine:
             else:
                 return
 
-    def begin(self, name: str, command: list[str], env: dict[str, str], folder: str | None) -> str:
-        """Prepare a command in a running container; gives its id for `output` and `status`."""
+    def begin(
+        self,
+        name: str,
+        command: list[str],
+        env: dict[str, str],
+        folder: str | None,
+        user: str = "",
+    ) -> str:
+        """Prepare a command in a running container. Return its id for `output` and `status`.
+
+        `user` is NAME or UID, or either with :GROUP, of the container; by default the container's.
+        """
         with self._border(f"run a command in container {name}", name):
-            made = self._client().exec_create(name, command, environment=env, workdir=folder)
+            made = self._client().exec_create(
+                name, command, environment=env, workdir=folder, user=user
+            )
         return str(made["Id"])
 
     def output(self, id_: str, name: str) -> Iterator[bytes]:

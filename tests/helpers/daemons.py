@@ -50,11 +50,12 @@ class Running:
         *words: str,
         env: dict[str, str] | None = None,
         wrap: tuple[str, ...] = (),
+        program: tuple[str, ...] = (sys.executable, "-m", "packrat"),
     ) -> None:
         self.house = house
         self.log: Path = house.root / "ignored-log"
         config = ("-c", str(house.config_file))
-        command = [*wrap, sys.executable, "-m", "packrat", *config, "daemon", *words]
+        command = [*wrap, *program, *config, "daemon", *words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stderr=log, env={**os.environ, **(env or {})}, start_new_session=True

@@ -136,6 +136,7 @@ class House:
         """Write a password file and give its name."""
         path = self.root / "password"
         path.write_text(password + "\n")
+        path.chmod(0o600)
         return str(path)
 
     def cli(self, *words: str, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

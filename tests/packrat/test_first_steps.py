@@ -24,7 +24,9 @@ def test_first_steps_word_for_word(tmp_path):
     }
     env.pop("PACKRAT_CONFIG", None)
     said = []
-    assert "pip install ." in blocks.pop(0)[1], "the first one installs, as this machine is"
+    assert "pip install --no-deps ." in blocks.pop(0)[1], (
+        "the first one installs, as this machine is"
+    )
     for kind, block in blocks:
         if kind == "yaml":
             (tmp_path / ".config/packrat/config.yaml").write_text(block)

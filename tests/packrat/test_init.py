@@ -68,6 +68,66 @@ def test_a_password_that_cannot_be_proven_makes_no_key(fresh):
     code, said = typed(fresh, PASSWORD, PASSWORD, "one", "two", "three")
     assert code == 7
     assert said.strip().endswith(
-        "packrat: the password could not be proven; nothing was written; packrat init begins anew"
+        "packrat: the password could not be proven; nothing was written; "
+        "start again with packrat init"
     )
     assert not fresh.key_file.exists()
+
+
+def test_the_length_is_asked_for_again_after_a_mismatch(fresh):
+    """A one-letter password was accepted after two that differed."""
+    child = terminal(fresh, "init")
+    for question, answer in (
+        ("Password:", "abc"),
+        ("Use at least 8 characters", None),
+        ("Password:", "long enough"),
+        ("Again:", "another one"),
+        ("differ", None),
+        ("Password:", "x"),
+        ("Use at least 8 characters", None),
+        ("Password:", PASSWORD),
+        ("Again:", PASSWORD),
+        ("down:", PASSWORD),
+    ):
+        child.expect(question)
+        if answer is not None:
+            child.sendline(answer)
+    assert status(child) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"x\n", "shorter than 8 characters"),
+        ("correct horse".encode("utf-16"), "save it as UTF-8"),
+        (b"\n", "first line is empty"),
+        (b"x" * (1 << 17), "longer than 64 KiB"),
+    ],
+)
+def test_a_password_file_that_nobody_could_type_is_refused(fresh, content, says):
+    file = fresh.root / "password"
+    file.write_bytes(content)
+    done = fresh.cli("init", "--password-file", str(file))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert not fresh.key_file.exists()
+
+
+def test_a_byte_order_mark_is_not_part_of_the_password(tmp_path):
+    """Notepad writes one; the words that were typed then did not open anything."""
+    house = House(tmp_path)
+    house.key_file.unlink()
+    file = house.root / "password"
+    file.write_bytes(b"\xef\xbb\xbf" + PASSWORD.encode() + b"\r\n")
+    assert house.cli("init", "--password-file", str(file)).returncode == 0
+    done = house.cli("rekey", "--password-file", house.password_file(PASSWORD))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_password_file_that_others_can_read_is_warned_of(fresh):
+    file = fresh.password_file()
+    Path(file).chmod(0o644)
+    assert "can be read by other users" in fresh.cli("init", "--password-file", file).stderr
+    fresh.key_file.unlink()
+    Path(file).chmod(0o600)
+    assert "can be read" not in fresh.cli("init", "--password-file", file).stderr

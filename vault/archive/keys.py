@@ -1,4 +1,4 @@
-"""From a password to keys, and the key file that holds them. See "Keys" in docs/format.md."""
+"""Keys derived from a password, and the key file. See "Keys" in docs/format.md."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from vault.errors import Damaged, KeyFileError
 KEY_BYTES = 32
 SALT_BYTES = 16
 MIB = 1024  # KiB
+USUAL_COST = 128 * MIB * 3
+"""KiB times passes of the keys that packrat makes."""
+COSTLY = 4
+"""Times the usual cost; a header that asks for more may be forged, to keep a machine busy."""
 
 
 class Derivation(msgspec.Struct, frozen=True):
-    """How a master key comes from its password: Argon2id, RFC 9106.
+    """Parameters of Argon2id (RFC 9106), which makes the master key from the password.
 
     The defaults are the RFC's second recommended parameters with twice the memory (in KiB).
     """
@@ -31,8 +35,18 @@ class Derivation(msgspec.Struct, frozen=True):
     passes: int = 3
     lanes: int = 4
 
+    @property
+    def cost(self) -> int:
+        """KiB of memory times passes, which is proportional to the time of a derivation."""
+        return self.memory * self.passes
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether it costs far more than the keys that packrat makes."""
+        return max(self.cost, self.memory * 3) > COSTLY * USUAL_COST
+
     def check(self, where: str) -> None:
-        """Refuse parameters that no packrat wrote, before they eat memory; raises Damaged."""
+        """Refuse parameters that no packrat wrote, before they cost memory; raises Damaged."""
         if not (
             len(self.salt) == SALT_BYTES
             and 64 * MIB <= self.memory <= 4096 * MIB
@@ -42,35 +56,45 @@ class Derivation(msgspec.Struct, frozen=True):
             raise Damaged(where, "its key derivation parameters are out of bounds")
 
     def keys(self, password: str) -> Keys:
-        """Derive the keys; takes a good part of a second, on purpose."""
+        """Derive the keys. This takes a good part of a second, on purpose.
+
+        Raises:
+            MemoryError: The machine does not have the memory that the parameters ask for.
+        """
+        from argon2.exceptions import HashingError
         from argon2.low_level import Type, hash_secret_raw
 
         secret = unicodedata.normalize("NFC", password).encode("utf-8", "surrogateescape")
-        master = hash_secret_raw(
-            secret, self.salt, self.passes, self.memory, self.lanes, KEY_BYTES, Type.ID
-        )
+        try:
+            master = hash_secret_raw(
+                secret, self.salt, self.passes, self.memory, self.lanes, KEY_BYTES, Type.ID
+            )
+        except HashingError as error:
+            raise MemoryError(
+                f"the key cannot be derived with {self.memory // MIB} MiB of memory: {error}"
+            ) from error
         return Keys(master, self)
 
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """The master key and all that comes from it. Has no repr, so that no log shows it."""
+    """The master key and the keys derived from it, without a repr, so that no log shows them."""
 
     master: bytes
     derivation: Derivation
 
     @cached_property
     def key_id(self) -> bytes:
-        """8 bytes that tell this key from another."""
+        """8 bytes that identify the key."""
         return _hkdf(self.master, b"", b"packrat key id", 8)
 
     @cached_property
     def naming_key(self) -> bytes:
-        """The key that chunks are named under."""
+        """The key of the chunk names."""
         return _hkdf(self.master, b"", b"packrat chunk", KEY_BYTES)
 
     def archive_key(self, archive_id: bytes) -> bytes:
-        """Give the key that seals the frames of one archive."""
+        """Return the key that seals the frames of one archive."""
         return _hkdf(self.master, archive_id, b"packrat archive", KEY_BYTES)
 
 
@@ -140,7 +164,7 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
     )
     temporary = f"{path}.{os.getpid()}.part"
     try:
-        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+        _make_folder(os.path.dirname(path) or ".")
         with suppress(FileNotFoundError):
             os.unlink(temporary)  # of a dead process that had the same id
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -151,7 +175,8 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
         if replace:
             os.replace(temporary, path)
         else:
-            os.link(temporary, path)  # unlike a rename, this cannot hit a file made meanwhile
+            os.link(temporary, path)  # unlike a rename, this cannot replace a new file
+        _sync_folder(os.path.dirname(path) or ".")
     except OSError as error:
         raise KeyFileError(
             f"cannot write key file {path}: {error.strerror}",
@@ -160,3 +185,23 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
     finally:
         with suppress(OSError):
             os.unlink(temporary)
+
+
+def _make_folder(path: str) -> None:
+    """Create the folder of the key file, private and durable."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path) or "."
+    _make_folder(parent)
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    _sync_folder(parent)
+
+
+def _sync_folder(path: str) -> None:
+    """Make the entries of a folder survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

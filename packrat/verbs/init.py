@@ -1,0 +1,52 @@
+"""`packrat init`: the key file, from a new password."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from packrat.text.password import ATTEMPTS, ask_password
+from packrat.text.recovery_sheet import recovery_sheet
+
+if TYPE_CHECKING:
+    from packrat.program import Program
+    from vault.archive.keys import Keys
+
+
+def initialize(program: Program, password_file: str | None) -> None:
+    """Create the key file from a new password; an existing one is never overwritten."""
+    from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
+    from vault.errors import KeyFileError
+
+    path = program.config.encryption.key_file
+    if os.path.lexists(path):
+        raise KeyFileError(
+            f"key file {path} exists and is never overwritten",
+            "to make it again from the password: packrat rekey",
+        )
+    password = ask_password(password_file, new=True)
+    keys = Derivation(os.urandom(SALT_BYTES)).keys(password)
+    if password_file is None:
+        _rehearse(keys)
+    write_key_file(path, keys)
+    print(f"Key {keys.key_id.hex()} is in {path}.\n\n{recovery_sheet(program.config, keys)}")
+
+
+def _rehearse(keys: Keys) -> None:
+    """Have the password typed from what was written down, before anything depends on it."""
+    from getpass import getpass
+
+    from vault.errors import WrongKey
+
+    print(
+        "Write the password down now, where it outlives this machine. Then prove it.",
+        file=sys.stderr,
+    )
+    for _ in range(ATTEMPTS):
+        if keys.derivation.keys(getpass("From what you wrote down: ")).key_id == keys.key_id:
+            return
+        print("That is another password.", file=sys.stderr)
+    raise WrongKey(
+        "the password could not be proven; nothing was written", "start again with packrat init"
+    )
