@@ -1,0 +1,148 @@
+"""Steps of an in-place restore: taken one after the other, or taken back.
+
+Taking back reads from the disk which steps were taken, so it can be interrupted and repeated. It is
+also what an undo does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stages.in_place.attributes import dress
+from stages.in_place.exchange import exists, move, put, trade
+from stages.in_place.handles import OPEN_FOLDER
+from stages.in_place.identity import identify
+from stages.in_place.sides import Sides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stages.in_place.exchange import Place
+    from stages.in_place.identity import Kind
+    from stages.in_place.record import Record, Stay, Step
+
+
+class TakenBack(msgspec.Struct, frozen=True):
+    """Result of taking steps back."""
+
+    clean: bool
+    """The working folder holds the restored tree again, and nothing else."""
+    odd: tuple[str, ...]
+    """Paths of which the working folder holds neither the old nor the new file."""
+
+
+def take(record: Record, root: int, work: int, check: Callable[[], None]) -> None:
+    """Take every step, then set the folders' new attributes; raises OSError and TargetError.
+
+    `check` is called before each step and may raise.
+    """
+    with Sides(record, root, work) as sides:
+        for index, step in enumerate(record.steps):
+            check()
+            put(
+                sides.here(step.path),
+                sides.slot(step.path),
+                step.old,
+                step.new,
+                sides.spare(index),
+            )
+        for stay in sorted(record.stays, key=_depth, reverse=True):
+            dress(sides.folder(stay.path), stay.new)
+
+
+def take_back(record: Record, root: int, work: int) -> TakenBack:
+    """Put every old file back that the working folder holds, and take out what stands there.
+
+    Raises OSError and TargetError if something could not be put back; repeating it goes on.
+    """
+    odd, clean = [], True
+    with Sides(record, root, work) as sides:
+        for index, step in reversed(list(enumerate(record.steps))):
+            here, slot = sides.here(step.path), sides.slot(step.path)
+            if not record.exchanges:
+                _finish_renames(index, step, here, slot, sides)
+            if not _take_back(index, step, here, slot, sides):
+                odd.append(step.path)
+            clean &= identify(*slot, _kind(step)) == step.new
+            clean &= not exists(sides.stray(index))
+            if step.mode is not None:
+                _restore_mode(here, step, step.mode)
+        for stay in sorted(record.stays, key=_depth, reverse=True):
+            dress(sides.folder(stay.path), stay.old)
+    return TakenBack(clean, tuple(odd))
+
+
+def _take_back(index: int, step: Step, here: Place, slot: Place, sides: Sides) -> bool:
+    """Take one step back if it was taken; return False if the slot holds neither file."""
+    held = identify(*slot, _kind(step))
+    if step.old is None:
+        if held is None and exists(here):
+            move(here, slot)
+        return held in (None, step.new)
+    if held == step.old:
+        if exists(here):
+            trade(here, slot, sides.spare(index))
+        else:
+            move(slot, here)
+        return True
+    return held == step.new or identify(*here, _kind(step)) == step.old
+
+
+def _finish_renames(index: int, step: Step, here: Place, slot: Place, sides: Sides) -> None:
+    """Complete or revert the renames of a step on a filesystem that cannot exchange."""
+    spare = sides.spare(index)
+    # A rename without flags makes a hard link first: drop the second name.
+    _drop_link(slot, here)
+    _drop_link(spare, here)
+    _drop_link(spare, slot)
+    if not exists(spare):
+        return
+    if not exists(slot):
+        move(spare, slot)
+    elif not exists(here):
+        move(spare, here)
+    elif step.old and identify(*spare, step.old.kind) == step.old:
+        move(slot, sides.stray(index))
+        move(spare, slot)
+    else:
+        move(spare, sides.stray(index))
+
+
+def _drop_link(second: Place, first: Place) -> None:
+    try:
+        states = [os.stat(name, dir_fd=fd, follow_symlinks=False) for fd, name in (second, first)]
+    except FileNotFoundError:
+        return
+    if os.path.samestat(*states) and not stat.S_ISDIR(states[0].st_mode):
+        os.unlink(second[1], dir_fd=second[0])
+
+
+def _restore_mode(here: Place, step: Step, mode: int) -> None:
+    """Undo what a killed process did to a folder's mode for the moment of its move."""
+    if not os.geteuid() or mode & stat.S_IRWXU == stat.S_IRWXU:
+        return
+    with suppress(OSError):
+        fd = os.open(here[1], OPEN_FOLDER, dir_fd=here[0])
+        try:
+            if (
+                identify(fd, ".", _kind(step)) == step.old
+                and stat.S_IMODE(os.fstat(fd).st_mode) == mode | stat.S_IRWXU
+            ):
+                os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+
+def _kind(step: Step) -> Kind | None:
+    """Return the kind of identity that the record holds, which may not be the best one here."""
+    known = step.old or step.new
+    return known.kind if known else None
+
+
+def _depth(stay: Stay) -> int:
+    return stay.path.count("/") + bool(stay.path)
