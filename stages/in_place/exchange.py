@@ -106,8 +106,9 @@ def move(source: Place, target: Place) -> None:
 def changed(name: str) -> TargetError:
     """Return the error for a file that is not the recorded one any more."""
     return TargetError(
-        f"{name!r} was changed or replaced by another program during the restore",
-        "stop what writes there, then repeat the command",
+        f"{name!r} is not the recorded file any more: another program replaced it, or an overlay"
+        " filesystem copied it",
+        "stop what writes there, then repeat the command; or restore to a folder with --to",
     )
 
 

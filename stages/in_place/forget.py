@@ -22,7 +22,7 @@ from stages.in_place.record import read_records, remove_record, write_record
 if TYPE_CHECKING:
     from stages.in_place.record import Record
 
-UNFINISHED = ("making", "swapping", "undoing")
+UNFINISHED = ("swapping", "undoing")
 ATTEMPTS = 3
 
 
@@ -48,11 +48,14 @@ def forget(state_dir: str, service: str, path: str) -> Forgotten:
             "the next command finishes it",
         )
     gone, failed = 0, []
-    for record in records:
-        found = structs.replace(record, phase="discarding", steps=(), stays=(), kept=())
-        if record.phase != "discarding":
-            write_record(state_dir, found)
-    for record in read_records(state_dir, service):
+    expired = [
+        structs.replace(record, phase="discarding", steps=(), stays=(), kept=())
+        for record in records
+        if record.phase != "making"
+    ]
+    for record in expired:  # all of them before the first file goes, the oldest first
+        write_record(state_dir, record)
+    for record in expired:
         try:
             said = discard(state_dir, record, path)
         except TargetError as error:

@@ -16,14 +16,14 @@ import msgspec
 from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
 from stages.in_place.handles import OPEN_FOLDER
-from stages.in_place.identity import identify
+from stages.in_place.identity import identify, is_same
 from stages.in_place.sides import Sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stages.in_place.exchange import Place
-    from stages.in_place.identity import Kind
+    from stages.in_place.identity import Identity, Kind
     from stages.in_place.record import Record, Stay, Step
 
 
@@ -44,13 +44,9 @@ def take(record: Record, root: int, work: int, check: Callable[[], None]) -> Non
     with Sides(record, root, work) as sides:
         for index, step in enumerate(record.steps):
             check()
-            put(
-                sides.here(step.path),
-                sides.slot(step.path),
-                step.old,
-                step.new,
-                sides.spare(index),
-            )
+            here, slot = sides.here(step.path), sides.slot(step.path)
+            put(here, slot, step.old, step.new, sides.spare(index))
+            _restore_folder(here, step.new, step.new_folder)
         for stay in sorted(record.stays, key=_depth, reverse=True):
             dress(sides.folder(stay.path), stay.new)
 
@@ -70,8 +66,6 @@ def take_back(record: Record, root: int, work: int) -> TakenBack:
                 odd.append(step.path)
             clean &= identify(*slot, _kind(step)) == step.new
             clean &= not exists(sides.stray(index))
-            if step.mode is not None:
-                _restore_mode(here, step, step.mode)
         for stay in sorted(record.stays, key=_depth, reverse=True):
             dress(sides.folder(stay.path), stay.old)
     return TakenBack(clean, tuple(odd))
@@ -89,7 +83,10 @@ def _take_back(index: int, step: Step, here: Place, slot: Place, sides: Sides) -
             trade(here, slot, sides.spare(index))
         else:
             move(slot, here)
+        _restore_folder(here, step.old, step.old_folder)
         return True
+    if held == step.new and os.geteuid():  # killed before the move, when it was writable for it
+        _restore_folder(here, step.old, step.old_folder)
     return held == step.new or identify(*here, _kind(step)) == step.old
 
 
@@ -122,18 +119,25 @@ def _drop_link(second: Place, first: Place) -> None:
         os.unlink(second[1], dir_fd=second[0])
 
 
-def _restore_mode(here: Place, step: Step, mode: int) -> None:
-    """Undo what a killed process did to a folder's mode for the moment of its move."""
-    if not os.geteuid() or mode & stat.S_IRWXU == stat.S_IRWXU:
+def _restore_folder(here: Place, identity: Identity | None, was: tuple[int, int] | None) -> None:
+    """Give a folder the mode and time that it had before it was moved.
+
+    XFS changes the time of a folder that gets another parent, and a process without root rights
+    that is killed during a move leaves the folder writable.
+    """
+    if identity is None or was is None:
         return
+    mode, time = was
     with suppress(OSError):
         fd = os.open(here[1], OPEN_FOLDER, dir_fd=here[0])
         try:
-            if (
-                identify(fd, ".", _kind(step)) == step.old
-                and stat.S_IMODE(os.fstat(fd).st_mode) == mode | stat.S_IRWXU
-            ):
+            found = os.fstat(fd)
+            if not is_same(fd, ".", identity):
+                return
+            if os.geteuid() and stat.S_IMODE(found.st_mode) == mode | stat.S_IRWXU:
                 os.fchmod(fd, mode)
+            if found.st_mtime_ns != time:
+                os.utime(fd, ns=(found.st_atime_ns, time))
         finally:
             os.close(fd)
 

@@ -127,7 +127,8 @@ class _Planner:
         old = identify(*here)
         new = identify(*slot) if slot else None
         if old or new:
-            self.steps.append(Step(path, old, new, _folder_mode(here) if old else None))
+            before, after = _mode_and_time(here), _mode_and_time(slot) if slot else None
+            self.steps.append(Step(path, old, new, before, after))
         return False
 
     def _keep(self, folder: str, here: int, there: int | None, *, staged: bool) -> None:
@@ -175,9 +176,10 @@ def _is_empty_folder(place: Place) -> bool:
         return folder is not None and not os.listdir(folder)
 
 
-def _folder_mode(place: Place) -> int | None:
+def _mode_and_time(place: Place) -> tuple[int, int] | None:
+    """Return mode and mtime of a folder, None for anything else."""
     try:
-        mode = os.stat(place[1], dir_fd=place[0], follow_symlinks=False).st_mode
+        found = os.stat(place[1], dir_fd=place[0], follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return stat.S_IMODE(mode) if stat.S_ISDIR(mode) else None
+    return (stat.S_IMODE(found.st_mode), found.st_mtime_ns) if stat.S_ISDIR(found.st_mode) else None

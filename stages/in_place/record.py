@@ -41,8 +41,9 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was there; None if nothing was."""
     new: Identity | None = None
     """What takes its place; None if nothing does."""
-    mode: int | None = None
-    """Mode of the old one if it is a folder."""
+    old_folder: tuple[int, int] | None = None
+    """Mode and mtime, in nanoseconds, of the old one if it is a folder. A move may change both."""
+    new_folder: tuple[int, int] | None = None
 
 
 class Stay(msgspec.Struct, frozen=True, omit_defaults=True):

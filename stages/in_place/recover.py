@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,10 @@ import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
-from stages.in_place import linux
 from stages.in_place.folder import open_folder, open_root
 from stages.in_place.forget import discard
-from stages.in_place.record import read_records, remove_record
-from stages.in_place.restore import roll_back
+from stages.in_place.record import read_records
+from stages.in_place.restore import roll_back, unmake
 from stages.in_place.undo import finish_undo
 
 if TYPE_CHECKING:
@@ -68,7 +66,8 @@ def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
 
 def _recover(state_dir: str, record: Record, path: str | None, result: Recovered) -> Recovered:
     if record.phase == "making":
-        _unmake(state_dir, record, path)
+        with suppress(OSError, TargetError):  # it is empty, and hurts nobody until it can go
+            _unmake(state_dir, record, path)
         return result
     if record.phase == "discarding":
         try:
@@ -100,17 +99,9 @@ def _recover(state_dir: str, record: Record, path: str | None, result: Recovered
 
 
 def _unmake(state_dir: str, record: Record, path: str | None) -> None:
-    """Remove the working folder of a restore that died before it recorded its identity.
-
-    It can only be empty, and only an empty one of our own is removed.
-    """
-    with suppress(OSError, TargetError):
-        root = open_root(record, path)
-        try:
-            found = os.stat(record.folder, dir_fd=root, follow_symlinks=False)
-            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == stat.S_IRWXU:
-                os.rmdir(record.folder, dir_fd=root)
-                linux.syncfs(root)
-        finally:
-            os.close(root)
-    remove_record(state_dir, record)
+    """Remove the empty folder of a restore that died before it recorded its identity."""
+    root = open_root(record, path)
+    try:
+        unmake(state_dir, record, root)
+    finally:
+        os.close(root)

@@ -11,6 +11,7 @@ The caller holds the service's lock, and has called `recover` first.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -174,6 +175,29 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
     return result.odd
 
 
+def unmake(state_dir: str, record: Record, root: int) -> None:
+    """Remove a working folder that is still empty, and its record; raises TargetError.
+
+    It may not be the recorded one, so only an empty folder of our own is removed.
+    """
+    with suppress(FileNotFoundError):
+        try:
+            found = os.stat(record.folder, dir_fd=root, follow_symlinks=False)
+            if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+                os.rmdir(record.folder, dir_fd=root)
+                linux.syncfs(root)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):  # else it is not ours
+                raise TargetError(
+                    f"cannot remove the empty folder {record.folder} in {record.path}:"
+                    f" {error.strerror}",
+                    "the next command tries it again",
+                ) from error
+    remove_record(state_dir, record)
+
+
 def _plan(
     state_dir: str,
     staging: Staging,
@@ -252,24 +276,19 @@ def _working_folder(
         mtime=os.fstat(root).st_mtime_ns,
     )
     write_record(state_dir, record)
+    work = -1
     try:
         work = make_folder(root, record.folder)
-    except BaseException:
-        remove_record(state_dir, record)
-        raise
-    try:
+        touched = os.fstat(root).st_mtime_ns
         record = structs.replace(
-            record,
-            phase="staging",
-            identity=identify(work, "."),
-            touched=os.fstat(root).st_mtime_ns,
+            record, phase="staging", identity=identify(work, "."), touched=touched
         )
         write_record(state_dir, record)
     except BaseException:
-        os.close(work)
-        with suppress(OSError):
-            os.rmdir(record.folder, dir_fd=root)
-        remove_record(state_dir, record)
+        if work >= 0:
+            os.close(work)
+        with suppress(TargetError):
+            unmake(state_dir, record, root)
         raise
     return record, work
 

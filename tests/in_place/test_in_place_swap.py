@@ -10,7 +10,7 @@ from stages.in_place import linux
 from stages.in_place.folder import own_folders, set_aside
 from stages.in_place.record import read_records
 from stages.in_place.recover import must_move
-from tests.helpers.in_place import EXCLUDED, OLD, Place
+from tests.helpers.in_place import Place
 from tests.helpers.trees import fill
 
 
@@ -33,6 +33,10 @@ def forbid_flags(monkeypatch):
 
     monkeypatch.setattr(linux, "exchange", refuse)
     monkeypatch.setattr(linux, "rename_noreplace", refuse)
+
+
+def names_and_contents(state):
+    return {name: found[:3] for name, found in state.items()}
 
 
 def test_swap_brings_the_new_state_and_keeps_what_is_excluded(either):
@@ -102,21 +106,19 @@ def test_forget_deletes_what_was_replaced_and_the_record(either):
 
 def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
     """A program that still runs replaces files between the look and the exchange."""
-    done = []
 
     def meddle():
-        if len(done) == 12:
-            (place.path / "other").write_bytes(b"meanwhile")
-            os.rename(place.path / "other", place.path / "type")
-        done.append(1)
+        if not must_move(place.state, "svc") or (place.path / "type").read_bytes() == b"meanwhile":
+            return
+        (place.path / "other").write_bytes(b"meanwhile")
+        os.rename(place.path / "other", place.path / "type")
 
-    with pytest.raises(TargetError, match="'type' was changed"):
+    with pytest.raises(TargetError, match="'type' is not the recorded"):
         place.restore(check=meddle)
     after = place.look()
     assert after["type"][1] == b"meanwhile"
-    assert {n: f[:3] for n, f in after.items() if n != "type"} == {
-        n: f[:3] for n, f in place.old.items() if n != "type"
-    }
+    del after["type"], place.old["type"]
+    assert after == place.old
     assert not must_move(place.state, "svc")
 
 
@@ -137,10 +139,9 @@ def test_a_folder_in_the_way_is_left_alone(place):
         name = staging.record.folder
     place.forget()
     fill(place.path, {f"{name}/mine": b"a user's"})
-    place.restore()
-    assert (place.path / name / "mine").read_bytes() == b"a user's"[:0] or (
-        b"a user's" in place.everywhere()
-    )
+    swapped = place.restore()
+    assert os.path.basename(swapped.folder) != name
+    assert b"a user's" in place.everywhere()
 
 
 def test_own_folders_are_known_to_every_service_and_after_a_rename(place):
@@ -183,26 +184,7 @@ def test_excluded_by_now_stays_and_is_named(place):
     assert place.look()["data/z"] == place.new["data/z"]
     place.exclude = ()
     place.undo()
-    assert {n: f for n, f in place.look().items() if n in OLD} == {
-        n: f for n, f in place.old.items() if n in OLD
-    }
-    assert EXCLUDED < set(place.look())
-
-
-def test_a_recycled_inode_is_not_taken_for_the_recorded_file(place):
-    """ext4 gives the number of a deleted file to the next one."""
-    swapped = place.restore()
-    kept = f"{swapped.folder}/tree/a"
-    inode = os.stat(kept).st_ino
-    for _ in range(200):
-        os.unlink(kept)
-        fill(place.path, {kept: b"forged"})
-        if os.stat(kept).st_ino == inode:
-            break
-    else:
-        pytest.skip("this filesystem does not reuse inodes at once; run the tests on ext4")
-    with pytest.raises(TargetError, match="'a' is not as recorded"):
-        place.undo()
+    assert place.look() == place.old
 
 
 def test_without_file_handles_inode_birth_time_and_type_decide(place, monkeypatch):
@@ -261,4 +243,4 @@ def test_an_unexpected_error_of_the_trial_ends_it_before_the_first_move(place, m
     monkeypatch.setattr(linux, "exchange", refuse)
     with pytest.raises(TargetError, match="Input/output"):
         place.prepare()
-    assert place.look() == place.old
+    assert names_and_contents(place.look()) == names_and_contents(place.old)
