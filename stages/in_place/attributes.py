@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from stages.source.attributes import read_entry, read_xattrs, set_attributes
+from stages.restore_target.attributes import set_attributes
+from stages.source.attributes import read_entry, read_xattrs
 from vault.archive.format import Entry, untext
 
 OWNED_BY_FILE = ("user.", "system.posix_acl_", "trusted.")

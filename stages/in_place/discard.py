@@ -6,8 +6,8 @@ import os
 import stat
 from contextlib import suppress
 
-from stages.in_place import linux
-from stages.in_place.handles import OPEN_FOLDER
+from stages.restore_target import linux
+from stages.restore_target.handles import OPEN_FOLDER
 
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 

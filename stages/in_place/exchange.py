@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from stages.errors import TargetError
-from stages.in_place import linux
-from stages.in_place.handles import OPEN_FOLDER
 from stages.in_place.identity import identify, is_same
+from stages.restore_target import linux
+from stages.restore_target.handles import OPEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stages.errors import TargetError
-from stages.in_place import linux
-from stages.in_place.handles import OPEN_FOLDER, open_service
 from stages.in_place.identity import is_same
 from stages.in_place.record import all_services, read_records
-from stages.restore_target.folders import inherit_nothing
+from stages.restore_target import linux
+from stages.restore_target.folders import seal
+from stages.restore_target.handles import OPEN_FOLDER, open_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,15 +42,6 @@ def make_folder(root: int, name: str) -> int:
         f"{name} was exchanged for another folder while it was made",
         "another program works against the restore; stop it, then repeat the command",
     )
-
-
-def seal(folder: int) -> None:
-    """Close an open folder to everybody but its owner, the caller."""
-    found = os.fstat(folder)
-    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-        os.fchown(folder, os.geteuid(), os.getegid())
-    inherit_nothing(folder)
-    os.fchmod(folder, 0o700)
 
 
 def find_folder(root: int, record: Record) -> str | None:

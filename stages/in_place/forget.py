@@ -14,10 +14,10 @@ import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
-from stages.in_place import linux
 from stages.in_place.discard import empty_folder
 from stages.in_place.folder import find_folder, open_folder, open_root
 from stages.in_place.record import read_records, remove_record, write_record
+from stages.restore_target import linux
 
 if TYPE_CHECKING:
     from stages.in_place.record import Record

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from stages.errors import TargetError
-from stages.in_place import linux
+from stages.restore_target import linux
 
 NO_HANDLES = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
 """The filesystem has no handles, the kernel has no such call, or seccomp forbids it."""

@@ -15,9 +15,9 @@ import msgspec
 
 from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
-from stages.in_place.handles import OPEN_FOLDER
 from stages.in_place.identity import identify, is_same
 from stages.in_place.sides import Sides
+from stages.restore_target.handles import OPEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ import msgspec
 
 from stages.in_place.attributes import read_attributes
 from stages.in_place.exchange import exists
-from stages.in_place.handles import open_below
 from stages.in_place.identity import identify
 from stages.in_place.record import Stay, Step
 from stages.in_place.survey import Why
+from stages.restore_target.handles import open_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,7 +20,6 @@ import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
-from stages.in_place import linux
 from stages.in_place.discard import empty_folder
 from stages.in_place.exchange import exists, supports_exchange
 from stages.in_place.folder import (
@@ -30,15 +29,16 @@ from stages.in_place.folder import (
     make_folder,
     open_folder,
     own_folders,
-    seal,
 )
-from stages.in_place.handles import OPEN_FOLDER, open_below, open_service
 from stages.in_place.identity import identify, is_same
 from stages.in_place.moves import take, take_back
 from stages.in_place.plan import Left, plan_swap
 from stages.in_place.record import Record, Stay, read_records, remove_record, write_record
 from stages.in_place.sides import ASIDE, make_aside
 from stages.in_place.survey import survey
+from stages.restore_target import linux
+from stages.restore_target.folders import seal
+from stages.restore_target.handles import OPEN_FOLDER, open_below, open_service
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
 from vault.archive.format import stamp

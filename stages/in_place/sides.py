@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 
 from stages.in_place.exchange import changed
 from stages.in_place.folder import TREE, make_folder
-from stages.in_place.handles import OPEN_FOLDER, open_below
 from stages.in_place.identity import is_same
+from stages.restore_target.handles import OPEN_FOLDER, open_below
 
 if TYPE_CHECKING:
     from stages.in_place.exchange import Place

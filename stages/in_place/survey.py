@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stages.in_place import linux
-from stages.in_place.handles import OPEN_FOLDER
+from stages.restore_target import linux
+from stages.restore_target.handles import OPEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

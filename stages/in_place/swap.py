@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stages.errors import TargetError
-from stages.source.attributes import set_attributes
+from stages.restore_target.attributes import set_attributes
 from stages.source.walk import syncfs
 from vault.archive.format import Entry  # noqa: TC001 (msgspec reads the annotations)
 

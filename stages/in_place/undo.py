@@ -13,7 +13,6 @@ import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
-from stages.in_place import linux
 from stages.in_place.exchange import exists
 from stages.in_place.folder import open_folder, open_root, own_folders
 from stages.in_place.identity import identify
@@ -21,6 +20,7 @@ from stages.in_place.moves import take_back
 from stages.in_place.record import Record, Step, read_records, write_record
 from stages.in_place.sides import Sides
 from stages.in_place.survey import Why, survey
+from stages.restore_target import linux
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
 

@@ -1,6 +1,6 @@
 """Fault injection: fail, or kill the process, at the n-th call that changes something on a disk.
 
-Counts the calls of the functions in `CALLS`, and of the Linux calls of `stages.in_place.linux`,
+Counts the calls of the functions in `CALLS`, and of the Linux calls of `stages.restore_target.linux`,
 that come from the modules below a package.
 """
 
@@ -10,7 +10,7 @@ import signal
 import sys
 from contextlib import contextmanager
 
-from stages.in_place import linux
+from stages.restore_target import linux
 
 CALLS = (
     "open",

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from stages.errors import TargetError
-from stages.in_place import linux
+from stages.restore_target import linux
 from stages.in_place.record import read_records
 from tests.helpers.faults import KILL, Fault, injected
 from tests.helpers.forked import ended, forked

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from stages.errors import TargetError
-from stages.in_place import linux
+from stages.restore_target import linux
 from stages.in_place.record import read_records
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.in_place import Place

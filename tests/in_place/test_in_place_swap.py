@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from stages.errors import TargetError
-from stages.in_place import linux
+from stages.restore_target import linux
 from stages.in_place.folder import own_folders, set_aside
 from stages.in_place.record import read_records
 from stages.in_place.recover import must_move
