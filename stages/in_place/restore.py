@@ -162,7 +162,7 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
         result = take_back(record, root, work)
         linux.syncfs(root)
     except (OSError, TargetError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
+        cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
             f"a restore in place of {record.path} ended early and could not be taken back: {cause}",
             f"what was there before is in {record.folder}; the next command tries it again",

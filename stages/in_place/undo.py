@@ -83,7 +83,7 @@ def finish_undo(state_dir: str, record: Record, root: int, work: int) -> Undone:
         result = take_back(record, root, work)
         linux.syncfs(root)
     except (OSError, TargetError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
+        cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
             f"the undo of a restore of {record.path} was interrupted: {cause}",
             f"what is not back yet is in {record.folder}; the next command goes on with it",

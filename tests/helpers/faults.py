@@ -1,7 +1,7 @@
 """Fault injection: fail, or kill the process, at the n-th call that changes something on a disk.
 
-Counts the calls of the functions in `CALLS`, and of the Linux calls of `stages.restore_target.linux`,
-that come from the modules below a package.
+Counts the calls of the functions in `CALLS`, and of those in `linux`, that the modules below a
+package make.
 """
 
 import errno

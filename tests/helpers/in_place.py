@@ -34,7 +34,6 @@ NEW = {
     "part/new": b"new in part",
     "type/now": b"a folder",
 }
-EXCLUDED = {"part/cache/c", "gone/k.tmp"}
 
 
 class Place:
@@ -60,8 +59,8 @@ class Place:
         os.utime(self.backup, ns=(10**18, 10**18 + 9))
         self.old = self.look()
         new = look(self.backup)
-        stays = {n: self.old[n] for n in self.old if n in EXCLUDED or n in ("part/cache", "gone")}
-        self.new = new | stays
+        kept = [n for n in self.old if n in ("gone", "gone/k.tmp") or n.startswith("part/cache")]
+        self.new = new | {n: self.old[n] for n in kept}
         return self
 
     def look(self):

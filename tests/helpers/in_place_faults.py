@@ -6,13 +6,17 @@ lost, recovery leaves the old state or the new one, and the operation can be rep
 
 import os
 import shutil
-from contextlib import ExitStack, suppress
+import subprocess
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from stages.errors import TargetError
-from stages.restore_target import linux
 from stages.in_place.record import read_records
+from stages.restore_target import linux
+from tests.helpers.disks_in_place import mounted
 from tests.helpers.faults import KILL, Fault, injected
 from tests.helpers.forked import ended, forked
 from tests.helpers.in_place import NEW, OLD, Place
@@ -21,11 +25,13 @@ OPERATIONS = ("swap", "undo", "forget", "recover swap", "recover undo")
 MOST_CALLS = 2000
 
 
-def campaign(base, operation, how, *, numbers=None, fill=None, exchanges=True, lasting=False):
+def campaign(
+    base, operation, how, *, numbers=None, fill=None, exchanges=True, lasting=False, power=None
+):
     """Run one operation with a fault at each of the numbers; return how many were injected.
 
     All calls in turn without `numbers`. `fill` prepares the service's folder before its content is
-    made.
+    made. With `power`, the fault is a power cut: what follows happens on what the disk had.
     """
     injected_faults = 0
     for number in numbers or range(1, MOST_CALLS):
@@ -37,7 +43,7 @@ def campaign(base, operation, how, *, numbers=None, fill=None, exchanges=True, l
             with pytest.MonkeyPatch.context() as patch:
                 if not exchanges:
                     forbid_flags(patch)
-                hit = _one(place.fill(), operation, Fault(number, how, lasting=lasting))
+                hit = _one(place.fill(), operation, Fault(number, how, lasting=lasting), power)
         shutil.rmtree(room)
         if not hit:
             break
@@ -55,7 +61,39 @@ def forbid_flags(patch):
     patch.setattr(linux, "rename_noreplace", refuse)
 
 
-def _one(place, operation, fault):
+class PowerCut:
+    """A small ext4 in memory; its image is what the disk has, without what is not synced yet."""
+
+    def __init__(self, base):
+        self._base = base
+        self._memory = Path(tempfile.mkdtemp(dir="/dev/shm"))
+        self._mount = mounted(self._memory / "image", base / "disk", megabytes=16)
+
+    def __enter__(self):
+        self.disk = self._mount.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._mount.__exit__(*error)
+        shutil.rmtree(self._memory)
+
+    def sync(self):
+        """Write everything to the disk, as time does."""
+        subprocess.run(["sync", "--file-system", self.disk], check=True)
+
+    @contextmanager
+    def cut(self, place):
+        """Mount what the disk has now, as after a power cut, and return the service on it."""
+        snapshot = self._memory / "snapshot"
+        shutil.copyfile(self._memory / "image", snapshot)
+        with mounted(snapshot, self._base / "after") as disk:
+            after = Place(disk / place.base.relative_to(self.disk))
+            after.old, after.new = place.old, place.new
+            yield after
+        snapshot.unlink()
+
+
+def _one(place, operation, fault, power):
     where = f"{operation}, {fault.how} at call {fault.number}"
     known = set(OLD.values())
     if operation != "swap" and not operation.endswith("swap"):
@@ -66,13 +104,24 @@ def _one(place, operation, fault):
     before = names(place)
     if operation.startswith("recover"):
         _die_half_way(place, operation.removeprefix("recover "))
-        hit = _run(place.recover, fault)
+        work = place.recover
     else:
-        hit = _run(
-            {"swap": place.restore, "undo": place.undo, "forget": place.forget}[operation], fault
-        )
+        work = {"swap": place.restore, "undo": place.undo, "forget": place.forget}[operation]
     if operation == "forget":
         known = {b"since, in no backup", b"since, at a new path"}
+    if power is None:
+        hit = _run(work, fault)
+        _settle(place, operation, before, known, where)
+        return hit
+    power.sync()
+    hit = _run(work, fault)
+    with power.cut(place) as after:
+        _settle(after, operation, before, known, where)
+    return hit
+
+
+def _settle(place, operation, before, known, where):
+    """Check what is there after the fault, after the recovery, and after a repetition."""
     assert known <= place.everywhere(), f"lost: {where}"
     result = place.recover()
     assert result.owed == (), (where, result)
@@ -81,7 +130,6 @@ def _one(place, operation, fault):
     _is_old_or_new(place, operation, before, where)
     _repeat(place, operation, where)
     assert (known if operation != "forget" else set()) <= place.everywhere(), f"lost later: {where}"
-    return hit
 
 
 def names(place):
