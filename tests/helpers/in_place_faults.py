@@ -83,13 +83,19 @@ class PowerCut:
 
     @contextmanager
     def cut(self, place):
-        """Mount what the disk has now, as after a power cut, and return the service on it."""
-        snapshot = self._memory / "snapshot"
-        shutil.copyfile(self._memory / "image", snapshot)
-        with mounted(snapshot, self._base / "after") as disk:
+        """Return the service on what the disk has now, as after a power cut."""
+        with self.snapshot() as disk:
             after = Place(disk / place.base.relative_to(self.disk))
             after.old, after.new = place.old, place.new
             yield after
+
+    @contextmanager
+    def snapshot(self):
+        """Mount what the disk has now, as after a power cut."""
+        snapshot = self._memory / "snapshot"
+        shutil.copyfile(self._memory / "image", snapshot)
+        with mounted(snapshot, self._base / "after") as disk:
+            yield disk
         snapshot.unlink()
 
 

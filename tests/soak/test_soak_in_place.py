@@ -8,16 +8,18 @@ every call whatever the size.
 
 import os
 import random
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from stages.source.exclude import Excludes
 from tests.helpers.attackers import MODES, attempt, compiled
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.faults import KILL
-from tests.helpers.in_place import Place
+from tests.helpers.in_place import Place, look
 from tests.helpers.in_place_faults import OPERATIONS, PowerCut, campaign
 from tests.helpers.trees import fill
 
@@ -76,26 +78,31 @@ def test_races(soak_size, mode):
 
 def test_generated_trees(memory, soak_seed, soak_size):
     """Any two trees, any excludes, any selection of paths: restore, undo, restore, forget."""
+    seed = soak_seed
     for number in range(soak_size):
-        rng = random.Random(soak_seed * 1_000_003 + number)
+        rng = random.Random(seed * 1_000_003 + number)
         place = Place(memory / f"{number}", generated_excludes(rng))
         fill(place.path, generated(rng))
         fill(place.backup, generated(rng))
-        place.path.mkdir(exist_ok=True)
+        place.path.mkdir(parents=True, exist_ok=True)
         place.backup.mkdir(exist_ok=True)
         before = place.look()
         names = sorted(os.listdir(place.backup))
         paths = rng.sample(names, rng.randint(0, len(names))) if rng.random() < 0.4 else ()
         place.restore(paths=paths)
         after = place.look()
+        excluded = {n: f for n, f in before.items() if is_excluded(n, f[0], place.exclude)}
+        assert excluded.items() <= after.items(), (seed, number)
+        if not excluded and not paths:
+            assert after == look(place.backup), (seed, number)
         place.undo()
-        assert place.look() == before, (soak_seed, number)
+        assert place.look() == before, (seed, number)
         place.restore(paths=paths)
-        assert place.look() == after, (soak_seed, number)
+        assert place.look() == after, (seed, number)
         assert place.forget().failed == ()
         assert {n: f for n, f in place.look().items() if n != "."} == {
             n: f for n, f in after.items() if n != "."
-        }, (soak_seed, number)
+        }, (seed, number)
 
 
 def generated(rng):
@@ -108,6 +115,16 @@ def generated(rng):
         ):
             files[name] = rng.randbytes(rng.randint(0, 40))
     return files
+
+
+def is_excluded(name, kind, patterns):
+    """Return whether a path, or a folder above it, is excluded."""
+    excludes = Excludes(patterns)
+    names = name.split("/")
+    above = ("/".join(names[:depth]) + "/" for depth in range(1, len(names)))
+    return name != "." and (
+        any(map(excludes.excludes, above)) or excludes.excludes(name + "/" * stat.S_ISDIR(kind))
+    )
 
 
 def generated_excludes(rng):
