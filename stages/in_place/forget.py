@@ -21,6 +21,7 @@ from stages.restore_target import linux
 
 if TYPE_CHECKING:
     from stages.in_place.record import Record
+    from stages.in_place.restore import Staging
 
 UNFINISHED = ("swapping", "undoing")
 ATTEMPTS = 3
@@ -63,6 +64,19 @@ def forget(state_dir: str, service: str, path: str) -> Forgotten:
         gone += not said
         failed += said
     return Forgotten(gone, tuple(failed))
+
+
+def drop_unused(state_dir: str, staging: Staging) -> None:
+    """Delete the working folder of a restore that ended before it wrote anything.
+
+    What cannot be deleted is tried again by the next command.
+    """
+    if os.listdir(staging.tree) or staging.record.phase != "staging":
+        return
+    with suppress(TargetError):
+        record = structs.replace(staging.record, phase="discarding")
+        write_record(state_dir, record)
+        discard(state_dir, record)
 
 
 def discard(state_dir: str, record: Record, path: str | None = None) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from stages.in_place.age import is_older
 from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
 from stages.in_place.identity import identify, is_same
@@ -64,8 +65,12 @@ def take_back(record: Record, root: int, work: int) -> TakenBack:
                 _finish_renames(index, step, here, slot, sides)
             if not _take_back(index, step, here, slot, sides):
                 odd.append(step.path)
-            clean &= identify(*slot, _kind(step)) == step.new
-            clean &= not exists(sides.stray(index))
+            clean = (
+                clean
+                and identify(*slot, _kind(step)) == step.new
+                and not exists(sides.stray(index))
+                and is_older(slot, record.began)
+            )
         for stay in sorted(record.stays, key=_depth, reverse=True):
             dress(sides.folder(stay.path), stay.old)
     return TakenBack(clean, tuple(odd))

@@ -54,7 +54,10 @@ def plan_swap(root: int, tree: int, found: Survey, paths: Sequence[str]) -> Plan
     else:
         planner.merge("")
     return Plan(
-        tuple(planner.steps), tuple(planner.stays), tuple(planner.kept), tuple(planner.left)
+        tuple(planner.steps),
+        tuple(planner.stays),
+        tuple(planner.kept),
+        tuple(sorted(planner.left, key=lambda left: left.path)),
     )
 
 

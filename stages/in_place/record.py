@@ -85,6 +85,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the service's folder once the working folder was made, in nanoseconds."""
     steps: tuple[Step, ...] = ()
     stays: tuple[Stay, ...] = ()
+    began: int = 0
+    """When the swap began, by the clock of the filesystem, in nanoseconds since 1970."""
+    finished_later: bool = False
+    """The undo was interrupted, and recovery has finished it; the next undo only says so."""
     kept: tuple[str, ...] = ()
     """Paths in those folders that were left alone."""
 

@@ -12,7 +12,7 @@ from msgspec import structs
 from stages.errors import TargetError
 from stages.in_place.folder import open_folder, open_root
 from stages.in_place.forget import discard
-from stages.in_place.record import read_records
+from stages.in_place.record import all_services, read_records
 from stages.in_place.restore import roll_back, unmake
 from stages.in_place.undo import finish_undo
 
@@ -30,8 +30,19 @@ class Recovered(msgspec.Struct, frozen=True):
     """Not recovered. Nothing else may be done with the service until it is."""
     pending: tuple[str, ...] = ()
     """Deletions that are tried again by the next command; they block nothing."""
-    undid: bool = False
-    """An interrupted undo was finished."""
+
+
+def unfinished(state_dir: str) -> list[str]:
+    """Return the services that have something to recover."""
+    found = []
+    for service in all_services(state_dir):
+        try:
+            phases = {record.phase for record in read_records(state_dir, service)}
+        except TargetError:
+            phases = {"swapping"}  # whoever recovers it is told why it cannot be read
+        if phases & {"making", *MOVING, "discarding"}:
+            found.append(service)
+    return found
 
 
 def must_move(state_dir: str, service: str) -> bool:
@@ -84,18 +95,16 @@ def _recover(state_dir: str, record: Record, path: str | None, result: Recovered
         if record.phase == "swapping":
             odd = roll_back(state_dir, record, root, work)
             said = f"a restore in place died: {record.path} is as it was before"
-            undid = result.undid
         else:
-            odd = finish_undo(state_dir, record, root, work).odd
+            odd = finish_undo(state_dir, record, root, work, later=True).odd
             said = f"an undo died and was finished: {record.path} is as it was before the restore"
-            undid = True
     finally:
         for fd in (work, root):
             if fd >= 0:
                 os.close(fd)
     if odd:
         said += f"; unknown files are kept in {record.folder}: " + ", ".join(map(repr, odd))
-    return structs.replace(result, done=(*result.done, said), undid=undid)
+    return structs.replace(result, done=(*result.done, said))
 
 
 def _unmake(state_dir: str, record: Record, path: str | None) -> None:

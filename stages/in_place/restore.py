@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 ELSEWHERE = "nothing was changed; restore to a folder with --to, then copy"
 
 
-class Swapped(msgspec.Struct, frozen=True):
+class Exchanged(msgspec.Struct, frozen=True):
     """Result of a restore that is in place."""
 
     folder: str
@@ -120,7 +120,7 @@ def swap(
     exclude: Sequence[str],
     never: Sequence[str],
     check: Callable[[], None],
-) -> Swapped:
+) -> Exchanged:
     """Exchange the restored tree with what is there; the service must stand still.
 
     What `exclude` matches, the folders `never` and mount points stay. `check` is called before each
@@ -150,7 +150,7 @@ def swap(
             ) from error
         raise
     staging.record = structs.replace(record, phase="swapped")
-    return Swapped(os.path.join(record.path, record.folder), left)
+    return Exchanged(os.path.join(record.path, record.folder), left)
 
 
 def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str, ...]:
@@ -229,8 +229,14 @@ def _plan(
             finally:
                 os.close(fd)
     stays = tuple(_with_own_times(record, stay) if not stay.path else stay for stay in plan.stays)
+    seal(staging.work)  # which also sets its ctime: what is written later is newer
     record = structs.replace(
-        record, phase="swapping", steps=plan.steps, stays=stays, kept=plan.kept
+        record,
+        phase="swapping",
+        began=os.fstat(staging.work).st_ctime_ns,
+        steps=plan.steps,
+        stays=stays,
+        kept=plan.kept,
     )
     return record, plan.left
 

@@ -77,8 +77,26 @@ def undo(
                 os.close(fd)
 
 
-def finish_undo(state_dir: str, record: Record, root: int, work: int) -> Undone:
-    """Carry out an undo whose record says so; it can be repeated. Raises TargetError."""
+def finished_later(state_dir: str, service: str) -> bool:
+    """Return whether recovery has finished the last undo, and nobody has asked since.
+
+    That undo is not repeated on an older restore. Raises TargetError.
+    """
+    records = read_records(state_dir, service)
+    waiting = [record for record in records if record.finished_later]
+    for record in waiting:
+        write_record(state_dir, structs.replace(record, finished_later=False))
+    done = [record for record in records if record.phase in ("swapped", "undone")]
+    return bool(done) and done[-1].finished_later
+
+
+def finish_undo(
+    state_dir: str, record: Record, root: int, work: int, *, later: bool = False
+) -> Undone:
+    """Carry out an undo whose record says so; it can be repeated. Raises TargetError.
+
+    `later`: recovery does it, after the undo itself was interrupted.
+    """
     try:
         result = take_back(record, root, work)
         linux.syncfs(root)
@@ -88,7 +106,7 @@ def finish_undo(state_dir: str, record: Record, root: int, work: int) -> Undone:
             f"the undo of a restore of {record.path} was interrupted: {cause}",
             f"what is not back yet is in {record.folder}; the next command goes on with it",
         ) from error
-    write_record(state_dir, structs.replace(record, phase="undone"))
+    write_record(state_dir, structs.replace(record, phase="undone", finished_later=later))
     return Undone(os.path.join(record.path, record.folder), result.odd)
 
 

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """Open folder that a restore writes to.
+    """Folder that a restore writes to; a resource of the run, closed by the program.
 
     `again` is true if the same restore was interrupted in it.
     """
 
-    def __init__(self, path: str, fd: int, marker: Marker | None, *, again: bool) -> None:
+    def __init__(
+        self, path: str, marker: Marker | None, fd: int = -1, *, again: bool = False
+    ) -> None:
         self.path, self.fd, self.again = path, fd, again
         self._marker = marker
 
@@ -36,48 +38,47 @@ class Target:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the handle; what is written stays."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
     @classmethod
-    def find(cls, path: str, marker: Marker) -> Target | None:
-        """Open a target, None if it does not exist; raises TargetError if it cannot be one."""
-        return cls._open(path, marker, create=False)
-
-    @classmethod
-    def make(cls, path: str, marker: Marker) -> Target:
-        """Open a target, or make it; raises TargetError if it cannot be one."""
-        made = cls._open(path, marker, create=True)
-        assert made
-        return made
-
-    @classmethod
     def staged(cls, path: str, tree: int, *, again: bool) -> Target:
         """Return the tree of an in-place restore: its record marks it, and it is closed already."""
-        return cls(path, os.dup(tree), None, again=again)
+        return cls(path, None, os.dup(tree), again=again)
 
-    @classmethod
-    def _open(cls, path: str, marker: Marker, *, create: bool) -> Target | None:
+    def look(self) -> bool:
+        """Return whether there is something to continue; raises TargetError if it cannot be used.
+
+        A folder that exists is open from now on, so that nobody can exchange it.
+        """
+        if self.fd < 0:
+            with suppress(FileNotFoundError):
+                self._open(create=False)
+        return self.again
+
+    def make(self) -> None:
+        """Open the folder, or make it; raises TargetError."""
+        if self.fd < 0:
+            self._open(create=True)
+
+    def _open(self, *, create: bool) -> None:
         try:
-            fd = open_service(path, create=create)
-        except FileNotFoundError as error:
-            if not create:
-                return None
-            raise TargetError(f"cannot restore to {path}: {error.strerror}", ELSEWHERE) from None
+            fd = open_service(self.path, create=create)
+        except FileNotFoundError:
+            raise
         except NotADirectoryError:
-            raise TargetError(f"{path} is not a folder", ELSEWHERE) from None
+            raise TargetError(f"{self.path} is not a folder", ELSEWHERE) from None
         except OSError as error:
-            raise TargetError(f"cannot restore to {path}: {error.strerror}", ELSEWHERE) from None
+            raise TargetError(
+                f"cannot restore to {self.path}: {error.strerror}", ELSEWHERE
+            ) from None
         try:
-            return cls(path, fd, marker, again=marker.goes_on_in(fd, path))
+            self.again = self._marker is not None and self._marker.goes_on_in(fd, self.path)
         except BaseException:
             os.close(fd)
             raise
+        self.fd = fd
 
     def claim(self) -> None:
         """Lock the folder, keep others out of it, and mark it; raises TargetError."""
