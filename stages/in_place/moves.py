@@ -11,8 +11,6 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from stages.in_place.age import is_older
 from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
@@ -26,15 +24,6 @@ if TYPE_CHECKING:
     from stages.in_place.exchange import Place
     from stages.in_place.identity import Identity, Kind
     from stages.in_place.record import Record, Stay, Step
-
-
-class TakenBack(msgspec.Struct, frozen=True):
-    """Result of taking steps back."""
-
-    clean: bool
-    """The working folder holds the restored tree again, and nothing else."""
-    odd: tuple[str, ...]
-    """Paths of which the working folder holds neither the old nor the new file."""
 
 
 def take(record: Record, root: int, work: int, check: Callable[[], None]) -> None:
@@ -52,31 +41,40 @@ def take(record: Record, root: int, work: int, check: Callable[[], None]) -> Non
             dress(sides.folder(stay.path), stay.new)
 
 
-def take_back(record: Record, root: int, work: int) -> TakenBack:
+def take_back(record: Record, root: int, work: int) -> tuple[str, ...]:
     """Put every old file back that the working folder holds, and take out what stands there.
 
-    Raises OSError and TargetError if something could not be put back; repeating it goes on.
+    Return the paths of which the working folder holds neither the old nor the new file. Raises
+    OSError and TargetError if something could not be put back; repeating it goes on.
     """
-    odd, clean = [], True
+    odd = []
     with Sides(record, root, work) as sides:
         for index, step in reversed(list(enumerate(record.steps))):
             here, slot = sides.here(step.path), sides.slot(step.path)
             if not record.exchanges:
                 _finish_renames(index, step, here, slot, sides)
-            if not _take_back(index, step, here, slot, sides):
+            if not _take_back(step, here, slot, sides.spare(index)):
                 odd.append(step.path)
-            clean = (
-                clean
-                and identify(*slot, _kind(step)) == step.new
-                and not exists(sides.stray(index))
-                and is_older(slot, record.began)
-            )
         for stay in sorted(record.stays, key=_depth, reverse=True):
             dress(sides.folder(stay.path), stay.old)
-    return TakenBack(clean, tuple(odd))
+    return tuple(odd)
 
 
-def _take_back(index: int, step: Step, here: Place, slot: Place, sides: Sides) -> bool:
+def is_untouched(record: Record, root: int, work: int) -> bool:
+    """Return whether the working folder holds the restored tree, which nobody has written to.
+
+    Raises OSError.
+    """
+    with Sides(record, root, work) as sides:
+        return all(
+            identify(*sides.slot(step.path), _kind(step)) == step.new
+            and not exists(sides.stray(index))
+            and is_older(sides.slot(step.path), record.began)
+            for index, step in enumerate(record.steps)
+        )
+
+
+def _take_back(step: Step, here: Place, slot: Place, spare: Place) -> bool:
     """Take one step back if it was taken; return False if the slot holds neither file."""
     held = identify(*slot, _kind(step))
     if step.old is None:
@@ -85,7 +83,7 @@ def _take_back(index: int, step: Step, here: Place, slot: Place, sides: Sides) -
         return held in (None, step.new)
     if held == step.old:
         if exists(here):
-            trade(here, slot, sides.spare(index))
+            trade(here, slot, spare)
         else:
             move(slot, here)
         _restore_folder(here, step.old, step.old_folder)

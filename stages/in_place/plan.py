@@ -53,12 +53,8 @@ def plan_swap(root: int, tree: int, found: Survey, paths: Sequence[str]) -> Plan
         planner.replace_paths(paths)
     else:
         planner.merge("")
-    return Plan(
-        tuple(planner.steps),
-        tuple(planner.stays),
-        tuple(planner.kept),
-        tuple(sorted(planner.left, key=lambda left: left.path)),
-    )
+    left = sorted(planner.left, key=lambda one: one.path)
+    return Plan(tuple(planner.steps), tuple(planner.stays), tuple(planner.kept), tuple(left))
 
 
 class _Planner:

@@ -31,7 +31,7 @@ from stages.in_place.folder import (
     own_folders,
 )
 from stages.in_place.identity import identify, is_same
-from stages.in_place.moves import take, take_back
+from stages.in_place.moves import is_untouched, take, take_back
 from stages.in_place.plan import Left, plan_swap
 from stages.in_place.record import Record, Stay, read_records, remove_record, write_record
 from stages.in_place.sides import ASIDE, make_aside
@@ -159,20 +159,21 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
     Raises TargetError if something is not back yet; recovery goes on with it.
     """
     try:
-        result = take_back(record, root, work)
+        odd = take_back(record, root, work)
         linux.syncfs(root)
+        untouched = is_untouched(record, root, work)
     except (OSError, TargetError) as error:
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
             f"a restore in place of {record.path} ended early and could not be taken back: {cause}",
             f"what was there before is in {record.folder}; the next command tries it again",
         ) from error
-    if result.clean:
+    if untouched:
         record = structs.replace(record, phase="staging", steps=(), stays=(), kept=())
     else:  # something was written meanwhile: nothing but forget deletes it
         record = structs.replace(record, phase="undone")
     write_record(state_dir, record)
-    return result.odd
+    return odd
 
 
 def unmake(state_dir: str, record: Record, root: int) -> None:

@@ -98,7 +98,7 @@ def finish_undo(
     `later`: recovery does it, after the undo itself was interrupted.
     """
     try:
-        result = take_back(record, root, work)
+        odd = take_back(record, root, work)
         linux.syncfs(root)
     except (OSError, TargetError) as error:
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
@@ -107,7 +107,7 @@ def finish_undo(
             f"what is not back yet is in {record.folder}; the next command goes on with it",
         ) from error
     write_record(state_dir, structs.replace(record, phase="undone", finished_later=later))
-    return Undone(os.path.join(record.path, record.folder), result.odd)
+    return Undone(os.path.join(record.path, record.folder), odd)
 
 
 def _plan(

@@ -25,6 +25,13 @@ MARKER = Marker("svc", "1" * 32, ())
 FIFOS = 400
 
 
+def opened(path, marker):
+    """Open a target, which is made if it does not exist."""
+    target = Target(path, marker)
+    target.make()
+    return target
+
+
 @pytest.fixture
 def room():
     """A folder that other users can reach."""
@@ -46,31 +53,31 @@ def test_a_marker_that_is_a_symlink_is_not_followed(room, users):
     (room / "shadow").write_text("root:secret")
     (users / MARKER.name).symlink_to(room / "shadow")
     with pytest.raises(TargetError, match="unfinished restore of another"):
-        Target.make(str(users), MARKER)
+        opened(str(users), MARKER)
     assert (room / "shadow").read_text() == "root:secret"
 
 
 def test_a_marker_that_is_a_fifo_does_not_hang(users):
     os.mkfifo(users / MARKER.name)
     with pytest.raises(TargetError):
-        Target.make(str(users), MARKER)
+        opened(str(users), MARKER)
 
 
 def test_a_marker_that_another_user_forged_is_not_believed(users):
-    with Target.make(str(users), MARKER) as target:
+    with opened(str(users), MARKER) as target:
         target.claim()
     content = (users / MARKER.name).read_bytes()
     (users / MARKER.name).unlink()
     (users / MARKER.name).write_bytes(content)
     fill(users, {"mine": b"1"})
-    assert Target.make(str(users), MARKER).again
+    assert opened(str(users), MARKER).again
     os.chown(users / MARKER.name, UID, UID)
     with pytest.raises(TargetError):
-        Target.make(str(users), MARKER)
+        opened(str(users), MARKER)
 
 
 def test_the_owner_is_kept_out_while_the_folder_is_filled(users):
-    with Target.make(str(users), MARKER) as target:
+    with opened(str(users), MARKER) as target:
         target.claim()
         found = os.stat(users)
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o700)
@@ -88,7 +95,7 @@ def test_the_owner_is_kept_out_while_the_folder_is_filled(users):
 
 
 def test_a_file_that_came_between_look_and_claim_refuses_the_folder_and_gives_it_back(users):
-    with Target.make(str(users), MARKER) as target:
+    with opened(str(users), MARKER) as target:
         fill(users, {"mine": b"1"})
         with pytest.raises(TargetError, match="is not empty"):
             target.claim()
@@ -102,7 +109,7 @@ def test_a_parent_that_is_exchanged_after_the_look_does_not_redirect_the_restore
     (room / "home" / "d" / "out").mkdir(parents=True)
     own(room / "home")
     (room / "etc" / "out").mkdir(parents=True)
-    with Target.make(str(room / "home" / "d" / "out"), MARKER) as target:
+    with opened(str(room / "home" / "d" / "out"), MARKER) as target:
         (room / "home" / "d").rename(room / "home" / "was")
         (room / "home" / "d").symlink_to(room / "etc")
         target.claim()
@@ -116,7 +123,7 @@ def test_a_symlink_in_the_path_that_a_user_made_is_refused(room):
     (room / "home" / "d").symlink_to(room / "etc")
     own(room / "home")
     with pytest.raises(TargetError, match="which another user can change"):
-        Target.make(str(room / "home" / "d" / "out"), MARKER)
+        opened(str(room / "home" / "d" / "out"), MARKER)
 
 
 def test_the_mode_of_a_fifo_never_reaches_what_a_user_puts_in_its_place(room):
@@ -188,7 +195,7 @@ def test_the_marker_goes_only_after_the_data_are_on_the_disk(users, monkeypatch)
     order = []
     monkeypatch.setattr(target_module.linux, "syncfs", lambda _: order.append("sync"))
     monkeypatch.setattr(Marker, "remove", lambda *_: order.append("marker"))
-    with Target.make(str(users), MARKER) as target:
+    with opened(str(users), MARKER) as target:
         target.claim()
         target.finish(whole=True)
     assert order == ["sync", "marker"]
