@@ -2,6 +2,7 @@
 #
 #   make demo     back up real files, restore them, prove them identical (below ./demo)
 #   make test     pytest; more flags in ARGS, e.g. make test ARGS='tests/vault -k header'
+#   make soak     every campaign of faults, races and generated inputs, in full; ARGS=--soak-seed=7
 #   make lint     ruff, mypy, import-linter, and no address of this machine in a committed file
 #   make bench    against restic, borg and tar | zstd | openssl; ARGS=--quick for a small tree
 #   make lock     choose newer dependencies and pin them in requirements.lock, and those that
@@ -14,7 +15,7 @@ UPGRADE ?= --upgrade
 BIN    := .venv/bin
 READY  := .venv/ready
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test soak lint bench lock clean
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
@@ -22,6 +23,9 @@ demo: $(READY)
 # Three at once on two cores: much of what the tests do is to wait for real servers.
 test: $(READY)
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+
+soak: $(READY)
+	$(BIN)/pytest -n 2 --soak tests/soak $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check

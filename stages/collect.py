@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
 
+from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import (
     AtRest,
@@ -17,14 +19,14 @@ from stages.facts import (
     Job,
     RestoreJob,
     SourceReport,
+    StateFolder,
     Swapped,
     Written,
 )
-from stages.in_place.kept import name_aside, own_folders
-from stages.in_place.swap import from_plain, to_plain
-from stages.in_place.swap_plan import plan
+from stages.in_place.folder import own_folders
+from stages.in_place.restore import Staging, swap
+from stages.in_place.survey import Why
 from stages.items import Piece
-from stages.journal import Journal, Journaled
 from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.source.exclude import Excludes
 from stages.source.previous import Previous
@@ -36,24 +38,31 @@ from stages.source.warnings import SourceWarnings
 from vault.archive.format import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from engine.run import Run
+    from stages.in_place.plan import Left
     from stages.items import Kept
     from vault.archive.format import Entry
 
 
-class Collect(Journaled):
+class Collect(Stage):
     """Reads a folder. What has not changed since the parent, or the warm pass, is not opened."""
 
     kind: ClassVar[str] = "collect"
     backwards: ClassVar[str] = "swap"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
-    needs: ClassVar[tuple[type, ...]] = (Job, Base, PreviousIndex, DowntimeClock)
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, PreviousIndex, DowntimeClock, StateFolder)
     uses: ClassVar[tuple[Any, ...]] = (WarmRecord(), Dump(), AtRest())
     provides: ClassVar[tuple[type, ...]] = (SourceReport,)
-    inverse_needs: ClassVar[tuple[type, ...]] = (RestoreJob, Written, Journal, DowntimeClock)
+    inverse_needs: ClassVar[tuple[type, ...]] = (
+        RestoreJob,
+        Written,
+        Staging,
+        StateFolder,
+        DowntimeClock,
+    )
     inverse_provides: ClassVar[tuple[type, ...]] = (Swapped,)
 
     path: str
@@ -76,52 +85,18 @@ class Collect(Journaled):
     def inverse(self, pieces: Iterator[Any], run: Run) -> Iterator[Any]:
         """Exchange the staging folder's content with what is there; raises TargetError."""
         yield from pieces
-        job, journal = run.fact(RestoreJob), run.fact(Journal)
+        job = run.fact(RestoreJob)
         run.fact(Written)  # nothing may give way to less than the backup has
-        replaced = name_aside(self.path, run.clock.now() / 1e9)
-        placement = plan(
-            self.path,
-            os.path.dirname(job.target),
-            replaced,
-            job.paths,
-            job.mtime,
-            exclude=self.exclude,
-            never=self.never,
-        )
-        journal.note(run.stage, self, to_plain(placement))
-        for path in placement.left:
-            run.warn(
-                f"left {path!r} untouched: it is excluded, belongs to packrat, or contains"
-                " something that is"
-            )
-        placement.carry_out(lambda: self._check(run))
-        run.provide(Swapped(replaced))
-        placement.clear()
-        journal.done(run.stage)
+        state = run.fact(StateFolder).path
+        done = swap(state, run.fact(Staging), self.exclude, self.never, lambda: self._check(run))
+        for left in done.left:
+            run.warn(_left_text(left, job))
+        run.provide(Swapped(done.folder))
 
     @staticmethod
     def _check(run: Run) -> None:
         run.check()
         run.fact(DowntimeClock).check(run.clock.ticks())
-
-    def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
-        """Put back what an in-place restore had moved; raises SourceError.
-
-        If it had moved everything, only the journal has not heard of it: the service works with it.
-        """
-        placement = from_plain(found)
-        if placement.placed:
-            placement.clear()
-            return (
-                f"an in-place restore died when everything was in its place: {self.path} is"
-                f" restored, and what was there before is in {placement.aside}"
-            )
-        placement.restore_old(keep_staged=True)
-        return f"an in-place restore died: {self.path} is as it was before"
-
-    def moves_files(self, found: dict[str, Any]) -> bool:
-        """Return whether there is something to move."""
-        return not from_plain(found).placed
 
     def describe(self, *, backwards: bool = False) -> str:
         """Return what is read, or exchanged."""
@@ -150,7 +125,8 @@ class _Pass:
         previous = Previous(base, index)
         dump = self.run.fact(Dump)
         warnings = SourceWarnings(self.run, dump.since)
-        never = folders([*self.stage.never, *own_folders(self.stage.path)])
+        never = folders(self.stage.never)
+        never |= own_folders(self.run.fact(StateFolder).path, self.stage.path)
         excludes = Excludes(self.stage.exclude)
         own = os.fstat(self.root)
         if (own.st_dev, own.st_ino) in never:
@@ -245,3 +221,16 @@ def _without_data(found: Found) -> Piece:
         read_target(entry, found.name, found.folder)
     read_xattrs(entry, found.fd or f"/proc/self/fd/{found.folder}/{found.name}")
     return Piece(entry)
+
+
+def _left_text(left: Left, job: RestoreJob) -> str:
+    if left.why is Why.MOUNT:
+        return (
+            f"{left.path!r} was not restored: another filesystem is mounted there; packrat restore"
+            f" {job.service} --backup {job.backup.id[:8]} --path {shlex.quote(left.path)} --to DIR"
+            " restores it to a folder"
+        )
+    return (
+        f"left {left.path!r} untouched: it is excluded, belongs to packrat, or contains something"
+        " that is"
+    )

@@ -55,10 +55,14 @@ class RestoreJob(Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     """Paths to restore, with everything below; everything if empty."""
     target: str = ""
-    """Folder to write to; in place, the staging folder. Empty if nothing is written."""
+    """Folder to write to; in place, the staging folder."""
     in_place: bool = False
-    mtime: int = 0
-    """Of the service's folder before anything was staged in it, in nanoseconds since 1970."""
+
+
+class StateFolder(Struct, frozen=True):
+    """Where locks, caches and the records of in-place restores are kept."""
+
+    path: str
 
 
 class CommandLog(Struct, frozen=True):

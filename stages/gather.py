@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Job, RestoreJob, Selected, SourceReport, Written
-from stages.in_place.swap import sync
 from stages.items import Piece
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Marker
+from stages.restore_target.target import Target
 from stages.restore_target.writer import Writer, require_room
 from vault.errors import VaultError
 
@@ -31,7 +31,7 @@ class Gather(Stage):
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
     needs: ClassVar[tuple[type, ...]] = (Job, Base, SourceReport)
-    inverse_needs: ClassVar[tuple[type, ...]] = (RestoreJob, Layout, Selected)
+    inverse_needs: ClassVar[tuple[type, ...]] = (RestoreJob, Layout, Selected, Target)
     inverse_provides: ClassVar[tuple[type, ...]] = (Written,)
 
     def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
@@ -59,8 +59,10 @@ class Gather(Stage):
         """Write pieces where they belong, below the target; raises TargetError, VaultError."""
         job, layout, stands = run.fact(RestoreJob), run.fact(Layout), run.fact(Selected)
         run.whole = layout.size  # what an interrupted restore has written is not written again
+        target = run.fact(Target)
         require_room(job.target, run.whole)
-        with Writer(job.target, layout, marker(job)) as writer:
+        target.make()
+        with Writer(target, layout) as writer:
             writer.begin()
             for piece in pieces:
                 written = writer.write((piece,))
@@ -74,8 +76,6 @@ class Gather(Stage):
                 f"packrat restore {job.service} --to DIR restores all the other files to a"
                 " folder, and --backup takes an older backup",
             )
-        if job.in_place:
-            sync(job.target)  # while the containers still run
         run.provide(written_all)
         yield from ()
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from stages.facts import CommandLog, DowntimeClock, Job, RestoreJob, Secrets, Stores
+from stages.facts import (
+    CommandLog,
+    DowntimeClock,
+    Job,
+    RestoreJob,
+    Secrets,
+    StateFolder,
+    Stores,
+)
+from stages.in_place.restore import Staging
 from stages.journal import Journal
 from stages.replicas import Replicas
+from stages.restore_target.target import Target
 from stages.spool_folder import SpoolFolder
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 
 _CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder)
-_SERVICE = (Journal, Secrets, CommandLog, DowntimeClock)
+_SERVICE = (Journal, Secrets, CommandLog, DowntimeClock, StateFolder)
 
 GIVEN: dict[str, tuple[type, ...]] = {
     "backup": (*_CATALOG, *_SERVICE),
     "prune": _CATALOG,
     "verify": _CATALOG,
-    "restore": (RestoreJob, Replicas, Keys, *_SERVICE),
+    "restore": (RestoreJob, Replicas, Keys, Target, Staging, *_SERVICE),
     "undo": _SERVICE,
 }
 """Name of a job -> types that its stages need not provide."""

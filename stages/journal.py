@@ -31,10 +31,6 @@ class Journaled(Stage):
         """
         raise NotImplementedError
 
-    def moves_files(self, found: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Say whether putting back moves the service's files, which nothing may use meanwhile."""
-        return False
-
     def stand_still(self, found: dict[str, Any]) -> None:
         """Keep from the service's files what put_back starts again; raises SourceError."""
 

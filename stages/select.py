@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.facts import RestoreJob, Selected
-from stages.gather import marker
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Nothing, Standing
 from stages.restore_target.selection import Wanted
+from stages.restore_target.target import Target
 from vault.archive.index import blocks_of, read_entries
 from vault.archive.keys import Keys
 from vault.errors import NotThere
@@ -26,7 +26,7 @@ class Select(Stage):
     """Reads the index of one backup."""
 
     kind: ClassVar[str] = "select"
-    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys)
+    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys, Target)
     provides: ClassVar[tuple[type, ...]] = (Layout, Selected)
 
     paths: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Select(Stage):
 
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
-        with closing(_standing(job, run.fact(Keys))) as standing:
+        with closing(_standing(run.fact(Target), run.fact(Keys))) as standing:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
                 if (path := wanted.of(name)) is not None:
@@ -71,11 +71,9 @@ class Select(Stage):
         require_found(job.service, replicas.name(job.backup.id), self.paths, found)
 
 
-def _standing(job: RestoreJob, keys: Keys) -> Standing | Nothing:
+def _standing(target: Target, keys: Keys) -> Standing | Nothing:
     """Return what an interrupted restore has already written; raises TargetError."""
-    if job.target and marker(job).goes_on(job.target):
-        return Standing(job.target, keys.naming_key)
-    return Nothing()
+    return Standing(target.fd, keys.naming_key) if target.look() else Nothing()
 
 
 def require_found(

@@ -1,48 +1,48 @@
-"""Undo: put back what a restore in place set aside."""
+"""Undo: put back what the newest in-place restore replaced."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Link
-from stages.in_place.kept import read_steps
-from stages.in_place.swap import from_plain, to_plain
-from stages.journal import Journal, Journaled
+from stages.errors import SourceError
+from stages.facts import StateFolder
+from stages.in_place.undo import newest_undoable, undo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from engine.run import Run
 
 
-class Undo(Link, Journaled):
-    """Takes back every step that the restore took, then deletes what it had restored."""
+class Undo(Link):
+    """Exchanges what was replaced with what stands there now, which is kept."""
 
     kind: ClassVar[str] = "undo"
-    needs: ClassVar[tuple[type, ...]] = (Journal,)
+    needs: ClassVar[tuple[type, ...]] = (StateFolder,)
 
-    aside: str
-    """The folder in which the restore set aside what was there."""
+    service: str
+    path: str
+    exclude: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    """Folders inside `path` that are packrat's own: destinations, spool, state."""
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Pass on what comes, then take the steps back; raises TargetError."""
+        """Pass on what comes, then put everything back; raises TargetError."""
         yield from items
-        journal = run.fact(Journal)
-        placement = read_steps(self.aside)
-        journal.note(run.stage, self, to_plain(placement))
-        placement.restore_old(keep_staged=False)
-        journal.done(run.stage)
-
-    def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
-        """Go on where a dead run was cut off; raises TargetError."""
-        placement = from_plain(found)
-        placement.restore_old(keep_staged=False)
-        return f"an undo died, and was brought to its end: {placement.path} is as it was before"
-
-    def moves_files(self, _: dict[str, Any]) -> bool:
-        """Say that it does."""
-        return True
+        state = run.fact(StateFolder).path
+        record = newest_undoable(state, self.service)
+        if record is None:
+            raise SourceError(
+                f"there is nothing to undo for {self.service}: no restore in place is recorded",
+                f"packrat restore {self.service} --in-place restores another backup",
+            )
+        done = undo(state, record, self.path, self.exclude, self.never)
+        for path in done.left:
+            run.warn(f"left {path!r} untouched: something in it is excluded or belongs to packrat")
+        for path in done.odd:
+            run.warn(f"{path!r} is kept in {done.folder}: it is not what the restore left there")
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Say from where."""
-        return f"put back what is in {self.aside}"
+        """Return what is put back."""
+        return f"put back what the newest in-place restore of {self.path} replaced"

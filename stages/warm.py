@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from engine.stage import Stage
-from stages.facts import Base
-from stages.in_place.kept import own_folders
+from stages.facts import Base, StateFolder
+from stages.in_place.folder import own_folders
 from stages.items import Piece
 from stages.source.exclude import Excludes
 from stages.source.previous import Previous
@@ -46,7 +46,7 @@ class Warm(Stage):
     kind: ClassVar[str] = "warm"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
-    needs: ClassVar[tuple[type, ...]] = (Base, PreviousIndex, Spool)
+    needs: ClassVar[tuple[type, ...]] = (Base, PreviousIndex, Spool, StateFolder)
     provides: ClassVar[tuple[type, ...]] = (WarmRecord,)
 
     path: str
@@ -94,7 +94,8 @@ class Warm(Stage):
     def _read(self, root: int, run: Run, record: WarmRecord) -> Iterator[Piece]:
         allow_deep_trees()
         previous = Previous(run.fact(Base), run.fact(PreviousIndex))
-        excludes, never = Excludes(self.exclude), folders([*self.never, *own_folders(self.path)])
+        excludes = Excludes(self.exclude)
+        never = folders(self.never) | own_folders(run.fact(StateFolder).path, self.path)
         linked = set()
         # What cannot be read is for the second walk to report.
         for found in walk(root, excludes, never, lambda *_: None, record.folders):

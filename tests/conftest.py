@@ -21,7 +21,15 @@ settings.register_profile(
 settings.load_profile("packrat")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="run the full campaigns of make soak")
+    parser.addoption("--soak-seed", type=int, default=1, help="seed of generated inputs")
+    parser.addoption("--soak-size", type=int, default=200, help="number of generated inputs")
+
+
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("soak") and not item.config.getoption("--soak"):
+        pytest.skip("a full campaign; make soak runs it")
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root: owners, devices, capabilities")
 

@@ -10,7 +10,7 @@ from packrat.restore.undo import undo
 from packrat.runs.repair import repair
 from stages import containers
 from stages.errors import SourceError
-from stages.in_place.swap import Placement
+from stages.restore_target import linux
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import ended, restoring_in_place, signalling
 from tests.helpers.restoring import restore
@@ -68,7 +68,6 @@ def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, e
     program = house.program
     restore(program, "svc", choose(program, "svc"), (), None)
     assert (house.source / "a").read_bytes() == new["a"]
-    assert not list(house.source.glob(".packrat-restore-*"))
 
 
 def test_a_container_that_will_not_stop_keeps_its_files(spoilt, engine):
@@ -89,16 +88,16 @@ def test_files_are_never_moved_back_under_a_container_that_runs(spoilt, engine):
     """
     house, name = spoilt
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Placement, "carry_out", dies_after_the_first)
+        patch.setattr(linux, "exchange", dies_after_the_first(linux.exchange))
         assert ended(restoring_in_place(house, lambda _: None)) == 9
-    assert not (house.source / "a").exists()
+    assert (house.source / "a").read_bytes() == noise(100_000)
     engine.docker("start", name)
     begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(containers.Engine, "stop", refuse)
         said = " ".join(repair(str(house.state)))
         assert "will not stop" in said
-        assert not (house.source / "a").exists()
+        assert (house.source / "a").read_bytes() == noise(100_000)
     said = repair(str(house.state))
     assert "as it was before" in said[0]
     assert (house.source / "a").read_bytes() == b"spoilt"
@@ -107,10 +106,17 @@ def test_files_are_never_moved_back_under_a_container_that_runs(spoilt, engine):
     assert repair(str(house.state)) == []
 
 
-def dies_after_the_first(placement, _):
-    """Be a restore that is killed once one thing has been moved."""
-    placement._take(placement.steps[0])
-    os._exit(9)
+def dies_after_the_first(exchange):
+    """Be a restore that is killed once one thing has been moved, after the trial."""
+    calls = []
+
+    def dying(*places):
+        exchange(*places)
+        calls.append(places)
+        if len(calls) == 2:
+            os._exit(9)
+
+    return dying
 
 
 def refuse(_, name, __):

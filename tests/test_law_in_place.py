@@ -10,7 +10,9 @@ import pytest
 from packrat.restore.choose import choose
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
-from stages.in_place.kept import asides
+from stages.in_place.folder import set_aside
+from stages.in_place.record import read_records
+from stages.restore_target import linux
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
@@ -88,14 +90,19 @@ def test_a_folder_that_has_gone_is_made_again(house):
 
 
 def test_undo_puts_back_what_was_there(house):
-    """To the last file and time; and nothing is left lying about."""
+    """To the last file and time; what was there until then is kept, until it is forgotten."""
     spoil(house)
     copy = house.root / "copy"
     subprocess.run(["cp", "-a", house.source, copy], check=True)
     in_place(house)
     undo(house.program, "svc")
+    assert tree(house.source) == tree(copy)
+    assert house.source.stat().st_mtime_ns == copy.stat().st_mtime_ns
+    assert house.cli("restore", "--forget", "svc").returncode == 0
+    os.utime(house.source, ns=(0, copy.stat().st_mtime_ns))
     assert differences(copy, house.source) == []
     assert not list(house.source.glob(".packrat-*"))
+    assert read_records(str(house.state), "svc") == []
 
 
 def test_restores_in_a_row_are_undone_in_turn(house):
@@ -105,7 +112,7 @@ def test_restores_in_a_row_are_undone_in_turn(house):
         fill(house.source, {"a": b"%d" % number})
         states.append(tree(house.source))
         in_place(house)
-    assert len(asides(str(house.source))) == 4
+    assert len(set_aside(str(house.state), str(house.source))) == 4
     for state in reversed(states):
         undo(house.program, "svc")
         assert tree(house.source) == state
@@ -130,52 +137,54 @@ def test_what_was_set_aside_is_never_backed_up_and_goes_with_the_next_backup(hou
     """Nor does --forget leave anything of it."""
     spoil(house)
     in_place(house)
-    assert list(house.source.glob(".packrat-before-*"))
+    assert list(house.source.glob(".packrat-restore-*"))
     assert house.backed_up()
-    assert not list(house.source.glob(".packrat-before-*"))
+    assert not list(house.source.glob(".packrat-restore-*"))
     listed = [row["path"] for row in house.json("ls", "svc")]
     assert not [path for path in listed if path.startswith(".packrat")]
     in_place(house)
     assert house.cli("restore", "--forget", "svc").returncode == 0
-    assert not list(house.source.glob(".packrat-before-*"))
+    assert not list(house.source.glob(".packrat-restore-*"))
     undone = house.cli("restore", "--undo", "svc")
     assert undone.returncode == 4
     assert "nothing to undo" in undone.stderr
 
 
-def ends_before_a_rename(house, call):
-    """Restore in place in a child that is killed before its n-th rename there; gives its end."""
-    rename, calls = os.rename, count(1)
+def ends_before_an_exchange(house, call):
+    """Restore in place in a child that is killed before its n-th exchange; return its end."""
+    calls = count(1)
+    real = {name: getattr(linux, name) for name in ("exchange", "rename_noreplace")}
 
-    def counted(source, *more, **options):
-        if source.startswith(str(house.source)) and next(calls) == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return rename(source, *more, **options)
+    def counted(name):
+        def move(*places):
+            if next(calls) == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real[name](*places)
+
+        return move
 
     def work():
-        os.rename = counted
+        for name in real:
+            setattr(linux, name, counted(name))
         in_place(house)
         return 0
 
     return ended(forked(work))
 
 
-@pytest.mark.parametrize("call", range(1, 9))
-def test_killed_between_two_renames_the_next_command_puts_the_old_state_back(house, call):
-    """SIGKILL before each rename: afterwards all is as it was, and the restore can be repeated."""
+@pytest.mark.parametrize("call", range(1, 11))
+def test_killed_between_two_exchanges_the_next_command_puts_the_old_state_back(house, call):
+    """SIGKILL before each: afterwards everything is as it was, and the restore can be repeated."""
     spoil(house)
     copy = house.root / "copy"
     subprocess.run(["cp", "-a", house.source, copy], check=True)
-    status = ends_before_a_rename(house, call)
+    status = ends_before_an_exchange(house, call)
     assert status in (-9, 0)
     if status == -9:
         said = repair(str(house.state))
-        assert len(said) == (call > 1)  # the first rename only names the folder for what is there
+        assert len(said) == (call > 1)  # the first exchange is the trial in the staging folder
         assert all("as it was before" in sentence for sentence in said)
-        for staged in house.source.glob(".packrat-restore-*"):
-            subprocess.run(["rm", "-r", staged], check=True)
-        os.utime(house.source, ns=(0, copy.stat().st_mtime_ns))
-        assert differences(copy, house.source) == []
+        assert tree(house.source) == tree(copy)
         in_place(house)
     assert set(tree(house.source)) == WAS | KEPT
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from packrat.restore.choose import choose
-from packrat.restore.undo import undo
+from packrat.restore.undo import forget_aside, undo
 from packrat.runs.repair import repair
 from packrat.verbs.planning import count_source
 from stages.errors import SourceError
-from stages.in_place.kept import asides
-from stages.in_place.swap import Placement
+from stages.in_place.folder import set_aside
+from stages.in_place.record import FOLDER
 from stages.journal import Journal
-from tests.helpers.forked import ended, restoring_in_place
+from stages.restore_target import linux
+from tests.helpers.forked import ended, forked, restoring_in_place
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
@@ -89,25 +90,41 @@ def test_packrats_own_folders_are_never_moved(holding):
 
 
 def died_with_a_fresh_folder(house):
-    """A restore that died once `data` was set aside, and an application that made a new one."""
-    take = Placement._take
+    """Be killed once `data` was exchanged; then an application has made a new file in it."""
+    real = linux.exchange
 
-    def dying(placement, step):
-        take(placement, step)
-        if (step.path, step.kind) == ("data", "aside"):
+    def dying(*places):
+        real(*places)
+        if places[1] == "data":
             os._exit(9)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Placement, "_take", dying)
+        patch.setattr(linux, "exchange", dying)
         assert ended(restoring_in_place(house, lambda _: None)) == 9
     fill(house.source, {"data/fresh": b"4"})
 
 
-def test_nothing_goes_on_while_a_restore_is_not_taken_back(house):
-    """Backup, restore, undo and --forget end with 4; what was set aside stays until it is back."""
+def test_what_an_application_wrote_since_is_kept_when_a_restore_is_taken_back(house):
+    """The old state comes back whole; the new file is beside it, until it is forgotten."""
     copy = copied(house)
     died_with_a_fresh_folder(house)
-    [aside] = asides(str(house.source))
+    [said] = repair(str(house.state))
+    assert "as it was before" in said
+    assert not (house.source / "data" / "fresh").exists()
+    [kept] = set_aside(str(house.state), str(house.source))
+    assert Path(kept, "tree", "data", "fresh").read_bytes() == b"4"
+    assert house.cli("restore", "--forget", "svc").returncode == 0
+    os.utime(house.source, ns=(0, copy.stat().st_mtime_ns))
+    assert differences(copy, house.source) == []
+    assert house.backed_up()
+
+
+def test_nothing_goes_on_while_a_restore_cannot_be_taken_back(house):
+    """Backup, restore, undo and --forget end with 4; the only copy of the data stays."""
+    copy = copied(house)
+    died_with_a_fresh_folder(house)
+    house.source.rename(house.root / "moved")
+    house.source.mkdir()
     for words in (
         ("backup", "svc"),
         ("restore", "svc", "--in-place", "--yes"),
@@ -116,49 +133,75 @@ def test_nothing_goes_on_while_a_restore_is_not_taken_back(house):
     ):
         done = house.cli(*words)
         assert done.returncode == 4, (words, done.stderr)
-        assert "what was there before is in" in done.stderr
-        assert (house.source / aside / "data" / "new").read_bytes() == b"3"
+        assert "is not the folder in which the restore was made" in done.stderr
     assert len(house.archives) == 1
-    (house.source / "data").rename(house.root / "fresh")
+    house.source.rmdir()
+    (house.root / "moved").rename(house.source)
     [said] = repair(str(house.state))
     assert "as it was before" in said
-    shutil.rmtree(next(house.source.glob(".packrat-restore-*")))
-    os.utime(house.source, ns=(0, copy.stat().st_mtime_ns))
-    assert differences(copy, house.source) == []
-    assert house.backed_up()
+    assert (house.source / "data" / "new").read_bytes() == (copy / "data" / "new").read_bytes()
 
 
-def test_what_was_made_since_is_never_replaced_by_what_comes_back(house):
-    """A file, too: a rename would have overwritten it without a word."""
-    (house.source / "data").rename(house.root / "elsewhere")
+def test_what_was_written_since_is_kept_when_an_undo_takes_it_out(house):
+    """Also a file in whose place the old one comes back."""
     fill(house.source, {"b": b"old"})
     in_place(house)
-    [aside] = asides(str(house.source))
-    fill(house.source, {"b": b"fresh"})
-    with pytest.raises(SourceError, match="something new stands there"):
-        undo(house.program, "svc")
-    assert (house.source / "b").read_bytes() == b"fresh"
-    assert Path(aside, "b").read_bytes() == b"old"
+    fill(house.source, {"b": b"fresh", "data/x": b"a day's work"})
+    undo(house.program, "svc")
+    assert (house.source / "b").read_bytes() == b"old"
+    [kept] = set_aside(str(house.state), str(house.source))
+    assert Path(kept, "tree", "b").read_bytes() == b"fresh"
+    assert Path(kept, "tree", "data", "x").read_bytes() == b"a day's work"
 
 
-def test_an_undo_that_died_while_it_cleaned_up_moves_nothing_any_more(house, monkeypatch):
-    """All was back, and part of what had been staged was deleted: it is not taken for a step."""
-    copy = copied(house)
+def test_an_undo_that_the_repair_has_finished_is_not_repeated_on_an_older_restore(house):
+    """As in faults/doubleundo.py: what was made between the two restores stays."""
     in_place(house)
-    real = shutil.rmtree
+    fill(house.source, {"data/work": b"a day's work, in no backup"})
+    in_place(house)
+    real = linux.exchange
 
-    def dying(folder, **more):
-        real(os.path.join(folder, "tree", "data"), **more)
-        raise KeyboardInterrupt
+    def dying(*places):
+        real(*places)
+        os._exit(9)
 
-    monkeypatch.setattr("stages.in_place.swap.shutil.rmtree", dying)
-    with pytest.raises(KeyboardInterrupt):
-        undo(house.program, "svc")
-    monkeypatch.undo()
-    [said] = repair(str(house.state))
-    assert "as it was before" in said
-    os.utime(house.source, ns=(0, copy.stat().st_mtime_ns))
-    assert differences(copy, house.source) == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linux, "exchange", dying)
+        assert ended(forked(lambda: undo(house.program, "svc"))) == 9
+    done = house.cli("restore", "--undo", "svc")
+    assert done.returncode == 0, done.stderr
+    assert "was interrupted, and has been finished" in done.stdout
+    assert (house.source / "data" / "work").read_bytes() == b"a day's work, in no backup"
+    done = house.cli("restore", "--undo", "svc")
+    assert done.returncode == 0, done.stderr
+    assert (house.source / "data" / "x").read_bytes() == b"since then"
+
+
+@pytest.mark.parametrize("how", ["forget", "backup"])
+def test_what_is_half_deleted_can_be_neither_undone_nor_backed_up(house, monkeypatch, how):
+    """As in faults/forget.py: killed while it deletes; the restored state stays."""
+    in_place(house)
+    restored = (house.source / "data" / "x").read_bytes()
+    words = {"forget": ("restore", "--forget", "svc"), "backup": ("backup", "svc")}[how]
+
+    def dying():
+        real = os.unlink
+
+        def unlink(name, **more):
+            if isinstance(name, str) and name == "x":
+                os._exit(9)
+            real(name, **more)
+
+        os.unlink = unlink
+        return house.back_up().exit if how == "backup" else forget_aside(house.program, "svc")
+
+    assert ended(forked(dying)) == 9
+    undone = house.cli("restore", "--undo", "svc")
+    assert undone.returncode == 4
+    assert "nothing to undo" in undone.stderr
+    assert (house.source / "data" / "x").read_bytes() == restored
+    assert not list(house.source.glob(".packrat*")), "the next command has deleted the rest"
+    assert house.cli(*words).returncode == 0
 
 
 def test_a_users_folder_of_a_similar_name_is_data(house):
@@ -176,10 +219,10 @@ def test_a_users_folder_of_a_similar_name_is_data(house):
     fill(house.source, dict.fromkeys(mine, b"spoilt"))
     in_place(house)
     assert {name: (house.source / name).read_bytes() for name in mine} == mine
-    files, _ = count_source(str(house.source), ())
+    files, _ = count_source(str(house.state), str(house.source), ())
     assert files == len(mine) + 4, "what is set aside is not counted"
     house.backed_up()
-    assert asides(str(house.source)) == []
+    assert set_aside(str(house.state), str(house.source)) == []
     assert {name: (house.source / name).read_bytes() for name in mine} == mine
 
 
@@ -221,7 +264,7 @@ def test_one_bad_note_blocks_no_other(house, monkeypatch):
         "secret": {"kind": "commands", "params": {"then": command}, "found": {}},
         "later": {"kind": "of_a_later_version", "params": {}, "found": {}},
         "other": {"kind": "commands", "params": {"unknown": 1}, "found": {}},
-        "less": {"kind": "collect"},
+        "less": {"kind": "commands"},
     }
     journal = house.state / "journal"
     journal.mkdir()
@@ -236,23 +279,24 @@ def test_one_bad_note_blocks_no_other(house, monkeypatch):
     assert house.cli("backup", "svc").returncode == 4
 
 
-def test_a_restore_whose_journal_cannot_be_told_is_not_taken_back(house, monkeypatch):
-    """The state's disk is full: the files are in place, and stay so."""
+def test_a_state_disk_that_is_full_leaves_everything_as_it_was(house, monkeypatch):
+    """As in faults/phantom.py: without its record nothing is moved, and nothing is left to undo."""
+    copy = copied(house)
+    real = os.open
 
-    def full(*_):
-        raise SourceError("cannot write the journal", "")
+    def full(path, *more, **options):
+        if FOLDER in str(path) and str(path).endswith(".new"):
+            raise OSError(28, "No space left on device", path)
+        return real(path, *more, **options)
 
-    monkeypatch.setattr(Journal, "done", full)
-    with pytest.raises(SourceError) as failed:
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(SourceError, match="No space left on device"):
         in_place(house)
     monkeypatch.undo()
-    assert "the files are restored" in failed.value.hint
-    fill(house.source, {"data/x": b"the service works"})
-    [said] = repair(str(house.state))
-    assert "is restored" in said
-    assert (house.source / "data" / "x").read_bytes() == b"the service works"
-    undo(house.program, "svc")
-    assert (house.source / "data" / "x").read_bytes() == b"since then"
+    assert differences(copy, house.source) == []
+    assert repair(str(house.state)) == []
+    with pytest.raises(SourceError, match="nothing to undo"):
+        undo(house.program, "svc")
 
 
 def test_names_that_are_not_utf8_can_be_set_aside(house):
@@ -288,17 +332,3 @@ def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
     assert "the files are restored; packrat restore --undo svc takes that back" in said
     assert ("post_restore was interrupted" in said) == (how == "ctrl-c")
     assert (house.source / "a").read_bytes() == b"1"
-
-
-@pytest.mark.parametrize("path", ["../outside", "/etc/x", "a/../../b"])
-def test_steps_that_lead_out_of_the_service_are_not_packrats(house, path):
-    """Whoever can write into the service's folder does not make an undo move other files."""
-    in_place(house)
-    [aside] = asides(str(house.source))
-    steps = Path(aside, ".packrat-steps")
-    found = json.loads(steps.read_text())
-    found["steps"].append({"path": path, "kind": "aside"})
-    steps.write_text(json.dumps(found))
-    assert asides(str(house.source)) == []
-    with pytest.raises(SourceError, match="nothing to undo"):
-        undo(house.program, "svc")

@@ -11,9 +11,9 @@ from prompt_toolkit.utils import get_cwidth
 from packrat.picker.prompts import fit, height, width
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
+from stages.in_place.folder import PREFIX
 from stages.restore_target.selection import Wanted
 from stages.select import require_found
-from stages.source.exclude import ASIDE
 from vault.errors import Damaged, NotThere
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Outlook:
         return self._lines(
             ("to", path),
             ("", "in place; what is excluded there stays as it is"),
-            ("aside", f"{path}/{ASIDE}…: what is there now"),
+            ("aside", f"{path}/{PREFIX}…: what is there now"),
             ("room", self._room(path)),
             ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
             *([("then", after.command.splitlines()[0])] if after else []),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from engine.events import Warned
 from engine.facts import Facts
@@ -19,17 +19,16 @@ from packrat.runs.repair import require_repaired
 from packrat.runs.signals import breaking_off, interruptible
 from packrat.text.report import count_text, missed_text
 from stages.collect import Collect
-from stages.errors import SourceError, TargetError
+from stages.errors import SourceError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
-from stages.in_place.kept import make_staging
-from stages.in_place.swap import TREE
+from stages.in_place.forget import drop_unused
+from stages.in_place.restore import prepare
 from stages.journal import Journal
 from stages.masking import masked
 from stages.restore_target.layout import Layout
+from stages.restore_target.target import Target
 from stages.select import Select
-from stages.source.exclude import STAGING
-from stages.source.walk import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,41 +85,29 @@ def restore(
         target=pipeline.to or "",
     )
     if pipeline.to is not None:
-        return _run(pipeline, graph, job, opened, listeners)
+        with Target(pipeline.to, marker(job)) as target:
+            return _run(pipeline, graph, job, opened, listeners, (target,))
     path = next(n.stage.path for n in graph.order if isinstance(n.stage, Collect))
-    with service_lock(pipeline.state_dir, pipeline.service, time.time()):
-        said = require_repaired(pipeline.state_dir, pipeline.service)
+    state_dir = pipeline.state_dir
+    with service_lock(state_dir, pipeline.service, time.time()):
+        said = require_repaired(state_dir, pipeline.service)
         for text in said:
             for listener in listeners:
                 listener(Warned("restore", text))
-        job = _staged(job, path)
-        restored = _run(pipeline, graph, job, opened, listeners)
+        archive = opened.manifest.id
+        with prepare(state_dir, job.service, path, archive, paths, time.time()) as staging:
+            job = structs.replace(job, target=staging.path, in_place=True)
+            tree = Target.staged(staging.path, staging.tree, again=staging.again)
+            try:
+                with tree as target:
+                    given = (target, staging)
+                    restored = _run(pipeline, graph, job, opened, listeners, given)
+            except BaseException:
+                drop_unused(state_dir, staging)
+                raise
         restored.target = path
         restored.warnings[:0] = said
         return restored
-
-
-def _staged(job: RestoreJob, path: str) -> RestoreJob:
-    """Prepare the staging folder of an in-place restore, inside the service's own folder."""
-    staging = os.path.join(path, STAGING + job.backup.id[:8])
-    os.makedirs(path, exist_ok=True)  # on a new machine there is nothing yet
-    os.close(open_source(path))
-    tree = os.path.join(staging, TREE)
-    mtime = os.stat(path).st_mtime_ns
-    make_staging(staging)
-    try:
-        marker(job).goes_on(tree)
-    except TargetError:  # of a restore that died when everything was written: begin again
-        shutil.rmtree(tree, ignore_errors=True)
-    return RestoreJob(
-        service=job.service,
-        backup=job.backup,
-        where=job.where,
-        paths=job.paths,
-        target=tree,
-        in_place=True,
-        mtime=mtime,
-    )
 
 
 def _run(
@@ -129,6 +116,7 @@ def _run(
     job: RestoreJob,
     opened: OpenedBackup,
     listeners: Sequence[Listener],
+    where: tuple[Any, ...],
 ) -> Restored:
     begun = time.monotonic()
     warnings: list[str] = []
@@ -138,7 +126,7 @@ def _run(
             warnings.append(masked(event.text))
 
     journal = Journal(pipeline.state_dir, pipeline.service)
-    given = (job, opened.replicas, opened.keys, journal, *service_given(pipeline))
+    given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline))
     run = Run(Shared([note, *listeners], facts=Facts(given)))
     with interruptible(run), breaking_off(run, opened.replicas.stores):
         outcome = execute(graph, run)

@@ -1,10 +1,11 @@
-"""Undo a restore in place, or forget what it set aside."""
+"""Undo an in-place restore, or delete what it replaced."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+from engine.events import Warned
 from engine.facts import Facts
 from engine.graph import Graph
 from engine.run import Cancelled, Run, Shared
@@ -18,56 +19,87 @@ from packrat.text.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
 from stages.given import GIVEN
-from stages.in_place.kept import asides, forget
+from stages.in_place.folder import set_aside
+from stages.in_place.forget import forget
+from stages.in_place.undo import finished_later, newest_undoable
 from stages.journal import Journal
 from stages.kinds import KINDS
+from stages.masking import masked
 
 if TYPE_CHECKING:
+    from engine.events import Event
     from packrat.program import Program
     from specs.pipeline import Pipeline
 
 
 def undo(program: Program, service: str) -> int:
-    """Put back what the newest restore in place set aside; raises what ended it."""
+    """Put back what the newest in-place restore replaced; raises what ended it."""
     [service] = program.services([service])
     config = program.config
     path = config.services[service].path
     with service_lock(config.state_dir, service, time.time()):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
-        kept = asides(path)
-        if not kept:
+        if finished_later(config.state_dir, service):
+            print(
+                f"{service}: the last undo was interrupted, and has been finished:"
+                f" {path} is as it was before the restore"
+            )
+            return Exit.DONE
+        if newest_undoable(config.state_dir, service) is None:
             raise SourceError(
-                f"there is nothing to undo for {service}: {path} holds nothing set aside",
+                f"there is nothing to undo for {service}: no restore in place is recorded",
                 f"packrat restore {service} --in-place restores another backup",
             )
         pipeline = compile_service(config, service)
         given = (Journal(config.state_dir, service), *service_given(pipeline))
-        run = Run(Shared(facts=Facts(given)))
+        run = Run(Shared([_warned], facts=Facts(given)))
         with interruptible(run):
-            outcome = execute(_graph(pipeline, kept[-1]), run)
+            outcome = execute(_graph(pipeline), run)
         for error in outcome.failed.values():
             raise KeyboardInterrupt if isinstance(error, Cancelled) else error
     print(f"{service}: {path} is as it was before the restore")
+    for folder in set_aside(config.state_dir, path)[-1:]:
+        print(
+            f"what was there until now is in {folder}; packrat restore --forget {service}, or the"
+            " next good backup, deletes it"
+        )
     return Exit.DONE
 
 
 def forget_aside(program: Program, service: str) -> int:
-    """Delete what restores in place set aside."""
+    """Delete what in-place restores replaced, and what undo took out."""
     [service] = program.services([service])
     config = program.config
     with service_lock(config.state_dir, service, time.time()):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
-        count = forget(config.services[service].path, Journal(config.state_dir, service))
+        result = forget(config.state_dir, service, config.services[service].path)
+    if result.failed:
+        raise SourceError(
+            f"{service}: could not delete {'; '.join(result.failed)}",
+            "the next command tries it again; no backup will have it",
+        )
+    count = result.folders
     print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing was set aside")
     return Exit.DONE
 
 
-def _graph(pipeline: Pipeline, aside: str) -> Graph:
+def _warned(event: Event) -> None:
+    if isinstance(event, Warned):
+        warn(masked(event.text))
+
+
+def _graph(pipeline: Pipeline) -> Graph:
     """Return the graph of an undo: with the containers stopped, as for the restore."""
     stages = pipeline.stages
-    spec: dict[str, dict[str, Any]] = {"undo": {"kind": "undo", "aside": aside}}
+    collect = next(params for params in stages.values() if params["kind"] == "collect")
+    params: dict[str, Any] = {
+        key: collect[key] for key in ("path", "exclude", "never") if key in collect
+    }
+    spec: dict[str, dict[str, Any]] = {
+        "undo": {"kind": "undo", "service": pipeline.service, **params}
+    }
     if "stop" in stages:
         spec["undo"]["after"] = ["stop"]
         spec["stop"] = stages["stop"] | {"after": []}

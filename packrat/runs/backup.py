@@ -21,7 +21,7 @@ from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.signals import breaking_off, interruptible
 from stages.facts import Holdings, Job, SourceReport, Stores
-from stages.in_place.kept import forget
+from stages.in_place.forget import forget
 from stages.journal import Journal
 from stages.masking import masked
 from stages.spool_folder import SpoolFolder
@@ -106,7 +106,8 @@ def _run(
             outcome = execute(graph, run)
         sum_up(graph, outcome, job, result)
         if result.exit == Exit.DONE and (source := outcome.fact(SourceReport)):
-            forget(source.path, journal)
+            for text in forget(pipeline.state_dir, pipeline.service, source.path).failed:
+                result.warnings.append(f"what a restore had replaced could not be deleted: {text}")
         if holdings := outcome.fact(Holdings):
             _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
     finally:

@@ -12,6 +12,8 @@ from packrat.errors import Locked
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
+from stages.in_place.recover import must_move, recover
+from stages.in_place.recover import unfinished as unfinished_swaps
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
 from vault.store.base import unfinished_archive
@@ -39,7 +41,7 @@ def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]
     """
     said = []
     littered = {name: folder for name, folder in (spools or {}).items() if unfinished(folder)}
-    for service in dict.fromkeys([*journals(state_dir), *littered]):
+    for service in dict.fromkeys([*journals(state_dir), *unfinished_swaps(state_dir), *littered]):
         try:
             with service_lock(state_dir, service, time.time()):
                 repaired = put_back(state_dir, service)
@@ -97,13 +99,10 @@ def put_back(state_dir: str, service: str) -> Repaired:
     except SourceError as error:
         repaired.owed.append(masked(f"{service}: {error}; {error.hint}"))
         return repaired
-    for at in reversed(range(len(notes))):
-        stage, note = notes[at]
+    _recover_files(state_dir, service, notes, repaired)
+    for stage, note in reversed(notes):
         try:
             holder = _holder(note)
-            if holder.moves_files(note["found"]):
-                for _, earlier in notes[:at]:
-                    _holder(earlier).stand_still(earlier["found"])
             said = holder.put_back(note["found"], resolve)
             repaired.done.append(masked(f"{service}: {said}"))
             if not (holder.guards and repaired.owed):
@@ -120,6 +119,27 @@ def put_back(state_dir: str, service: str) -> Repaired:
             )
             repaired.owed.append(masked(what))
     return repaired
+
+
+def _recover_files(
+    state_dir: str, service: str, notes: list[tuple[str, dict[str, Any]]], repaired: Repaired
+) -> None:
+    """Bring an in-place restore or its undo to an end, with the service's containers down."""
+    try:
+        if must_move(state_dir, service):
+            for _, note in notes:
+                with suppress(KeyError, ValueError):  # of another version: it is reported below
+                    _holder(note).stand_still(note["found"])
+    except SourceError as error:
+        repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
+        return
+    recovered = recover(state_dir, service)
+    repaired.done += [masked(f"{service}: {said}") for said in recovered.done]
+    repaired.done += [
+        masked(f"{service}: could not delete {what}; the next command tries it again")
+        for what in recovered.pending
+    ]
+    repaired.owed += [masked(f"{service}: {said}") for said in recovered.owed]
 
 
 def _holder(note: dict[str, Any]) -> Journaled:

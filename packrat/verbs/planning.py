@@ -14,7 +14,7 @@ from packrat.text import drawing
 from packrat.text.report import as_json, bytes_text, count_text, warn
 from specs.faults import printable
 from stages.facts import Pruned
-from stages.in_place.kept import own_folders
+from stages.in_place.folder import own_folders
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
 
@@ -168,9 +168,8 @@ def _notes(pipeline: Pipeline) -> dict[str, str]:
     for name, params in pipeline.stages.items():
         if params.get("kind") == "collect":
             try:
-                files, size = count_source(
-                    params["path"], params.get("exclude", ()), params.get("never", ())
-                )
+                exclude, never = params.get("exclude", ()), params.get("never", ())
+                files, size = count_source(pipeline.state_dir, params["path"], exclude, never)
                 notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
             except OSError as error:
                 notes[name] = f"now: {(error.strerror or '').lower()}"
@@ -202,10 +201,12 @@ def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     return notes
 
 
-def count_source(path: str, exclude: Iterable[str], never: Iterable[str] = ()) -> tuple[int, int]:
+def count_source(
+    state_dir: str, path: str, exclude: Iterable[str], never: Iterable[str] = ()
+) -> tuple[int, int]:
     """Count files and bytes below a path as collect would; raises OSError."""
     excludes = Excludes(exclude)
-    own = folders([*never, *own_folders(path)])
+    own = folders(never) | own_folders(state_dir, path)
     files = size = 0
     todo = [("", os.fsencode(path))]
     while todo:
@@ -266,7 +267,8 @@ def _own_above(program: Program, service: str, path: str) -> str | None:
     from specs.compile import compile_service
 
     collect = compile_service(program.config, service).stages["collect"]
-    own = folders([*collect.get("never", ()), *own_folders(collect["path"])])
+    own = folders(collect.get("never", ()))
+    own |= own_folders(program.config.state_dir, collect["path"])
     while path not in ("/", collect["path"], ""):
         if not own.isdisjoint(folders([path])):
             return path

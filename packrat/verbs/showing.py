@@ -92,17 +92,17 @@ class _Census:
         self._whole = False
         collect = pipeline.stages.get("collect", {})
         if path := collect.get("path"):
-            what = (path, collect.get("exclude", []), collect.get("never", []))
+            what = (pipeline.state_dir, path, collect.get("exclude", []), collect.get("never", []))
             threading.Thread(target=self._count, args=what, daemon=True).start()
 
     def __call__(self) -> int | None:
         return self._bytes if self._whole else None
 
-    def _count(self, path: str, exclude: list[str], never: list[str]) -> None:
+    def _count(self, state_dir: str, path: str, exclude: list[str], never: list[str]) -> None:
         from packrat.verbs.planning import count_source
 
         try:
-            _, self._bytes = count_source(path, exclude, never)
+            _, self._bytes = count_source(state_dir, path, exclude, never)
         except OSError:
             return
         self._whole = True

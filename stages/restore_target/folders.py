@@ -30,27 +30,27 @@ class Folders:
             os.close(self._open.popitem()[1])
 
     def parent(self, path: str) -> tuple[int, str]:
-        """Give the open folder of a path, and its last name; raises Damaged for a hostile path.
+        """Return the open folder of a path, and its last name; raises Damaged for a hostile path.
 
-        Every step is opened below the one before and follows no link, so that nothing an archive
-        says, and nobody who changes the tree meanwhile, leads outside.
+        Every folder is opened below the one before and no link is followed, so neither an archive
+        nor a user who changes the tree meanwhile can lead outside.
         """
         folder, _, name = path.rpartition("/")
-        if name in ("", ".", "..") or "\0" in name:
-            raise Damaged(
-                repr(path), "is no path that a backup can hold; nothing was written there"
-            )
-        if not folder:
-            return self._root, name
-        fd = self._open.get(folder)
-        if fd is None:
-            above, own = self.parent(folder)
-            fd = self.enter(own, above)
+        _require_name(name, path)
+        missing = []
+        while folder and folder not in self._open:
+            missing.append(folder)
+            folder = folder.rpartition("/")[0]
+        if folder:
+            self._open.move_to_end(folder)
+        fd = self._open[folder] if folder else self._root
+        for folder in reversed(missing):
+            inner = folder.rpartition("/")[2]
+            _require_name(inner, path)
+            fd = self.enter(inner, fd)
             self._open[folder] = fd
             if len(self._open) > self._most:
                 os.close(self._open.popitem(last=False)[1])
-        else:
-            self._open.move_to_end(folder)
         return fd, name
 
     def enter(self, name: str, above: int) -> int:
@@ -75,9 +75,18 @@ class NewFolders(Folders):
                 os.mkdir(name, 0o700, dir_fd=above)
             return super().enter(name, above)
         if self._again:
+            found = os.fstat(folder)
+            if found.st_uid != os.geteuid():  # until all is done nobody else may change it
+                with suppress(PermissionError):
+                    os.fchown(folder, os.geteuid(), os.getegid())
             os.fchmod(folder, 0o700)
             inherit_nothing(folder)
         return folder
+
+
+def _require_name(name: str, path: str) -> None:
+    if name in ("", ".", "..") or "\0" in name:
+        raise Damaged(repr(path), "is not a path that a backup can hold; nothing was written there")
 
 
 def inherit_nothing(folder: int) -> None:
@@ -88,3 +97,12 @@ def inherit_nothing(folder: int) -> None:
     for acl in ("system.posix_acl_default", "system.posix_acl_access"):
         with suppress(OSError):
             os.removexattr(folder, acl)
+
+
+def seal(folder: int) -> None:
+    """Close an open folder to everybody but its owner, the caller."""
+    found = os.fstat(folder)
+    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(folder, os.geteuid(), os.getegid())
+    inherit_nothing(folder)
+    os.fchmod(folder, 0o700)

@@ -1,4 +1,4 @@
-"""A restore that was cut off: known by a marker in its target, it goes on where it stopped."""
+"""Interrupted restore: known by a marker in its target, it goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from stages.errors import TargetError
 from stages.restore_target.folders import Folders
+from stages.restore_target.handles import open_service
 from stages.restore_target.layout import pieces_of
-from stages.source.walk import OPEN_FOLDER
 from vault.archive.chunks import chunk_id
 from vault.errors import Damaged
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 MARKER = ".packrat-restoring-"
 ELSEWHERE = "restore to a new folder with --to, then compare"
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Marker(Struct, frozen=True):
-    """Says of a folder which restore it is being filled by; gone once that is through.
+    """Mark of the restore that fills a folder; removed when that is complete.
 
     Its name has the archive's id, so that no file of a backup is ever in its way.
     """
@@ -42,35 +43,53 @@ class Marker(Struct, frozen=True):
         return MARKER + self.archive
 
     def write(self, root: int, target: str) -> None:
-        """Mark an open folder; raises TargetError."""
+        """Mark an open folder that nobody else can enter; raises TargetError."""
         try:
-            fd = os.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=root)
+            with suppress(FileNotFoundError):
+                os.unlink(self.name, dir_fd=root)
+            fd = os.open(self.name, NEW_FILE, 0o600, dir_fd=root)
             with open(fd, "wb") as file:
                 file.write(msgspec.json.format(self._content()) + b"\n")
         except OSError as error:
             raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
 
     def remove(self, root: int) -> None:
-        """Take the mark away."""
+        """Delete the mark; raises OSError."""
         os.unlink(self.name, dir_fd=root)
 
     def goes_on(self, target: str) -> bool:
-        """Say whether a folder is this very restore, unfinished; False for an empty or absent one.
+        """Return whether a path is this very restore, interrupted; False if empty or absent.
+
+        Raises TargetError for anything else.
+        """
+        try:
+            fd = open_service(target)
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            raise TargetError(f"{target} is not a folder", ELSEWHERE) from None
+        except OSError as error:
+            raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
+        try:
+            return self.goes_on_in(fd, target)
+        finally:
+            os.close(fd)
+
+    def goes_on_in(self, root: int, target: str) -> bool:
+        """Return whether an open folder is this very restore, interrupted; False if it is empty.
 
         Raises TargetError for any other.
         """
-        if not os.path.lexists(target):
-            return False
-        if not os.path.isdir(target):
-            raise TargetError(f"{target} is not a folder", ELSEWHERE)
         try:
-            names = set(os.listdir(target))
+            names = set(os.listdir(root))
         except OSError as error:
             raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
         if not names:
             return False
-        if names == {self.name} or (self.name in names and self._stands(target)):
-            return True
+        if self.name in names:
+            found = self._read(root)
+            if found == self._content() or (names == {self.name} and found is not None):
+                return True
         if any(name.startswith(MARKER) for name in names):
             raise TargetError(
                 f"{target} holds an unfinished restore of another backup, or of other paths",
@@ -84,33 +103,46 @@ class Marker(Struct, frozen=True):
             {"service": self.service, "archive": self.archive, "paths_hex": paths}
         )
 
-    def _stands(self, target: str) -> bool:
-        with suppress(OSError, msgspec.MsgspecError), open(f"{target}/{self.name}", "rb") as file:
-            found: object = msgspec.json.decode(file.read())
-            return bool(found == msgspec.json.decode(self._content()))
-        return False
+    def _read(self, root: int) -> bytes | None:
+        """Return what a marker that the caller wrote says, None if another user made it."""
+        limit = 4 * len(self._content()) + 1024  # it is written with line breaks and indents
+        try:
+            fd = os.open(self.name, OLD_FILE, dir_fd=root)
+        except OSError:
+            return None
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                return None
+            return msgspec.json.encode(msgspec.json.decode(os.read(fd, limit)))
+        except OSError:
+            return None
+        except msgspec.MsgspecError:
+            return b""  # cut off while it was written
+        finally:
+            os.close(fd)
 
 
 class Standing:
-    """What of a restore that was cut off stands already, and is right."""
+    """Files of an interrupted restore that are already there and complete."""
 
-    def __init__(self, target: str, naming_key: bytes) -> None:
+    def __init__(self, root: int, naming_key: bytes) -> None:
+        """`root` is the open target, and stays its opener's to close."""
         self._key = naming_key
-        self._root = os.open(target, OPEN_FOLDER)
+        self._root = root
         self._folders = Folders(self._root)
         self.files = self.size = 0
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the folders that were opened."""
         self._folders.close()
-        os.close(self._root)
 
     def has(self, entry: Entry) -> bool:
-        """Say whether a file's data need not be fetched.
+        """Return whether a file is complete, so that its data need not be fetched.
 
-        A file gets the time of its entry as the last thing of all, once its data, owner, mode and
-        attributes are there; one that was cut off has the time of its last write. Still its data
-        are proven, chunk by chunk: after a power cut the disk may have kept the time and lost them.
+        A file gets the time of its entry last, once its data, owner, mode and attributes are there.
+        Its data are still proven, chunk by chunk: after a power cut the disk may have kept the time
+        and lost them.
         """
         if entry.type != "file" or not entry.chunks:
             return False
@@ -140,13 +172,13 @@ class Standing:
 
 
 class Nothing:
-    """Nothing stands: the restore begins."""
+    """Stand-in for `Standing` when a restore begins."""
 
     files = size = 0
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def has(self, _: Entry) -> bool:
-        """Say no."""
+        """Return False."""
         return False

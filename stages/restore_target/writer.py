@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import stat
 from collections import defaultdict
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
+from stages.restore_target.attributes import set_attributes
 from stages.restore_target.folders import NewFolders, inherit_nothing
-from stages.restore_target.resume import ELSEWHERE
-from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode, set_attributes
-from stages.source.walk import OPEN_FOLDER, allow_deep_trees
+from stages.restore_target.resume import NEW_FILE
+from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode
+from stages.source.walk import allow_deep_trees
 from vault.archive.format import untext
 
 if TYPE_CHECKING:
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
 
     from stages.items import Piece
     from stages.restore_target.layout import Layout
-    from stages.restore_target.resume import Marker
+    from stages.restore_target.target import Target
     from vault.archive.format import Entry
 
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @dataclass
@@ -49,26 +49,22 @@ class Written:
 class Writer:
     """Makes the data as it comes, with the folders, then everything else, then the attributes."""
 
-    def __init__(self, target: str, layout: Layout, marker: Marker) -> None:
-        """`target` must be empty, or not exist, or bear this marker; raises TargetError."""
+    def __init__(self, target: Target, layout: Layout) -> None:
+        """`target` stays its opener's to close."""
         self.layout = layout
-        self.target = target
+        self.target = target.path
+        self._target = target
+        self._root = target.fd
         self.files = self.size = 0
         self.unset: defaultdict[str, Unset] = defaultdict(Unset)
         self.lost: list[str] = []
         """Files that cannot be restored."""
-        self._marker = marker
         self._missing: dict[str, int] = {}
         """File -> bytes that are still to come, of those of which some have."""
         self._made: dict[int, OwnerAndMode] = {}
         """The mode that files were made with -> what they then had."""
-        self._again = marker.goes_on(target)
-        try:
-            os.makedirs(target, exist_ok=True)
-            self._root = os.open(target, OPEN_FOLDER)
-        except OSError as error:
-            raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
         allow_deep_trees()
+        self._again = target.again
         self._folders = NewFolders(self._root, again=self._again)
 
     def __enter__(self) -> Self:
@@ -81,7 +77,6 @@ class Writer:
         traceback: TracebackType | None,
     ) -> None:
         self._folders.close()
-        os.close(self._root)
         if isinstance(error, OSError):
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
             raise TargetError(
@@ -95,8 +90,8 @@ class Writer:
 
         Folders are made by whoever first needs them: by several processes in half the time.
         """
-        self._claim()
-        self._marker.write(self._root, self.target)  # first, so that nothing of ours is without it
+        self._target.claim()  # first, so that nothing of ours is without its marker
+        self._again = self._target.again
         inherit_nothing(self._root)
         for entry in self.layout.pieced():
             folder, name = self._folders.parent(entry.name)
@@ -198,12 +193,12 @@ class Writer:
                 os.close(fd)
         # The marker goes when all is right but for the root's own attributes: it changes its time.
         # It stays with what is not whole, and the same command fetches what is missing.
-        if not self.lost:
-            self._marker.remove(self._root)
+        self._target.finish(whole=not self.lost)
         for entry in self.layout.folders():
             if not entry.name:
                 self._attributes(entry, ".", self._root, self._root)
             break
+        self._target.sync()
 
     def _drop(self, entry: Entry) -> None:
         """Leave nothing of a file that cannot be whole."""
@@ -236,17 +231,6 @@ class Writer:
                 return False
         self._attributes(entry, name, folder, None)
         return True
-
-    def _claim(self) -> None:
-        """Let nobody else restore to this folder meanwhile; raises TargetError."""
-        try:
-            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TargetError(
-                f"another restore to {self.target} is under way", "wait for it to end, or end it"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
 
     def _new(self, name: str, folder: int, mode: int = 0o600) -> int:
         self._clear(name, folder)
@@ -288,7 +272,13 @@ class Writer:
 
 
 def _open(name: str, folder: int) -> int:
-    return os.open(name, OLD_FILE, dir_fd=folder)
+    """Open a file that this restore has made; raises OSError if something else took its place."""
+    fd = os.open(name, OLD_FILE, dir_fd=folder)
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return fd
+    os.close(fd)
+    raise OSError(errno.ESTALE, "it was replaced during the restore", name)
 
 
 def require_room(target: str, size: int) -> None:

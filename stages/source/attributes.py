@@ -8,7 +8,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-from vault.archive.format import Entry, text, untext
+from vault.archive.format import Entry, text
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -102,62 +102,3 @@ def read_xattrs(entry: Entry, at: int | str) -> None:
 def owner_and_mode(found: os.stat_result) -> OwnerAndMode:
     """Give what a change of owner or mode would change."""
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
-
-
-def set_attributes(
-    entry: Entry, name: str, folder: int, fd: int | None, has: OwnerAndMode | None = None
-) -> list[str]:
-    """Set owner, mode, xattrs and times of what was restored as `name` in an open folder.
-
-    `fd` is the open file or folder, None for what cannot be opened without an effect; `has` is its
-    owner and mode where they are known. Gives what the target or the user could not take. The
-    order matters: a change of owner drops setuid and capabilities, a change of anything changes
-    the times.
-    """
-    unset = []
-    if has is None:
-        at = os.stat(name, dir_fd=folder, follow_symlinks=False) if fd is None else os.stat(fd)
-        has = owner_and_mode(at)
-    wanted = (entry.uid, entry.gid, entry.mode)
-    try:
-        if has[:2] == wanted[:2]:
-            pass
-        elif fd is None:
-            os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        else:
-            os.fchown(fd, entry.uid, entry.gid)
-    except (OSError, OverflowError):
-        unset.append("owner")
-    try:
-        if has == wanted or entry.type == "symlink":
-            pass
-        elif fd is None:
-            os.chmod(name, entry.mode, dir_fd=folder)
-        else:
-            os.fchmod(fd, entry.mode)
-    except (OSError, OverflowError):
-        unset.append("mode")
-    if entry.xattrs or entry.xattrs64:
-        unset += _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}")
-    try:
-        # The time of access is not stored; a restored file counts as read when it was written.
-        times = (entry.mtime, entry.mtime)
-        if fd is not None:
-            os.utime(fd, ns=times)
-        else:
-            os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
-    except (OSError, OverflowError):
-        unset.append("times")
-    return unset
-
-
-def _set_xattrs(entry: Entry, at: int | str) -> list[str]:
-    unset = []
-    values = [(name, value) for name, value in entry.xattrs.items()]
-    values += [(untext("", name), value) for name, value in entry.xattrs64.items()]
-    for name, value in values:
-        try:
-            os.setxattr(at, name, base64.b64decode(value), follow_symlinks=isinstance(at, int))
-        except (OSError, ValueError):
-            unset.append(f"xattr {name}")
-    return unset

@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-ASIDE, STAGING = ".packrat-before-", ".packrat-restore-"
-"""How the folders begin in which a restore in place keeps what was there, and what comes.
-
-`stages/in_place/kept.py` tells them from others that are called so."""
-
-
 class Excludes:
     """Tells which paths a list of patterns leaves out; the last pattern that matches decides.
 

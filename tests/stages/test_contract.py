@@ -45,7 +45,7 @@ PARAMS = {
     "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
     "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},
     "preflight": {"path": "/srv/data", "containers": ["gitea"]},
-    "undo": {"aside": "/srv/data/.packrat-before-20260101T000000Z"},
+    "undo": {"service": "svc", "path": "/srv/data"},
     "warm": {"path": "/srv/data"},
     "containers": {"names": ["gitea"]},
 }

@@ -1,0 +1,164 @@
+"""Working folder of an in-place restore: inside the service's folder, Packrat's, closed to others.
+
+First it holds the restored tree, then what that tree replaced. Its owner and mode keep the users of
+the service out, but they can rename it, so it is known by its identity.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from stages.errors import TargetError
+from stages.in_place.identity import is_same
+from stages.in_place.record import all_services, read_records
+from stages.restore_target import linux
+from stages.restore_target.folders import seal
+from stages.restore_target.handles import OPEN_FOLDER, open_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stages.in_place.record import Record
+
+PREFIX = ".packrat-restore-"
+TREE = "tree"
+"""The restored tree, later the replaced one; beside it is room for what is in transit."""
+
+
+def make_folder(root: int, name: str) -> int:
+    """Make and open an empty folder that only its owner can enter; raises OSError."""
+    os.mkdir(name, 0o700, dir_fd=root)
+    folder = os.open(name, OPEN_FOLDER, dir_fd=root)
+    found = os.fstat(folder)
+    # Another user of the service's folder may have put one of his own in its place.
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077 and not os.listdir(folder):
+        seal(folder)
+        return folder
+    os.close(folder)
+    raise TargetError(
+        f"{name} was exchanged for another folder while it was made",
+        "another program works against the restore; stop it, then repeat the command",
+    )
+
+
+def find_folder(root: int, record: Record) -> str | None:
+    """Return the present name of a record's working folder, None if it is gone.
+
+    Raises TargetError if identities cannot be read here, and OSError.
+    """
+    if record.identity is None:
+        return None
+    if is_same(root, record.folder, record.identity):
+        return record.folder
+    with os.scandir(root) as entries:
+        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return next((name for name in folders if is_same(root, name, record.identity)), None)
+
+
+def open_folder(root: int, record: Record) -> int:
+    """Open a record's working folder; raises TargetError if it is gone, and OSError."""
+    name = find_folder(root, record)
+    if name is not None:
+        folder = os.open(name, OPEN_FOLDER, dir_fd=root)
+        assert record.identity
+        if is_same(folder, ".", record.identity):
+            return folder
+        os.close(folder)
+    raise TargetError(
+        f"the folder {record.folder} of an in-place restore is not in {record.path} any more",
+        "nothing was changed; put it back there, then repeat the command",
+    )
+
+
+def open_root(record: Record, path: str | None = None) -> int:
+    """Open the service's folder that a record belongs to; raises TargetError and OSError."""
+    path = path or record.path
+    root = open_service(path)
+    try:
+        same = is_same(root, ".", record.root)
+    except BaseException:
+        os.close(root)
+        raise
+    if same:
+        return root
+    os.close(root)
+    raise TargetError(
+        f"{path} is not the folder in which the restore was made",
+        "nothing was changed; is the right disk mounted?",
+    )
+
+
+def own_folders(state_dir: str, path: str | None = None) -> set[tuple[int, int]]:
+    """Return (device, inode) of the working folders of all services, for walks to leave out.
+
+    `path` is where the service's folder is now, if the configuration has changed since. Only
+    folders that a record names, and that still are the recorded ones, count.
+    """
+    found = set()
+    for root, record in _roots(state_dir, path):
+        try:
+            name = find_folder(root, record)
+        except TargetError:  # no handles here: its owner and mode must do
+            name = record.folder if _is_closed(root, record.folder) else None
+        except OSError:
+            name = None
+        with suppress(OSError):
+            if name is not None:
+                state = linux.state_of(root, name)
+                found.add((state.device, state.inode))
+    return found
+
+
+def set_aside(state_dir: str, path: str) -> list[str]:
+    """Return the folders in `path` that hold what restores replaced, or what undo took out."""
+    found = []
+    for root, record in _roots(state_dir, path):
+        with suppress(OSError, TargetError):
+            here = os.fstat(root)
+            if os.path.samestat(here, os.stat(path)) and record.phase in ("swapped", "undone"):
+                name = find_folder(root, record)
+                found += [os.path.join(path, name)] if name else []
+    return found
+
+
+def _roots(state_dir: str, path: str | None) -> Iterator[tuple[int, Record]]:
+    """Yield each record that has a working folder, with its service's folder open meanwhile."""
+    for service in all_services(state_dir):
+        try:
+            records = read_records(state_dir, service)
+        except TargetError:
+            continue  # whoever works with that service is told
+        for record in records:
+            for place in dict.fromkeys((path or record.path, record.path)):
+                try:
+                    root = open_service(place)
+                except (OSError, TargetError):
+                    continue
+                try:
+                    with suppress(OSError):
+                        if _same_root(root, record):
+                            yield root, record
+                            break
+                finally:
+                    os.close(root)
+
+
+def _same_root(root: int, record: Record) -> bool:
+    try:
+        return is_same(root, ".", record.root)
+    except TargetError:
+        return True  # cannot be told here; the working folder decides
+
+
+def _is_closed(root: int, name: str) -> bool:
+    with suppress(OSError):
+        found = os.stat(name, dir_fd=root, follow_symlinks=False)
+        return (
+            stat.S_ISDIR(found.st_mode)
+            and found.st_uid == os.geteuid()
+            and stat.S_IMODE(found.st_mode) == stat.S_IRWXU
+        )
+    return False

@@ -1,0 +1,118 @@
+"""Deletion of what in-place restores replaced, and of trees that were never put in place.
+
+The record says *discarding* before the first file goes, so what is half deleted can be neither
+undone nor backed up.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from stages.errors import TargetError
+from stages.in_place.discard import empty_folder
+from stages.in_place.folder import find_folder, open_folder, open_root
+from stages.in_place.record import read_records, remove_record, write_record
+from stages.restore_target import linux
+
+if TYPE_CHECKING:
+    from stages.in_place.record import Record
+    from stages.in_place.restore import Staging
+
+UNFINISHED = ("swapping", "undoing")
+ATTEMPTS = 3
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """Result of a deletion."""
+
+    folders: int
+    """Folders that are gone."""
+    failed: tuple[str, ...] = ()
+    """What could not be deleted, with the reason; the next command tries it again."""
+
+
+def forget(state_dir: str, service: str, path: str) -> Forgotten:
+    """Delete the working folders of a service's restores; raises TargetError.
+
+    Nothing is deleted while a restore or an undo is unfinished: its folder may hold the only copy
+    of the data. Call `recover` first.
+    """
+    records = read_records(state_dir, service)
+    if any(record.phase in UNFINISHED for record in records):
+        raise TargetError(
+            f"a restore or an undo of {path} is not finished, so nothing is deleted",
+            "the next command finishes it",
+        )
+    gone, failed = 0, []
+    expired = [
+        structs.replace(record, phase="discarding", steps=(), stays=(), kept=())
+        for record in records
+        if record.phase != "making"
+    ]
+    for record in expired:  # all of them before the first file goes, the oldest first
+        write_record(state_dir, record)
+    for record in expired:
+        try:
+            said = discard(state_dir, record, path)
+        except TargetError as error:
+            said = [str(error)]
+        gone += not said
+        failed += said
+    return Forgotten(gone, tuple(failed))
+
+
+def drop_unused(state_dir: str, staging: Staging) -> None:
+    """Delete the working folder of a restore that ended before it wrote anything.
+
+    What cannot be deleted is tried again by the next command.
+    """
+    if os.listdir(staging.tree) or staging.record.phase != "staging":
+        return
+    with suppress(TargetError):
+        record = structs.replace(staging.record, phase="discarding")
+        write_record(state_dir, record)
+        discard(state_dir, record)
+
+
+def discard(state_dir: str, record: Record, path: str | None = None) -> list[str]:
+    """Delete the working folder of a record that says so, then the record.
+
+    Return what could not be deleted. Raises TargetError.
+    """
+    try:
+        root = open_root(record, path)
+    except OSError as error:
+        return [f"{record.path}: {error.strerror}"]
+    try:
+        failed = _delete_folder(root, record)
+        if failed:
+            return failed
+        linux.syncfs(root)  # or a power cut could bring back a folder that no record knows
+    except OSError as error:
+        return [f"{record.folder}: {error.strerror}"]
+    finally:
+        os.close(root)
+    remove_record(state_dir, record)
+    return []
+
+
+def _delete_folder(root: int, record: Record) -> list[str]:
+    for _ in range(ATTEMPTS):
+        name = find_folder(root, record)
+        if name is None:
+            return []
+        work = open_folder(root, record)
+        try:
+            if failed := empty_folder(work):
+                return [f"{name}/{path}" for path in failed]
+        finally:
+            os.close(work)
+        with suppress(FileNotFoundError):  # renamed meanwhile: look again
+            os.rmdir(name, dir_fd=root)
+    name = find_folder(root, record)
+    return [f"{name}: another program moves it"] if name else []

@@ -1,0 +1,181 @@
+"""Record of an in-place restore, in the state folder: the only place that says what was moved.
+
+One file per restore, `<state_dir>/in-place/<service>/<number>.json`. It is written atomically and
+synced before each change of phase:
+
+    making      the working folder may exist, and is empty
+    staging     the restored tree is being written into the working folder
+    swapping    steps are being taken; recovery takes them back
+    swapped     all steps were taken; what was there before is in the working folder
+    undoing     steps are being taken back; recovery goes on with it
+    undone      all steps were taken back; what undo took out is in the working folder
+    discarding  the working folder is being deleted; recovery goes on with it
+
+Nothing that a service's user can write is ever parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+
+from stages.errors import TargetError
+from stages.in_place.identity import Identity  # noqa: TC001 (msgspec reads the annotations)
+from vault.archive.format import Entry  # noqa: TC001
+
+FOLDER = "in-place"
+
+Phase = Literal["making", "staging", "swapping", "swapped", "undoing", "undone", "discarding"]
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One path whose content is exchanged between the service's folder and the working folder."""
+
+    path: str
+    """Relative to the service's folder."""
+    old: Identity | None = None
+    """What was there; None if nothing was."""
+    new: Identity | None = None
+    """What takes its place; None if nothing does."""
+    old_folder: tuple[int, int] | None = None
+    """Mode and mtime, in nanoseconds, of the old one if it is a folder. A move may change both."""
+    new_folder: tuple[int, int] | None = None
+
+
+class Stay(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A folder that stays where it is; its entries are exchanged one by one."""
+
+    path: str
+    identity: Identity
+    old: Entry
+    """Its attributes before the restore."""
+    new: Entry
+    staged: bool = True
+    """The restored tree has this folder, so its entries are exchanged with those there."""
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything that is known of one in-place restore."""
+
+    number: int
+    """Position among the restores of the service; the newest has the highest."""
+    service: str
+    path: str
+    """The service's folder at that time."""
+    root: Identity
+    """Identity of that folder."""
+    archive: str
+    """Id of the restored archive."""
+    paths: tuple[str, ...]
+    """What was restored; everything when empty."""
+    folder: str
+    """Name of the working folder, in the service's folder."""
+    phase: Phase
+    exchanges: bool = True
+    """The filesystem can exchange two names atomically."""
+    identity: Identity | None = None
+    """Of the working folder; None while it is being made."""
+    mtime: int = 0
+    """Of the service's folder before the working folder was made, in nanoseconds."""
+    touched: int = 0
+    """Of the service's folder once the working folder was made, in nanoseconds."""
+    steps: tuple[Step, ...] = ()
+    stays: tuple[Stay, ...] = ()
+    began: int = 0
+    """When the swap began, by the clock of the filesystem, in nanoseconds since 1970."""
+    finished_later: bool = False
+    """The undo was interrupted, and recovery has finished it; the next undo only says so."""
+    kept: tuple[str, ...] = ()
+    """Paths in those folders that were left alone."""
+
+
+def read_records(state_dir: str, service: str) -> list[Record]:
+    """Return the records of a service, oldest first; raises TargetError if one is unreadable."""
+    folder = os.path.join(state_dir, FOLDER, service)
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise TargetError(
+            f"cannot read {folder}: {error.strerror}", "see its owner and mode"
+        ) from (None)
+    return sorted((_read(os.path.join(folder, name)) for name in names), key=lambda r: r.number)
+
+
+def all_services(state_dir: str) -> list[str]:
+    """Return the services that have records."""
+    try:
+        return sorted(os.listdir(os.path.join(state_dir, FOLDER)))
+    except OSError:
+        return []
+
+
+def write_record(state_dir: str, record: Record) -> None:
+    """Write a record atomically, and sync it to the disk; raises TargetError."""
+    folder = os.path.join(state_dir, FOLDER, record.service)
+    path = _path(state_dir, record)
+    try:
+        if not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            _sync_folder(os.path.dirname(folder))
+            _sync_folder(state_dir)
+        fd = os.open(
+            path + ".new",
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW,
+            0o600,
+        )
+        try:
+            # Not by msgspec: the json module escapes names that are not UTF-8.
+            rest = json.dumps(msgspec.to_builtins(record)).encode("ascii")
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(path + ".new", path)
+        _sync_folder(folder)
+    except OSError as error:
+        raise TargetError(
+            f"cannot write the record of the restore, {path}: {error.strerror}",
+            "nothing is moved without it; make room, or correct state_dir",
+        ) from error
+
+
+def remove_record(state_dir: str, record: Record) -> None:
+    """Delete a record whose working folder is gone; raises TargetError."""
+    path = _path(state_dir, record)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        _sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise TargetError(f"cannot delete {path}: {error.strerror}", "delete it") from error
+
+
+def _path(state_dir: str, record: Record) -> str:
+    return os.path.join(state_dir, FOLDER, record.service, f"{record.number:08d}.json")
+
+
+def _read(path: str) -> Record:
+    try:
+        with open(path, encoding="ascii") as file:
+            return msgspec.convert(json.load(file), Record)
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise TargetError(
+            f"the record of an in-place restore, {path}, cannot be read: {error}",
+            "what the restore replaced is in the .packrat-restore- folder inside the service's"
+            " folder; put it back by hand, then delete the record",
+        ) from None
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

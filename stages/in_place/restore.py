@@ -1,0 +1,320 @@
+"""In-place restore: write the tree into a working folder, then exchange it with the one in use.
+
+    with prepare(state_dir, service, path, archive, paths, now) as staging:
+        ...  write the tree into `staging.tree`, while the service runs
+        ...  stop the service
+        swapped = swap(state_dir, staging, exclude, never, check)
+        ...  start the service
+
+The caller holds the service's lock, and has called `recover` first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from msgspec import structs
+
+from stages.errors import TargetError
+from stages.in_place.discard import empty_folder
+from stages.in_place.exchange import exists, supports_exchange
+from stages.in_place.folder import (
+    PREFIX,
+    TREE,
+    find_folder,
+    make_folder,
+    open_folder,
+    own_folders,
+)
+from stages.in_place.identity import identify, is_same
+from stages.in_place.moves import is_untouched, take, take_back
+from stages.in_place.plan import Left, plan_swap
+from stages.in_place.record import Record, Stay, read_records, remove_record, write_record
+from stages.in_place.sides import ASIDE, make_aside
+from stages.in_place.survey import survey
+from stages.restore_target import linux
+from stages.restore_target.folders import seal
+from stages.restore_target.handles import OPEN_FOLDER, open_below, open_service
+from stages.source.exclude import Excludes
+from stages.source.walk import folders
+from vault.archive.format import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ELSEWHERE = "nothing was changed; restore to a folder with --to, then copy"
+
+
+class Exchanged(msgspec.Struct, frozen=True):
+    """Result of a restore that is in place."""
+
+    folder: str
+    """Path of the folder that holds what was replaced."""
+    left: tuple[Left, ...]
+    """What the backup holds and was not restored, because something stays there."""
+
+
+class Staging:
+    """Open working folder of a restore whose tree is being written."""
+
+    def __init__(self, record: Record, root: int, work: int, tree: int) -> None:
+        self.record = record
+        self.root, self.work = root, work
+        self.tree = tree
+        """The folder to write to. Nobody but the caller can enter it."""
+        self.again = bool(os.listdir(tree))
+        """A restore of the same archive and paths was interrupted here."""
+
+    @property
+    def path(self) -> str:
+        """Path of the folder to write to, for messages."""
+        return os.path.join(self.record.path, self.record.folder, TREE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in (self.tree, self.work, self.root):
+            os.close(fd)
+
+
+def prepare(
+    state_dir: str, service: str, path: str, archive: str, paths: Sequence[str], now: float
+) -> Staging:
+    """Make the working folder of a restore, or open that of the same one that was interrupted.
+
+    Fails, before anything stops, where files cannot be told apart or exchanged safely. `archive`
+    is an archive id, `now` seconds since 1970. Raises TargetError.
+    """
+    try:
+        root = open_service(path, create=True)
+        try:
+            record, work = _working_folder(state_dir, service, root, path, archive, paths, now)
+        except BaseException:
+            os.close(root)
+            raise
+        try:
+            record = structs.replace(record, exchanges=supports_exchange(work))
+            identify(root, ".")
+            with suppress(FileExistsError):
+                os.close(make_folder(work, TREE))
+            tree = os.open(TREE, OPEN_FOLDER, dir_fd=work)
+        except BaseException:
+            os.close(work)
+            os.close(root)
+            raise
+    except OSError as error:
+        raise TargetError(
+            f"cannot restore in place below {path}: {error.strerror}", ELSEWHERE
+        ) from error
+    return Staging(record, root, work, tree)
+
+
+def swap(
+    state_dir: str,
+    staging: Staging,
+    exclude: Sequence[str],
+    never: Sequence[str],
+    check: Callable[[], None],
+) -> Exchanged:
+    """Exchange the restored tree with what is there; the service must stand still.
+
+    What `exclude` matches, the folders `never` and mount points stay. `check` is called before each
+    step and may raise. Whatever is raised, everything is as it was before, unless the error says
+    that the next command goes on with it. Raises TargetError.
+    """
+    record, root, work = staging.record, staging.root, staging.work
+    try:
+        linux.syncfs(root)
+        record, left = _plan(state_dir, staging, exclude, never, check)
+        linux.syncfs(root)
+    except OSError as error:
+        raise TargetError(
+            f"cannot restore in place below {record.path}: {error.strerror}", ELSEWHERE
+        ) from error
+    write_record(state_dir, record)
+    try:
+        take(record, root, work, check)
+        linux.syncfs(root)
+        write_record(state_dir, structs.replace(record, phase="swapped"))
+    except BaseException as error:
+        roll_back(state_dir, record, root, work)
+        if isinstance(error, OSError):
+            raise TargetError(
+                f"cannot restore in place at {error.filename!r}: {error.strerror}",
+                "everything is as it was before; restore to a folder with --to, then copy",
+            ) from error
+        raise
+    staging.record = structs.replace(record, phase="swapped")
+    return Exchanged(os.path.join(record.path, record.folder), left)
+
+
+def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str, ...]:
+    """Take back the steps of a swap that did not end; return the paths of unknown content.
+
+    Raises TargetError if something is not back yet; recovery goes on with it.
+    """
+    try:
+        odd = take_back(record, root, work)
+        linux.syncfs(root)
+        untouched = is_untouched(record, root, work)
+    except (OSError, TargetError) as error:
+        cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
+        raise TargetError(
+            f"a restore in place of {record.path} ended early and could not be taken back: {cause}",
+            f"what was there before is in {record.folder}; the next command tries it again",
+        ) from error
+    if untouched:
+        record = structs.replace(record, phase="staging", steps=(), stays=(), kept=())
+    else:  # something was written meanwhile: nothing but forget deletes it
+        record = structs.replace(record, phase="undone")
+    write_record(state_dir, record)
+    return odd
+
+
+def unmake(state_dir: str, record: Record, root: int) -> None:
+    """Remove a working folder that is still empty, and its record; raises TargetError.
+
+    It may not be the recorded one, so only an empty folder of our own is removed.
+    """
+    with suppress(FileNotFoundError):
+        try:
+            found = os.stat(record.folder, dir_fd=root, follow_symlinks=False)
+            if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+                os.rmdir(record.folder, dir_fd=root)
+                linux.syncfs(root)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):  # else it is not ours
+                raise TargetError(
+                    f"cannot remove the empty folder {record.folder} in {record.path}:"
+                    f" {error.strerror}",
+                    "the next command tries it again",
+                ) from error
+    remove_record(state_dir, record)
+
+
+def _plan(
+    state_dir: str,
+    staging: Staging,
+    exclude: Sequence[str],
+    never: Sequence[str],
+    check: Callable[[], None],
+) -> tuple[Record, tuple[Left, ...]]:
+    record, root = staging.record, staging.root
+    own = folders(never) | own_folders(state_dir, record.path)
+    here = os.fstat(root)
+    if (here.st_dev, here.st_ino) in own:
+        raise TargetError(
+            f"{record.path} is where packrat itself writes",
+            "a destination, the spool and the state need folders of their own",
+        )
+    work = os.fstat(staging.work)
+    own.add((work.st_dev, work.st_ino))
+    _clear_aside(staging.work)
+    found = survey(root, Excludes(exclude), own, check)
+    plan = plan_swap(root, staging.tree, found, record.paths)
+    make_aside(staging.work, plan.stays)
+    # From here on a process of the service that stands in a folder which comes in must not be able
+    # to climb from there to its neighbours.
+    for stay in plan.stays:
+        if stay.staged:
+            fd = open_below(staging.tree, stay.path)
+            try:
+                seal(fd)
+            finally:
+                os.close(fd)
+    stays = tuple(_with_own_times(record, stay) if not stay.path else stay for stay in plan.stays)
+    seal(staging.work)  # which also sets its ctime: what is written later is newer
+    record = structs.replace(
+        record,
+        phase="swapping",
+        began=os.fstat(staging.work).st_ctime_ns,
+        steps=plan.steps,
+        stays=stays,
+        kept=plan.kept,
+    )
+    return record, plan.left
+
+
+def _with_own_times(record: Record, root: Stay) -> Stay:
+    """Leave out of the root's old time what the working folder did to it."""
+    if root.old.mtime != record.touched:
+        return root
+    old = structs.replace(root.old, mtime=record.mtime)
+    return structs.replace(root, old=old, new=old if root.new == root.old else root.new)
+
+
+def _working_folder(
+    state_dir: str,
+    service: str,
+    root: int,
+    path: str,
+    archive: str,
+    paths: Sequence[str],
+    now: float,
+) -> tuple[Record, int]:
+    identity = identify(root, ".")
+    assert identity
+    records = read_records(state_dir, service)
+    wanted = tuple(sorted(set(paths)))
+    for record in reversed(records):
+        if (
+            record.phase == "staging"
+            and (record.archive, record.paths) == (archive, wanted)
+            and is_same(root, ".", record.root)
+            and find_folder(root, record)
+        ):
+            return record, open_folder(root, record)
+    record = Record(
+        number=records[-1].number + 1 if records else 1,
+        service=service,
+        path=path,
+        root=identity,
+        archive=archive,
+        paths=wanted,
+        folder=_free_name(root, now),
+        phase="making",
+        mtime=os.fstat(root).st_mtime_ns,
+    )
+    write_record(state_dir, record)
+    work = -1
+    try:
+        work = make_folder(root, record.folder)
+        touched = os.fstat(root).st_mtime_ns
+        record = structs.replace(
+            record, phase="staging", identity=identify(work, "."), touched=touched
+        )
+        write_record(state_dir, record)
+    except BaseException:
+        if work >= 0:
+            os.close(work)
+        with suppress(TargetError):
+            unmake(state_dir, record, root)
+        raise
+    return record, work
+
+
+def _free_name(root: int, now: float) -> str:
+    """Return a name that nothing in the service's folder has."""
+    while True:
+        name = PREFIX + stamp(now)
+        if not exists((root, name)):
+            return name
+        now += 1
+
+
+def _clear_aside(work: int) -> None:
+    """Remove the empty folders that an earlier attempt has left; raises OSError."""
+    with suppress(FileNotFoundError):
+        folder = os.open(ASIDE, OPEN_FOLDER, dir_fd=work)
+        try:
+            empty_folder(folder, only_folders=True)
+        finally:
+            os.close(folder)
+        os.rmdir(ASIDE, dir_fd=work)

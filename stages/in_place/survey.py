@@ -1,0 +1,125 @@
+"""Survey of a service's folder: what an in-place restore must leave where it is."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stages.restore_target import linux
+from stages.restore_target.handles import OPEN_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from stages.source.exclude import Excludes
+
+
+class Why(StrEnum):
+    """Reason for leaving something where it is."""
+
+    EXCLUDED = "excluded"
+    OWN = "own"
+    """Packrat writes there: a destination, the spool, the state, another restore."""
+    MOUNT = "mount"
+    """Another filesystem is mounted there."""
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What stays, and the folders that contain such things, by relative path."""
+
+    stays: dict[str, Why]
+    holding: set[str]
+
+
+def survey(
+    root: int,
+    excludes: Excludes,
+    own: Collection[tuple[int, int]],
+    skip: Callable[[], None] = lambda: None,
+) -> Survey:
+    """Walk everything below an open folder; raises OSError.
+
+    `own` has (device, inode) of Packrat's folders. `skip` is called for each folder and may raise.
+    """
+    found = Survey({}, set())
+    mount = linux.state_of(root, ".").mount
+    files_too = mounts_below(root)
+    stack = [("", os.open(".", OPEN_FOLDER, dir_fd=root), _entries(root))]
+    try:
+        while stack:
+            folder, fd, names = stack[-1]
+            name, is_folder = next(names, ("", False))
+            if not name:
+                os.close(fd)
+                stack.pop()
+                continue
+            path = f"{folder}/{name}" if folder else name
+            try:
+                why = _why(path, fd, name, is_folder, excludes, own, mount, files_too)
+                if why:
+                    found.stays[path] = why
+                    _mark(found, [at for at, _, _ in stack])
+                elif is_folder:
+                    skip()
+                    inner = os.open(name, OPEN_FOLDER, dir_fd=fd)
+                    stack.append((path, inner, _entries(inner)))
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # it went away since it was listed
+    finally:
+        for _, fd, _ in stack:
+            os.close(fd)
+    return found
+
+
+def mounts_below(root: int) -> bool:
+    """Return whether anything may be mounted below an open folder, a single file included."""
+    try:
+        top = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
+        with open("/proc/self/mountinfo", "rb") as file:
+            points = [os.fsdecode(_unescape(line.split(b" ")[4])) for line in file]
+    except (OSError, IndexError):
+        return True
+    return any(point.startswith(top) for point in points)
+
+
+def _why(
+    path: str,
+    folder: int,
+    name: str,
+    is_folder: bool,  # noqa: FBT001
+    excludes: Excludes,
+    own: Collection[tuple[int, int]],
+    mount: int,
+    files_too: bool,  # noqa: FBT001
+) -> Why | None:
+    if not is_folder and not files_too:
+        return Why.EXCLUDED if excludes.excludes(path) else None
+    state = linux.state_of(folder, name)
+    if state.mount != mount:
+        return Why.MOUNT
+    if is_folder and (state.device, state.inode) in own:
+        return Why.OWN
+    return Why.EXCLUDED if excludes.excludes(path + "/" * is_folder) else None
+
+
+def _mark(found: Survey, folders: list[str]) -> None:
+    for folder in reversed(folders):
+        if folder in found.holding:
+            return
+        found.holding.add(folder)
+
+
+def _entries(folder: int) -> Iterator[tuple[str, bool]]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+
+
+def _unescape(field: bytes) -> bytes:
+    """Undo the octal escapes of /proc/self/mountinfo: proc_pid_mountinfo(5)."""
+    for code, byte in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        field = field.replace(code, byte)
+    return field

@@ -1,0 +1,178 @@
+"""Undo of an in-place restore.
+
+What was replaced goes back to its place. Whatever stands there now, also what was written since,
+goes to the working folder, which only `forget` deletes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from stages.errors import TargetError
+from stages.in_place.exchange import exists
+from stages.in_place.folder import open_folder, open_root, own_folders
+from stages.in_place.identity import identify
+from stages.in_place.moves import take_back
+from stages.in_place.record import Record, Step, read_records, write_record
+from stages.in_place.sides import Sides
+from stages.in_place.survey import Why, survey
+from stages.restore_target import linux
+from stages.source.exclude import Excludes
+from stages.source.walk import folders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from stages.in_place.survey import Survey
+
+NAMED = 20
+"""Paths that an error names."""
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """Result of an undo."""
+
+    folder: str
+    """Path of the folder that holds what was taken out."""
+    odd: tuple[str, ...] = ()
+    """Paths of which neither the old nor the new file was found."""
+    left: tuple[str, ...] = ()
+    """New paths that stay, because something in them is excluded or belongs to Packrat."""
+
+
+def newest_undoable(state_dir: str, service: str) -> Record | None:
+    """Return the newest restore that can be undone; raises TargetError."""
+    records = read_records(state_dir, service)
+    return next((r for r in reversed(records) if r.phase == "swapped"), None)
+
+
+def undo(
+    state_dir: str, record: Record, path: str, exclude: Sequence[str], never: Sequence[str]
+) -> Undone:
+    """Undo a restore; the service must stand still.
+
+    `path` is where the service's folder is now. If anything that the restore replaced is not there
+    any more, nothing is changed and the error names it. Raises TargetError.
+    """
+    root = work = -1
+    try:
+        root = open_root(record, path)
+        work = open_folder(root, record)
+        record, left = _plan(state_dir, record, root, work, path, exclude, never)
+        write_record(state_dir, record)
+    except OSError as error:
+        raise TargetError(
+            f"cannot undo the restore of {path}: {error.filename}: {error.strerror}",
+            "nothing was changed",
+        ) from error
+    else:
+        return structs.replace(finish_undo(state_dir, record, root, work), left=left)
+    finally:
+        for fd in (work, root):
+            if fd >= 0:
+                os.close(fd)
+
+
+def finished_later(state_dir: str, service: str) -> bool:
+    """Return whether recovery has finished the last undo, and nobody has asked since.
+
+    That undo is not repeated on an older restore. Raises TargetError.
+    """
+    records = read_records(state_dir, service)
+    waiting = [record for record in records if record.finished_later]
+    for record in waiting:
+        write_record(state_dir, structs.replace(record, finished_later=False))
+    done = [record for record in records if record.phase in ("swapped", "undone")]
+    return bool(done) and done[-1].finished_later
+
+
+def finish_undo(
+    state_dir: str, record: Record, root: int, work: int, *, later: bool = False
+) -> Undone:
+    """Carry out an undo whose record says so; it can be repeated. Raises TargetError.
+
+    `later`: recovery does it, after the undo itself was interrupted.
+    """
+    try:
+        odd = take_back(record, root, work)
+        linux.syncfs(root)
+    except (OSError, TargetError) as error:
+        cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
+        raise TargetError(
+            f"the undo of a restore of {record.path} was interrupted: {cause}",
+            f"what is not back yet is in {record.folder}; the next command goes on with it",
+        ) from error
+    write_record(state_dir, structs.replace(record, phase="undone", finished_later=later))
+    return Undone(os.path.join(record.path, record.folder), odd)
+
+
+def _plan(
+    state_dir: str,
+    record: Record,
+    root: int,
+    work: int,
+    path: str,
+    exclude: Sequence[str],
+    never: Sequence[str],
+) -> tuple[Record, tuple[str, ...]]:
+    own = folders(never) | own_folders(state_dir, path)
+    everything = survey(root, Excludes(()), own)
+    with Sides(record, root, work) as sides:
+        _refuse([s.path for s in record.steps if not _is_recorded(s, sides)], "is not as recorded")
+        _refuse(_inside(record.steps, everything), "is a mount point or belongs to packrat")
+        if record.paths:  # what is beside the restored paths is none of its business
+            return structs.replace(record, phase="undoing"), ()
+        found = survey(root, Excludes(exclude), own) if exclude else everything
+        new = list(_written_since(record, sides, found))
+        taken = [p for p in new if p not in found.holding and not exists(sides.slot(p))]
+    steps = (*record.steps, *(Step(p) for p in taken))
+    left = tuple(p for p in new if p in found.holding)
+    return structs.replace(record, phase="undoing", steps=steps), left
+
+
+def _is_recorded(step: Step, sides: Sides) -> bool:
+    """Return whether the working folder still holds exactly what the restore replaced."""
+    if step.old is None:
+        return not exists(sides.slot(step.path))
+    return identify(*sides.slot(step.path), step.old.kind) == step.old
+
+
+def _inside(steps: Sequence[Step], found: Survey) -> Iterator[str]:
+    """Yield what must not move and is in, or is itself, something that an undo would take out."""
+    moving = {step.path for step in steps}
+    for path, why in found.stays.items():
+        names = path.split("/")
+        above = ("/".join(names[:depth]) for depth in range(1, len(names) + 1))
+        if why is not Why.EXCLUDED and moving.intersection(above):
+            yield path
+
+
+def _written_since(record: Record, sides: Sides, found: Survey) -> Iterator[str]:
+    """Yield names in the folders that stayed which neither the old state nor the backup had."""
+    known = {
+        *(step.path for step in record.steps),
+        *(stay.path for stay in record.stays),
+        *record.kept,
+        *found.stays,
+    }
+    for stay in record.stays:
+        for name in sorted(os.listdir(sides.folder(stay.path))):
+            path = f"{stay.path}/{name}" if stay.path else name
+            if path not in known:
+                yield path
+
+
+def _refuse(paths: Sequence[str] | Iterator[str], why: str) -> None:
+    paths = list(paths)
+    if paths:
+        more = f" and {len(paths) - NAMED:,} more" * (len(paths) > NAMED)
+        named = ", ".join(repr(path) for path in paths[:NAMED]) + more
+        raise TargetError(
+            f"cannot undo: {named} {why}",
+            "nothing was changed; what the restore replaced is in the .packrat-restore- folder of"
+            " the service",
+        )

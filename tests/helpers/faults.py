@@ -1,0 +1,72 @@
+"""Fault injection: fail, or kill the process, at the n-th call that changes something on a disk.
+
+Counts the calls of the functions in `CALLS`, and of those in `linux`, that the modules below a
+package make.
+"""
+
+import errno
+import os
+import signal
+import sys
+from contextlib import contextmanager
+
+from stages.restore_target import linux
+
+CALLS = (
+    "open",
+    "write",
+    "fsync",
+    "mkdir",
+    "unlink",
+    "rmdir",
+    "rename",
+    "replace",
+    "link",
+    "fchmod",
+    "fchown",
+)
+LINUX_CALLS = ("exchange", "rename_noreplace", "syncfs", "handle_of", "state_of")
+KILL = "SIGKILL"
+ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
+
+
+class Fault:
+    """Counter of calls; fails the n-th, or with `lasting` all from the n-th on."""
+
+    def __init__(self, number=0, how="EIO", package="stages.in_place", *, lasting=False):
+        self.number, self.how, self.package, self.lasting = number, how, package, lasting
+        self.count = 0
+        self.hit = ""
+
+    def meet(self, name):
+        """Count a call made by the package; fail or kill if its turn has come."""
+        if not sys._getframe(2).f_globals["__name__"].startswith(self.package):
+            return
+        self.count += 1
+        if self.count == self.number or (self.lasting and self.number and self.count > self.number):
+            self.hit = self.hit or name
+            if self.how == KILL:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OSError(ERRORS[self.how], os.strerror(ERRORS[self.how]), name)
+
+
+@contextmanager
+def injected(fault):
+    """Put the fault into every counted call."""
+    real = {(os, name): getattr(os, name) for name in CALLS}
+    real |= {(linux, name): getattr(linux, name) for name in LINUX_CALLS}
+
+    def wrapped(name, function):
+        def call(*arguments, **options):
+            fault.meet(name)
+            return function(*arguments, **options)
+
+        return call
+
+    for (module, name), function in real.items():
+        setattr(module, name, wrapped(name, function))
+    try:
+        yield fault
+    finally:
+        for (module, name), function in real.items():
+            setattr(module, name, function)

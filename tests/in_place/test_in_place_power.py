@@ -1,0 +1,40 @@
+"""Power cuts: what the disk has at any moment of a restore, an undo or a forget."""
+
+import pytest
+
+from tests.helpers.disks_in_place import require_loop
+from tests.helpers.faults import KILL
+from tests.helpers.in_place import Place
+from tests.helpers.in_place_faults import OPERATIONS, PowerCut, campaign, names
+
+pytestmark = pytest.mark.root
+STEP = 19
+
+
+@pytest.fixture
+def power(tmp_path):
+    """A disk whose content at any moment can be mounted elsewhere."""
+    require_loop("ext4")
+    with PowerCut(tmp_path) as power:
+        yield power
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_power_cut_leaves_the_old_state_or_the_new_one_and_loses_nothing(power, operation):
+    numbers = range(3, 2000, STEP)
+    assert campaign(power.disk, operation, KILL, numbers=numbers, power=power) > 1
+
+
+def test_what_a_command_reported_survives_a_power_cut(power):
+    place = Place(power.disk / "room").fill()
+    power.sync()
+    for work, state in ((place.restore, place.new), (place.undo, place.old)):
+        work()
+        with power.cut(place) as after:
+            assert after.recover() == type(after.recover())()
+            assert after.look() == state
+    place.forget()
+    with power.cut(place) as after:
+        assert not list(after.path.glob(".packrat*"))
+        assert names(after)["a"] == place.old["a"]
+        assert names(after).keys() == place.old.keys()

@@ -1,0 +1,246 @@
+"""An in-place restore exchanges the two states, and an undo exchanges them back."""
+
+import os
+import stat
+
+import pytest
+
+from stages.errors import TargetError
+from stages.in_place.folder import own_folders, set_aside
+from stages.in_place.record import read_records
+from stages.in_place.recover import must_move
+from stages.restore_target import linux
+from tests.helpers.in_place import Place
+from tests.helpers.trees import fill
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path).fill()
+
+
+@pytest.fixture(params=["exchange", "renames"])
+def either(request, place, monkeypatch):
+    """With atomic exchanges, and on a filesystem that has no rename with flags."""
+    if request.param == "renames":
+        forbid_flags(monkeypatch)
+    return place
+
+
+def forbid_flags(monkeypatch):
+    def refuse(*_):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(linux, "exchange", refuse)
+    monkeypatch.setattr(linux, "rename_noreplace", refuse)
+
+
+def names_and_contents(state):
+    return {name: found[:3] for name, found in state.items()}
+
+
+def test_swap_brings_the_new_state_and_keeps_what_is_excluded(either):
+    swapped = either.restore()
+    assert either.look() == either.new
+    assert swapped.left == ()
+    assert set_aside(either.state, str(either.path)) == [swapped.folder]
+    found = os.stat(swapped.folder)
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o700)
+
+
+def test_undo_brings_the_old_state_back_with_modes_and_times(either):
+    either.restore()
+    either.undo()
+    assert either.look() == either.old
+
+
+def test_undo_takes_out_what_was_written_since_and_deletes_nothing(either):
+    either.restore()
+    since = {"data/x": b"since 1", "a": b"since 2", "brand/new": b"since 3", "part/w": b"since 4"}
+    fill(either.path, since)
+    either.undo()
+    assert set(either.look()) == set(either.old)
+    assert either.look()["a"] == either.old["a"]
+    assert set(since.values()) <= either.everywhere()
+
+
+def test_undo_refuses_when_a_replaced_file_is_not_the_recorded_one(place):
+    swapped = place.restore()
+    os.rename(f"{swapped.folder}/tree/a", f"{swapped.folder}/tree/elsewhere")
+    fill(place.path, {f"{swapped.folder}/tree/a": b"forged"})
+    before = place.look()
+    with pytest.raises(TargetError, match="'a' is not as recorded"):
+        place.undo()
+    assert place.look() == before
+
+
+def test_restores_are_undone_in_turn(place):
+    states = []
+    for number in range(3):
+        fill(place.path, {"a": b"%d" % number})
+        states.append(place.look()["a"])
+        place.restore()
+    for state in reversed(states):
+        place.undo()
+        assert place.look()["a"] == state
+
+
+def test_only_the_named_paths_are_replaced(either):
+    either.restore(paths=("data/x", "part/new"))
+    after = either.look()
+    assert after["data/x"] == either.new["data/x"]
+    assert after["part/new"] == either.new["part/new"]
+    unnamed = either.old.keys() - {"data/x"}
+    assert {name: after[name] for name in unnamed} == {name: either.old[name] for name in unnamed}
+    either.undo()
+    assert either.look() == either.old
+
+
+def test_forget_deletes_what_was_replaced_and_the_record(either):
+    either.restore()
+    result = either.forget()
+    assert (result.folders, result.failed) == (1, ())
+    assert read_records(either.state, "svc") == []
+    assert not list(either.path.glob(".packrat*"))
+
+
+def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
+    """A program that still runs replaces files between the look and the exchange."""
+
+    def meddle():
+        if not must_move(place.state, "svc") or (place.path / "type").read_bytes() == b"meanwhile":
+            return
+        (place.path / "other").write_bytes(b"meanwhile")
+        os.rename(place.path / "other", place.path / "type")
+
+    with pytest.raises(TargetError, match="'type' is not the recorded"):
+        place.restore(check=meddle)
+    after = place.look()
+    assert after["type"][1] == b"meanwhile"
+    del after["type"], place.old["type"]
+    assert after == place.old
+    assert not must_move(place.state, "svc")
+
+
+def test_an_interrupted_restore_is_taken_up_again_and_another_one_is_not(place):
+    with place.prepare() as staging:
+        place.write(staging)
+        name = staging.record.folder
+    with place.prepare(archive="2" * 32) as other:
+        assert not other.again
+        assert other.record.folder != name
+    with place.prepare() as again:
+        assert again.again
+        assert again.record.folder == name
+
+
+def test_a_folder_in_the_way_is_left_alone(place):
+    with place.prepare() as staging:
+        name = staging.record.folder
+    place.forget()
+    fill(place.path, {f"{name}/mine": b"a user's"})
+    swapped = place.restore()
+    assert os.path.basename(swapped.folder) != name
+    assert b"a user's" in place.everywhere()
+
+
+def test_own_folders_are_known_to_every_service_and_after_a_rename(place):
+    swapped = place.restore()
+    state = os.stat(swapped.folder)
+    os.rename(swapped.folder, place.path / "renamed")
+    for path in (None, str(place.path), str(place.base)):
+        assert own_folders(place.state, path) == {(state.st_dev, state.st_ino)}
+    place.undo()
+    assert place.look() == place.old
+
+
+def test_a_folder_that_no_record_knows_is_not_packrats(place):
+    fill(place.path, {".packrat-restore-20260101T000000Z/tree/a": b"1"})
+    assert own_folders(place.state, str(place.path)) == set()
+    assert set_aside(place.state, str(place.path)) == []
+
+
+def test_a_service_that_moved_can_be_undone_at_its_new_path(place):
+    place.restore()
+    place.path = place.path.rename(place.base / "moved")
+    place.undo()
+    assert place.look() == place.old
+
+
+def test_another_folder_at_the_path_is_not_touched(place):
+    place.restore()
+    place.path.rename(place.base / "moved")
+    fill(place.path, {"a": b"another one"})
+    with pytest.raises(TargetError, match="is not the folder"):
+        place.undo()
+    assert [p.name for p in place.path.iterdir()] == ["a"]
+
+
+def test_excluded_by_now_stays_and_is_named(place):
+    place.exclude = (*place.exclude, "/data/x", "/part/new")
+    swapped = place.restore()
+    assert [(left.path, left.why) for left in swapped.left] == [("data/x", "excluded")]
+    assert place.look()["data/x"] == place.old["data/x"]
+    assert place.look()["data/z"] == place.new["data/z"]
+    place.exclude = ()
+    place.undo()
+    assert place.look() == place.old
+
+
+def test_without_file_handles_inode_birth_time_and_type_decide(place, monkeypatch):
+    """As in a container whose seccomp profile forbids the call."""
+    real = linux.handle_of
+
+    def refuse(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(linux, "handle_of", refuse)
+    place.restore()
+    [record] = read_records(place.state, "svc")
+    assert {s.old.kind for s in record.steps if s.old} == {"birth"}
+    monkeypatch.setattr(linux, "handle_of", real)
+    place.undo()
+    assert place.look() == place.old
+
+
+def test_without_any_identity_nothing_is_moved(place, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    real = linux.state_of
+
+    def no_birth(*at):
+        found = real(*at)
+        return linux.State(found.device, found.inode, found.mode, None, found.mount)
+
+    monkeypatch.setattr(linux, "handle_of", refuse)
+    monkeypatch.setattr(linux, "state_of", no_birth)
+    with pytest.raises(TargetError, match="cannot be told"):
+        place.prepare()
+    assert place.look() == place.old
+
+
+def test_an_error_of_a_later_step_undoes_those_before(place, monkeypatch):
+    """EXDEV of an overlay, a subvolume or a quota."""
+    real, calls = linux.exchange, []
+
+    def refuse(*at):
+        calls.append(at)
+        if len(calls) == 4:
+            raise OSError(18, "Invalid cross-device link", at[1])
+        real(*at)
+
+    monkeypatch.setattr(linux, "exchange", refuse)
+    with pytest.raises(TargetError, match="cross-device"):
+        place.restore()
+    assert place.look() == place.old
+
+
+def test_an_unexpected_error_of_the_trial_ends_it_before_the_first_move(place, monkeypatch):
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(linux, "exchange", refuse)
+    with pytest.raises(TargetError, match="Input/output"):
+        place.prepare()
+    assert names_and_contents(place.look()) == names_and_contents(place.old)
