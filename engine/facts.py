@@ -49,11 +49,10 @@ class Facts:
 
     def given(self, kind: type, default: Any) -> Any:
         """Return what the program has given; raises LookupError without it and a default."""
-        if kind in self._given:
-            return self._given[kind]
-        if default is None:
-            raise LookupError(f"nobody provides {kind.__name__}")
-        return default
+        value = self._given.get(kind, default)
+        if value is None:
+            raise LookupError(f"neither a stage nor the program provides {kind.__name__}")
+        return value
 
     def wait(self, kind: type, stage: str, check: Callable[[], None]) -> Any:
         """Return what a stage provides, once it has; `check` may end the wait.
@@ -77,10 +76,8 @@ class Facts:
 
     def ended(self, stage: str) -> bool:
         """Return whether a stage has ended."""
-        with self.changed:
-            return stage in self._ended
+        return stage in self._ended
 
     def culprit(self, stage: str) -> str | None:
         """Return the stage because of which an ended one did not reach its end, if so."""
-        with self.changed:
-            return self._ended[stage]
+        return self._ended[stage]

@@ -1,17 +1,12 @@
-"""Validated graphs of stages, and their reverse.
-
-This is the only module that imports networkx, and only to explain a graph that is wrong: importing
-it takes a quarter of the time of a short command.
-"""
+"""Validated graphs of stages, and their reverse."""
 
 from __future__ import annotations
 
 from collections import Counter
 from graphlib import CycleError, TopologicalSorter
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from engine.spec import Missing, Node, Reading, Unknown
+from engine.spec import Node, Reading, Unknown
 from engine.stage import FanOut, Link, Scope
 
 if TYPE_CHECKING:
@@ -54,16 +49,22 @@ class Graph:
         for before, after in dict.fromkeys(edges):
             self._before[after].append(before)
             self._after[before].append(after)
-        if cycles := self._cycles():
-            raise GraphFaults([*cycles, *self._scopes()])
+        if cycles := self._cycles(self._before):
+            waits = [f"{c[0]}: waits for itself: {' -> '.join(c)}" for c in cycles]
+            raise GraphFaults([*waits, *self._scopes()])
         self.order = [self.nodes[name] for name in self._ordered()]
         self._gives: dict[str, type | None] = {}
         self._feeder: dict[str, str | None] = {}
-        for node in self.order:
-            self._flow(node)
+        faults = [fault for node in self.order for fault in self._flow(node)]
+        for name in self.nodes:
+            fed = [node.name for node in self.fed(name)]
+            if len(fed) > 1 and not self.forks(name):
+                faults.append(f"{name}: feeds {', '.join(fed)}; only a fan-out feeds several")
         self.providers: dict[str, dict[type, str]] = {}
         """Node -> fact or resource that it asks for -> the node that provides it."""
-        if faults := [*self._ports(), *self._scopes(), *self._facts()]:
+        faults += [*self._scopes(), *self._facts()]
+        unsure = any(isinstance(node.stage, Unknown) for node in self.order)
+        if faults or (not unsure and (faults := [*self._wiring()])):
             raise GraphFaults(faults)
 
     @classmethod
@@ -91,10 +92,6 @@ class Graph:
     def after(self, name: str) -> list[Node]:
         """Return the nodes that wait for this one, or that it feeds."""
         return [self.nodes[other] for other in self._after[name]]
-
-    def gives(self, name: str) -> type | None:
-        """Return the type of the items that flow out of a node."""
-        return self._gives[name]
 
     def feeder(self, name: str) -> Node | None:
         """Return the node whose items flow into this one."""
@@ -143,16 +140,12 @@ class Graph:
             else:
                 seen[name], stays[name] = [name], before
         pairs = [(name, self.nodes[name].releases or "") for name in stays]
+        held = {b: b for _, b in pairs if b}
         swap = {a: b for a, b in pairs if b} | {b: a for a, b in pairs if b}
         nodes = [
-            Node(
-                swap.get(node.name, node.name),
-                node.stage,
-                releases=node.name if node.name in swap and not node.releases else None,
-                reversed=True,
-            )
-            for node in reversed(self.order)
-            if node.name in stays
+            Node(swap.get(n.name, n.name), n.stage, releases=held.get(n.name), reversed=True)
+            for n in reversed(self.order)
+            if n.name in stays
         ]
         names = [node.name for node in lead]
         edges = [(swap.get(b, b), swap.get(a, a)) for b, before in stays.items() for a in before]
@@ -164,121 +157,88 @@ class Graph:
         return [(n.name, after.name) for n in self.nodes.values() for after in self.after(n.name)]
 
     def _ordered(self) -> Iterator[str]:
-        """Yield what is ready, in the order of the document; raises CycleError."""
-        place = {name: number for number, name in enumerate(self.nodes)}
-        sorter = TopologicalSorter(self._before)
-        sorter.prepare()
-        ready: list[tuple[int, str]] = []
-        while sorter.is_active():
-            for name in sorter.get_ready():
-                heappush(ready, (place[name], name))
-            _, name = heappop(ready)
+        """Yield the names of nodes whose predecessors are done, in the order of the document."""
+        left = dict(self._before)
+        while left:
+            name = next(name for name, before in left.items() if left.keys().isdisjoint(before))
+            del left[name]
             yield name
-            sorter.done(name)
 
-    def _cycles(self) -> list[str]:
-        """Name one cycle in each strongly connected part."""
-        try:
-            TopologicalSorter(self._before).prepare()
-        except CycleError:
-            import networkx as nx
-        else:
-            return []
-        dag: nx.DiGraph[str] = nx.DiGraph(self._after)
+    def _cycles(self, before: Mapping[str, Iterable[str]]) -> list[list[str]]:
+        """Return cycles without a common node, each from its first node back to it."""
         place = {name: number for number, name in enumerate(self.nodes)}
-        knots = [
-            sorted(knot, key=place.__getitem__)
-            for knot in nx.strongly_connected_components(dag)
-            if len(knot) > 1 or dag.has_edge(*knot, *knot)
-        ]
-        faults = []
-        for knot in sorted(knots, key=lambda knot: place[knot[0]]):
-            inside: nx.DiGraph[str] = nx.DiGraph(
-                [(a, b) for a in knot for b in dag[a] if b in knot]
-            )
-            cycle = [edge[0] for edge in nx.find_cycle(inside, knot[0])]
-            faults.append(f"{cycle[0]}: waits for itself: {' -> '.join([*cycle, cycle[0]])}")
-        return faults
+        found: list[list[str]] = []
+        while True:
+            try:
+                TopologicalSorter(before).prepare()
+            except CycleError as error:
+                *cycle, _ = error.args[1]
+                first = min(range(len(cycle)), key=lambda number: place[cycle[number]])
+                found.append([*cycle[first:], *cycle[: first + 1]])
+                before = {name: [] if name in cycle else before[name] for name in before}
+            else:
+                return sorted(found, key=lambda cycle: place[cycle[0]])
 
-    def _flow(self, node: Node) -> None:
-        """Resolve what feeds a node and what it gives; the nodes before it are resolved."""
-        stage, name = node.stage, node.name
-        feeding = [other for other in self._before[name] if self._gives[other] is not None]
-        takes = isinstance(stage, Link) or self._takes(node) is not None
-        self._feeder[name] = feeding[0] if takes and feeding else None
-        if isinstance(stage, Link):
-            self._gives[name] = self._gives[feeding[0]] if feeding else Nothing
-        else:
-            self._gives[name] = stage.takes if node.reversed else stage.gives
+    def _flow(self, node: Node) -> Iterator[str]:
+        """Resolve what feeds a node and what it gives; yield what does not fit.
 
-    @staticmethod
-    def _takes(node: Node) -> type | None:
-        return node.stage.gives if node.reversed else node.stage.takes
+        The nodes before it are resolved.
+        """
+        name, link = node.name, isinstance(node.stage, Link)
+        ports = node.stage.takes, node.stage.gives
+        takes, own = reversed(ports) if node.reversed else ports
+        feeding = {}
+        if link or takes is not None:
+            feeding = {o: gives for o in self._before[name] if (gives := self._gives[o])}
+        self._feeder[name] = next(iter(feeding), None)
+        self._gives[name] = next(iter(feeding.values()), Nothing) if link else own
+        for other, given in feeding.items():
+            if takes is not None and given not in (takes, Nothing):
+                yield f"{name}: takes {takes.__name__}, but {other} gives {given.__name__}"
+        unsure = any(isinstance(other.stage, Unknown) for other in self.before(name))
+        if takes is not None and not unsure and {*feeding.values()} <= {Nothing}:
+            yield f"{name}: takes {takes.__name__}, but nothing before it gives that"
+        elif len(feeding) > 1:
+            yield f"{name}: is fed by {', '.join(feeding)}; at most one stage may feed it"
 
-    def _ports(self) -> list[str]:
-        faults = []
-        for name, node in self.nodes.items():
-            feeding = [n for n in self.before(name) if self._gives[n.name] is not None]
-            takes = self._takes(node)
-            link = isinstance(node.stage, Link)
-            if takes is not None or link:
-                given = {n.name: self._gives[n.name] for n in feeding}
-                faults += [
-                    f"{name}: takes {takes.__name__}, but {other} gives {_name(gives)}"
-                    for other, gives in given.items()
-                    if takes is not None and gives not in (takes, Nothing)
-                ]
-                unsure = any(isinstance(n.stage, Unknown) for n in self.before(name))
-                if takes is not None and not {*given.values()} - {Nothing} and not unsure:
-                    faults.append(
-                        f"{name}: takes {takes.__name__}, but nothing before it gives that"
-                    )
-                elif len(feeding) > 1:
-                    names = ", ".join(n.name for n in feeding)
-                    faults.append(f"{name}: is fed by {names}; at most one stage may feed it")
-            fed = [n.name for n in self.fed(name)]
-            if len(fed) > 1 and not isinstance(node.stage, FanOut):
-                faults.append(f"{name}: feeds {', '.join(fed)}; only a fan-out feeds several")
-        return faults
-
-    def _scopes(self) -> list[str]:
+    def _scopes(self) -> Iterator[str]:
         releases = Counter(node.releases for node in self.nodes.values() if node.releases)
-        faults = []
         for node in self.nodes.values():
             if node.releases is None and isinstance(node.stage, Scope):
                 if not releases[node.name]:
-                    faults.append(f"{node.name}: acquires something that no stage releases")
+                    yield f"{node.name}: acquires something that no stage releases"
                 elif releases[node.name] > 1:
-                    faults.append(f"{node.name}: is released more than once")
+                    yield f"{node.name}: is released more than once"
             if node.releases in self.nodes and node.name not in self.downstream(node.releases):
-                faults.append(f"{node.name}: releases {node.releases!r} but does not come after it")
-        return faults
+                yield f"{node.name}: releases {node.releases!r} but does not come after it"
 
-    def _facts(self) -> list[str]:
-        """Find who provides what each node asks for."""
-        faults = []
+    def _wiring(self) -> Iterator[str]:
+        """Yield what keeps chains from being run, in a graph without other faults."""
+        heads = {node.name: chain[0].name for chain in self.chains() for node in chain}
+        before: dict[str, set[str]] = {head: set() for head in heads.values()}
+        for earlier, later in self.edges():
+            before[heads[later]] |= {heads[earlier]} - {heads[later]}
+        for cycle in self._cycles({head: sorted(names) for head, names in before.items()}):
+            yield f"{cycle[0]}: chains wait for each other: {' -> '.join(cycle)}"
+        for node in self.nodes.values():
+            if node.releases and heads[node.releases] != heads[node.name]:
+                yield f"{node.name}: releases {node.releases!r}, whose items do not flow to it"
+
+    def _facts(self) -> Iterator[str]:
+        """Find who provides what each node asks for; yield what is missing or not clear."""
         for node in self.order:
             above = _reached(self._before, node.name)
-            unsure = any(
-                isinstance(self.nodes[name].stage, Unknown)
-                and not isinstance(self.nodes[name].stage, Missing)
-                for name in above
-            )
+            before = [other for other in self.order if other.name in above]
+            unsure = any(type(other.stage) is Unknown for other in before)
             found = self.providers[node.name] = {}
             for asked in (*node.needs, *(type(default) for default in node.uses)):
-                by = [n.name for n in self.order if n.name in above and asked in n.provides]
+                by = [other.name for other in before if asked in other.provides]
                 if len(by) > 1:
-                    faults.append(
-                        f"{node.name}: asks for {asked.__name__}, which {' and '.join(by)} provide;"
-                        " only one stage before it may"
-                    )
+                    yield f"{node.name}: {' and '.join(by)} provide {asked.__name__}; only one may"
                 elif by:
                     found[asked] = by[0]
                 elif asked in node.needs and asked not in self.given and not unsure:
-                    faults.append(
-                        f"{node.name}: needs {asked.__name__}, but no stage before it provides it"
-                    )
-        return faults
+                    yield f"{node.name}: needs {asked.__name__}, but no stage before it provides it"
 
 
 def _reached(edges: Mapping[str, Sequence[str]], name: str) -> set[str]:
@@ -290,7 +250,3 @@ def _reached(edges: Mapping[str, Sequence[str]], name: str) -> set[str]:
         found |= new
         left += new
     return found - {name}
-
-
-def _name(port: type | None) -> str:
-    return "nothing" if port is None else port.__name__

@@ -70,8 +70,7 @@ class Run:
     ) -> None:
         self.shared = shared or Shared()
         self.stage = stage
-        self.items = 0
-        self.bytes = 0
+        self.items = self.bytes = 0
         self.whole: int | None = None
         """Bytes that will have passed at the end; set by the stage once it knows."""
         self.orphaned = threading.Event()
@@ -110,23 +109,22 @@ class Run:
         Waits for a provider in another thread. Raises Unavailable when it has failed or was
         skipped, and LookupError for what is not declared, or not there yet in the own thread.
         """
-        default = self._default(kind)
+        node, facts = self._position.node, self.shared.facts
         provider = self._position.providers.get(kind)
-        if provider is None:
-            found: T = self.shared.facts.given(kind, default)
-            return found
-        if provider in self._position.chain and not self.shared.facts.ended(provider):
-            there = self.shared.facts.provided(kind, provider)
-            if not there:
-                raise LookupError(
-                    f"{self.stage} asks for {kind.__name__} before {provider} has provided it"
-                )
-        value: T = self.shared.facts.wait(kind, provider, self.check)
+        default = next((one for one in node.uses if type(one) is kind), None) if node else None
+        if node and default is None and kind not in node.needs:
+            raise LookupError(f"{self.stage} does not declare that it needs {kind.__name__}")
+        mine = provider and provider in self._position.chain and not facts.ended(provider)
+        if mine and not facts.provided(kind, provider):
+            what = f"asks for {kind.__name__} before {provider} has provided it"
+            raise LookupError(f"{self.stage} {what}")
+        value: T = (
+            facts.wait(kind, provider, self.check) if provider else facts.given(kind, default)
+        )
         return value
 
-    def resource(self, kind: type[T]) -> T:
-        """Return the open resource of this type; as `fact`."""
-        return self.fact(kind)
+    resource = fact
+    """Return the open resource of this type; as `fact`."""
 
     def provide(self, value: Any) -> None:
         """Provide a fact, for the stages after this one."""
@@ -141,15 +139,6 @@ class Run:
         self.provide(resource)
         return resource
 
-    def _default(self, kind: type) -> Any:
-        node = self._position.node
-        if node is None:
-            return None
-        default = next((one for one in node.uses if type(one) is kind), None)
-        if default is None and kind not in node.needs:
-            raise LookupError(f"{self.stage} does not declare that it needs {kind.__name__}")
-        return default
-
     def cancel(self) -> None:
         """Ask all stages to stop."""
         self.shared.cancelled.set()
@@ -161,7 +150,7 @@ class Run:
 
     def check(self) -> None:
         """Raise Cancelled when the run was asked to stop, or no more can come for this stage."""
-        if self.shared.cancelled.is_set() or self.orphaned.is_set():
+        if self.cancelled or self.orphaned.is_set():
             raise Cancelled
 
     def advance(self, items: int = 0, bytes: int = 0) -> None:  # noqa: A002 (the unit is the name)

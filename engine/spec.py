@@ -87,18 +87,15 @@ class Reading:
         self.edges: list[tuple[str, str]] = []
         self.faults: list[str] = []
         self._kinds = {kind.kind: kind for kind in kinds}
-        missing = []
         for name, given in spec.items():
             params = dict(given) if isinstance(given, dict) else {}
-            before = self._after(name, params.pop("after", []))
-            self.edges += [(other, name) for other in before]
-            missing += [(other, name) for other in before if other not in spec]
+            self.edges += [(other, name) for other in self._after(name, params.pop("after", []))]
             self.nodes[name] = self._node(name, given, params, spec)
-        for other, name in missing:
-            self.faults.append(
-                f"{name}: comes after {other!r}, which is not a stage of this pipeline"
-            )
-            self.nodes[other] = Node(other, Missing())
+        for other, name in self.edges:
+            if other not in spec:
+                what = f"comes after {other!r}, which is not a stage of this pipeline"
+                self.faults.append(f"{name}: {what}")
+                self.nodes[other] = Node(other, Missing())
 
     def _after(self, name: str, given: Any) -> list[str]:
         if isinstance(given, list) and all(isinstance(other, str) for other in given):
@@ -110,17 +107,13 @@ class Reading:
         if not isinstance(given, dict):
             self.faults.append(f"{name}: is not a stage; write {{kind: KIND, after: [NAME]}}")
             return Node(name, Unknown())
-        releases = params.pop("releases", None)
-        if releases is not None:
+        if (releases := params.pop("releases", None)) is not None:
             return self._release(name, params, releases, spec)
-        backwards = params.pop("inverse", False)
-        stage = self._stage(name, params)
-        if backwards is not False and (
-            backwards is not True or (stage.inverse is None and not isinstance(stage, Unknown))
-        ):
+        backwards, stage = params.pop("inverse", False), self._stage(name, params)
+        known = isinstance(backwards, bool) and (not backwards or stage.inverse is not None)
+        if not known and not isinstance(stage, Unknown):
             self.faults.append(f"{name}.inverse: {stage.kind} has no inverse, or this is not true")
-            backwards = False
-        return Node(name, stage, reversed=backwards)
+        return Node(name, stage, reversed=known and backwards)
 
     def _stage(self, name: str, params: dict[str, Any]) -> Stage:
         kind = params.pop("kind", None)

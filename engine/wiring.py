@@ -9,7 +9,7 @@ All rules of the wiring:
 - A scope is acquired when the input of its first link has ended, and released when the input of
   its second link has ended; if the chain ends before that, right then.
 - When a stage fails, the rest of its chain and what depends on it are skipped. Other branches
-  go on.
+  go on. Once a run is cancelled, no stage begins, and none goes on behind one that has ended.
 - Resources are closed after the last stage, the one that was opened last first.
 """
 
@@ -40,34 +40,31 @@ class _Execution:
     """One run of one graph."""
 
     def __init__(self, graph: Graph, run: Run) -> None:
-        self.graph = graph
-        self.run = run
-        self.facts = run.shared.facts
+        self.graph, self.run, self.facts = graph, run, run.shared.facts
         self.outcome = Outcome({}, {}, self.facts)
         self.chains = graph.chains()
+        self.chain_of = {node.name: chain for chain in self.chains for node in chain}
         self.views: dict[str, Run] = {}
         self.started: dict[str, float] = {}
-        self.held: list[Node] = []
-        """Acquiring nodes of the scopes that are held, in the order of acquiring."""
-        for chain in self.chains:
-            names = frozenset(node.name for node in chain)
-            for node in chain:
-                position = Position(node, graph.providers[node.name], names)
-                self.views[node.name] = Run(run.shared, node.name, position)
+        self.held: set[str] = set()
+        """Names of the acquiring nodes whose scopes are held."""
+        for name, chain in self.chain_of.items():
+            members = frozenset(node.name for node in chain)
+            position = Position(graph.nodes[name], graph.providers[name], members)
+            self.views[name] = Run(run.shared, name, position)
 
     def execute(self) -> Outcome:
         branches = [chain for chain in self.chains if self.graph.feeder(chain[0].name)]
         waiting = [chain for chain in self.chains if chain not in branches]
         threads = [
-            threading.Thread(target=self._await, args=(chain,), name=chain[0].name, daemon=True)
+            threading.Thread(target=self._run, args=(chain,), name=chain[0].name, daemon=True)
             for chain in branches
         ]
         try:
             for thread in threads:
                 thread.start()
             while waiting:
-                ready = next(filter(self._is_ready, waiting), None)
-                if ready:
+                if ready := next(filter(self._is_ready, waiting), None):
                     waiting.remove(ready)
                     self._run(ready)
                 else:
@@ -88,30 +85,22 @@ class _Execution:
 
     def _awaited(self, chain: Chain) -> list[str]:
         """Return the stages outside of a chain that its members come after; not what feeds it."""
-        feeder, members = self.graph.feeder(chain[0].name), {node.name for node in chain}
-        before = [other.name for node in chain for other in self.graph.before(node.name)]
-        return [
-            name for name in before if name not in members and (not feeder or name != feeder.name)
-        ]
+        feeder = self.graph.feeder(chain[0].name)
+        before = [other for node in chain for other in self.graph.before(node.name)]
+        return [other.name for other in before if other not in chain and other is not feeder]
 
     def _pause(self) -> None:
         with self.facts.changed:
             self.facts.changed.wait(WAIT_SECONDS)
 
-    def _await(self, chain: Chain) -> None:
-        """Run a branch, once all has ended that it comes after, its feeder aside."""
+    def _run(self, chain: Chain) -> None:
+        """Run one chain to its end, once all has ended that it comes after."""
         while not self._is_ready(chain):
             self._pause()
-        self._run(chain)
-
-    def _run(self, chain: Chain) -> None:
-        """Run one chain to its end, whatever that is."""
-        culprit = next(filter(None, map(self.facts.culprit, self._awaited(chain))), None)
-        if culprit is None:
-            culprit = self._drain(chain)
+        culprits = filter(None, map(self.facts.culprit, self._awaited(chain)))
+        culprit = next(culprits, None) or self._drain(chain)
         for node in chain:
-            if not self.facts.ended(node.name):
-                self._end(node, because=culprit)
+            self._end(node, culprit)
 
     def _drain(self, chain: Chain) -> str | None:
         """Pull all items through a chain; return the stage that kept it from its end, if one."""
@@ -125,34 +114,36 @@ class _Execution:
             for _ in items:
                 pass
         except BaseException as error:  # noqa: BLE001 (the outcome carries it, whatever it is)
-            if isinstance(error, KeyboardInterrupt):
-                self.run.cancel()
             culprit = self._culprit(chain, error)
         finally:
             for generator in reversed(generators):
                 generator.close()
             for node in reversed(chain):
-                if node.releases and not self.facts.ended(node.name):
-                    self._release(node)
+                self._release(node)
         return culprit
 
     def _culprit(self, chain: Chain, error: BaseException) -> str:
         """Return the stage because of which a chain ended by an error."""
         if isinstance(error, Unavailable):
             return error.because
-        failed = [node.name for node in chain if node.name in self.outcome.failed]
+        for node in chain:
+            if self.outcome.failed.get(node.name) is error:
+                return node.name
         feeder = self.graph.feeder(chain[0].name)
-        if not failed and feeder and self.facts.ended(feeder.name):  # orphaned
+        if feeder and self.views[chain[0].name].orphaned.is_set():
             return self.facts.culprit(feeder.name) or feeder.name
-        return failed[0] if failed else chain[0].name
+        # Raised between two stages, for example by a signal.
+        node = next((node for node in chain if not self.facts.ended(node.name)), chain[-1])
+        self._failed(node, error)
+        return node.name
 
     def _source(self, head: Node) -> Iterator[Any]:
         feeder = self.graph.feeder(head.name)
         if not feeder or not isinstance(feeder.stage, FanOut):
             return iter(())
         # The branch's thread asks for what the fan-out needs, and ends as the branch does.
-        position = Position(feeder, self.graph.providers[feeder.name])
-        view = Run(self.run.shared, feeder.name, position)
+        place = Position(feeder, self.graph.providers[feeder.name])
+        view = Run(self.run.shared, feeder.name, place)
         view.orphaned = self.views[head.name].orphaned
         return feeder.stage.branch(view)
 
@@ -162,12 +153,11 @@ class _Execution:
         self.started[node.name] = view.clock.ticks()
         view.emit(Started(node.name))
         try:
+            view.check()
             for item in self._work(node, items, view):
                 if self.run.cancelled:
                     view.check()
                 yield item
-            if not self.facts.ended(node.name):
-                self._require_provided(node)
         except (GeneratorExit, Unavailable):
             raise
         except BaseException as error:
@@ -175,6 +165,9 @@ class _Execution:
             raise
         if not self.facts.ended(node.name):
             self._end(node)
+            if node.name in self.outcome.failed:
+                raise self.outcome.failed[node.name]
+        view.check()  # the next stage begins nothing in a run that is cancelled
 
     def _work(self, node: Node, items: Iterator[Any], view: Run) -> Iterator[Any]:
         if isinstance(node.stage, Scope):
@@ -186,7 +179,7 @@ class _Execution:
 
     def _acquiring(self, node: Node, scope: Scope, items: Iterator[Any]) -> Iterator[Any]:
         yield from items
-        self.held.append(node)
+        self.held.add(node.name)
         scope.acquire(self.views[node.name])
         self.run.emit(Acquired(node.name))
 
@@ -203,48 +196,53 @@ class _Execution:
         yield from ahead
 
     def _release(self, node: Node) -> None:
-        """Release a scope if it is held; an error is the outcome of its node, and no more."""
-        held = next((one for one in self.held if one.name == node.releases), None)
-        if held is None:
+        """Release a scope if this node does and it is held; an error is the node's outcome only."""
+        if node.releases not in self.held or not isinstance(node.stage, Scope):
             return
-        self.held.remove(held)
-        assert isinstance(node.stage, Scope)
+        self.held.remove(node.releases)
+        because = None
         try:
             node.stage.release(self.views[node.name])
-            self._require_provided(node)
+        except Unavailable as error:
+            because = error.because
         except BaseException as error:  # noqa: BLE001 (the outcome carries it)
             self._failed(node, error)
+            because = node.name
         self.run.emit(Released(node.name))
-        self._end(node, because=node.name if node.name in self.outcome.failed else None)
-
-    def _require_provided(self, node: Node) -> None:
-        for kind in node.provides:
-            if not self.facts.provided(kind, node.name):
-                raise LookupError(f"{node.name} ended without providing {kind.__name__}")
+        self._end(node, because)
 
     def _failed(self, node: Node, error: BaseException) -> None:
-        with self.run.shared.speaking:
-            if any(error is known for known in self.outcome.failed.values()):
-                return  # a stage further down the chain sees the same error pass
-            if self.views[node.name].orphaned.is_set() and isinstance(error, Cancelled):
-                return  # not its own failure: it is skipped
-            self.outcome.failed[node.name] = error
+        """Note the error of a node, unless that was noted where it came from."""
+        if isinstance(error, KeyboardInterrupt):
+            self.run.cancel()
+        known = [self.outcome.failed.get(member.name) for member in self.chain_of[node.name]]
+        orphaned = self.views[node.name].orphaned.is_set() and isinstance(error, Cancelled)
+        if orphaned or self.facts.ended(node.name) or any(error is one for one in known):
+            return
+        self.outcome.failed[node.name] = error
         self.run.emit(Failed(node.name, error))
 
     def _end(self, node: Node, because: str | None = None) -> None:
-        """Note that a node has ended; `because` is the node that kept it from its end."""
+        """Note once that a node has ended; `because` is the node that kept it from its end."""
+        if self.facts.ended(node.name):
+            return
         view = self.views[node.name]
-        if because and node.name != because:
-            self.outcome.skipped[node.name] = because
-            view.emit(Skipped(node.name, because))
-        elif because is None:
+        owed = [kind for kind in node.provides if not self.facts.provided(kind, node.name)]
+        if owed and because is None:
+            said = f"{node.name} ended without providing {owed[0].__name__}"
+            self._failed(node, LookupError(said))
+            because = node.name
+        if because is None:
             seconds = view.clock.ticks() - self.started.get(node.name, view.clock.ticks())
             view.emit(Finished(node.name, view.items, view.bytes, seconds))
+        elif node.name not in self.outcome.failed:
+            self.outcome.skipped[node.name] = because
+            view.emit(Skipped(node.name, because))
         self.facts.end(node.name, because)
         if because and self.graph.forks(node.name):
-            heads = [branch.name for branch in self.graph.fed(node.name)]
-            for member in (n for chain in self.chains if chain[0].name in heads for n in chain):
-                self.views[member.name].orphaned.set()
+            for branch in self.graph.fed(node.name):
+                for member in self.chain_of[branch.name]:
+                    self.views[member.name].orphaned.set()
 
     def _close(self) -> None:
         """Close all resources; the error of one keeps no other open."""
