@@ -1,5 +1,6 @@
 """What a user types and sees, in a form that can be compared to the letter."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -40,7 +41,24 @@ def seen(house: House, *words: str, cwd: Path | None = None, **env: str) -> str:
     return f"{typed}\n{text}-> {done.returncode}\n"
 
 
-def golden(file: Path, title: str) -> str:
-    """Give one section of a golden file, in which a line `## title` begins each."""
-    sections = re.split(r"^## (.*)\n", file.read_text(), flags=re.MULTILINE)
-    return dict(zip(sections[1::2], sections[2::2], strict=True))[title].rstrip("\n") + "\n"
+def check_golden(file: Path, title: str, said: str) -> None:
+    """Compare a text with its section of a golden file, in which a line `## title` begins each.
+
+    With PACKRAT_REWRITE_GOLDEN=1 the section is replaced instead: review the difference.
+    """
+    said = said.rstrip("\n") + "\n"
+    if os.environ.get("PACKRAT_REWRITE_GOLDEN"):
+        with file.open("r+") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            sections = _sections(opened.read()) | {title: said}
+            opened.seek(0)
+            opened.truncate()
+            opened.write("\n".join(f"## {name}\n{text}" for name, text in sections.items()))
+        return
+    assert said == _sections(file.read_text())[title]
+
+
+def _sections(text: str) -> dict[str, str]:
+    parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)
+    named = zip(parts[1::2], parts[2::2], strict=True)
+    return {name: section.rstrip("\n") + "\n" for name, section in named}

@@ -8,7 +8,7 @@ import yaml
 
 from tests.helpers.house import PASSWORD, House
 from tests.helpers.terminal import plain, status, terminal
-from tests.helpers.transcript import golden
+from tests.helpers.transcript import check_golden
 
 GOLDEN = Path(__file__).parent / "golden" / "init.txt"
 PLACES = {
@@ -40,7 +40,7 @@ def test_the_recovery_sheet_to_the_letter(fresh):
     assert done.returncode == 0, done.stderr
     said = done.stdout.replace(str(fresh.root), "ROOT")
     said = re.sub(r"\b[0-9a-f]{32}\b", "SALT", re.sub(r"\b[0-9a-f]{16}\b", "KEYID", said))
-    assert said == golden(GOLDEN, "recovery sheet")
+    check_golden(GOLDEN, "recovery sheet", said)
     key = yaml.safe_load(fresh.key_file.read_text())
     for secret in (PASSWORD, "very secret", key["key"]):
         assert secret not in done.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from packrat.runs.lock import service_lock
 from tests.helpers.house import House, cheap_keys
-from tests.helpers.transcript import golden, seen
+from tests.helpers.transcript import check_golden, seen
 from tests.helpers.trees import fill
 from vault.archive.keys import write_key_file
 
@@ -250,7 +250,7 @@ def test_messages_to_the_letter(case, tmp_path):
     """Each fault: what failed, where, what to do next, and the documented status."""
     said = "".join(case(House(tmp_path)))
     assert "Traceback" not in said
-    assert said == golden(GOLDEN, case.__name__.replace("_", " "))
+    check_golden(GOLDEN, case.__name__.replace("_", " "), said)
 
 
 def test_no_message_is_unexpected():

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.disks import disk
 from tests.helpers.house import House
-from tests.helpers.transcript import golden, seen
+from tests.helpers.transcript import check_golden, seen
 from tests.helpers.trees import fill, noise
 
 GOLDEN = Path(__file__).parent / "golden" / "messages_disks.txt"
@@ -91,4 +91,4 @@ CASES = [
 def test_disks_to_the_letter(case, tmp_path):
     """No disk that is full or read-only ends in a traceback, or leaves litter behind."""
     said = "".join(case(House(tmp_path)))
-    assert said == golden(GOLDEN, case.__name__.replace("_", " "))
+    check_golden(GOLDEN, case.__name__.replace("_", " "), said)

@@ -1,6 +1,5 @@
 """The picker in a real terminal of 80 by 24: every screen of it, to the letter."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -8,21 +7,16 @@ import pytest
 
 from tests.helpers.house import PASSWORD, House, cheap_keys
 from tests.helpers.screen import screen
-from tests.helpers.transcript import golden
+from tests.helpers.transcript import check_golden
 from tests.helpers.trees import differences, noise
 from tests.tiny_writer import Draft
 from vault.archive.keys import write_key_file
 
 GOLDEN = Path(__file__).parent / "golden" / "picker.txt"
-REWRITE = os.environ.get("PACKRAT_REWRITE_GOLDEN")
 
 
 def check(title, said):
-    if REWRITE:
-        with GOLDEN.open("a") as file:
-            file.write(f"## {title}\n{said.rstrip()}\n\n")
-        return
-    assert said.rstrip() + "\n" == golden(GOLDEN, title)
+    check_golden(GOLDEN, title, said)
 
 
 def test_the_whole_way_to_a_new_folder(filled):
