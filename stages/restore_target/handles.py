@@ -29,8 +29,7 @@ def open_service(path: str, *, create: bool = False) -> int:
             except FileNotFoundError:
                 if not create:
                     raise OSError(2, os.strerror(2), path) from None
-                os.mkdir(name, dir_fd=folder)
-                inner = os.open(name, _PASS_THROUGH, dir_fd=folder)
+                inner = _make_folder(folder, name, passable=bool(names))
             except NotADirectoryError:
                 target = _trusted_link(folder, name, path)
                 links += 1
@@ -48,6 +47,18 @@ def open_service(path: str, *, create: bool = False) -> int:
         return os.open(".", OPEN_FOLDER, dir_fd=folder)
     finally:
         os.close(folder)
+
+
+def _make_folder(folder: int, name: str, *, passable: bool) -> int:
+    """Make a folder and open it. One on the way to the target is `passable` for its users.
+
+    The umask is 077. Only an empty folder gets another mode: somebody may have put one there.
+    """
+    os.mkdir(name, dir_fd=folder)
+    made = os.open(name, OPEN_FOLDER, dir_fd=folder)
+    if passable and not os.listdir(made):
+        os.fchmod(made, 0o755)
+    return made
 
 
 def open_below(root: int, path: str) -> int:

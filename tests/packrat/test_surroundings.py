@@ -101,3 +101,15 @@ def test_names_are_bytes_under_a_latin_1_locale(tmp_path):
     done = subprocess.run(words, env=env, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert set(os.listdir(os.fsencode(house.restore()))) == names
+
+
+def test_folders_on_the_way_to_a_restore_can_be_entered_by_its_user(house):
+    """Packrat's umask is for its own files."""
+    fill(house.source, {"a": b"1"})
+    house.source.chmod(0o750)
+    house.backed_up()
+    done = house.cli("restore", "svc", "--to", str(house.root / "new" / "deep" / "out"), "--yes")
+    assert done.returncode == 0, done.stderr
+    modes = [stat.S_IMODE((house.root / at).stat().st_mode) for at in ("new", "new/deep")]
+    assert modes == [0o755, 0o755]
+    assert stat.S_IMODE((house.root / "new/deep/out").stat().st_mode) == 0o750
