@@ -195,7 +195,8 @@ class Graph:
         for other, given in feeding.items():
             if takes is not None and given not in (takes, Nothing):
                 yield f"{name}: takes {takes.__name__}, but {other} gives {given.__name__}"
-        unsure = any(isinstance(other.stage, Unknown) for other in self.before(name))
+        above = _reached(self._before, name)
+        unsure = any(isinstance(self.nodes[other].stage, Unknown) for other in above)
         if takes is not None and not unsure and {*feeding.values()} <= {Nothing}:
             yield f"{name}: takes {takes.__name__}, but nothing before it gives that"
         elif len(feeding) > 1:
