@@ -15,7 +15,7 @@ All rules of the wiring:
 
 from __future__ import annotations
 
-import threading
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from engine.events import Acquired, Failed, Finished, Released, Skipped, Started
@@ -54,12 +54,9 @@ class _Execution:
             self.views[name] = Run(run.shared, name, position)
 
     def execute(self) -> Outcome:
-        branches = [chain for chain in self.chains if self.graph.feeder(chain[0].name)]
-        waiting = [chain for chain in self.chains if chain not in branches]
-        threads = [
-            threading.Thread(target=self._run, args=(chain,), name=chain[0].name, daemon=True)
-            for chain in branches
-        ]
+        forked = [chain for chain in self.chains if self.graph.feeder(chain[0].name)]
+        waiting = [chain for chain in self.chains if chain not in forked]
+        threads = [Thread(target=self._run, args=(c,), name=c[0].name, daemon=True) for c in forked]
         try:
             for thread in threads:
                 thread.start()
