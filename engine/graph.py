@@ -49,13 +49,16 @@ class Graph:
         for before, after in dict.fromkeys(edges):
             self._before[after].append(before)
             self._after[before].append(after)
-        if cycles := self._cycles(self._before):
-            waits = [f"{c[0]}: waits for itself: {' -> '.join(c)}" for c in cycles]
-            raise GraphFaults([*waits, *self._scopes()])
+        faults = []
+        for cycle in self._cycles(self._before):
+            faults.append(f"{cycle[0]}: waits for itself: {' -> '.join(cycle)}")
+            for name in cycle:  # so that all other faults are found, and no others
+                self.nodes[name] = Node(name, Unknown(), self.nodes[name].releases)
+                self._before[name] = []
         self.order = [self.nodes[name] for name in self._ordered()]
         self._gives: dict[str, type | None] = {}
         self._feeder: dict[str, str | None] = {}
-        faults = [fault for node in self.order for fault in self._flow(node)]
+        faults += [fault for node in self.order for fault in self._flow(node)]
         for name in self.nodes:
             fed = [node.name for node in self.fed(name)]
             if len(fed) > 1 and not self.forks(name):
@@ -195,7 +198,7 @@ class Graph:
         for other, given in feeding.items():
             if takes is not None and given not in (takes, Nothing):
                 yield f"{name}: takes {takes.__name__}, but {other} gives {given.__name__}"
-        unsure = any(isinstance(other.stage, Unknown) for other in self.before(name))
+        unsure = any(isinstance(self.nodes[o].stage, Unknown) for o in _reached(self._before, name))
         if takes is not None and not unsure and {*feeding.values()} <= {Nothing}:
             yield f"{name}: takes {takes.__name__}, but nothing before it gives that"
         elif len(feeding) > 1:

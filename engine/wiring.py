@@ -15,7 +15,7 @@ All rules of the wiring:
 
 from __future__ import annotations
 
-import threading
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from engine.events import Acquired, Failed, Finished, Released, Skipped, Started
@@ -54,12 +54,9 @@ class _Execution:
             self.views[name] = Run(run.shared, name, position)
 
     def execute(self) -> Outcome:
-        branches = [chain for chain in self.chains if self.graph.feeder(chain[0].name)]
-        waiting = [chain for chain in self.chains if chain not in branches]
-        threads = [
-            threading.Thread(target=self._run, args=(chain,), name=chain[0].name, daemon=True)
-            for chain in branches
-        ]
+        forked = [chain for chain in self.chains if self.graph.feeder(chain[0].name)]
+        waiting = [chain for chain in self.chains if chain not in forked]
+        threads = [Thread(target=self._run, args=(c,), name=c[0].name, daemon=True) for c in forked]
         try:
             for thread in threads:
                 thread.start()
@@ -105,7 +102,6 @@ class _Execution:
     def _drain(self, chain: Chain) -> str | None:
         """Pull all items through a chain; return the stage that kept it from its end, if one."""
         generators: list[Iterator[Any]] = []
-        culprit = None
         try:
             items = self._source(chain[0])
             for node in chain:
@@ -114,13 +110,13 @@ class _Execution:
             for _ in items:
                 pass
         except BaseException as error:  # noqa: BLE001 (the outcome carries it, whatever it is)
-            culprit = self._culprit(chain, error)
+            return self._culprit(chain, error)
         finally:
             for generator in reversed(generators):
                 generator.close()
             for node in reversed(chain):
                 self._release(node)
-        return culprit
+        return None
 
     def _culprit(self, chain: Chain, error: BaseException) -> str:
         """Return the stage because of which a chain ended by an error."""
@@ -133,7 +129,7 @@ class _Execution:
         if feeder and self.views[chain[0].name].orphaned.is_set():
             return self.facts.culprit(feeder.name) or feeder.name
         # Raised between two stages, for example by a signal.
-        node = next((node for node in chain if not self.facts.ended(node.name)), chain[-1])
+        node = next((n for n in chain if not (n.releases or self.facts.ended(n.name))), chain[0])
         self._failed(node, error)
         return node.name
 
@@ -161,7 +157,8 @@ class _Execution:
         except (GeneratorExit, Unavailable):
             raise
         except BaseException as error:
-            self._failed(node, error)
+            if not node.releases:  # the outcome of that one is how its release went
+                self._failed(node, error)
             raise
         if not self.facts.ended(node.name):
             self._end(node)
@@ -207,7 +204,6 @@ class _Execution:
             because = error.because
         except BaseException as error:  # noqa: BLE001 (the outcome carries it)
             self._failed(node, error)
-            because = node.name
         self.run.emit(Released(node.name))
         self._end(node, because)
 
@@ -231,11 +227,12 @@ class _Execution:
         if owed and because is None:
             said = f"{node.name} ended without providing {owed[0].__name__}"
             self._failed(node, LookupError(said))
+        if node.name in self.outcome.failed:
             because = node.name
         if because is None:
             seconds = view.clock.ticks() - self.started.get(node.name, view.clock.ticks())
             view.emit(Finished(node.name, view.items, view.bytes, seconds))
-        elif node.name not in self.outcome.failed:
+        elif because != node.name:
             self.outcome.skipped[node.name] = because
             view.emit(Skipped(node.name, because))
         self.facts.end(node.name, because)

@@ -1,189 +1,297 @@
-"""A graph is validated as a whole, and turned around without a special case."""
+"""A graph is checked as a whole, infers what links give, and reverses without special cases."""
 
+import itertools
+import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.graph import Graph, GraphFaults, Node
-from engine.stage import FanOut, Scope, Stage
+from engine.stage import FanOut, Link
+from stages.collect import Collect
+from stages.encrypt import Encrypt
+from stages.items import Part, Sealed
 from stages.kinds import KINDS
-
-
-class Raw: ...
+from stages.spool import SpoolStage
+from stages.upload import Upload
+from tests.engine.pipelines import PARAMS, SERVICE, build
+from tests.engine.pipelines import faults as faults_of_service
+from tests.helpers.troubled import KINDS as TROUBLED
+from tests.helpers.troubled import SPEC, Item, Source, Through, World
 
 
 class Cooked: ...
 
 
-class Source(Stage):
-    kind: ClassVar[str] = "source"
-    gives: ClassVar[type | None] = Raw
-    size: int = 1
-
-    def inverse(self, items: Iterator[Any], run: Any) -> Iterator[Any]:
-        yield from items
-
-
-class Cook(Stage):
+class Cook(Source):
     kind: ClassVar[str] = "cook"
-    takes: ClassVar[type | None] = Raw
-    gives: ClassVar[type | None] = Cooked
-    backwards: ClassVar[str] = "uncook"
-
-    def inverse(self, items: Iterator[Any], run: Any) -> Iterator[Any]:
-        yield from items
-
-
-class Table(FanOut):
-    kind: ClassVar[str] = "table"
-    takes: ClassVar[type | None] = Cooked
+    takes: ClassVar[type | None] = Item
     gives: ClassVar[type | None] = Cooked
 
-    def inverse(self, items: Iterator[Any], run: Any) -> Iterator[Any]:
-        yield from items
 
-
-class Eat(Stage):
+class Eat(Through):
     kind: ClassVar[str] = "eat"
     takes: ClassVar[type | None] = Cooked
     gives: ClassVar[type | None] = Cooked
 
-    def inverse(self, items: Iterator[Any], run: Any) -> Iterator[Any]:
-        yield from items
+
+def make(document):
+    return Graph.build(document, (*TROUBLED, Cook, Eat), [World])
 
 
-class Note(Stage):
-    kind: ClassVar[str] = "note"
-
-
-class Fire(Scope):
-    kind: ClassVar[str] = "fire"
-
-
-class Start(Stage):
-    kind: ClassVar[str] = "start"
-    gives: ClassVar[type | None] = Cooked
-
-
-KITCHEN = (Source, Cook, Table, Eat, Note, Fire)
-MEAL = {
-    "note": {"kind": "note"},
-    "light": {"kind": "fire", "after": ["note"]},
-    "source": {"kind": "source", "after": ["light"]},
-    "out": {"releases": "light", "after": ["source"]},
-    "cook": {"kind": "cook", "after": ["source"]},
-    "table": {"kind": "table", "after": ["cook"]},
-    "eat:a": {"kind": "eat", "after": ["table"]},
-    "eat:b": {"kind": "eat", "after": ["table"]},
-    "last": {"kind": "note", "after": ["eat:a", "eat:b"]},
-}
-
-
-def faults(spec):
+def faults(document):
     with pytest.raises(GraphFaults) as caught:
-        Graph.build(spec, KITCHEN)
+        make(document)
     return caught.value.faults
 
 
+def after(kind, *before, **params):
+    return {"kind": kind, "after": list(before), **params}
+
+
 def test_every_fault_is_reported_at_once():
-    """One build names each thing that is wrong, not the first."""
-    spec = {
-        "light": {"kind": "fire"},
+    document = {
+        "light": {"kind": "hold"},
         "fry": {"kind": "frying"},
-        "source": {"kind": "source", "size": "huge", "colour": 1},
-        "cook": {"kind": "cook", "after": ["sorce"]},
-        "eat": {"kind": "eat", "after": ["cook"]},
-        "a": {"kind": "note", "after": ["b"]},
-        "b": {"kind": "note", "after": ["a"]},
+        "source": {"kind": "source", "fail": 1, "colour": 1},
+        "cook": after("cook", "sorce"),
+        "a": after("step", "b"),
+        "b": after("step", "a"),
+        "c": after("step", "d"),
+        "d": after("step", "c"),
         "out": {"releases": "a"},
     }
-    assert faults(spec) == [
-        "fry: unknown stage kind 'frying'; known kinds: cook, eat, fire, note, source, table",
-        "source.size: Input should be a valid integer, unable to parse string as an integer",
+    found = faults(document)
+    assert found[0].startswith("fry: unknown stage kind 'frying'; known kinds: cook, eat, fan,")
+    assert found[1:] == [
+        "source.fail: Input should be a valid string",
         "source.colour: Extra inputs are not permitted",
         "out: releases 'a', which is not a scope",
         "cook: comes after 'sorce', which is not a stage of this pipeline",
         "a: waits for itself: a -> b -> a",
+        "c: waits for itself: c -> d -> c",
         "light: acquires something that no stage releases",
     ]
 
 
-def test_ports_must_fit():
-    """What flows out of a stage is what the next one takes."""
-    spec = {"source": {"kind": "source"}, "eat": {"kind": "eat", "after": ["source"]}}
-    assert faults(spec) == ["eat: takes Cooked, but source gives Raw"]
+def test_ports_must_fit_also_through_links():
+    document = {"source": {"kind": "source"}, "eat": after("eat", "source")}
+    assert faults(document) == ["eat: takes Cooked, but source gives Item"]
+    document |= {"pass": after("pass", "source"), "eat": after("eat", "pass")}
+    assert faults(document) == ["eat: takes Cooked, but pass gives Item"]
+
+
+def test_links_give_what_they_take_of_any_type():
+    """A scope, a fan-out's branch and a link after another infer it; a head gives nothing."""
+    chain = ["source", "one", "hold", "two", "free", "cook", "three", "eat"]
+    kinds = {"one": "pass", "two": "pass", "three": "pass"}
+    document = {"source": {"kind": "source"}}
+    for before, name in itertools.pairwise(chain):
+        document[name] = after(kinds.get(name, name), before)
+    document["free"] = {"releases": "hold", "after": ["two"]}
+    assert [[node.name for node in one] for one in make(document).chains()] == [chain]
+    del document["source"]
+    document["one"] = {"kind": "pass"}
+    assert faults(document) == ["cook: takes Item, but nothing before it gives that"]
 
 
 def test_only_a_fan_out_feeds_several():
-    """A stage that is no fan-out has one reader."""
-    spec = {
+    document = {
         "source": {"kind": "source"},
-        "one": {"kind": "cook", "after": ["source"]},
-        "two": {"kind": "cook", "after": ["source"]},
+        "one": after("cook", "source"),
+        "two": after("cook", "source"),
     }
-    assert faults(spec) == ["source: feeds one, two; only a fan-out feeds several"]
+    assert faults(document) == ["source: feeds one, two; only a fan-out feeds several"]
 
 
-def test_a_stage_is_fed_by_one():
-    """Two feeders are a fault."""
-    spec = {
+def test_reversed_fan_out_feeds_one():
+    """It gives what its branches give in a single stream; a second reader would never run."""
+    document = {
+        "source": {"kind": "source"},
+        "fan": after("fan", "source", inverse=True),
+        "a": after("through", "fan"),
+        "b": after("through", "fan"),
+    }
+    assert faults(document) == ["fan: feeds a, b; only a fan-out feeds several"]
+
+
+def test_stage_is_fed_by_one():
+    document = {"s1": {"kind": "source"}, "s2": {"kind": "source"}}
+    assert faults(document | {"cook": after("cook", "s1", "s2")}) == [
+        "cook: is fed by s1, s2; at most one stage may feed it"
+    ]
+
+
+def test_chains_that_wait_for_each_other_are_refused():
+    """No stage waits for itself, but a chain begins as a whole: this would hang."""
+    document = {
+        "source": {"kind": "source"},
+        "between": after("step", "source"),
+        "cook": after("cook", "source", "between"),
+    }
+    assert faults(document) == ["source: chains wait for each other: source -> between -> source"]
+    document = {
         "s1": {"kind": "source"},
         "s2": {"kind": "source"},
-        "cook": {"kind": "cook", "after": ["s1", "s2"]},
+        "c1": after("through", "s1", "end2"),
+        "c2": after("through", "s2", "end1"),
+        "end1": after("step", "s1"),
+        "end2": after("step", "s2"),
     }
-    assert faults(spec) == ["cook: is fed by s1, s2; one is the most"]
+    [fault] = faults(document)
+    assert fault.startswith("s1: chains wait for each other: s1 -> ")
 
 
-def test_the_order_is_the_same_every_time():
-    """What the spec leaves open is in the spec's own order; `test_graph_laws` tries hash seeds."""
-    names = ["note", "light", "source", "out", "cook", "table", "eat:a", "eat:b", "last"]
-    assert [node.name for node in Graph.build(MEAL, KITCHEN).order] == names
+def test_scope_begins_and_ends_in_one_chain():
+    """Otherwise it would stay held when a stage between its two links fails."""
+    document = {
+        "hold": {"kind": "hold"},
+        "step": after("step", "hold"),
+        "free": {"releases": "hold", "after": ["step"]},
+    }
+    assert faults(document) == ["free: releases 'hold', whose items do not flow to it"]
+    document = SPEC | {"start": {"releases": "stop", "after": ["b"]}}
+    document["pack"] = after("pass", "inside")
+    assert "start: releases 'stop', whose items do not flow to it" in faults(document)
 
 
-def test_a_graph_that_is_right_loads_no_library():
-    """Building and turning one around does without what explains a wrong one: that is slow."""
-    code = (
-        "import sys\nfrom tests.engine.test_graph import *\n"
-        "Graph.build(MEAL, KITCHEN).reverse('eat:a', Node('start', Start()))\n"
-        "print('networkx' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+def test_order_is_that_of_the_document_where_the_edges_leave_it_open():
+    names = ["first", "source", "stop", "inside", "start", "pack", "fan", "a", "a2", "b"]
+    assert [node.name for node in make(SPEC).order] == [*names, "after_start", "after_a", "end"]
 
 
-def test_reversal_keeps_one_branch_and_swaps_the_scope():
-    """The way back starts at the source it is given, and holds the scope around the writing."""
-    back = Graph.build(MEAL, KITCHEN).reverse("eat:a", Node("start", Start()))
-    assert [node.name for node in back.order] == [
-        "start", "eat:a", "table", "cook", "light", "source", "out",
+def test_reversal_keeps_one_branch_and_swaps_the_links_of_a_scope():
+    back = make(SPEC).reverse("a2", [Node("lead", Source())], [World])
+    assert [(n.name, n.releases) for n in back.order] == [
+        ("lead", None), ("a2", None), ("a", None), ("fan", None), ("stop", None),
+        ("inside", None), ("start", "stop"), ("source", None),
     ]  # fmt: skip
-    assert back.nodes["out"].releases == "light"
-    assert back.nodes["light"].releases is None
-    assert back.nodes["cook"].label == "uncook"
-    assert [node.name for node in back.before("source")] == ["light", "cook"] or {
-        node.name for node in back.before("source")
-    } == {"light", "cook"}
+    assert back.nodes["inside"].label == "hguorht"
+    assert [[node.name for node in chain] for chain in back.chains()] == [
+        ["lead", "a2", "a", "fan", "stop", "inside", "start", "source"]
+    ]
 
 
-def test_plaintext_cannot_reach_a_destination():
-    """Law 5: whatever is put before an upload, the graph builds only behind encrypt and spool."""
-    trunk = ["collect", "chunk", "pack", "compress", "encrypt"]
-    params = {"collect": {"path": "/x"}, "upload": {"destination": "d"}}
-    for last in trunk:
-        spec: dict[str, Any] = {}
-        before: list[str] = []
-        for kind in [*trunk[: trunk.index(last) + 1], "upload"]:
-            spec[kind] = {"kind": kind, "after": before, **params.get(kind, {})}
-            before = [kind]
-        with pytest.raises(GraphFaults, match="upload: takes Part, but"):
-            Graph.build(spec, KINDS)
-        spec["spool"] = {"kind": "spool", "after": [last]}
-        spec["upload"]["after"] = ["spool"]
-        if last == "encrypt":
-            Graph.build(spec, KINDS)
-        else:
-            with pytest.raises(GraphFaults, match="spool: takes Sealed, but"):
-                Graph.build(spec, KINDS)
+@pytest.mark.parametrize("destination", ["nas", "s3"])
+def test_way_back_of_a_service_writes_stops_swaps_starts(destination):
+    """What has no inverse is dropped: the commands around it, catch-up, confirm, prune, warm."""
+    way = [f"upload:{destination}", "spool", "encrypt", "compress", "pack", "chunk", "gather",
+           "stop", "collect", "start"]  # fmt: skip
+    nodes = [Node("select", KINDS[-2]()), Node("locate", KINDS[-1]())]
+    given = tuple({need for node in build(SERVICE).order for need in node.stage.inverse_needs})
+    given += tuple(need for node in nodes for need in node.needs)
+    back = build(SERVICE).reverse(f"upload:{destination}", nodes, given)
+    assert [node.name for node in back.order] == ["select", "locate", *way]
+    assert [[n.name for n in chain] for chain in back.chains()] == [["select"], ["locate", *way]]
+    assert back.nodes["start"].releases == "stop"
+
+
+def test_what_ordered_through_a_dropped_stage_stays_ordered():
+    class Both(TROUBLED[3]):
+        kind = "both"
+
+        def inverse(self, items, run):
+            yield from items
+
+    document = {"one": {"kind": "both"}, "step": after("step", "one"), "two": after("both", "step")}
+    graph = Graph.build(document, (*TROUBLED, Both), [World])
+    back = graph.reverse("two", [Node("lead", Both())], [World])
+    assert back.edges() == [("lead", "two"), ("two", "one")]
+
+
+def test_order_and_way_back_do_not_depend_on_hashes():
+    script = (
+        "import json; from tests.engine.test_graph import *; g = make(SPEC);"
+        "views = [g, build(SERVICE), g.reverse('b', [Node('lead', Source())], [World])];"
+        "print(json.dumps([[[n.name for n in v.order], v.edges(),"
+        " [[n.name for n in c] for c in v.chains()]] for v in views]))"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "42")
+    }
+    assert len(seen) == 1
+    [[order, _, _], _, _] = json.loads(seen.pop())
+    assert order == list(SPEC)
+
+
+def test_only_fitting_kinds_stand_behind_each_other():
+    """For every two kinds: what takes items stands only behind what gives exactly these."""
+    for one, other in itertools.product(KINDS, KINDS):
+        document = {
+            "one": {"kind": one.kind, **PARAMS.get(one.kind, {})},
+            "other": after(other.kind, "one", **PARAMS.get(other.kind, {})),
+        }
+        try:
+            build(document)
+            found = []
+        except GraphFaults as error:
+            found = [fault for fault in error.faults if fault.startswith("other: takes")]
+        fits = other.takes is None or one.gives is other.takes
+        assert bool(found) != fits, (one.kind, other.kind)
+
+
+def test_only_encryption_gives_what_may_be_stored():
+    """Law 5: of all kinds only `encrypt` makes sealed items, and only `spool` makes parts."""
+    assert [kind for kind in KINDS if kind.gives is Sealed] == [Encrypt]
+    assert [kind for kind in KINDS if kind.gives is Part and kind.takes is not Part] == [SpoolStage]
+    assert SpoolStage.takes is Sealed
+    assert Upload.takes is Part
+    assert all(kind.takes is kind.gives is None for kind in KINDS if issubclass(kind, Link))
+    assert [kind for kind in KINDS if issubclass(kind, FanOut)] == [SpoolStage]
+    assert len({kind.kind for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize("last", ["collect", "gather", "chunk", "pack", "compress"])
+def test_plaintext_cannot_reach_a_destination(last):
+    """Law 5: an upload is refused behind any stage before `encrypt`, also through a spool."""
+    document = {
+        name: params
+        for name, params in SERVICE.items()
+        if name in [*list(SERVICE)[: list(SERVICE).index(last) + 1], "start", "post_backup"]
+    }
+    document["upload"] = after("upload", last, destination="d")
+    if last == "collect":
+        document["start"] = {"releases": "stop", "after": ["upload"]}
+    assert any(fault.startswith("upload: takes Part, but") for fault in faults_of_service(document))
+    document["spool"] = after("spool", last)
+    document["upload"]["after"] = ["spool"]
+    assert any(
+        fault.startswith("spool: takes Sealed, but") for fault in faults_of_service(document)
+    )
+
+
+names = st.sampled_from([kind.kind for kind in KINDS])
+edges = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=6)
+
+
+@settings(max_examples=60)
+@given(st.lists(names, max_size=2), edges)
+def test_no_graph_leads_plaintext_to_a_destination(more, extra):
+    """Law 5: in any graph that builds, what feeds an upload has gone through `encrypt`."""
+    document = {name: dict(params) for name, params in SERVICE.items()}
+    document |= {f"more{n}": after(kind, **PARAMS.get(kind, {})) for n, kind in enumerate(more)}
+    for a, b in extra:
+        document[list(document)[-1 - b]]["after"] = [list(document)[-1 - a]]
+    try:
+        graph = build(document)
+    except GraphFaults:
+        return
+    for node in graph.order:
+        if isinstance(node.stage, Upload):
+            way = [node]
+            while feeder := graph.feeder(way[-1].name):
+                way.append(feeder)
+            assert any(isinstance(n.stage, Encrypt) for n in way)
+            assert any(isinstance(n.stage, Collect) for n in way)

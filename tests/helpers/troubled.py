@@ -1,9 +1,15 @@
 """Stages in which anything may go wrong, for tests of the engine, and a pipeline of them."""
 
 import threading
+from collections import Counter
 from typing import ClassVar
 
-from engine.stage import FanOut, Scope, Stage
+from engine.events import Failed, Finished, Skipped
+from engine.facts import Facts
+from engine.graph import Graph, Node
+from engine.run import Clock, Run, Shared
+from engine.stage import FanOut, Link, Scope, Stage
+from engine.wiring import execute
 
 WAIT = 10
 
@@ -23,8 +29,10 @@ class World:
 
 
 class Trouble(Stage):
-    """What may go wrong in a stage: `at` the first item, at the end, or not at all."""
+    """A stage that fails, stalls or is interrupted before its first item, or at its end."""
 
+    needs: ClassVar[tuple] = (World,)
+    inverse_needs: ClassVar[tuple] = (World,)
     fail: str = ""
 
     def trouble(self, at, run):
@@ -35,32 +43,33 @@ class Trouble(Stage):
         if self.fail == f"{at} by cancelling":
             run.cancel()
         if self.fail == f"{at} by stalling":
-            run.context.stalled.set()
-            assert run.context.go.wait(WAIT)
+            run.fact(World).stalled.set()
+            assert run.fact(World).go.wait(WAIT)
 
     def through(self, items, run):
-        run.context.lines.append(f"{run.stage} begins")
+        run.fact(World).lines.append(f"{run.stage} begins")
         self.trouble("first", run)
         for item in items:
             run.advance(1, 10)
             yield item
         self.trouble("last", run)
-        run.context.lines.append(f"{run.stage} ends")
+        run.fact(World).lines.append(f"{run.stage} ends")
 
 
 class Source(Trouble):
     kind: ClassVar[str] = "source"
     gives: ClassVar[type | None] = Item
 
-    def forward(self, items, run):
+    def forward(self, _, run):
         return self.through(iter(range(3)), run)
 
     def inverse(self, items, run):
-        yield from self.through(items, run)
+        return self.through(items, run)
 
 
 class Through(Trouble):
     kind: ClassVar[str] = "through"
+    backwards: ClassVar[str] = "hguorht"
     takes: ClassVar[type | None] = Item
     gives: ClassVar[type | None] = Item
 
@@ -68,6 +77,13 @@ class Through(Trouble):
         return self.through(items, run)
 
     def inverse(self, items, run):
+        return self.through(items, run)
+
+
+class Pass(Trouble, Link):
+    kind: ClassVar[str] = "pass"
+
+    def forward(self, items, run):
         return self.through(items, run)
 
 
@@ -78,11 +94,6 @@ class Step(Trouble):
         return self.through(items, run)
 
 
-class Always(Step):
-    kind: ClassVar[str] = "always"
-    always: ClassVar[bool] = True
-
-
 class Fan(Trouble, FanOut):
     kind: ClassVar[str] = "fan"
     takes: ClassVar[type | None] = Item
@@ -90,17 +101,17 @@ class Fan(Trouble, FanOut):
 
     def forward(self, items, run):
         for item in self.through(items, run):
-            run.context.items.append(item)
-        run.context.over.set()
+            run.fact(World).items.append(item)
+        run.fact(World).over.set()
         yield from ()
 
     def branch(self, run):
-        seen = 0
+        world, seen = run.fact(World), 0
         while True:
-            over = run.context.over.wait(0.005)
+            over = world.over.wait(0.005)
             run.check()
-            yield from run.context.items[seen:]
-            seen = len(run.context.items)
+            yield from world.items[seen:]
+            seen = len(world.items)
             if over:
                 return
 
@@ -110,13 +121,18 @@ class Fan(Trouble, FanOut):
 
 class Hold(Scope, Trouble):
     kind: ClassVar[str] = "hold"
+    ahead: int = 100
+
+    @property
+    def read_ahead(self):
+        return self.ahead
 
     def acquire(self, run):
-        run.context.lines.append("acquire")
+        run.fact(World).lines.append("acquire")
         self.trouble("acquire", run)
 
     def release(self, run):
-        run.context.lines.append("release")
+        run.fact(World).lines.append("release")
         self.trouble("release", run)
 
 
@@ -124,18 +140,45 @@ class Select(Source):
     kind: ClassVar[str] = "select"
 
 
-KINDS = (Source, Through, Step, Always, Fan, Hold)
+KINDS = (Source, Through, Pass, Step, Fan, Hold, Select)
 SPEC = {
     "first": {"kind": "step"},
-    "stop": {"kind": "hold", "after": ["first"]},
-    "source": {"kind": "source", "after": ["stop"]},
-    "start": {"releases": "stop", "after": ["source"]},
-    "inside": {"kind": "through", "after": ["source"]},
-    "fan": {"kind": "fan", "after": ["inside"]},
+    "source": {"kind": "source", "after": ["first"]},
+    "stop": {"kind": "hold", "after": ["source"]},
+    "inside": {"kind": "through", "after": ["stop"]},
+    "start": {"releases": "stop", "after": ["inside"]},
+    "pack": {"kind": "pass", "after": ["start"]},
+    "fan": {"kind": "fan", "after": ["pack"]},
     "a": {"kind": "through", "after": ["fan"]},
     "a2": {"kind": "through", "after": ["a"]},
     "b": {"kind": "through", "after": ["fan"]},
     "after_start": {"kind": "step", "after": ["start"]},
     "after_a": {"kind": "step", "after": ["a2"]},
-    "end": {"kind": "always", "after": ["after_a", "b", "after_start"]},
+    "end": {"kind": "step", "after": ["after_a", "b", "after_start"]},
 }
+
+
+def spec(**fails):
+    """Return the pipeline with some stages in trouble."""
+    return {n: s | ({"fail": fails[n]} if fails.get(n) else {}) for n, s in SPEC.items()}
+
+
+def run_of(document, *listeners, reverse=False, clock=None):
+    """Return the graph of a document, a run for it, and its world."""
+    graph = Graph.build(document, KINDS, [World])
+    if reverse:
+        graph = graph.reverse("a2", [Node("select", Select())], [World])
+    world = World()
+    return graph, Run(Shared(listeners, clock or Clock(), facts=Facts([world]))), world
+
+
+def go(document, **more):
+    """Run a document; return its outcome, its world and its events."""
+    events = []
+    graph, run, world = run_of(document, events.append, **more)
+    return execute(graph, run), world, events
+
+
+def ends(events):
+    """Count how often each stage has ended."""
+    return Counter(e.stage for e in events if isinstance(e, Finished | Failed | Skipped))

@@ -1,0 +1,72 @@
+"""A pipeline with every kind of stage that a backup has, for tests of the graph."""
+
+import pytest
+
+from engine.graph import Graph, GraphFaults
+from stages.given import GIVEN
+from stages.kinds import KINDS
+
+PARAMS = {
+    "source": {"path": "/srv"},
+    "warm": {"path": "/srv"},
+    "collect": {"path": "/srv", "exclude": ["*.tmp"]},
+    "upload": {"destination": "d"},
+    "confirm": {"destination": "d"},
+    "catch_up": {"destination": "d", "keep": 3},
+    "prune": {"destination": "d", "keep": 3},
+    "command": {"command": "true"},
+    "commands": {"first": {"command": "true"}, "then": {"command": "true"}},
+    "post_restore": {"command": "true"},
+    "containers": {"names": ["c"], "stop_timeout": 7},
+    "undo": {"aside": "/srv/aside"},
+}
+"""Parameters of the kinds that have any which are required."""
+
+
+def _branch(destination):
+    where = {"destination": destination}
+    return {
+        f"catch_up:{destination}": {"kind": "catch_up", "keep": 3, **where, "after": ["spool"]},
+        f"upload:{destination}": {"kind": "upload", **where, "after": [f"catch_up:{destination}"]},
+        f"confirm:{destination}": {"kind": "confirm", **where, "after": [f"upload:{destination}"]},
+    }
+
+
+SERVICE = {
+    "survey": {"kind": "survey"},
+    "base": {"kind": "base", "after": ["survey"]},
+    "source": {"kind": "source", "path": "/srv", "after": ["base"]},
+    "pre_backup": {
+        "kind": "commands",
+        "first": {"command": "true"},
+        "then": {"command": "true"},
+        "after": ["source"],
+    },
+    "warm": {"kind": "warm", "path": "/srv", "after": ["pre_backup"]},
+    "stop": {"kind": "containers", "names": ["c"], "stop_timeout": 7, "after": ["warm"]},
+    "collect": {"kind": "collect", "path": "/srv", "after": ["stop"]},
+    "start": {"releases": "stop", "after": ["collect"]},
+    "post_backup": {"releases": "pre_backup", "after": ["start"]},
+    "gather": {"kind": "gather", "after": ["post_backup"]},
+    "chunk": {"kind": "chunk", "after": ["gather"]},
+    "pack": {"kind": "pack", "after": ["chunk"]},
+    "compress": {"kind": "compress", "level": 7, "after": ["pack"]},
+    "encrypt": {"kind": "encrypt", "after": ["compress"]},
+    "spool": {"kind": "spool", "after": ["encrypt"]},
+    **_branch("s3"),
+    **_branch("nas"),
+    "prune:nas": {"kind": "prune", "destination": "nas", "keep": 3, "after": ["confirm:nas"]},
+    "last": {"kind": "survey", "after": ["confirm:s3", "prune:nas"]},
+}
+
+
+def build(spec):
+    """Build a backup's graph."""
+    return Graph.build(spec, KINDS, GIVEN["backup"])
+
+
+def faults(spec):
+    """Return the faults of a document that does not build."""
+    with pytest.raises(GraphFaults) as caught:
+        build(spec)
+    return caught.value.faults

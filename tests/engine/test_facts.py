@@ -1,0 +1,328 @@
+"""Facts and resources: declared, provided once, waited for across threads, closed in reverse."""
+
+import threading
+import time
+from typing import Any, ClassVar
+
+import pytest
+from msgspec import Struct
+
+from engine.events import Failed, Finished
+from engine.facts import Facts, Unavailable
+from engine.graph import Graph, GraphFaults
+from engine.run import Cancelled, Run, Shared
+from engine.stage import Link, Scope, Stage
+from engine.wiring import execute
+from tests.helpers.troubled import Fan, Item, Source, World
+
+
+class Note(Struct, frozen=True):
+    text: str = "default"
+
+
+class Other(Struct, frozen=True):
+    pass
+
+
+class Heard(list[tuple[str, Any]]):
+    """What stages were told, in order."""
+
+
+class Tell(Link):
+    """Provides a note before its items, after them, twice, never, or something else."""
+
+    kind: ClassVar[str] = "tell"
+    provides: ClassVar[tuple] = (Note,)
+    when: str = "before"
+    wait: float = 0
+
+    def forward(self, items, run):
+        time.sleep(self.wait)
+        if self.when == "fail":
+            raise OSError("no note")
+        if self.when in ("before", "twice"):
+            run.provide(Note(run.stage))
+        yield from items
+        if self.when in ("after", "twice"):
+            run.provide(Note(run.stage))
+        if self.when == "undeclared":
+            run.provide(Other())
+
+
+class Ask(Link):
+    """Needs a note before or after its items, and hears it."""
+
+    kind: ClassVar[str] = "ask"
+    needs: ClassVar[tuple] = (Note, Heard)
+    when: str = "after"
+
+    def forward(self, items, run):
+        if self.when == "undeclared":
+            run.fact(Other)
+        if self.when == "before":
+            run.fact(Heard).append((run.stage, run.fact(Note).text))
+        yield from items
+        if self.when == "after":
+            run.fact(Heard).append((run.stage, run.fact(Note).text))
+
+
+class Use(Ask):
+    kind: ClassVar[str] = "use"
+    needs: ClassVar[tuple] = (Heard,)
+    uses: ClassVar[tuple] = (Note(),)
+
+
+class Step(Stage):
+    kind: ClassVar[str] = "step"
+
+    def forward(self, items, run):
+        yield from items
+
+
+class Broken(Step):
+    kind: ClassVar[str] = "broken"
+
+    def forward(self, items, run):
+        raise OSError("broken")
+        yield
+
+
+class Open(Step):
+    kind: ClassVar[str] = "open"
+    needs: ClassVar[tuple] = (Heard,)
+    provides: ClassVar[tuple] = (Note,)
+    fails: bool = False
+
+    def forward(self, items, run):
+        def close():
+            run.fact(Heard).append((run.stage, "closed"))
+            if self.fails:
+                raise OSError(f"{run.stage} does not close")
+
+        run.open(Note(run.stage), close)
+        yield from items
+
+
+KINDS = (Tell, Ask, Use, Step, Broken, Open, Source, Fan)
+
+
+def build(document, *given):
+    return Graph.build(document, KINDS, [Heard, World, *given])
+
+
+def go(document, *given):
+    heard, events = Heard(), []
+    run = Run(Shared([events.append], facts=Facts([heard, World(), *given])))
+    outcome = execute(build(document, *map(type, given)), run)
+    return outcome, heard, events
+
+
+def faults(document):
+    with pytest.raises(GraphFaults) as caught:
+        build(document)
+    return caught.value.faults
+
+
+def after(kind, *before, **params):
+    return {"kind": kind, "after": list(before), **params}
+
+
+def failed(outcome):
+    return {name: str(error) for name, error in outcome.failed.items()}
+
+
+def test_need_without_a_provider_is_refused_by_name():
+    """Also when the provider comes later, or stands beside: only a stage before counts."""
+    document = {"ask": {"kind": "ask"}, "step": {"kind": "step"}, "tell": after("tell", "step")}
+    assert faults(document) == ["ask: needs Note, but no stage before it provides it"]
+
+
+def test_need_of_what_the_program_gives_is_met():
+    outcome, heard, _ = go({"ask": {"kind": "ask"}}, Note("given"))
+    assert (outcome.failed, heard) == ({}, [("ask", "given")])
+
+
+def test_two_providers_are_refused():
+    document = {"one": {"kind": "tell"}, "two": after("tell", "one"), "ask": after("ask", "two")}
+    assert faults(document) == ["ask: one and two provide Note; only one may"]
+    document["ask"] = after("use", "two")
+    assert faults(document) == ["ask: one and two provide Note; only one may"]
+
+
+def test_unknown_stage_before_causes_no_second_fault():
+    """It may be the one that provides."""
+    [fault] = faults({"telll": {"kind": "telll"}, "ask": after("ask", "telll")})
+    assert fault.startswith("telll: unknown stage kind")
+
+
+def test_default_is_used_without_a_provider_and_the_fact_with_one():
+    assert go({"use": {"kind": "use"}})[1] == [("use", "default")]
+    assert go({"tell": {"kind": "tell"}, "use": after("use", "tell")})[1] == [("use", "tell")]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_fact_passes_between_chains_that_only_order(when):
+    document = {"tell": {"kind": "tell", "when": when}, "step": after("step", "tell")}
+    outcome, heard, _ = go(document | {"ask": after("ask", "step", when="before")})
+    assert (outcome.failed, heard) == ({}, [("ask", "tell")])
+
+
+def test_fact_asked_for_too_early_in_the_own_chain_is_an_error_at_once():
+    """The last stage of a chain starts first: waiting for the first one would never end."""
+    document = {"tell": {"kind": "tell"}, "ask": after("ask", "tell", when="before")}
+    begun = time.monotonic()
+    outcome, heard, _ = go(document)
+    assert failed(outcome) == {"ask": "ask asks for Note before tell has provided it"}
+    assert outcome.skipped == {"tell": "ask"}
+    assert heard == []
+    assert time.monotonic() - begun < 1
+    document["ask"]["when"] = "after"
+    assert go(document)[1] == [("ask", "tell")]
+
+
+def test_who_asks_is_skipped_because_of_the_stage_that_failed():
+    """The provider was skipped itself: the reason is the first failure."""
+    document = {"broken": {"kind": "broken"}, "tell": after("tell", "broken")}
+    outcome, heard, _ = go(document | {"step": after("step", "tell"), "ask": after("ask", "step")})
+    assert failed(outcome) == {"broken": "broken"}
+    assert outcome.skipped == dict.fromkeys(["tell", "step", "ask"], "broken")
+    assert heard == []
+
+
+def branches(**tell):
+    """Return a trunk that tells, and a branch that asks before its first item."""
+    return {
+        "source": {"kind": "source"},
+        "tell": after("tell", "source", **tell),
+        "fan": after("fan", "tell"),
+        "ask": after("ask", "fan", when="before"),
+        "behind": after("ask", "ask"),
+    }
+
+
+def test_fact_is_waited_for_across_threads():
+    outcome, heard, _ = go(branches(wait=0.3))
+    assert outcome.failed == {}
+    assert heard == [("ask", "tell"), ("behind", "tell")]
+
+
+def test_waiting_across_threads_ends_when_the_provider_fails():
+    outcome, heard, _ = go(branches(when="fail", wait=0.2))
+    assert failed(outcome) == {"tell": "no note"}
+    assert outcome.skipped == dict.fromkeys(["source", "fan", "ask", "behind"], "tell")
+    assert heard == []
+
+
+def test_waiting_for_a_fact_is_cancellable():
+    board, cancelled = Facts(), threading.Event()
+
+    def check():
+        if cancelled.is_set():
+            raise Cancelled
+
+    threading.Timer(0.2, cancelled.set).start()
+    begun = time.monotonic()
+    with pytest.raises(Cancelled):
+        board.wait(Note, "tell", check)
+    assert time.monotonic() - begun < 2
+    board.end("tell", "first")
+    with pytest.raises(Unavailable, match="first"):
+        board.wait(Note, "tell", lambda: None)
+
+
+def test_fact_is_provided_once():
+    outcome, _, _ = go({"tell": {"kind": "tell", "when": "twice"}})
+    assert failed(outcome) == {"tell": "tell provides Note a second time"}
+
+
+def test_undeclared_fact_cannot_be_provided_nor_asked_for():
+    outcome, _, _ = go({"tell": {"kind": "tell", "when": "undeclared"}})
+    assert "tell does not declare that it provides" in failed(outcome)["tell"]
+    document = {"tell": {"kind": "tell"}, "ask": after("ask", "tell", when="undeclared")}
+    assert failed(go(document)[0]) == {"ask": "ask does not declare that it needs Other"}
+
+
+def test_stage_that_ends_without_providing_what_it_declares_fails():
+    outcome, _, _ = go({"tell": {"kind": "tell", "when": "never"}, "end": after("step", "tell")})
+    assert failed(outcome) == {"tell": "tell ended without providing Note"}
+    assert outcome.skipped == {"end": "tell"}
+
+
+def test_stage_that_is_not_read_to_its_end_still_owes_its_facts():
+    class Take(Link):
+        kind = "take"
+
+        def forward(self, items, run):
+            next(items)
+            yield from ()
+
+    document = {
+        "source": {"kind": "source"},
+        "tell": after("tell", "source", when="after"),
+        "take": after("take", "tell"),
+        "end": after("step", "tell"),
+    }
+    graph = Graph.build(document, (*KINDS, Take), [World])
+    outcome = execute(graph, Run(Shared(facts=Facts([World()]))))
+    assert failed(outcome) == {"tell": "tell ended without providing Note"}
+    assert outcome.skipped == {"end": "tell"}
+
+
+def test_what_a_branch_provides_is_seen_in_that_branch_only():
+    """Two destinations may each provide why an archive was not brought."""
+    document = {"source": {"kind": "source"}, "fan": after("fan", "source")}
+    for name in "ab":
+        document[f"tell:{name}"] = after("tell", "fan")
+        document[f"ask:{name}"] = after("use", f"tell:{name}")
+    document["use:c"] = after("use", "fan")
+    outcome, heard, _ = go(document)
+    assert sorted(heard) == [("ask:a", "tell:a"), ("ask:b", "tell:b"), ("use:c", "default")]
+    assert sorted(note.text for note in outcome.facts_of(Note)) == ["tell:a", "tell:b"]
+
+
+def test_release_that_lacks_a_fact_is_skipped_because_of_its_provider():
+    class Hold(Scope):
+        kind = "hold"
+        needs = (Note,)
+
+        def acquire(self, run):
+            pass
+
+        def release(self, run):
+            run.fact(Note)
+
+    document = branches(when="fail", wait=0.2) | {
+        "hold": after("hold", "fan"),
+        "free": {"releases": "hold", "after": ["hold"]},
+        "end": after("step", "free"),
+    }
+    heard = Heard()
+    graph = Graph.build(document, (*KINDS, Hold), [Heard, World])
+    outcome = execute(graph, Run(Shared(facts=Facts([heard, World()]))))
+    assert failed(outcome) == {"tell": "no note"}
+    assert outcome.skipped["free"] == outcome.skipped["end"] == "tell"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_resources_are_closed_in_reverse_after_the_last_stage(fails):
+    """Also when closing one of them fails: that is an outcome of the stage that opened it."""
+    document = {
+        "one": {"kind": "open"},
+        "two": after("open", fails=fails),
+        "three": {"kind": "open"},
+        "broken": {"kind": "broken"},
+    }
+    outcome, heard, events = go(document)
+    assert heard == [("three", "closed"), ("two", "closed"), ("one", "closed")]
+    expected = {"broken": "broken"} | ({"two": "two does not close"} if fails else {})
+    assert failed(outcome) == expected
+    last = [type(e) for e in events if e.stage == "two"][-1]
+    assert last is (Failed if fails else Finished)
+
+
+def test_stage_is_tested_alone_with_facts_and_a_list():
+    run = Run.alone(Note("alone"), heard := Heard())
+    assert list(Ask().forward(iter([Item]), run)) == [Item]
+    assert heard == [("stage", "alone")]
+    with pytest.raises(LookupError, match="neither a stage nor the program provides Other"):
+        run.fact(Other)

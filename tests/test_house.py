@@ -1,0 +1,219 @@
+"""House rules that a reader can rely on: short files, declared ports, no import cycles."""
+
+import ast
+import io
+import tokenize
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from engine.facts import Facts
+from engine.stage import FanOut, Link, Scope, Stage
+from stages.kinds import KINDS
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("engine", "stages", "specs", "vault", "packrat")
+MOST_LINES = 300
+LONG = {
+    "packrat/cli.py",
+    "stages/restore_target/writer.py",
+    "vault/store/s3.py",
+    "vault/store/sftp.py",
+    "vault/store/sftpplain.py",
+}
+"""Files that are longer. The list may only shrink."""
+ENGINE_LINES = 750
+
+
+def files(*folders):
+    return [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def name_of(file):
+    return str(file.relative_to(ROOT))
+
+
+def code_lines(source):
+    """Count lines that hold code: no blanks, comments and docstrings."""
+    docs = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+               tokenize.ENDMARKER)  # fmt: skip
+    lines = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in skipped
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    return len(lines - docs)
+
+
+def test_no_file_is_long():
+    long = {name_of(f) for f in files(*FOLDERS) if len(f.read_text().splitlines()) > MOST_LINES}
+    assert long <= LONG, f"split {sorted(long - LONG)}"
+    assert long >= LONG, f"take {sorted(LONG - long)} off the list"
+
+
+def test_engine_is_small():
+    assert code_lines('"""Doc."""\n\n# comment\nx = (\n    1\n)\n') == 3
+    assert sum(code_lines(file.read_text()) for file in files("engine")) <= ENGINE_LINES
+
+
+def test_stage_has_ports_and_no_switches():
+    """A class variable that a single kind sets would be a special case in the engine."""
+    ports = {"takes", "gives", "needs", "uses", "provides"}
+    ports |= {f"inverse_{name}" for name in ("needs", "uses", "provides")}
+    others = Stage.__annotations__.keys() - ports - {"kind", "model_config"}
+    for name in others:
+        assert sum(getattr(kind, name) != getattr(Stage, name) for kind in KINDS) > 1, name
+    assert others == {"inverse", "backwards"}
+    classes = (Stage, Link, Scope, FanOut)
+    assert not [name for one in classes for name, kind in one.__annotations__.items()
+                if "bool" in str(kind)]  # fmt: skip
+
+
+class Module:
+    """What a module of `stages/` asks for and provides, and what it declares."""
+
+    def __init__(self, tree):
+        self.asked, self.provided, self.declared, self.assigned = set(), set(), set(), []
+        self.is_stage = False
+        facts = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AnnAssign | ast.Assign):
+                self._assignment(node, facts)
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if _is_run(node.func.value) and node.func.attr in ("fact", "resource"):
+                self.asked.add(ast.unparse(node.args[0]))
+            elif _is_run(node.func.value) and node.func.attr in ("provide", "open"):
+                self.provided.add(self._type(tree, node.args[0]))
+        for node in ast.walk(tree):
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete):
+                self.assigned += [t for t in targets if self._of_a_fact(t, facts)]
+
+    def _assignment(self, node, facts):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = {ast.unparse(target) for target in targets}
+        ports = {"needs", "uses", "provides"}
+        if names & {*ports, *(f"inverse_{n}" for n in ports), "release_provides"} and node.value:
+            items = node.value.elts if isinstance(node.value, ast.Tuple) else []
+            self.declared |= {ast.unparse(i.func if isinstance(i, ast.Call) else i) for i in items}
+        self.is_stage |= "kind" in names and "ClassVar" in ast.unparse(node)
+        pairs = [(targets[0], node.value)]
+        if isinstance(targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs = zip(targets[0].elts, node.value.elts, strict=True)
+        for target, value in pairs:
+            if isinstance(target, ast.Name) and value is not None and _asks(value):
+                facts.add(target.id)
+
+    @staticmethod
+    def _of_a_fact(target, facts):
+        if not isinstance(target, ast.Attribute):
+            return False
+        value = target.value
+        while isinstance(value, ast.Attribute | ast.Subscript):
+            value = value.value
+        return _asks(value) or (isinstance(value, ast.Name) and value.id in facts)
+
+    def _type(self, tree, value):
+        """Return the type of a provided value: a call of it, or a name that is assigned one."""
+        if isinstance(value, ast.Call):
+            return ast.unparse(value.func)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(value):
+                return self._type(tree, node.value)
+        return ast.unparse(value)
+
+
+def _is_run(node):
+    return ast.unparse(node) in ("run", "self.run", "self._run")
+
+
+def _asks(node):
+    """Return whether an expression is `run.fact(X)`, or a part of it."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and _is_run(node.func.value)
+        and node.func.attr in ("fact", "resource")
+    )
+
+
+MODULES = {name_of(file): Module(ast.parse(file.read_text())) for file in files("stages")}
+KIND_MODULES = sorted(name for name, module in MODULES.items() if module.is_stage)
+
+
+@pytest.mark.parametrize("name", KIND_MODULES)
+def test_every_port_is_declared(name):
+    """What a kind asks for, or provides, with the helpers of its module, stands in its class."""
+    module = MODULES[name]
+    assert module.asked <= module.declared
+    assert {one for one in module.provided if one[0].isupper()} <= module.declared
+
+
+def test_every_kind_of_stage_is_looked_at():
+    """Facts are asked for in the module of a kind, or in a helper that is named here."""
+    homes = {kind.__module__.replace(".", "/") + ".py" for kind in KINDS}
+    assert homes == set(KIND_MODULES)
+    helpers = {name for name, module in MODULES.items() if module.asked} - homes
+    assert helpers == set()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_provided_type_can_be_put_on_the_board(kind):
+    """Facts and resources are found by their type: one type, one value of each stage."""
+    ports = [kind.provides, kind.inverse_provides, getattr(kind, "release_provides", ())]
+    for provides in ports:
+        assert len(set(provides)) == len(provides)
+        assert all(isinstance(one, type) for one in provides)
+    for uses in (kind.uses, kind.inverse_uses):
+        assert Facts(uses).given(type(uses[0]), None) is uses[0] if uses else True
+
+
+def test_no_stage_assigns_an_attribute_of_a_fact():
+    assigned = {n: [ast.unparse(t) for t in m.assigned] for n, m in MODULES.items() if m.assigned}
+    assert assigned == {}
+    source = "a, b = run.fact(A), 1\na.x = 1\nb.x = 1\nrun.fact(B).c.d += 1"
+    assert [ast.unparse(t) for t in Module(ast.parse(source)).assigned] == [
+        "a.x",
+        "run.fact(B).c.d",
+    ]
+
+
+def imports_of(tree, package):
+    """Yield the modules of a package that a module imports when it is loaded, not for types."""
+    todo = list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
+            yield from [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == package)
+        todo += [
+            child
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.stmt) and not isinstance(node, ast.FunctionDef)
+        ]
+
+
+@pytest.mark.parametrize("package", ["engine", "stages"])
+def test_modules_do_not_import_each_other(package):
+    graph = defaultdict(set)
+    modules = {name_of(f)[:-3].replace("/", "."): f for f in files(package)}
+    for name, file in modules.items():
+        imported = set(imports_of(ast.parse(file.read_text()), package)) & modules.keys()
+        graph[name] = imported - {name}
+    assert any(graph.values())
+    TopologicalSorter(graph).prepare()
