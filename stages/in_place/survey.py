@@ -11,6 +11,7 @@ import msgspec
 
 from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
+from stages.source.walk import allow_deep_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -45,6 +46,7 @@ def survey(
 
     `own` has (device, inode) of Packrat's folders. `skip` is called for each folder and may raise.
     """
+    allow_deep_trees()
     found = Survey({}, set())
     mount = linux.state_of(root, ".").mount
     files_too = mounts_below(root) != []
