@@ -20,6 +20,7 @@ from stages.in_place.folder import set_aside
 from stages.in_place.record import FOLDER
 from stages.journal import Journal
 from stages.restore_target import linux
+from tests.helpers.disks_in_place import mounted
 from tests.helpers.forked import ended, forked, restoring_in_place
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
@@ -332,3 +333,19 @@ def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
     assert "the files are restored; packrat restore --undo svc takes that back" in said
     assert ("post_restore was interrupted" in said) == (how == "ctrl-c")
     assert (house.source / "a").read_bytes() == b"1"
+
+
+@pytest.mark.root
+def test_plan_and_result_name_what_is_mounted_inside_and_not_restored(house):
+    """The disk stays with its files; the command that restores to a folder is named; exit 5."""
+    with mounted(house.root / "image", house.source / "disk") as disk:
+        fill(disk, {"on-disk": b"1"})
+        house.backed_up()
+        fill(disk, {"on-disk": b"2"})
+        plan = house.cli("plan", "--restore", "svc")
+        assert "not restored, since another filesystem is mounted there: disk" in plan.stdout
+        done = house.cli("restore", "svc", "--in-place", "--yes")
+        assert done.returncode == 5, done.stderr
+        assert "'disk' was not restored: another filesystem is mounted there" in done.stderr
+        assert "--path disk --to DIR" in done.stderr
+        assert (disk / "on-disk").read_bytes() == b"2"

@@ -12,6 +12,7 @@ from packrat.picker.prompts import fit, height, width
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.in_place.folder import PREFIX
+from stages.in_place.survey import mounts_in
 from stages.restore_target.selection import Wanted
 from stages.select import require_found
 from vault.errors import Damaged, NotThere
@@ -75,6 +76,7 @@ class Outlook:
             ("to", path),
             ("", "in place; what is excluded there stays as it is"),
             ("aside", f"{path}/{PREFIX}…: what is there now"),
+            *(("not", f"{at}: another filesystem is mounted there") for at in mounts_in(path)),
             ("room", self._room(path)),
             ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
             *([("then", after.command.splitlines()[0])] if after else []),

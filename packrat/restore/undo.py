@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from packrat.text.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
 from stages.given import GIVEN
-from stages.in_place.folder import set_aside
 from stages.in_place.forget import forget
 from stages.in_place.undo import finished_later, newest_undoable
 from stages.journal import Journal
@@ -46,7 +46,8 @@ def undo(program: Program, service: str) -> int:
                 f" {path} is as it was before the restore"
             )
             return Exit.DONE
-        if newest_undoable(config.state_dir, service) is None:
+        record = newest_undoable(config.state_dir, service)
+        if record is None:
             raise SourceError(
                 f"there is nothing to undo for {service}: no restore in place is recorded",
                 f"packrat restore {service} --in-place restores another backup",
@@ -59,11 +60,10 @@ def undo(program: Program, service: str) -> int:
         for error in outcome.failed.values():
             raise KeyboardInterrupt if isinstance(error, Cancelled) else error
     print(f"{service}: {path} is as it was before the restore")
-    for folder in set_aside(config.state_dir, path)[-1:]:
-        print(
-            f"what was there until now is in {folder}; packrat restore --forget {service}, or the"
-            " next good backup, deletes it"
-        )
+    print(
+        f"what was there until now is in {os.path.join(path, record.folder)};"
+        f" packrat restore --forget {service}, or the next good backup, deletes it"
+    )
     return Exit.DONE
 
 

@@ -15,6 +15,7 @@ from packrat.text.report import as_json, bytes_text, count_text, warn
 from specs.faults import printable
 from stages.facts import Pruned
 from stages.in_place.folder import own_folders
+from stages.in_place.survey import mounts_in
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
 
@@ -100,7 +101,7 @@ def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | 
     else:
         for number, pipeline in enumerate(pipelines):
             print("\n" * bool(number) + pipeline.service)
-            notes = _notes(pipeline) if pipeline.job == "backup" else {}
+            notes = _notes(pipeline) if pipeline.job == "backup" else _mounts(pipeline)
             if compiled and pipeline.job in ("backup", "prune"):
                 notes |= _prune_notes(program, pipeline)
             print(drawing.tree(graphs[pipeline.service], notes))
@@ -173,6 +174,19 @@ def _notes(pipeline: Pipeline) -> dict[str, str]:
                 notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
             except OSError as error:
                 notes[name] = f"now: {(error.strerror or '').lower()}"
+    return notes
+
+
+def _mounts(pipeline: Pipeline) -> dict[str, str]:
+    """Return what an in-place restore will not restore, because something is mounted there."""
+    notes = {}
+    for name, params in pipeline.stages.items():
+        if params.get("kind") == "collect" and (mounts := mounts_in(params["path"])):
+            named = ", ".join(map(printable, mounts))
+            notes[name] = (
+                f"now: not restored, since another filesystem is mounted there: {named}; packrat"
+                f" restore {pipeline.service} --path PATH --to DIR restores it to a folder"
+            )
     return notes
 
 

@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from stages.restore_target.handles import OPEN_FOLDER
+from stages.source.walk import allow_deep_trees
 
 if TYPE_CHECKING:
     from stages.in_place.exchange import Place
@@ -27,20 +28,24 @@ def is_older(place: Place, time: int) -> bool:
         return False
     if not stat.S_ISDIR(found.st_mode):
         return True
-    stack = [os.open(place[1], OPEN_FOLDER, dir_fd=place[0])]
+    allow_deep_trees()
+    top = os.open(place[1], OPEN_FOLDER, dir_fd=place[0])
+    stack = [(top, iter(os.listdir(top)))]
     try:
         while stack:
-            folder = stack.pop()
-            try:
-                for name in os.listdir(folder):
-                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                    if found.st_ctime_ns >= time:
-                        return False
-                    if stat.S_ISDIR(found.st_mode):
-                        stack.append(os.open(name, OPEN_FOLDER, dir_fd=folder))
-            finally:
+            folder, names = stack[-1]
+            name = next(names, None)
+            if name is None:
                 os.close(folder)
+                stack.pop()
+                continue
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if found.st_ctime_ns >= time:
+                return False
+            if stat.S_ISDIR(found.st_mode):
+                inner = os.open(name, OPEN_FOLDER, dir_fd=folder)
+                stack.append((inner, iter(os.listdir(inner))))
     finally:
-        for folder in stack:
+        for folder, _ in stack:
             os.close(folder)
     return True

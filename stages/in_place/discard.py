@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
+from stages.source.walk import allow_deep_trees
 
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -18,6 +19,7 @@ def empty_folder(folder: int, *, only_folders: bool = False) -> list[str]:
     What is mounted inside stays, with the folders that lead to it. With `only_folders`, files stay
     as well.
     """
+    allow_deep_trees()
     mount = linux.state_of(folder, ".").mount
     failed: list[str] = []
     top = os.open(".", OPEN_FOLDER, dir_fd=folder)

@@ -11,6 +11,7 @@ import msgspec
 
 from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
+from stages.source.walk import allow_deep_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -45,9 +46,10 @@ def survey(
 
     `own` has (device, inode) of Packrat's folders. `skip` is called for each folder and may raise.
     """
+    allow_deep_trees()
     found = Survey({}, set())
     mount = linux.state_of(root, ".").mount
-    files_too = mounts_below(root)
+    files_too = mounts_below(root) != []
     stack = [("", os.open(".", OPEN_FOLDER, dir_fd=root), _entries(root))]
     try:
         while stack:
@@ -75,15 +77,30 @@ def survey(
     return found
 
 
-def mounts_below(root: int) -> bool:
-    """Return whether anything may be mounted below an open folder, a single file included."""
+def mounts_below(root: int) -> list[str] | None:
+    """Return where anything is mounted below an open folder, a single file included.
+
+    The paths are relative to the folder. None if the system does not say.
+    """
     try:
         top = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
         with open("/proc/self/mountinfo", "rb") as file:
             points = [os.fsdecode(_unescape(line.split(b" ")[4])) for line in file]
     except (OSError, IndexError):
-        return True
-    return any(point.startswith(top) for point in points)
+        return None
+    return sorted({point.removeprefix(top) for point in points if point.startswith(top)})
+
+
+def mounts_in(path: str) -> list[str]:
+    """Return where anything is mounted inside a folder, by relative path, as far as is known."""
+    try:
+        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        return mounts_below(root) or []
+    finally:
+        os.close(root)
 
 
 def _why(

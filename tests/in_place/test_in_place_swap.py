@@ -244,3 +244,34 @@ def test_an_unexpected_error_of_the_trial_ends_it_before_the_first_move(place, m
     with pytest.raises(TargetError, match="Input/output"):
         place.prepare()
     assert names_and_contents(place.look()) == names_and_contents(place.old)
+
+
+def test_a_tree_of_2_000_levels_is_exchanged_undone_and_deleted(place):
+    """Deeper than a process may open files by default, and than Python recurses."""
+    folder = os.open(place.path, os.O_RDONLY)
+    for _ in range(2000):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+    os.close(folder)
+    with pytest.raises(TargetError, match="is not the recorded"):  # and one taken back
+        place.restore(check=replacing(place))
+    place.restore()
+    assert not (place.path / "d").exists()
+    place.undo()
+    assert (place.path / "d").exists()
+    place.restore()
+    assert place.forget().failed == ()
+
+
+def replacing(place):
+    """Be a program that replaces the file `type` once the swap has begun."""
+
+    def meddle():
+        if must_move(place.state, "svc"):
+            (place.path / "other").write_bytes(b"meanwhile")
+            os.replace(place.path / "other", place.path / "type")
+
+    return meddle
