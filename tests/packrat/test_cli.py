@@ -186,6 +186,9 @@ def test_documents_have_the_documented_keys(house):
         "downloaded",
         "seconds",
         "warnings",
+        "lost",
+        "downtime_seconds",
+        "replaced_folder",
         "host",
     ]
     [verdict] = house.json("verify", "--deep")
