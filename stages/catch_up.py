@@ -12,7 +12,7 @@ from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import wanted
-from vault.errors import VaultError
+from vault.errors import Damaged, VaultError
 from vault.spool import Spool
 
 if TYPE_CHECKING:
@@ -67,9 +67,18 @@ class CatchUp(Link):
                         self._copy(run, source, held)
                         break
                     except VaultError as error:
+                        self._remember(run, source, held, error)
                         failed[held.stored.name] = error
                         run.warn(f"{held.stored.name} could not be copied: {error}")
         return failed
+
+    def _remember(self, run: Run, source: Catalog, held: Held, error: VaultError) -> None:
+        """Note damage at the source: the next backup stores again what it needs of that."""
+        where = f"{source.destination.name}:"
+        if isinstance(error, Damaged) and error.archive.startswith(where):
+            now = run.clock.now() / 1e9
+            cache, job = run.fact(CatalogCache), run.fact(Job)
+            cache.prove(source.destination, job.service, held.stored, now, str(error))
 
     def _copy(self, run: Run, source: Catalog, held: Held) -> None:
         """Copy one archive, prove it, publish it; a damaged one is replaced."""

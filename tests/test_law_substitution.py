@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
+from engine.run import Clock
 from tests.helpers.house import House
 from tests.helpers.trees import fill, noise
 
@@ -16,9 +18,9 @@ def planted(tmp_path):
     other = House(tmp_path / "other", host="other")
     fill(house.source, {"a": b"our own"})
     fill(other.source, {"a": b"somebody else's"})
-    house.backed_up()
-    result = other.back_up()
-    assert result.status == "done"
+    for one, ago in ((house, 3600), (other, 1800)):
+        then = time.time_ns() - ago * 10**9
+        assert one.back_up(clock=Clock(now=lambda then=then: then)).status == "done"
     shutil.copy(other.archives[0], house.stores["evil"] / "svc")
     return house, other.archives[0].name
 

@@ -81,7 +81,7 @@ def test_damage_everywhere_is_built_around(tmp_path):
     assert result.status == "done"
     assert result.read == 3 << 20, "read again"
     assert result.kind == "full"
-    assert any("this backup stores anew what it needs of that" in w for w in result.warnings)
+    assert any("this backup stores again what it needs of that" in w for w in result.warnings)
     assert house.archives[0].read_bytes() == broken[0], "retention counts it, and nothing else"
     assert (house.restore() / "a").read_bytes() == noise(3 << 20, 1)
     assert [row["id"] for row in house.json("list")] == [result.id]
@@ -111,7 +111,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     assert (status, "The next backup stores anew" in said) == ("failed", True), said
     result = house.back_up()
     assert (result.status, result.kind, result.read) == ("done", "full", 3 << 20)
-    assert any("this backup stores anew what it needs of that" in w for w in result.warnings)
+    assert any("this backup stores again what it needs of that" in w for w in result.warnings)
     assert {len(house.catalog(name).backups) for name in places} == {1}
     assert differences(house.source, house.restore()) == []
 
