@@ -6,7 +6,7 @@ from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from engine.spec import Node, Reading, Unknown
+from engine.spec import Missing, Node, Reading, Unknown
 from engine.stage import FanOut, Link, Scope
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ class Graph:
             above = _reached(self._before, node.name)
             before = [other for other in self.order if other.name in above]
             unsure = any(type(other.stage) is Unknown for other in before)
+            dangling = any(isinstance(other.stage, Missing) for other in before)
             found = self.providers[node.name] = {}
             for asked in (*node.needs, *(type(default) for default in node.uses)):
                 by = [other.name for other in before if asked in other.provides]
@@ -241,6 +242,8 @@ class Graph:
                 elif by:
                     found[asked] = by[0]
                 elif asked in node.needs and asked not in self.given and not unsure:
+                    if dangling and any(asked in other.provides for other in self.order):
+                        continue  # the edge is wrong, not the stage missing
                     yield f"{node.name}: needs {asked.__name__}, but no stage before it provides it"
 
 

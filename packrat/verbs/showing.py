@@ -163,7 +163,7 @@ def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: boo
         print(f"{service}: its containers were down for {restored.downtime_seconds:.1f} s")
     if restored.replaced_folder:
         print(
-            f"What was there before is in {printable(restored.replaced_folder)}\n"
+            f"What was there before is in\n  {printable(restored.replaced_folder)}\n"
             f"  packrat restore --undo {service}    puts it back\n"
             f"  packrat restore --forget {service}  deletes it, as the next good backup does"
         )

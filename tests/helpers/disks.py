@@ -11,7 +11,7 @@ from pathlib import Path
 def disk(at: Path, options: str) -> Iterator[Path]:
     """Mount a tmpfs; needs root."""
     at.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", at], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},mode=0700", "tmpfs", at], check=True)
     try:
         yield at
     finally:
