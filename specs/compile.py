@@ -175,6 +175,21 @@ def compile_prune(
     return _at_each(config, name, "prune", params, {} if tidy else {"tidy": False})
 
 
+def compile_verify(
+    config: Config, name: str, depth: str, backup: str | None = None, source: str | None = None
+) -> Pipeline:
+    """Compile the verification of a service at one or each destination; raises KeyError.
+
+    `depth` is one of `vault.catalog.prover.Depth`, `backup` the file name of the only archive.
+    """
+    params: dict[str, Any] = {"keep": config.retention_of(config.services[name]), "depth": depth}
+    params |= {"backup": backup} if backup else {}
+    if source is not None:
+        service = config.services[name].model_copy(update={"destinations": (source,)})
+        config = config.model_copy(update={"services": config.services | {name: service}})
+    return _at_each(config, name, "verify", params, {"tidy": False, "marks": False})
+
+
 def _at_each(
     config: Config, name: str, kind: str, params: dict[str, Any], survey: dict[str, Any]
 ) -> Pipeline:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stages.source.attributes import Unset
     from vault.archive.format import Manifest
     from vault.catalog.catalog import Catalog
+    from vault.catalog.verdict import Verdict
     from vault.errors import Away, VaultError
     from vault.store.base import Destination, Stored
 
@@ -69,6 +70,12 @@ class CommandLog(Struct, frozen=True):
     """The file that takes what commands print; None for none."""
 
     file: str | None = None
+
+
+class Scratch(Struct, frozen=True):
+    """A folder for temporary files; empty for the system's own."""
+
+    folder: str = ""
 
 
 class Secrets:
@@ -199,6 +206,12 @@ class Pruned(Struct, frozen=True):
     archives: tuple[Stored, ...] = ()
     problem: str = ""
     """Why nothing was deleted, if something is wrong."""
+
+
+class Verified(Struct, frozen=True):
+    """What a verification found at one destination."""
+
+    verdicts: tuple[Verdict, ...]
 
 
 # Provided on the way back.

@@ -7,6 +7,7 @@ from stages.facts import (
     DowntimeClock,
     Job,
     RestoreJob,
+    Scratch,
     Secrets,
     StateFolder,
     Stores,
@@ -19,7 +20,7 @@ from stages.spool_folder import SpoolFolder
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 
-_CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder)
+_CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder, Scratch)
 _SERVICE = (Journal, Secrets, CommandLog, DowntimeClock, StateFolder)
 
 GIVEN: dict[str, tuple[type, ...]] = {

@@ -21,6 +21,7 @@ from stages.spool import SpoolStage
 from stages.survey import Survey
 from stages.undo import Undo
 from stages.upload import Upload
+from stages.verify import Verify
 from stages.warm import Warm
 
 KINDS = (
@@ -43,6 +44,7 @@ KINDS = (
     Commands,
     PostRestore,
     Containers,
+    Verify,
     Undo,
     Select,
     Locate,

@@ -35,6 +35,8 @@ class Survey(Stage):
 
     tidy: bool = True
     """Also finish or delete what runs that died have left; the service's lock is held."""
+    marks: bool = True
+    """False: an archive that was found damaged before counts as any other."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide Holdings."""
@@ -64,7 +66,7 @@ class Survey(Stage):
         """List one destination, and tidy up after runs that died."""
         job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
         try:
-            catalog = cache.catalog(store, job.service, keys)
+            catalog = cache.catalog(store, job.service, keys, marks=self.marks)
             if not self.tidy:
                 return catalog
             if _prove_begun(run, catalog):

@@ -142,7 +142,13 @@ def _prune(program: Program, service: str) -> Pipeline:
     return compile_prune(program.config, service)
 
 
-JOBS: dict[str, Callable[[Program, str], Pipeline]] = {"prune": _prune}
+def _verify(program: Program, service: str) -> Pipeline:
+    from specs.compile import compile_verify
+
+    return compile_verify(program.config, service, "samples")
+
+
+JOBS: dict[str, Callable[[Program, str], Pipeline]] = {"prune": _prune, "verify": _verify}
 """Jobs other than a backup that plan shows by name."""
 
 

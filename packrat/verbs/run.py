@@ -66,6 +66,7 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
 def _maintain(pipeline: Pipeline, *, as_json: bool) -> int:
     from packrat.program import DocumentProgram
     from packrat.verbs.prune import prune_pipelines
+    from packrat.verbs.verify import verify_pipelines
 
-    program = DocumentProgram(pipeline)
-    return prune_pipelines([pipeline], program, as_json=as_json)
+    work = prune_pipelines if pipeline.job == "prune" else verify_pipelines
+    return work([pipeline], DocumentProgram(pipeline), as_json=as_json)

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.events import Progress
-from packrat.catalogs import bases_of, catalogs, scratch_of
+from packrat.catalogs import catalogs
 from packrat.errors import Exit
 from packrat.restore.choose import meant
-from packrat.runs.signals import check_asked
+from packrat.runs.maintenance import maintain
 from packrat.text.progress import progress
 from packrat.text.report import as_json as print_json
+from packrat.text.report import warn
 from packrat.text.verdicts import print_verdicts, row_of, summary_of
-from stages.restore_target.check_index import Plausible
+from stages.facts import Holdings, Verified
+from stages.verify import Verify
 from vault.catalog.prover import Depth
-from vault.catalog.verdict import Status, Verdict
-from vault.catalog.verify import Verifier, remember
-from vault.store.base import Stored
+from vault.catalog.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from packrat.program import Program
-    from vault.catalog.catalog import Catalog
+    from specs.pipeline import Pipeline
 
-HOW = {Depth.CHUNKS: "every byte", Depth.SAMPLES: "both ends, the index and samples"}
+HOW = {
+    Depth.CHUNKS: "every byte",
+    Depth.FRAMES: "every frame",
+    Depth.SAMPLES: "both ends, the index and samples",
+}
 
 
 def verify_stored(
@@ -42,23 +43,51 @@ def verify_stored(
 
     FAILED if anything is damaged or missing, PARTIAL if something could not be read.
     """
-    services = program.services([service]) if service else list(program.config.services)
+    from specs.compile import compile_verify
+
+    config = program.config
+    services = program.services([service]) if service else list(config.services)
     depth = Depth.CHUNKS if deep else Depth.SAMPLES
+    chosen: dict[str, str] = {}
+    if source is not None:
+        program.destination(source)  # raises UsageError if there is none of that name
+    if backup:
+        found, _ = catalogs(program, services, source, marks=False)
+        chosen = meant(found, backup, config.host)
+        services = list(chosen)
+    pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
+    return verify_pipelines(pipelines, program, as_json=as_json)
+
+
+def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
+    """Run verify documents and report; return the exit status. Raises Away if none answers."""
     rows: list[dict[str, Any]] = []
-    found, status = catalogs(program, services, source, marks=False)
-    chosen = meant(found, backup, program.config.host) if backup else {}
-    for catalog in found:
-        only = chosen.get(catalog.service)
-        if only or not backup:
-            rows += [row_of(catalog.service, one) for one in _verify(program, catalog, depth, only)]
+    failed: list[BaseException] = []
+    answered = False
+    depths = {Depth.SAMPLES}
+    for pipeline in pipelines:
+        stages = [name for name in pipeline.stages if name != "survey"]
+        depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
+        titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
+        with progress(pipeline.service, titles, lambda: None) as listener:
+            outcome = maintain(pipeline, program.keys, program.cache, [listener])
+        holdings = outcome.fact(Holdings)
+        answered |= bool(holdings and holdings.catalogs)
+        failed += outcome.failed.values()
+        for verified in outcome.facts_of(Verified):
+            rows += [row_of(pipeline.service, verdict) for verdict in verified.verdicts]
+    if failed and not answered:
+        raise failed[0]
+    for error in failed:
+        warn(str(error))
     if as_json:
         print_json(rows)
     elif rows:
         print_verdicts(rows)
-        print(f"{summary_of(rows)} ({HOW[depth]} read)")
+        print(f"{summary_of(rows)} ({', '.join(HOW[depth] for depth in depths)} read)")
     else:
         print("no backups yet: there is nothing to prove")
-    return exit_of((row["status"] for row in rows), status)
+    return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
 
 
 def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:
@@ -67,47 +96,3 @@ def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:
     if found & {Status.DAMAGED, Status.MISSING}:
         return Exit.FAILED
     return Exit.PARTIAL if Status.UNREADABLE in found else status
-
-
-def _verify(program: Program, catalog: Catalog, depth: Depth, only: str | None) -> list[Verdict]:
-    """Verify one service at one destination, or the backup `only` and what it needs."""
-    where = catalog.destination.name
-    held = {one.stored.name: one for one in catalog.held}
-    names = None
-    bases = bases_of(program, catalog)
-    if only:
-        if only not in held:
-            short = only.removesuffix(".packrat").rpartition("-")[2]
-            return [Verdict(short, Stored(only, 0), where, Status.MISSING)]
-        summary = held[only].summary
-        names = {only, *(other.name for other in summary.archives)} if summary else {only}
-        bases = held.keys() - {only}
-    total = sum(one.stored.size for name, one in held.items() if names is None or name in names)
-    with progress(
-        f"{catalog.service} at {where}", {"verify": "verifying"}, partial(int, total)
-    ) as listener:
-        done = 0
-
-        def step(length: int) -> None:
-            nonlocal done
-            check_asked()
-            done += length
-            listener(Progress("verify", 0, done))
-
-        verifier = Verifier(
-            catalog,
-            program.keys,
-            depth,
-            bases=bases,
-            inspect=lambda: Plausible().check,
-            step=step,
-            scratch=scratch_of(program),
-        )
-        try:
-            verdicts = verifier.verify(names)
-        finally:
-            verifier.close()
-    verdicts = [one for one in verdicts if one.status is not Status.PRUNED]
-    proven = [one for one in verdicts if not (only and one.base and one.status is Status.GOOD)]
-    remember(program.cache, catalog, proven, depth, time.time())
-    return verdicts

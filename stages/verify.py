@@ -1,0 +1,101 @@
+"""Verify: prove what one destination holds of a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from engine.stage import Link
+from stages.facts import Holdings, Job, Scratch, Verified
+from stages.restore_target.check_index import Plausible
+from vault.archive.keys import Keys
+from vault.catalog.cache import CatalogCache
+from vault.catalog.prover import Depth
+from vault.catalog.retention import bases
+from vault.catalog.verdict import Status, Verdict
+from vault.catalog.verify import Verifier, remember
+from vault.store.base import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.run import Run
+    from vault.catalog.catalog import Catalog
+
+
+class Verify(Link):
+    """Reads archives back. It repairs nothing, and deletes nothing."""
+
+    kind: ClassVar[str] = "verify"
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings, Scratch)
+    provides: ClassVar[tuple[type, ...]] = (Verified,)
+
+    destination: str
+    keep: int = Field(ge=1)
+    """How many backups retention keeps: older archives need not be whole."""
+    depth: Depth = Depth.SAMPLES
+    backup: str | None = None
+    """File name of the only backup to verify, with what it needs; all if left out."""
+
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Pass on what comes, then provide a verdict for each archive; raises Away."""
+        yield from items
+        holdings = run.fact(Holdings)
+        if away := holdings.away.get(self.destination):
+            raise away
+        catalog = holdings.catalogs[self.destination]
+        listed = {held.stored.name: held for held in catalog.held}
+        if self.backup and self.backup not in listed:
+            short = self.backup.removesuffix(".packrat").rpartition("-")[2]
+            missing = Verdict(short, Stored(self.backup, 0), self.destination, Status.MISSING)
+            run.provide(Verified((missing,)))
+            return
+        names = None
+        if self.backup:
+            summary = listed[self.backup].summary
+            names = {self.backup, *(other.name for other in (summary.archives if summary else ()))}
+        verdicts = self._verify(catalog, names, run)
+        proven = [one for one in verdicts if not (self.backup and _good_base(one))]
+        now = run.clock.now() / 1e9
+        remember(run.fact(CatalogCache), catalog, proven, self.depth, now)
+        run.provide(Verified(tuple(verdicts)))
+
+    def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
+        """Return how much is read."""
+        what = f"backup {self.backup}" if self.backup else "every archive"
+        return f"{what} at {self.destination}, {self.depth}"
+
+    def _verify(self, catalog: Catalog, names: set[str] | None, run: Run) -> list[Verdict]:
+        """Return the verdicts on some archives, or on all; those pruned meanwhile have none."""
+        job, cache = run.fact(Job), run.fact(CatalogCache)
+        expired = bases(catalog, self.keep, job.host, cache.pruned(job.service))
+        if self.backup:
+            expired = {held.stored.name for held in catalog.held} - {self.backup}
+        sizes = [h.stored.size for h in catalog.held if names is None or h.stored.name in names]
+        run.whole = sum(sizes)
+
+        def step(length: int) -> None:
+            run.check()
+            run.advance(0, length)
+
+        verifier = Verifier(
+            catalog,
+            run.fact(Keys),
+            self.depth,
+            bases=expired,
+            inspect=lambda: Plausible().check,
+            random=run.random,
+            step=step,
+            scratch=run.fact(Scratch).folder,
+        )
+        try:
+            verdicts = verifier.verify(names)
+        finally:
+            verifier.close()
+        return [one for one in verdicts if one.status is not Status.PRUNED]
+
+
+def _good_base(verdict: Verdict) -> bool:
+    """Return whether only a part of an archive was proven."""
+    return verdict.base and verdict.status is Status.GOOD
