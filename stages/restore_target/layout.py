@@ -1,12 +1,11 @@
-"""The layout of a restore: which stretch of which frame goes where in which file.
+"""Layout of a restore: which stretch of which frame goes where in which file.
 
-Frames arrive in the order of the archives, files lie in the order of the tree; in between stands
-this table, in a private SQLite file, so that memory stays small with a million files.
+Frames arrive in the order of the archives, files are in the order of the tree. This table connects
+the two. It is kept in a scratch file, so that memory stays small with a million files.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -14,14 +13,15 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from stages.restore_target.check_index import Plausible
+from vault.archive.check_entry import pieces_of
+from vault.archive.check_index import IndexCheck
 from vault.archive.format import Entry, encode, order
-from vault.errors import Damaged
+from vault.archive.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vault.archive.format import Reference
+    from vault.archive.format import Reference, Summary
     from vault.errors import VaultError
 
 FOLDER, FILE, PIECED, NO_DATA = range(4)
@@ -57,20 +57,18 @@ _decode_stretches = msgspec.json.Decoder(Stretch).decode_lines
 class Layout:
     """Everything that is to be restored."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: str = "", archive: str = "the backup") -> None:
+        """`scratch` is the folder for temporary data, `archive` what errors about entries name."""
         self.size = 0
         """Bytes that will be written."""
         self.damage: dict[str, VaultError] = {}
         """Archive id -> the damage by which files are lost."""
         self._entries = 0
-        self._plausible = Plausible()
+        self._check = IndexCheck(archive)
         self._links: dict[tuple[int, int], int] = {}
         self._archives: dict[str, int] = {}
         self._lost: set[tuple[str, int]] = set()
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("PRAGMA cache_size = -4096")
+        self._db = Scratch(scratch, cache_kib=4096)
         # Not all of them: most files are in the stretches of their content.
         # `same`: the number of the entry that this one is another hard link of.
         self._db.execute(
@@ -85,10 +83,10 @@ class Layout:
     def add(self, entry: Entry, *, stands: bool = False) -> None:
         """Lay out one entry; they come in the order of the index, folders before their content.
 
-        One that `stands` in the target needs nothing any more. Raises Damaged for one that no
-        packrat wrote.
+        One that `stands` in the target is complete there. Raises Damaged for one that packrat never
+        writes.
         """
-        self._plausible.check(entry)
+        self._check.check(entry)
         number = self._entries
         self._entries += 1
         linked = entry.link if entry.type != "dir" else None
@@ -108,6 +106,10 @@ class Layout:
         if self._new >= TOGETHER:
             self._insert()
 
+    def require_complete(self, manifest: Summary) -> None:
+        """Raise Damaged unless all entries of a whole backup have been laid out."""
+        self._check.check_totals(manifest)
+
     def _add_stretches(self, entry: Entry, chunks: list[Reference], *, whole: bool) -> None:
         pieces = pieces_of(entry, chunks)
         if entry.extents:  # each stretch has a copy: of the extents, their sum is enough
@@ -126,8 +128,8 @@ class Layout:
             for start in range(0, len(new), WANTED_MOST)
             for some in [new[start : start + WANTED_MOST]]
         )
-        self._db.executemany("INSERT INTO frames VALUES (?, ?, ?, ?)", rows)
-        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", self._new_entries)
+        self._db.insert("INSERT INTO frames VALUES (?, ?, ?, ?)", rows)
+        self._db.insert("INSERT INTO entries VALUES (?, ?, ?, ?)", self._new_entries)
         self._new_stretches.clear()
         self._new_entries.clear()
         self._new = 0
@@ -221,22 +223,3 @@ class Layout:
 def stretches_of(wanted: bytes) -> list[Stretch]:
     """Give what is wanted of a frame in the order of the frame."""
     return sorted(_decode_stretches(wanted), key=_place)
-
-
-def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:
-    """Give each chunk and where it goes: chunks, end to end, are the extents, end to end.
-
-    Raises Damaged when they are not.
-    """
-    extents = iter(entry.data)
-    at, left = next(extents, (0, 0))
-    for chunk in chunks:
-        if not left:
-            at, left = next(extents, (0, 0))
-        length = chunk[4]
-        if not 0 < length <= left:
-            raise Damaged(repr(entry.name), "its chunks do not fit its size")
-        yield chunk, at
-        at, left = at + length, left - length
-    if left or next(extents, None):
-        raise Damaged(repr(entry.name), "its chunks do not fill its size")

@@ -13,7 +13,7 @@ from msgspec import Struct
 from stages.errors import TargetError
 from stages.restore_target.folders import Folders
 from stages.restore_target.handles import open_service
-from stages.restore_target.layout import pieces_of
+from vault.archive.check_entry import pieces_of
 from vault.archive.chunks import chunk_id
 from vault.errors import Damaged
 

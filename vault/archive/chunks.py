@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from vault.archive.format import SEGMENT_BYTES, Reference
+from vault.archive.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,15 +52,13 @@ class KnownChunks:
     are loaded when the first chunk is looked up: a run in which nothing changed never needs them.
     """
 
-    def __init__(self, parent: Callable[[], Iterable[Reference]]) -> None:
+    def __init__(self, parent: Callable[[], Iterable[Reference]], scratch: str = "") -> None:
+        """`parent` yields the references to load; `scratch` is the folder for temporary data."""
         self._parent: Callable[[], Iterable[Reference]] | None = parent
         self._recent: dict[str, Reference] = {}
         self._archives: dict[str, int] = {}
         self._names: list[str] = []
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("PRAGMA cache_size = -32768")
+        self._db = Scratch(scratch, cache_kib=32768)
         self._db.execute(
             "CREATE TABLE chunks (id TEXT PRIMARY KEY, archive INT, frame INT, offset INT,"
             " length INT) WITHOUT ROWID"
@@ -100,5 +98,5 @@ class KnownChunks:
                 yield chunk, number, frame, offset, length
 
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", rows())
+        self._db.insert("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", rows())
         self._db.execute("COMMIT")

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from vault.archive.keys import Derivation
+from vault.archive.ranges import RANGES
 from vault.errors import Damaged
 
 VERSION = 1
@@ -31,10 +32,10 @@ Kind = Literal[b"m", b"t", b"d", b"i"]
 
 _NAME = re.compile(r"(?P<service>.+)-(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<id>[0-9a-f]{8})\.packrat")
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Owner = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
-Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
-"""What numbers may be: whoever made an archive with the right key may still lie."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=RANGES["size"][1])]
+Owner = Annotated[int, msgspec.Meta(ge=0, le=RANGES["uid"][1])]
+Mode = Annotated[int, msgspec.Meta(ge=0, le=RANGES["mode"][1])]
+"""Ranges of numbers: an archive made with the right key may still lie. See `check_index`."""
 
 Reference = tuple[str, str, Count, Count, Count]
 """(chunk id, archive id, frame number, offset, length); ids in hex, offset in the plaintext."""
@@ -185,7 +186,7 @@ def untext(plain: str, encoded: str | None) -> str:
     if encoded is None:
         return plain
     try:
-        return base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+        return base64.b64decode(encoded, validate=True).decode("utf-8", "surrogateescape")
     except ValueError:
         raise Damaged(repr(encoded), "is no name in base64") from None
 

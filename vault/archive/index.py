@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Pack = Callable[[bytes | memoryview], bytes]
 
 ENTRIES_LEAST, ENTRIES_MOST, CUT_MASK = 32, 1024, 127
+BLOCK_BYTES = 64 << 20
+"""A block ends before it is larger, so that no index segment exceeds 1 GiB."""
+LIGHT = 64
+"""Chunks of an entry whose size in a block is not worth a calculation."""
 WAITING_MOST = 32 << 20
 ASKED_AT_ONCE = 4
 """Archives; a segment of each is some MiB of memory."""
@@ -42,6 +46,8 @@ class BlockCutter:
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
+        self._heavy = 0
+        """Estimated bytes of those that are large."""
 
     @property
     def empty(self) -> bool:
@@ -49,9 +55,20 @@ class BlockCutter:
         return not self._entries
 
     def add(self, entry: Entry) -> tuple[bytes, Block] | None:
-        """Take the next entry; gives a block's bytes when one is full."""
-        self._entries.append(entry)
-        count = len(self._entries)
+        """Take the next entry; return a block's bytes when one is full."""
+        entries = self._entries
+        entries.append(entry)
+        if entry.extents or entry.xattrs or entry.xattrs64 or len(entry.chunks) > LIGHT:
+            self._heavy += _estimated_bytes(entry)
+            if self._heavy > BLOCK_BYTES:
+                if len(entries) == 1:
+                    return self.flush()
+                entries.pop()
+                full = self.flush()
+                entries = self._entries = [entry]
+                self._heavy = _estimated_bytes(entry)
+                return full
+        count = len(entries)
         if count < ENTRIES_LEAST:
             return None
         cut = crc32(entry.name.encode("utf-8", "surrogateescape")) & CUT_MASK == 0
@@ -65,7 +82,18 @@ class BlockCutter:
         data = encode(self._entries)
         block = Block(("", "", 0, 0, 0), len(self._entries), first, first64)
         self._entries = []
+        self._heavy = 0
         return data, block
+
+
+def _estimated_bytes(entry: Entry) -> int:
+    """Return about how many bytes of an index a large entry takes."""
+    attributes = (*entry.xattrs.items(), *entry.xattrs64.items())
+    return (
+        120 * len(entry.chunks)
+        + 42 * len(entry.extents or ())
+        + sum(len(name) + len(value) for name, value in attributes)
+    )
 
 
 def read_entries(blocks: list[Block], fetch: Fetch, archive: str) -> Iterator[Entry]:
@@ -108,12 +136,15 @@ def read_blocks(
     finally:
         threads.shutdown(cancel_futures=True)
     unpack: Pack = zstandard.ZstdDecompressor().decompress if large else bytes
-    for number in range(len(blocks)):
+    for number, block in enumerate(blocks):
         try:
             entries = decode_entries(unpack(waiting.pop(number)))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Damaged(archive, f"its index does not parse: {error}") from None
-        yield blocks[number], entries
+        first = (entries[0].path, entries[0].path64) if entries else None
+        if len(entries) != block.entries or first != (block.first, block.first64):
+            raise Damaged(archive, f"block {number} of its index is not as its manifest says")
+        yield block, entries
 
 
 def blocks_of(blocks: list[Block], paths: Iterable[str]) -> list[Block]:

@@ -70,6 +70,8 @@ class Archive:
         self.sealer = Sealer(keys, self.header, self.where)
         self._table_sealed: bytes | None = None
         self.trailer, self.manifest = self._twice(self._read_end)
+        if (self.manifest.kind == "incremental") != bool(self.manifest.archives):
+            raise Damaged(self.where, "is not of the kind that its list of archives says")
         self._check_name(name)
 
     @cached_property

@@ -1,0 +1,132 @@
+"""Checks of an index: whatever passes them can be restored.
+
+The same code runs before an archive is published, in every verification, and in a restore before
+the first byte is written. An archive made with the right key may still lie. The rules are those of
+"What a reader refuses" in docs/format.md; rescue.py has them a second time.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from vault.archive import ranges
+from vault.archive.check_entry import Implausible, check_entry
+from vault.archive.format import order
+from vault.archive.index import read_entries
+from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from vault.archive.format import Entry, Manifest, Summary
+    from vault.archive.index import Fetch
+
+_UNNAMED = frozenset(("", ".", ".."))
+
+
+def checked_entries(manifest: Manifest, fetch: Fetch, archive: str) -> Iterator[Entry]:
+    """Yield all entries of an index in order, each one checked, and the totals at the end.
+
+    Raises Damaged, naming `archive`, for anything that a restore would refuse.
+    """
+    check = IndexCheck(archive, known_archives(manifest))
+    for entry in read_entries(manifest.index, fetch, archive):
+        check.check(entry)
+        yield entry
+    check.check_totals(manifest)
+
+
+def known_archives(manifest: Summary) -> set[str]:
+    """Return the ids of the archives that entries may refer to."""
+    return {manifest.id, *(other.id for other in manifest.archives)}
+
+
+class IndexCheck:
+    """Check of the entries of one index, in their order.
+
+    Memory grows with the files that have several names, some 200 bytes each, and nothing else.
+    """
+
+    def __init__(self, archive: str, known: Container[str] | None = None) -> None:
+        """`archive` is what errors name; `known` the archives that entries may refer to."""
+        self._archive = archive
+        self._known = known
+        self._last: bytes | None = None
+        self._above = [""]
+        """The folders that the next entry may be in, each in the one before."""
+        self._links: dict[tuple[int, int], int] = {}
+        self.entries = self.files = 0
+
+    def check(self, entry: Entry) -> None:
+        """Take the next entry; raises Damaged for one that cannot be restored."""
+        if wrong := self.fault(entry):
+            shown = entry.path64 or entry.path  # of a wrong path64 there is no name
+            with suppress(Damaged):
+                shown = entry.name
+            raise Damaged(self._archive, f"{shown!r} {wrong}")
+
+    def fault(self, entry: Entry) -> str | None:
+        """Return what is wrong with the next entry; None takes it as the one before the next."""
+        try:
+            self._take(entry)
+        except Implausible as wrong:
+            return str(wrong)
+        return None
+
+    def _take(self, entry: Entry) -> None:
+        try:
+            name = entry.name
+            key = order(name)
+        except (Damaged, UnicodeEncodeError):
+            raise Implausible("has a path that is no name in base64 or UTF-8") from None
+        if self._last is not None and key <= self._last:
+            raise Implausible("is listed twice in the index, or out of order")
+        if len(key) > ranges.PATH_BYTES:
+            raise Implausible(f"has a path of more than {ranges.PATH_BYTES:,} bytes")
+        folder, _, own = name.rpartition("/")
+        if not name:
+            if entry.type != "dir":
+                raise Implausible("is the service's folder, and not a folder")
+        elif own in _UNNAMED or "\0" in own:
+            raise Implausible("is not a path that a backup can hold")
+        above = self._above
+        at = len(above) - 1  # of the entry's folder, in the list
+        while above[at] != folder:
+            if not at:
+                raise Implausible("is in a folder that the backup does not have")
+            at -= 1
+        check_entry(entry, self._known)
+        if entry.link:
+            self._check_link(entry)
+        self._last = key
+        self.entries += 1
+        self.files += entry.type != "dir"
+        if at + 1 < len(above):
+            del above[at + 1 :]
+        if entry.type == "dir" and name:
+            above.append(name)
+
+    def check_totals(self, manifest: Summary) -> None:
+        """Compare with what the manifest says of a whole index; raises Damaged."""
+        if (self.entries, self.files) != (manifest.entries, manifest.files):
+            raise Damaged(
+                self._archive,
+                f"has {self.entries:,} entries, {self.files:,} of them files; its manifest says"
+                f" {manifest.entries:,} and {manifest.files:,}",
+            )
+
+    def _check_link(self, entry: Entry) -> None:
+        assert entry.link
+        if entry.type == "dir":
+            raise Implausible("is a folder with several names")
+        content = content_hash(entry)
+        if self._links.setdefault(entry.link, content) != content:
+            raise Implausible("differs from the file that it is another name of")
+
+
+def content_hash(entry: Entry) -> int:
+    """Return a hash of what all names of a hard-linked file have in common, in this process."""
+    extents = tuple(entry.extents) if entry.extents is not None else None
+    target = entry.target, entry.target64
+    return hash((entry.type, entry.size, target, entry.device, extents, tuple(entry.chunks)))

@@ -1,0 +1,72 @@
+"""Scratch tables in SQLite: for what is too large for memory, and gone when it is closed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Scratch:
+    """A private SQLite database in a file without a name. Used by one thread at a time."""
+
+    def __init__(self, folder: str = "", *, cache_kib: int) -> None:
+        """Create the file in `folder`, or in the folder for temporary files; raises VaultError.
+
+        A temporary folder may be a small tmpfs, or on a full root disk: the state folder is where
+        packrat has room.
+        """
+        self._folder = folder or tempfile.gettempdir()
+        try:
+            fd, path = tempfile.mkstemp(prefix="scratch-", suffix=".sqlite", dir=self._folder)
+        except OSError as error:
+            raise self._full(error.strerror or "cannot be written") from None
+        os.close(fd)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in (
+                "locking_mode = EXCLUSIVE",
+                "journal_mode = OFF",
+                "synchronous = OFF",
+                # What SQLite sorts would go to the temporary folder again.
+                "temp_store = MEMORY",
+                f"cache_size = -{cache_kib}",
+            ):
+                self._db.execute(f"PRAGMA {pragma}")
+            # SQLite opens the file at the first access, which must be before it loses its name.
+            self.execute("CREATE TABLE opened (n INT)")
+        finally:
+            with suppress(OSError):
+                os.unlink(path)
+
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Execute one statement; raises VaultError when the disk is full or fails."""
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise self._full(str(error)) from None
+
+    def insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Execute a statement for each row; raises VaultError when the disk is full or fails."""
+        try:
+            self._db.executemany(statement, rows)
+        except sqlite3.OperationalError as error:
+            raise self._full(str(error)) from None
+
+    def close(self) -> None:
+        """Free the disk space."""
+        self._db.close()
+
+    def _full(self, reason: str) -> VaultError:
+        return VaultError(
+            f"cannot keep temporary data in {self._folder}: {reason}",
+            "make room there, or set TMPDIR (or state_dir in the configuration) to a folder on"
+            " another disk",
+        )
