@@ -69,8 +69,10 @@ def plant(house, entries, **manifest):
     draft.index([])
     text = json.dumps(entries).replace("GUARD", str(house.root.parent / "guard"))
     (block,) = draft.store(b"i", text.encode())
-    draft.manifest["index"] = [{"entries": len(entries), "chunk": block}]
-    draft.manifest |= {"entries": len(entries), "files": len(entries), "normal": [0, 0]}
+    first = {k.replace("path", "first"): v for k, v in entries[0].items() if "path" in k}
+    draft.manifest["index"] = [first | {"entries": len(entries), "chunk": block}]
+    files = sum(entry["type"] != "dir" for entry in entries)
+    draft.manifest |= {"entries": len(entries), "files": files, "normal": [0, 0]}
     draft.manifest |= manifest
     return draft.save(house.store)
 

@@ -107,6 +107,11 @@ class IndexCheck:
         if entry.type == "dir" and name:
             above.append(name)
 
+    def differs(self, entry: Entry) -> bool:
+        """Return whether an entry has the link of an earlier one and other content."""
+        known = self._links.get(entry.link) if entry.link else None
+        return known is not None and known != content_hash(entry)
+
     def check_totals(self, manifest: Summary) -> None:
         """Compare with what the manifest says of a whole index; raises Damaged."""
         if (self.entries, self.files) != (manifest.entries, manifest.files):

@@ -80,6 +80,8 @@ class BlockCutter:
             return None
         first, first64 = text(self._entries[0].name)
         data = encode(self._entries)
+        if decode_entries(data) != self._entries:  # what is sealed is what will be read
+            raise Damaged("the index", "does not read back as it was written: this is a bug")
         block = Block(("", "", 0, 0, 0), len(self._entries), first, first64)
         self._entries = []
         self._heavy = 0

@@ -18,12 +18,12 @@ class Scratch:
     """A private SQLite database in a file without a name. Used by one thread at a time."""
 
     def __init__(self, folder: str = "", *, cache_kib: int) -> None:
-        """Create the file in `folder`, or in the folder for temporary files; raises VaultError.
+        """Create the file in `folder` if it can be written, else in the folder for temporary files.
 
         A temporary folder may be a small tmpfs, or on a full root disk: the state folder is where
-        packrat has room.
+        packrat has room. Raises VaultError.
         """
-        self._folder = folder or tempfile.gettempdir()
+        self._folder = folder if folder and os.access(folder, os.W_OK | os.X_OK) else _temporary()
         try:
             fd, path = tempfile.mkstemp(prefix="scratch-", suffix=".sqlite", dir=self._folder)
         except OSError as error:
@@ -70,3 +70,10 @@ class Scratch:
             "make room there, or set TMPDIR (or state_dir in the configuration) to a folder on"
             " another disk",
         )
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:  # none of the usual folders can be written
+        raise VaultError(str(error.strerror or error), "set TMPDIR to a folder with room") from None

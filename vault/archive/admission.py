@@ -1,0 +1,47 @@
+"""Admission of entries to an index that is being written: only what can be restored gets in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from vault.archive.check_index import IndexCheck, content_hash
+
+if TYPE_CHECKING:
+    from vault.archive.format import Entry
+
+SEPARATED_DEVICE = 2**63
+"""Devices from here on are not the kernel's: they tell files apart that shared an inode."""
+
+
+class Admission:
+    """The check of an index, for its writer: what is refused costs itself and nothing else."""
+
+    def __init__(self, archive: str) -> None:
+        """`archive` is the id of the archive that is being written."""
+        self._check = IndexCheck(archive)
+        self._separated: dict[tuple[tuple[int, int], int], tuple[int, int]] = {}
+
+    def admit(self, entry: Entry) -> tuple[Entry, str | None]:
+        """Return the entry as it enters the index, and why it must not, if so.
+
+        A reason ends a sentence that begins with the entry's path. What is refused is as if it had
+        never been offered: what is below a refused folder is refused as well.
+        """
+        if entry.link:
+            entry = self._separate(entry)
+        return entry, self._check.fault(entry)
+
+    def _separate(self, entry: Entry) -> Entry:
+        """Give another link to a file that is not the one that had this link before.
+
+        A file system gives the inode of a deleted file to a new one at once, also during a backup;
+        and a file may change between the readings of two of its names.
+        """
+        assert entry.link
+        if not self._check.differs(entry):
+            return entry
+        key = entry.link, content_hash(entry)
+        new = SEPARATED_DEVICE + len(self._separated), entry.link[1]
+        return structs.replace(entry, link=self._separated.setdefault(key, new))
