@@ -71,7 +71,7 @@ def plant(house, entries, **manifest):
     (block,) = draft.store(b"i", text.encode())
     first = {k.replace("path", "first"): v for k, v in entries[0].items() if "path" in k}
     draft.manifest["index"] = [first | {"entries": len(entries), "chunk": block}]
-    files = sum(entry["type"] != "dir" for entry in entries)
+    files = sum(entry.get("type") != "dir" for entry in entries)
     draft.manifest |= {"entries": len(entries), "files": files, "normal": [0, 0]}
     draft.manifest |= manifest
     return draft.save(house.store)
