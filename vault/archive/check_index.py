@@ -84,11 +84,11 @@ class IndexCheck:
             raise Implausible("is listed twice in the index, or out of order")
         if len(key) > ranges.PATH_BYTES:
             raise Implausible(f"has a path of more than {ranges.PATH_BYTES:,} bytes")
-        folder, _, own = name.rpartition("/")
+        folder, slash, own = name.rpartition("/")
         if not name:
             if entry.type != "dir":
                 raise Implausible("is the service's folder, and not a folder")
-        elif own in _UNNAMED or "\0" in own:
+        elif own in _UNNAMED or "\0" in own or (slash and not folder):
             raise Implausible("is not a path that a backup can hold")
         above = self._above
         at = len(above) - 1  # of the entry's folder, in the list
