@@ -57,6 +57,23 @@ SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB}
 SEALED_LIMITS |= {kind: LIMITS[kind] + LIMITS[kind] // 128 + 1024 for kind in (b"d", b"i")}
 TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 TYPES |= {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
+TIME = (-(2**63) * 10**9, 2**63 * 10**9 - 1)  # nanoseconds that utimensat(2) takes
+NUMBERS = ("mode", "uid", "gid", "mtime", "ctime", "inode", "size")
+ONLY = {"size": ("file",), "device": ("char", "block")}  # keys of these types alone
+RANGES = {  # smallest and largest value of each number of an entry
+    "mode": (0, 0o7777),
+    "uid": (0, 2**32 - 2),
+    "gid": (0, 2**32 - 2),
+    "mtime": TIME,
+    "ctime": TIME,
+    "inode": (0, 2**64 - 1),
+    "size": (0, 2**63 - 1),
+    "link": (0, 2**64 - 1),
+    "major": (0, 2**12 - 1),
+    "minor": (0, 2**20 - 1),
+}
+PATH_BYTES, TARGET_BYTES, XATTR_NAME_BYTES, XATTRS_BYTES = 64 << 10, 4095, 255, 1 << 20
+REFERENCES_MOST = 8_000_000  # of one entry: more do not fit into an index segment
 HANDLES = 64  # folders that are kept open
 FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 USAGE, WRONG_KEY, INTERRUPTED = 2, 7, 130
@@ -93,10 +110,10 @@ def number(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:
     return value
 
 
-def pair(value: Any) -> tuple[int, int]:
-    """Take two integers."""
+def pair(value: Any, *names: str) -> tuple[int, int]:
+    """Take two integers within the ranges of these names."""
     first, second = value
-    return number(first), number(second)
+    return number(first, *RANGES[names[0]]), number(second, *RANGES[names[-1]])
 
 
 def name_of(item: dict[str, Any], key: str) -> bytes:
@@ -268,31 +285,48 @@ class Entry:
     def __init__(self, item: dict[str, Any], reference: Callable[[Any], Reference]) -> None:
         self.path, self.target = name_of(item, "path"), name_of(item, "target")
         self.type: str = item.get("type", "file")
-        self.mode = number(item.get("mode", 0), 0, 0o7777)
-        self.uid = number(item.get("uid", 0), 0, 2**32 - 2)
-        self.gid = number(item.get("gid", 0), 0, 2**32 - 2)
-        self.mtime = number(item.get("mtime", 0), -(2**63))
-        self.size = size = number(item.get("size", 0))
-        self.device = os.makedev(*pair(item.get("device", (0, 0))))
-        self.link = pair(item["link"]) if "link" in item else None
+        numbers = {name: number(item.get(name, 0), *RANGES[name]) for name in NUMBERS}
+        self.mode, self.uid, self.gid = numbers["mode"], numbers["uid"], numbers["gid"]
+        self.mtime, self.size = numbers["mtime"], numbers["size"]
+        size = self.size
+        self.device = os.makedev(*pair(item.get("device", (0, 0)), "major", "minor"))
+        self.link = pair(item["link"], "link") if "link" in item else None
         xattrs = {name.encode(): value for name, value in item.get("xattrs", {}).items()}
         for name, value in item.get("xattrs64", {}).items():
             xattrs[base64.b64decode(name, validate=True)] = value
         self.xattrs = {k: base64.b64decode(v, validate=True) for k, v in xattrs.items()}
         self.chunks = [reference(chunk) for chunk in item.get("chunks", ())]
         self.extents: list[tuple[int, int, int]] = []  # place in data, place in file, length
-        whole = [[0, size]] if self.type == "file" and size else []
+        whole = [[0, size]] if size else []
         data = end = 0
         for start, length in item.get("extents", whole):
             self.extents.append((data, number(start, end, size), number(length, 1, size - start)))
             data, end = data + length, start + length
-        if data != sum(chunk.length for chunk in self.chunks) or (data and self.type != "file"):
-            raise ValueError(f"the chunks of '{show(self.path)}' are not the data it should have")
+        shown = show(self.path)
+        if data != sum(chunk.length for chunk in self.chunks):
+            raise ValueError(f"the chunks of '{shown}' are not the data it should have")
         if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
-            raise ValueError(f"'{show(self.path)}' has the type {self.type!r:.40}")
+            raise ValueError(f"'{shown}' has the type {self.type!r:.40}")
+        foreign = [key for key, types in ONLY.items() if item.get(key) and self.type not in types]
+        if foreign or (self.link and self.type == "dir") or ("extents" in item and not self.file):
+            raise ValueError(f"'{shown}' is a {self.type} with {foreign or 'link or extents'}")
+        if b"\0" in self.target or len(self.target) > TARGET_BYTES:
+            raise ValueError(f"'{shown}' is a link to nowhere")
+        if len(self.path) > PATH_BYTES or len(self.chunks) > REFERENCES_MOST:
+            raise ValueError(f"'{shown:.80}' has a longer path or more chunks than is allowed")
+        for attribute in self.xattrs:
+            if b"\0" in attribute or not 0 < len(attribute) <= XATTR_NAME_BYTES:
+                raise ValueError(f"'{shown}' has an attribute that cannot be")
+        if sum(len(name) + len(value) for name, value in self.xattrs.items()) > XATTRS_BYTES:
+            raise ValueError(f"'{shown}' has more attributes than are allowed")
         self.unsettled = bool(item.get("unsettled"))
         self.twin: Entry | None = None  # the entry before, of which this is another hard link
         self.made = True
+
+    @property
+    def file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.type == "file"
 
     def content(self) -> tuple[object, ...]:
         """Give what all hard links of a file have in common."""
@@ -571,7 +605,11 @@ def rescue(backup: Backup, target: str | None, prefix: str) -> None:
         raise RescueError(f"{error}; what stands in {target} is unfinished") from error
     files = sum(entry.made and entry.type != "dir" for entry in entries)
     print(f"{archive.name}: {files} files restored to {written.path}")
-    torn = [f"{show(entry.path)} changed while it was read" for entry in entries if entry.unsettled]
+    torn = [
+        f"{show(entry.path)} changed while it was read, or has attributes that could not be read"
+        for entry in entries
+        if entry.unsettled
+    ]
     lost = [f"{what} that could not be restored: {count}" for what, count in written.lost.items()]
     missed = [f"files that could not be read: {n}" for n in [archive.manifest.get("missed")] if n]
     for warning in torn + lost + missed:

@@ -39,6 +39,8 @@ def check_entry(entry: Entry, known: Container[str] | None = None) -> None:
         _check_file(entry, known)
     else:
         _check_other(entry)
+    if entry.device is not None:
+        _check_device(entry.type, *entry.device)
     if entry.xattrs or entry.xattrs64:
         _check_xattrs(entry)
 
@@ -117,10 +119,13 @@ def _check_other(entry: Entry) -> None:
             raise Implausible("is a link to nowhere")
     elif entry.target or entry.target64:
         raise Implausible(f"is a {entry.type} with a target")
-    if entry.device and not (
-        ranges.within("major", entry.device[0]) and ranges.within("minor", entry.device[1])
-    ):
-        raise Implausible("is a device that cannot be")
+
+
+def _check_device(kind: str, major: int, minor: int) -> None:
+    if kind not in ("char", "block"):
+        raise Implausible(f"is a {kind} with a device number")
+    if not (ranges.within("major", major) and ranges.within("minor", minor)):
+        raise Implausible("has a device number that Linux cannot have")
 
 
 def _check_xattrs(entry: Entry) -> None:
