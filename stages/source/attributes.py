@@ -1,4 +1,4 @@
-"""What a file has besides its bytes: read from the source, and set on what is restored."""
+"""Attributes of files: read from the source, and set on what is restored."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vault.archive.format import Entry, text
+from vault.archive.ranges import XATTRS_BYTES, clamped, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Report = Callable[[str], None]
+    """Told what of a file is not stored as it is, as the end of a sentence about its path."""
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -18,7 +26,7 @@ TYPES = {
     stat.S_IFCHR: "char",
     stat.S_IFBLK: "block",
 }
-"""File types that can be stored; sockets are made anew by who listens on them."""
+"""File types that can be stored; a socket is created again by the program that listens on it."""
 
 OwnerAndMode = tuple[int, int, int]
 """User id, group id, mode."""
@@ -43,8 +51,16 @@ class Unset:
             self.names.append(name)
 
 
-def read_entry(path: str, found: os.stat_result) -> Entry:
-    """Make an entry of what lstat found; its type must be one of TYPES."""
+def ignore(_: str) -> None:
+    """Tell nobody."""
+
+
+def read_entry(path: str, found: os.stat_result, report: Report = ignore) -> Entry:
+    """Return an entry of what lstat found; its type must be one of TYPES.
+
+    A number that no restore could set is replaced, reported, and read again by the next backup.
+    Raises OSError for a size that no file can have.
+    """
     plain, encoded = text(path)
     kind = stat.S_IFMT(found.st_mode)
     entry = Entry(
@@ -60,38 +76,76 @@ def read_entry(path: str, found: os.stat_result) -> Entry:
     )
     if kind == stat.S_IFREG:
         entry.size = found.st_size
+        if not within("size", entry.size):
+            raise OSError(errno.EOVERFLOW, f"reports a size of {entry.size} bytes")
     elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         entry.device = (os.major(found.st_rdev), os.minor(found.st_rdev))
     if found.st_nlink > 1 and kind != stat.S_IFDIR:
         entry.link = (found.st_dev, found.st_ino)
+    if not (within("uid", entry.uid) and within("gid", entry.gid)):
+        report(f"is stored with another owner: {entry.uid}:{entry.gid} cannot be restored")
+        entry.uid, entry.gid = clamped("uid", entry.uid), clamped("gid", entry.gid)
+        entry.unsettled = True
+    if not within("mtime", entry.mtime):
+        report("is stored with another time: the one it has cannot be restored")
+        entry.mtime = clamped("mtime", entry.mtime)
+        entry.unsettled = True
+    entry.ctime = clamped("ctime", entry.ctime)
     return entry
 
 
+def same_state(entry: Entry, now: os.stat_result) -> bool:
+    """Return whether a file that was read earlier in this run is still in the state it had."""
+    return (
+        entry.inode == now.st_ino
+        and entry.ctime == now.st_ctime_ns
+        and entry.mtime == now.st_mtime_ns
+        and (entry.size == now.st_size or entry.type != "file")
+    )
+
+
 def read_target(entry: Entry, name: str, folder: int) -> None:
-    """Read where a symlink points."""
-    entry.target, entry.target64 = text(os.readlink(name, dir_fd=folder))
+    """Read where a symlink points; raises OSError."""
+    target = os.readlink(name, dir_fd=folder)
+    if not target:
+        raise OSError(errno.EINVAL, "is a symlink without a target")
+    entry.target, entry.target64 = text(target)
 
 
-def read_xattrs(entry: Entry, at: int | str) -> None:
-    """Read extended attributes, ACLs among them, of a descriptor or of a path itself."""
+def read_xattrs(entry: Entry, at: int | str, report: Report = ignore) -> None:
+    """Read extended attributes, ACLs among them, of a descriptor or of a path itself.
+
+    One that cannot be read or stored costs itself: it is reported, and the next backup reads the
+    file again.
+    """
     follow = isinstance(at, int)
     try:
         names = os.listxattr(at, follow_symlinks=follow)
     except OSError as error:
-        if error.errno in NO_XATTRS:
-            return
-        raise
+        if error.errno not in NO_XATTRS:
+            report(f"is stored without its extended attributes: {error.strerror}")
+            entry.unsettled = True
+        return
     if not names:
         return
     plain: dict[str, str] = {}
     encoded: dict[str, str] = {}
+    room = XATTRS_BYTES
     for name in names:
         try:
             value = os.getxattr(at, name, follow_symlinks=follow)
         except OSError as error:
-            if error.errno in NO_XATTRS:
-                continue  # removed meanwhile
-            raise
+            if error.errno not in NO_XATTRS:  # else it was removed meanwhile
+                report(f"is stored without its attribute {name!r}: {error.strerror}")
+                entry.unsettled = True
+            continue
+        room -= len(value) + len(os.fsencode(name))
+        if room < 0:
+            report(
+                f"is stored without its attribute {name!r}: all take over {XATTRS_BYTES:,} bytes"
+            )
+            entry.unsettled = True
+            break
         as_text, as_base64 = text(name)
         (plain if as_base64 is None else encoded)[as_base64 or as_text] = base64.b64encode(
             value

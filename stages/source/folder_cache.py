@@ -1,4 +1,4 @@
-"""The names in each folder, so that a second walk lists only the folders that have changed."""
+"""Cache of the names in each folder: a second walk lists only the folders that have changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import os
 
 from stages.source.previous import border
 
+LISTINGS = 3
+"""Attempts to list a folder without a name that comes twice."""
+
 
 def listed(folder: int) -> list[str]:
-    """Give the names in an open folder, sorted by their bytes."""
-    names = os.listdir(folder)
+    """Return the names in an open folder, each once, sorted by their bytes; raises OSError.
+
+    XFS lists a name twice when its file is deleted and created again meanwhile, and so do some
+    network file systems: such a folder is listed again.
+    """
+    for _ in range(LISTINGS):
+        names = os.listdir(folder)
+        once = set(names)
+        if len(once) == len(names):
+            break
+    else:
+        names = list(once)
     # Text sorts as its bytes do, but for names that are not UTF-8; ASCII is the quick case.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
     return names

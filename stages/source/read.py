@@ -8,74 +8,102 @@ import stat
 from typing import TYPE_CHECKING
 
 from stages.items import Piece
-from stages.source.attributes import read_entry, read_xattrs
+from stages.source.attributes import ignore, read_entry, read_xattrs
+from stages.source.extents import cut_off, data_extents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stages.source.attributes import Report
     from stages.source.walk import Found
 
 SMALL_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
 ATTEMPTS = 3
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without O_NONBLOCK a fifo that takes the place of a file would stop the backup for ever."""
 
 
-def read_small(found: Found) -> Piece | None:
-    """Read a small regular file at once; None when it is large or has changed since it was found.
+def read_small(found: Found, report: Report = ignore) -> Piece | None:
+    """Read a small regular file at once; return None if it is large or has changed since.
 
-    Raises OSError.
+    What of it is not stored is reported. Raises OSError.
     """
     before = found.stat
     if before.st_size > SMALL_BYTES or before.st_blocks * 512 < before.st_size:
         return None
+    lost: list[str] = []
     fd = _open(found.name, found.folder)
     try:
-        data = os.read(fd, before.st_size + 1) if before.st_size else b""
-        entry = read_entry(found.path, before)
-        read_xattrs(entry, fd)
-        if len(data) == before.st_size and _same(before, os.fstat(fd)):
-            return Piece(entry, 0, data)
+        data = os.read(fd, before.st_size + 1)
+        entry = read_entry(found.path, before, lost.append)
+        read_xattrs(entry, fd, lost.append)
+        if len(data) != before.st_size or not _same(before, os.fstat(fd)):
+            return None
     finally:
         os.close(fd)
-    return None
+    for what in lost:
+        report(what)
+    return Piece(entry, 0, data)
 
 
-def read_file(found: Found, attempts: int = ATTEMPTS) -> Iterator[Piece]:
-    """Give a regular file's pieces, the last of them marked so; raises OSError.
+def read_file(found: Found, attempts: int = ATTEMPTS, report: Report = ignore) -> Iterator[Piece]:
+    """Yield a regular file's pieces, the last of them marked so; raises OSError.
 
-    A file that changes while it is read is read again, up to so many `attempts`; one that will not
-    hold still is marked `unsettled`.
+    A file that changes while it is read is read again, up to so many `attempts`. One that keeps
+    changing, or is not as long as it says, is marked `unsettled` and reported.
     """
     fd = _open(found.name, found.folder)
     try:
         for attempt in range(1, attempts + 1):
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):
-                raise FileNotFoundError(errno.ENOENT, "was replaced by something else")
-            entry = read_entry(found.path, before)
-            read_xattrs(entry, fd)
-            extents = _extents(fd, before)
+                raise FileNotFoundError(errno.ENOENT, "was replaced while it was read")
+            lost: list[str] = []
+            entry = read_entry(found.path, before, lost.append)
+            read_xattrs(entry, fd, lost.append)
+            extents = data_extents(fd, before)
             if before.st_size and extents != [(0, before.st_size)]:
                 entry.extents = extents
-            settled = True
+            end = None
             again = attempt > 1
-            for offset, length in extents:
-                for at in range(offset, offset + length, BLOCK_BYTES):
-                    wanted = min(BLOCK_BYTES, offset + length - at)
-                    block = os.pread(fd, wanted, at)
-                    if len(block) < wanted:  # cut off under us: what is missing reads as zeros
-                        settled = False
-                        block += bytes(wanted - len(block))
-                    yield Piece(entry, at, block, last=False, again=again)
-                    again = False
-            settled = settled and _same(before, os.fstat(fd))
-            if settled or attempt == attempts:
-                entry.unsettled = not settled
-                yield Piece(entry, before.st_size, again=again)
-                return
+            for at, block in _blocks(fd, extents):
+                if not block:
+                    end = at
+                    break
+                yield Piece(entry, at, block, last=False, again=again)
+                again = False
+            settled = _same(before, os.fstat(fd))
+            if attempt < attempts and (not settled or end is not None):
+                continue
+            if not settled:
+                lost.append(f"changed while it was read, {attempts} times")
+            elif end is not None:
+                lost.append(f"ends after {end:,} of the {before.st_size:,} bytes that it reports")
+            elif os.pread(fd, 1, before.st_size):
+                lost.append(f"has more than the {before.st_size:,} bytes that it reports")
+                settled = False
+            if end is not None:
+                entry.size = end
+                entry.extents = cut_off(extents, end) if entry.extents is not None else None
+                settled = False
+            entry.unsettled = entry.unsettled or not settled
+            for what in lost:
+                report(what)
+            yield Piece(entry, entry.size, again=again)
+            return
     finally:
         os.close(fd)
+
+
+def _blocks(fd: int, extents: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, data) of all extents; empty data where the file ends too early."""
+    for offset, length in extents:
+        at, stop = offset, offset + length
+        while at < stop:
+            block = os.pread(fd, min(BLOCK_BYTES, stop - at), at)
+            yield at, block
+            at += len(block)
 
 
 def _open(name: str, folder: int) -> int:
@@ -93,23 +121,3 @@ def _same(before: os.stat_result, after: os.stat_result) -> bool:
         and before.st_mtime_ns == after.st_mtime_ns
         and before.st_ctime_ns == after.st_ctime_ns
     )
-
-
-def _extents(fd: int, found: os.stat_result) -> list[tuple[int, int]]:
-    """Give (offset, length) of each stretch of data; holes lie between them."""
-    if not found.st_size:
-        return []
-    if found.st_blocks * 512 >= found.st_size:
-        return [(0, found.st_size)]
-    extents = []
-    end = 0
-    while end < found.st_size:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole follows
-                break
-            return [(0, found.st_size)]
-        end = os.lseek(fd, start, os.SEEK_HOLE)
-        extents.append((start, min(end, found.st_size) - start))
-    return extents

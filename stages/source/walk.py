@@ -1,8 +1,9 @@
-"""Walk a folder in the order of the index, by directory handles: no path is too long."""
+"""Walk of a source in the order of the index, by directory handles: no path is too long."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import stat
@@ -13,6 +14,8 @@ from msgspec import Struct
 
 from stages.errors import SourceError
 from stages.source.folder_cache import listed
+from stages.source.open_folders import OPEN_FOLDER, OpenFolders
+from vault.archive.ranges import PATH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -20,13 +23,15 @@ if TYPE_CHECKING:
     from stages.source.exclude import Excludes
     from stages.source.folder_cache import Listings
 
-OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MOUNTED = "is it mounted? Otherwise correct the service's path in the configuration"
+NAME_BYTES = 1 << 10
+"""Longest name in a folder, FUSE's."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Found(Struct, frozen=True, gc=False):
-    """Something in the tree. `fd` is open for folders, as long as the walk stands at it."""
+    """Something in the tree; `fd` is open, for a folder, as long as the walk stands at it."""
 
     path: str
     name: str
@@ -41,29 +46,28 @@ def syncfs(fd: int) -> None:
 
 
 def open_source(path: str) -> int:
-    """Open the folder that a service's data is in; raises SourceError."""
-    mend = "is it mounted? Otherwise mend the service's path in the configuration"
+    """Open the folder that holds a service's data; raises SourceError."""
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise SourceError(f"{path} does not exist", mend) from None
+        raise SourceError(f"{path} does not exist", MOUNTED) from None
     except NotADirectoryError:
         raise SourceError(
             f"{path} is not a folder", "a service's path is the folder that holds its data"
         ) from None
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}", mend) from None
+        raise SourceError(f"{path}: {error.strerror}", MOUNTED) from None
 
 
 def allow_deep_trees() -> None:
-    """Raise the soft limit of open files: a walk holds one for each level."""
+    """Raise the soft limit of open files: restores of deep trees hold many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def folders(paths: Iterable[str]) -> set[tuple[int, int]]:
-    """Give (device, inode) of those that exist."""
+    """Return (device, inode) of those that exist."""
     found = set()
     for path in paths:
         with suppress(OSError):
@@ -79,65 +83,152 @@ def walk(
     unreadable: Callable[[str, OSError], None],
     listings: Listings | None = None,
 ) -> Iterator[Found]:
-    """Give everything below the open folder `root`, and itself first, as path "".
+    """Yield everything below the open folder `root`, and itself first, as path "".
 
     Folders in `never`, by (device, inode), are left out. `unreadable` is told of what cannot be
-    listed. `listings` knows folders of a walk before. Each file system is synced when the walk
-    enters it.
+    looked at, listed or reached. `listings` knows the folders of an earlier walk. Each file system
+    is synced when the walk enters it. Raises SourceError when `root` cannot be listed.
     """
-    lstat = os.lstat
-    names_in = listings.names if listings else listed
-    found = os.fstat(root)
-    syncfs(root)
-    devices = {found.st_dev}
-    stack = [("", root, iter(names_in(root)))]
-    try:
-        yield Found("", ".", root, found, root)
-        while stack:
-            prefix, folder, names = stack[-1]
-            inner = None
-            for name in names:
-                path = prefix + name
-                try:
-                    found = lstat(name, dir_fd=folder)
-                    if not stat.S_ISDIR(found.st_mode):
-                        if not excludes.excludes(path):
-                            yield Found(path, name, folder, found, None)
-                        continue
-                    if excludes.excludes(path + "/") or (found.st_dev, found.st_ino) in never:
-                        continue
-                    hollow = excludes.excludes_all_below(path)
-                    inner = _enter(name, folder, _nothing if hollow else names_in)
-                except FileNotFoundError:
-                    continue  # it went away since it was listed
-                except OSError as error:
-                    unreadable(path, error)
+    yield from _Walk(root, excludes, never, unreadable, listings).found()
+
+
+class _Walk:
+    """One walk, as an explicit stack: a tree may be deeper than Python can recurse."""
+
+    def __init__(
+        self,
+        root: int,
+        excludes: Excludes,
+        never: Collection[tuple[int, int]],
+        unreadable: Callable[[str, OSError], None],
+        listings: Listings | None,
+    ) -> None:
+        self.root = root
+        self.excludes = excludes
+        self.never = never
+        self.unreadable = unreadable
+        self.names_in = listings.names if listings else listed
+        self.handles = OpenFolders(root)
+        self.levels: list[_Level] = []
+        self.folder = root
+        self.devices: set[int] = set()
+
+    def found(self) -> Iterator[Found]:
+        state = os.fstat(self.root)
+        self._sync(state.st_dev, self.root)
+        try:
+            self.levels.append(_Level("", self.names_in(self.root)))
+        except OSError as error:
+            what = f"cannot list the service's folder: {error.strerror}"
+            raise SourceError(what, MOUNTED) from None
+        try:
+            yield Found("", ".", self.root, state, self.root)
+            while self.levels:
+                depth = len(self.levels)
+                yield from self._look()
+                if len(self.levels) == depth:
+                    self._leave()
+        finally:
+            self.handles.close()
+
+    def _look(self) -> Iterator[Found]:
+        """Yield what is left in the folder, up to a folder, which is entered."""
+        lstat, excluded = os.lstat, self.excludes.excludes
+        level, folder = self.levels[-1], self.folder
+        for name in level.names:
+            path = level.prefix + name
+            out = excluded(path)
+            if out and excluded(path + "/"):
+                continue  # without a look at it, which may fail or hang
+            hollow = False
+            try:
+                found = lstat(name, dir_fd=folder)
+                if not stat.S_ISDIR(found.st_mode):
+                    if not out:
+                        yield Found(path, name, folder, found, None)
                     continue
-                if found.st_dev not in devices:
-                    devices.add(found.st_dev)
-                    syncfs(inner[0])
-                stack.append((path + "/", *inner))
-                yield Found(path, name, folder, found, inner[0])
-                break
-            if inner is None:
-                stack.pop()
-                if stack:
-                    os.close(folder)
-    finally:
-        for _, fd, _ in stack[1:]:
-            os.close(fd)
+                if excluded(path + "/") or (found.st_dev, found.st_ino) in self.never:
+                    continue
+                hollow = self.excludes.excludes_all_below(path)
+                inner, names, found = _enter(path, folder, _nothing if hollow else self.names_in)
+            except FileNotFoundError:
+                level.vanished.append(name)
+                continue
+            except OSError as error:
+                if hollow:  # only the folder itself is in the backup
+                    yield Found(path, name, folder, found, None)
+                else:
+                    self.unreadable(path, error)
+                continue
+            self.levels.append(_Level(path + "/", names))
+            self.handles.enter(name, inner, found)
+            self.folder = inner
+            self._sync(found.st_dev, inner)
+            yield Found(path, name, folder, found, inner)
+            return
+
+    def _leave(self) -> None:
+        """Go up to the next folder that is still there."""
+        _report_listed(self.levels.pop(), self.folder, self.unreadable)
+        while self.levels:
+            try:
+                self.folder = self.handles.leave()
+            except OSError as error:
+                self.unreadable(self.levels.pop().prefix[:-1], error)
+            else:
+                return
+
+    def _sync(self, device: int, folder: int) -> None:
+        if device not in self.devices:
+            self.devices.add(device)
+            syncfs(folder)
+
+
+class _Level:
+    """A folder that the walk is in."""
+
+    def __init__(self, prefix: str, names: list[str]) -> None:
+        self.prefix = prefix
+        self.names = iter(names)
+        self.vanished: list[str] = []
+        """Names that were listed and were not there."""
 
 
 def _enter(
-    name: str, folder: int, names_in: Callable[[int], list[str]]
-) -> tuple[int, Iterator[str]]:
-    fd = os.open(name, OPEN_FOLDER, dir_fd=folder)
+    path: str, folder: int, names_in: Callable[[int], list[str]]
+) -> tuple[int, list[str], os.stat_result]:
+    """Open and list a folder, and look at what was opened; raises OSError.
+
+    It may be another one than before: a mount point may be mounted by being opened.
+    """
+    if len(path) > PATH_BYTES // 4 and len(os.fsencode(path)) > PATH_BYTES - NAME_BYTES:
+        raise OSError(errno.ENAMETOOLONG, "is nested too deeply")
+    inner = os.open(path.rpartition("/")[2], OPEN_FOLDER, dir_fd=folder)
     try:
-        return fd, iter(names_in(fd))
+        return inner, names_in(inner), os.fstat(inner)
     except OSError:
-        os.close(fd)
+        os.close(inner)
         raise
 
 
 def _nothing(_: int) -> list[str]:
     return []
+
+
+def _report_listed(level: _Level, folder: int, unreadable: Callable[[str, OSError], None]) -> None:
+    """Report the vanished names that are listed still: they did not go away, they cannot be read.
+
+    So it is with some names on network file systems.
+    """
+    if not level.vanished:
+        return
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        names = set()  # the folder went away, too
+    for name in level.vanished:
+        if name in names:
+            try:
+                os.lstat(name, dir_fd=folder)  # one that was created again comes too late
+            except OSError as error:
+                unreadable(level.prefix + name, error)

@@ -1,0 +1,75 @@
+"""Open folders of a walk: handles from the root to where it stands, the last ones only."""
+
+from __future__ import annotations
+
+import os
+
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_AT_ONCE = 256
+"""Handles: a process may have few, and a tree can be nested deeper than any limit."""
+
+
+class OpenFolders:
+    """Stack of folders, each in the one before. Those that were closed are opened again."""
+
+    def __init__(self, root: int) -> None:
+        """`root` is an open folder, and its opener closes it."""
+        self._handles = [root]
+        """-1 for a closed one."""
+        self._steps: list[tuple[str, tuple[int, int]]] = []
+        """Name, and (device, inode), of each below the root."""
+
+    def enter(self, name: str, handle: int, found: os.stat_result) -> None:
+        """Go down into an open folder, which is closed with the others from here on."""
+        self._handles.append(handle)
+        self._steps.append((name, (found.st_dev, found.st_ino)))
+        old = len(self._handles) - 1 - OPEN_AT_ONCE
+        if old > 0 and self._handles[old] >= 0:
+            os.close(self._handles[old])
+            self._handles[old] = -1
+
+    def leave(self) -> int:
+        """Go up, and return the handle of that folder; raises OSError if it is not there.
+
+        After that the next call goes up from there.
+        """
+        inner = self._handles.pop()
+        self._steps.pop()
+        try:
+            if self._handles[-1] < 0:
+                self._handles[-1] = self._reopened(inner)
+        finally:
+            if inner >= 0:
+                os.close(inner)
+        return self._handles[-1]
+
+    def close(self) -> None:
+        """Close all but the root."""
+        for handle in self._handles[1:]:
+            if handle >= 0:
+                os.close(handle)
+        del self._handles[1:]
+
+    def _reopened(self, inner: int) -> int:
+        """Open the last folder again, from the one that was in it, else from the root."""
+        if inner >= 0:
+            above = os.open("..", OPEN_FOLDER, dir_fd=inner)
+            if _identity(above) == self._steps[-1][1]:
+                return above
+            os.close(above)  # the inner one was moved
+        above = os.dup(self._handles[0])
+        for name, identity in self._steps:
+            try:
+                below = os.open(name, OPEN_FOLDER, dir_fd=above)
+            finally:
+                os.close(above)
+            above = below
+            if _identity(above) != identity:
+                os.close(above)
+                raise FileNotFoundError(2, "was moved while it was read")
+        return above
+
+
+def _identity(handle: int) -> tuple[int, int]:
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
