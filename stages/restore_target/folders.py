@@ -7,7 +7,7 @@ import resource
 from collections import OrderedDict
 from contextlib import suppress
 
-from stages.source.open_folders import OPEN_FOLDER
+from stages.restore_target.handles import OPEN_FOLDER
 from vault.errors import Damaged
 
 HANDLES = 4096
