@@ -330,7 +330,8 @@ class Entry:
 
     def content(self) -> tuple[object, ...]:
         """Give what all hard links of a file have in common."""
-        return self.type, self.size, self.target, self.device, self.extents, self.chunks
+        looks = self.type, self.mode, self.uid, self.gid, self.mtime, self.xattrs
+        return *looks, self.size, self.target, self.device, self.extents, self.chunks
 
 
 class Backup:

@@ -1,5 +1,6 @@
 """Law 2 against hostile filesystems: what is published restores, and differences were warned of."""
 
+import contextlib
 import errno
 import itertools
 import json
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.hostile_fs import mounted
@@ -20,7 +21,7 @@ import rescue
 
 EXAMPLES = 1000 if os.environ.get("PACKRAT_SOAK") else 40
 FOR_EVER = 10**9
-EXT4_SECONDS = range(-(2**31), 2**34 - 2**31)
+EXT4_SECONDS = range(-(2**31) + 1, 2**34 - 2**31 - 1)
 """Times that the target of the restores can hold; the kernel changes others to these."""
 
 owners = st.sampled_from([0, 1000, 65534, 2**32 - 2, 2**32 - 1])
@@ -36,7 +37,14 @@ faults = st.dictionaries(
     st.tuples(codes, windows).map(lambda fault: [fault[0], *fault[1]]),
     max_size=2,
 )
-contents = st.sampled_from(["", "x", "hello " * 20, "\x00" * 5000, "big" * 500_000])
+CONTENTS = {
+    "none": "",
+    "one": "x",
+    "some": "hello " * 20,
+    "zeros": "\0" * 5000,
+    "big": "big" * 500_000,
+}
+contents = st.sampled_from(sorted(CONTENTS))
 common = {
     "mode": st.sampled_from([0, 0o600, 0o755, 0o7777]),
     "uid": owners,
@@ -44,7 +52,7 @@ common = {
     "seconds": seconds,
     "xattrs": st.dictionaries(
         st.sampled_from(["user.x", "user.\udcff", "trusted.y"]),
-        contents.filter(lambda c: len(c) < 5000),
+        st.sampled_from(["", "value", "v" * 30]),
     ),
     "faults": st.one_of(st.just({}), faults),
 }
@@ -61,7 +69,7 @@ files = st.fixed_dictionaries(
 others = st.fixed_dictionaries(
     {
         "type": st.sampled_from(["fifo", "symlink"]),
-        "target": st.sampled_from(["a", "\udcff", "x" * 4000, ""]),
+        "target": st.sampled_from(["a", "\udcff", "x" * 40, ""]),
         **common,
     },
     optional={"nlink": st.just(2), "shared": inodes},
@@ -91,15 +99,24 @@ def plan_of(tree, path=""):
         node = dict(node)
         node["mtime"] = node.pop("seconds") * 10**9 + number
         node["ino"] = node.pop("shared", number)
+        node["content"] = CONTENTS[node.get("content", "none")]
         versions = node.pop("versions", [])
         node["versions"] = [
-            [n, c, node["mtime"] + 1000 * (k + 1)] for k, (n, c) in enumerate(versions)
+            [n, CONTENTS[c], node["mtime"] + 1000 * (k + 1)] for k, (n, c) in enumerate(versions)
         ]
         yield path, node
         for name, inner in below.items():
             yield from nodes(f"{path}/{name}" if path else name, inner)
 
     return dict(nodes(path, tree))
+
+
+def attributes(path):
+    found = {}
+    for name in os.listxattr(path, follow_symlinks=False):
+        with contextlib.suppress(OSError):  # the kernel keeps user.* to files and folders
+            found[name] = os.getxattr(path, name, follow_symlinks=False)
+    return found
 
 
 def snapshot(root):
@@ -116,10 +133,7 @@ def snapshot(root):
         seen = {"type": stat.S_IFMT(state.st_mode), "owner": (state.st_uid, state.st_gid)}
         if state.st_mtime_ns // 10**9 in EXT4_SECONDS:
             seen["mtime"] = state.st_mtime_ns
-        seen["xattrs"] = {
-            name: os.getxattr(at, name, follow_symlinks=False)
-            for name in os.listxattr(at, follow_symlinks=False)
-        }
+        seen["xattrs"] = attributes(at)
         if stat.S_ISLNK(state.st_mode):
             seen["target"] = os.readlink(at)
         else:
@@ -143,7 +157,7 @@ def unexplained(plan, truth, restored, warnings):
     """Return the paths that differ from the source, and no warning names them."""
     said = "\n".join(warnings)
     wrong = []
-    for path, seen in {**truth, **restored}.items():
+    for path in {**truth, **restored}:
         there, here = truth.get(path), restored.get(path)
         if there and here and plan[path]["type"] == "file" and plan[path]["versions"]:
             state = here["content"], here.get("mtime")
@@ -155,7 +169,10 @@ def unexplained(plan, truth, restored, warnings):
         if here is not None:
             above = [path]
         if not any(repr(one) in said for one in above):
-            wrong.append((path, there, here, seen["type"]))
+            keys = sorted({*(there or ()), *(here or ())})
+            apart = [key for key in keys if (there or {}).get(key) != (here or {}).get(key)]
+            both = [[str((side or {}).get(key))[:60] for key in apart] for side in (there, here)]
+            wrong.append((path, *zip(apart, *both, strict=True)))
     return wrong
 
 
@@ -166,7 +183,7 @@ def hostile(tmp_path_factory):
 
 
 @pytest.mark.root
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     tree=st.tuples(
         folders.map(lambda f: f | {"faults": {}}), st.dictionaries(names, trees, max_size=5)
@@ -194,4 +211,4 @@ def test_whatever_is_published_of_a_hostile_filesystem_restores(
     assert rescue.main([newest, str(rescued), "--key-file", str(house.key_file)]) == 0
     assert snapshot(rescued) == restored
     truth = snapshot(mount / number)
-    assert unexplained(plan, truth, restored, result.warnings) == []
+    assert not unexplained(plan, truth, restored, result.warnings)

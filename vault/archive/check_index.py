@@ -131,7 +131,14 @@ class IndexCheck:
 
 
 def content_hash(entry: Entry) -> int:
-    """Return a hash of what all names of a hard-linked file have in common, in this process."""
-    extents = tuple(entry.extents) if entry.extents is not None else None
-    target = entry.target, entry.target64
-    return hash((entry.type, entry.size, target, entry.device, extents, tuple(entry.chunks)))
+    """Return a hash, valid in this process, of all that the names of one file have in common."""
+    return hash(
+        (
+            (entry.type, entry.mode, entry.uid, entry.gid, entry.mtime, entry.size, entry.device),
+            (entry.target, entry.target64),
+            frozenset(entry.xattrs.items()),
+            frozenset(entry.xattrs64.items()),
+            None if entry.extents is None else tuple(entry.extents),
+            tuple(entry.chunks),
+        )
+    )
