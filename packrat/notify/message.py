@@ -125,7 +125,7 @@ class Reporter:
         if now < self._due or not any(s.max_age for s in config.services.values()):
             return
         self._due = now + LOOK_SECONDS
-        overdue = newest_overdue(config, now)
+        overdue = newest_overdue(config, self._history, now)
         for name, newest in overdue.items():
             if name not in self._overdue:
                 when = f"its newest backup is of {time_text(newest)}" if newest else None

@@ -140,6 +140,20 @@ class History:
             found.setdefault(past.service, []).append(past)
         return found
 
+    def good_until(self, now: float) -> dict[str, float]:
+        """Return, for each service, when its last good backup up to `now` ended.
+
+        Runs by a clock that was ahead at that time do not count.
+        """
+        with suppress(sqlite3.Error):
+            rows = self._db.execute(
+                "SELECT service, max(ended) FROM runs WHERE job = 'backup' AND ended <= ?"
+                " AND status IN ('done', 'partial') GROUP BY service",
+                (now,),
+            )
+            return dict(rows)
+        return {}
+
     def instants(self, service: str, last: int = 500) -> list[float]:
         """Give the instants that were run to an end in order, the newest first."""
         with suppress(sqlite3.Error):

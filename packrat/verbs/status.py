@@ -1,4 +1,4 @@
-"""How all is: what ran last and runs next, what is where, what is overdue. Touches no network."""
+"""Status: last and next runs, destinations, what is overdue. Uses no network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,27 @@ if TYPE_CHECKING:
     from specs.config import Config
 
 
+CLOCK_SECONDS = 300
+"""A backup that is dated further in the future was made while the clock was wrong."""
+
+
+def age_of(newest: str | None, good: float | None, now: float) -> float | None:
+    """Return the age of the newest backup in seconds; None if there is none, or it is not known.
+
+    Every backup is dated after the one before. So after one from the future only the history
+    (`good`: when the last good run ended) knows the age.
+    """
+    if newest is None:
+        return None
+    if unstamp(newest) <= now + CLOCK_SECONDS:
+        return now - unstamp(newest)
+    return None if good is None else now - good
+
+
 def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
     """Give a row for each service; the keys are those of `--json`, times are stamps in UTC."""
     newest, marks = history.newest(), history.marks()
+    good = history.good_until(now + CLOCK_SECONDS)
     zone = zone_of(config.timezone)
     rows = []
     with closing(open_cache(config.state_dir)) as cache:
@@ -35,7 +53,7 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
         pasts = newest.get(name, [])
         running = next((past for past in pasts if past.status == "running"), None)
         last = next((past for past in pasts if past.status != "running"), None)
-        age = now - unstamp(max(times)) if times else None
+        age = age_of(max(times, default=None), good.get(name), now)
         due = None
         if service.schedule:
             mark = marks.get((name, service.schedule), now)
@@ -49,6 +67,7 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
                 "next": stamp(due) if due else None,
                 "newest": max(times, default=None),
                 "age_seconds": None if age is None else round(age),
+                "dated_ahead": bool(times) and unstamp(max(times)) > now + CLOCK_SECONDS,
                 "destinations": {
                     place: {
                         "newest": at.newest if at else None,
@@ -66,15 +85,17 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
     return rows
 
 
-def newest_overdue(config: Config, now: float) -> dict[str, str | None]:
-    """Give each overdue service with the time of its newest backup: what a daemon can afford."""
+def newest_overdue(config: Config, history: History, now: float) -> dict[str, str | None]:
+    """Return each overdue service with the time of its newest backup: cheap, for the daemon."""
+    good = history.good_until(now + CLOCK_SECONDS)
     with closing(open_cache(config.state_dir)) as cache:
         remembered = cache.remembered()
     found = {}
     for name, service in config.services.items():
         times = [at.newest for at in remembered.get(name, {}).values() if at.newest]
         newest = max(times, default=None)
-        if service.max_age and (newest is None or now - unstamp(newest) > service.max_age):
+        age = age_of(newest, good.get(name), now)
+        if service.max_age and (age is None or age > service.max_age):
             found[name] = newest
     return found
 
@@ -179,6 +200,8 @@ def _next(when: str | None, now: float) -> str:
 def _age(when: str | None, now: float) -> str:
     if when is None:
         return "never"
+    if unstamp(when) > now + CLOCK_SECONDS:
+        return f"dated {time_text(when)[:-3]}, in the future"
     seconds = max(now - unstamp(when), 0)
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:

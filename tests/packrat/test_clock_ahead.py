@@ -1,0 +1,50 @@
+"""A clock that was ahead during one backup does not silence the alarm for years."""
+
+import time
+from contextlib import closing
+
+from engine.run import Clock
+from packrat.runs.history import History
+from packrat.verbs.status import look, newest_overdue
+from tests.helpers.house import House
+from tests.helpers.trees import fill
+
+YEAR, DAY = 365 * 86_400, 86_400
+
+
+def ahead(seconds):
+    return Clock(now=lambda: time.time_ns() + seconds * 10**9)
+
+
+def looked(house, now):
+    config = house.program.config
+    with closing(History(config.state_dir)) as history:
+        [row] = look(config, history, now)
+        assert row["overdue"] == ("svc" in newest_overdue(config, history, now))
+    return row
+
+
+def test_a_backup_from_the_future_does_not_hide_that_a_service_is_overdue(tmp_path):
+    """Every later backup is dated after it; its age is that of the last good run."""
+    house = House(tmp_path, settings={"path": str(tmp_path / "source"), "max_age": "1d"})
+    fill(house.source, {"a": b"1"})
+    house.back_up(clock=ahead(12 * YEAR))
+    fill(house.source, {"a": b"2"})
+    house.back_up()
+    now = time.time()
+    row = looked(house, now)
+    assert (row["overdue"], row["dated_ahead"]) == (False, True)
+    assert row["age_seconds"] < 60
+    row = looked(house, now + 10 * DAY)
+    assert row["overdue"]
+    assert 9 * DAY < row["age_seconds"] < 11 * DAY
+    assert "in the future" in house.cli("status").stdout
+
+
+def test_a_backup_from_the_future_without_history_has_no_age_and_is_overdue(tmp_path):
+    """Nobody knows how old it is: somebody should look."""
+    house = House(tmp_path, settings={"path": str(tmp_path / "source"), "max_age": "1d"})
+    fill(house.source, {"a": b"1"})
+    house.back_up(clock=ahead(12 * YEAR))
+    row = looked(house, time.time())
+    assert (row["overdue"], row["age_seconds"]) == (True, None)
