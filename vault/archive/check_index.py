@@ -135,7 +135,7 @@ def content_hash(entry: Entry) -> int:
     return hash(
         (
             (entry.type, entry.mode, entry.uid, entry.gid, entry.mtime, entry.size, entry.device),
-            (entry.target, entry.target64),
+            (entry.target or None, entry.target64),
             frozenset(entry.xattrs.items()),
             frozenset(entry.xattrs64.items()),
             None if entry.extents is None else tuple(entry.extents),

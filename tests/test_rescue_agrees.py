@@ -1,0 +1,226 @@
+"""rescue.py accepts the indexes that packrat accepts, and both have the documented ranges."""
+
+import base64
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from vault.archive import ranges
+from vault.archive.check_index import IndexCheck
+from vault.archive.format import decode_entries
+from vault.errors import Damaged
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+import rescue  # noqa: E402 - a file at the root, of no package
+
+OWN = "ab" * 16
+ID = "0" * 32
+FORMAT = (HERE.parent / "docs" / "format.md").read_text()
+
+
+def reference(archive=OWN, frame=2, offset=0, length=5):
+    return [ID, archive, frame, offset, length]
+
+
+def by_packrat(entries):
+    """Say whether packrat takes a list of entries."""
+    try:
+        check = IndexCheck("the archive", {OWN})
+        for entry in decode_entries(json.dumps(entries).encode()):
+            check.check(entry)
+    except (msgspec.MsgspecError, Damaged):
+        return False
+    return True
+
+
+class OneArchive(rescue.Backup):
+    """A backup whose only archive has this many frames of content."""
+
+    def __init__(self):
+        archive = rescue.Archive.__new__(rescue.Archive)
+        archive.id, archive.frames = OWN, [(72, 10)] * 3
+        self.archives = {OWN: archive}
+
+
+def by_rescue(entries):
+    """Say whether rescue.py takes a list of entries."""
+    backup = OneArchive()
+    try:
+        with rescue.reading("the index"):
+            rescue.check([rescue.Entry(item, backup.reference) for item in entries])
+    except rescue.RescueError:
+        return False
+    return True
+
+
+FILE = {"path": "f", "size": 5, "chunks": [reference()]}
+BOUNDS = [
+    (name, value, low <= value <= high)
+    for name, (low, high) in ranges.RANGES.items()
+    for value in (low - 1, low, high, high + 1)
+]
+
+
+def entry_with(name, value):
+    """Make an entry whose number `name` has this value."""
+    if name == "link":
+        return {"path": "f", "link": [0, value]}
+    if name in ("major", "minor"):
+        return {
+            "path": "d",
+            "type": "char",
+            "device": [value, 0] if name == "major" else [0, value],
+        }
+    if name == "size":
+        return {"path": "f", "size": value, "extents": []}
+    return {"path": "f", name: value}
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), BOUNDS)
+def test_both_take_each_number_up_to_the_ends_of_its_range(name, value, allowed):
+    """What the kernel can report is stored, and what is stored is rescued."""
+    entries = [entry_with(name, value)]
+    assert (by_packrat(entries), by_rescue(entries)) == (allowed, allowed)
+
+
+def test_the_ranges_are_one_list():
+    """In vault/archive/ranges.py, in rescue.py, and in docs/format.md."""
+    assert rescue.RANGES == ranges.RANGES
+    for name in (
+        "PATH_BYTES",
+        "TARGET_BYTES",
+        "XATTR_NAME_BYTES",
+        "XATTRS_BYTES",
+        "REFERENCES_MOST",
+    ):
+        assert getattr(rescue, name) == getattr(ranges, name)
+        assert str(getattr(ranges, name)) in FORMAT.replace(",", "")
+    rows = re.findall(r"^\| (.*`.*) \| (-?\d+) \| (\d+) \|$", FORMAT, re.MULTILINE)
+    documented = {
+        name: (int(low), int(high))
+        for names, low, high in rows
+        for name in re.findall(r"`(\w+)`|: (major|minor)", names)
+        for name in [name[1] or name[0]]
+    }
+    documented.pop("device")
+    assert documented == ranges.RANGES
+
+
+paths = st.sampled_from(
+    [
+        "",
+        "a",
+        "a/b",
+        "a-b",
+        "a/b/c",
+        "d",
+        "/a",
+        "a//b",
+        "a/",
+        "..",
+        "a/./b",
+        "a\0",
+        "x" * 65_536,
+        "x" * 65_537,
+    ]
+)
+encoded = st.sampled_from([b"\xff", b"a/\xff", b"..", b"\xff\0"]).map(
+    lambda raw: base64.b64encode(raw).decode()
+)
+chunk_lists = st.lists(
+    st.builds(
+        reference,
+        st.sampled_from([OWN, "cd" * 16]),
+        st.sampled_from([1, 2, 4, 5]),
+        st.sampled_from([0, 7]),
+        st.sampled_from([0, 2, 5]),
+    ),
+    max_size=2,
+)
+fields = {
+    "path64": st.one_of(encoded, st.just("x")),
+    "type": st.sampled_from(["file", "dir", "symlink", "fifo", "char", "socket"]),
+    "mode": st.sampled_from([0, 0o7777, 0o10000]),
+    "mtime": st.sampled_from([0, ranges.TIME[1], ranges.TIME[1] + 1, 1.5]),
+    "size": st.sampled_from([0, 2, 5, 7, 10]),
+    "link": st.sampled_from([[1, 2], [1, 3], [-1, 2], [1]]),
+    "target": st.sampled_from(["", "a", "a\0", "t" * 4095, "t" * 4096]),
+    "target64": encoded,
+    "device": st.sampled_from([[1, 3], [0, 0], [4096, 0]]),
+    "xattrs": st.dictionaries(
+        st.sampled_from(["user.x", "", "n" * 255, "n" * 256, "u\0"]),
+        st.sampled_from(["", "eA==", "x", "!"]),
+        max_size=2,
+    ),
+    "xattrs64": st.dictionaries(encoded | st.just(""), st.sampled_from(["", "eA=="]), max_size=1),
+    "extents": st.lists(st.sampled_from([[0, 2], [2, 3], [0, 5], [5, 2], [3, 0]]), max_size=2),
+    "chunks": chunk_lists,
+    "unsettled": st.booleans(),
+}
+VALID = [
+    {"type": "dir", "mode": 0o755},
+    {"path": "a", "type": "dir", "xattrs": {"user.x": "eA=="}},
+    {"path": "a/b", "size": 5, "chunks": [reference()], "link": [1, 2]},
+    {"path": "a-b", "size": 5, "chunks": [reference()], "link": [1, 2]},
+    {"path": "d", "type": "char", "device": [1, 3]},
+    {"path": "l", "type": "symlink", "target": "a"},
+    {
+        "path": "s",
+        "size": 10,
+        "extents": [[0, 2], [5, 3]],
+        "chunks": [reference(length=2), reference(length=3)],
+    },
+]
+changes = st.one_of(
+    st.tuples(st.just("path"), paths),
+    *(st.tuples(st.just(name), values) for name, values in fields.items()),
+    st.tuples(st.sampled_from(["path", "type", "size", "chunks", "target", "extents"]), st.none()),
+)
+lists = st.tuples(
+    st.lists(st.sampled_from(range(len(VALID))), unique=True, min_size=1).map(sorted),
+    st.lists(st.tuples(st.integers(0, 6), changes), max_size=2),
+).map(lambda made: changed(*made))
+
+
+def changed(chosen, edits):
+    """Take some valid entries, and change or drop some of their keys."""
+    found = [dict(VALID[number]) for number in chosen]
+    for place, (key, value) in edits:
+        item = found[place % len(found)]
+        item.pop(key, None)
+        if value is not None:
+            item[key] = value
+    return found
+
+
+def meets(item):
+    """Say whether no chunk reaches over a hole: only packrat minds."""
+    ends, at = set(), 0
+    for _, length in item.get("extents", ()):
+        at += length
+        ends.add(at)
+    at = 0
+    for chunk in item.get("chunks", ()):
+        if any(at < end < at + chunk[4] for end in ends):
+            return False
+        at += chunk[4]
+    return True
+
+
+@settings(max_examples=5000 if os.environ.get("PACKRAT_SOAK") else 500)
+@given(lists.filter(lambda found: all(map(meets, found))))
+@example([FILE | {"link": [1, 2]}, FILE | {"path": "g", "link": [1, 2], "mode": 1}])
+@example([{"path": "a", "type": "dir", "link": [1, 2]}])
+@example([{"path": "", "type": "file"}])
+@example([{"path": "a", "type": "dir", "extents": []}])
+def test_packrat_and_rescue_take_the_same_indexes(found):
+    """Whatever an index says: both restore it, or neither does."""
+    assert by_packrat(found) == by_rescue(found)
