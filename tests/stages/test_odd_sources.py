@@ -1,0 +1,176 @@
+"""Sources that answer oddly: what cannot be read or represented costs itself, with a warning."""
+
+import errno
+import itertools
+import json
+import os
+
+import pytest
+
+from tests.helpers.hostile_fs import mounted
+from tests.helpers.house import House
+from tests.helpers.trees import fill
+
+pytestmark = pytest.mark.root
+ALWAYS = [1, 10**9]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    with mounted(tmp_path_factory.mktemp("odd")) as at:
+        yield (*at, itertools.count(1))
+
+
+@pytest.fixture
+def source(hostile, tmp_path):
+    """Make a house whose source is this tree: path -> what a node has besides the usual."""
+    mount, plans, numbers = hostile
+
+    def make(tree, **settings):
+        number = str(next(numbers))
+        inodes = itertools.count(100)
+        usual = {"type": "file", "mode": 0o755, "uid": 0, "gid": 0, "mtime": 10**18}
+        plan = {
+            path: usual | {"ino": next(inodes)} | node
+            for path, node in ({"": {"type": "dir"}} | tree).items()
+        }
+        (plans / f"{number}.json").write_text(json.dumps(plan))
+        return House(tmp_path, settings={"path": str(mount / number)} | settings)
+
+    return make
+
+
+def test_a_name_that_is_listed_twice_is_stored_once(source):
+    """XFS lists a name twice when its file is deleted and created again meanwhile."""
+    house = source({"": {"type": "dir", "again": ["twice"]}, "twice": {"content": "x"}})
+    result = house.back_up()
+    assert (result.status, result.warnings) == ("done", [])
+    assert [verdict.status for verdict in house.verify()] == ["ok"]
+    assert os.listdir(house.restore()) == ["twice"]
+
+
+def test_a_folder_without_readable_attributes_keeps_its_content(source):
+    """Every backup warns of it, also one in which nothing has changed."""
+    house = source(
+        {
+            "d": {"type": "dir", "faults": {"listxattr": [errno.EIO, *ALWAYS]}},
+            "d/file": {"content": "important"},
+        }
+    )
+    for _ in range(2):
+        result = house.back_up()
+        warning = "'d' is stored without its extended attributes: Input/output error"
+        assert (result.status, result.warnings) == ("done", [warning])
+    assert (house.restore() / "d" / "file").read_text() == "important"
+
+
+def test_one_unreadable_attribute_costs_no_other(source):
+    """The rest of them, and the file, are stored."""
+    house = source(
+        {
+            "f": {
+                "content": "x",
+                "xattrs": {"user.a": "1", "user.b": "2"},
+                "faults": {"getxattr": [errno.EIO, 1, 2]},
+            }
+        }
+    )
+    assert house.back_up().warnings == [
+        "'f' is stored without its attribute 'user.a': Input/output error"
+    ]
+    assert os.listxattr(house.restore() / "f") == ["user.b"]
+
+
+def test_many_files_with_the_same_loss_are_counted(source):
+    """A share without attributes may have a million files: twenty are named."""
+    fault = {"content": "x", "faults": {"listxattr": [errno.EIO, *ALWAYS]}}
+    house = source({f"{number:02}": fault for number in range(25)})
+    warnings = house.back_up().warnings
+    assert len(warnings) == 21
+    assert warnings[-1] == "5 more: is stored without its extended attributes"
+
+
+def test_a_name_that_is_listed_and_not_found_is_missed(source):
+    """It did not go away: some network file systems cannot find some of their own names."""
+    house = source({"": {"type": "dir", "again": ["ghost"]}, "real": {"content": "x"}})
+    result = house.back_up()
+    assert result.status == "partial"
+    assert "'ghost' is not in this backup: No such file or directory" in result.warnings
+
+
+@pytest.mark.parametrize("size", [100, 2_000_000, 2**42])
+def test_a_file_that_is_shorter_than_it_says_ends_where_it_ends(source, size):
+    """Its size may be any number: nothing reads on behind the end."""
+    house = source({"f": {"content": "short", "size": size}})
+    result = house.back_up()
+    assert result.warnings == [f"'f' ends after 5 of the {size:,} bytes that it reports"]
+    assert (house.restore() / "f").read_text() == "short"
+
+
+def test_a_file_too_large_to_be_stored_is_missed_before_it_is_read(source):
+    """Four exbibytes of data are more references than an index can hold."""
+    house = source({"f": {"content": "x", "size": 2**62}, "g": {"content": "x"}})
+    result = house.back_up()
+    assert (result.status, result.read) == ("partial", 1)
+    assert "'f' is not in this backup: has more than 8 TiB of data" in result.warnings
+
+
+def test_what_is_excluded_is_not_looked_at(source):
+    """A dead mount that a pattern leaves out is not missed."""
+    dead = {"faults": {"getattr": [errno.ENOTCONN, *ALWAYS]}}
+    house = source(
+        {"dead": dead, "keys/a.pem": dead, "keys": {"type": "dir"}}, exclude=["dead", "*.pem"]
+    )
+    result = house.back_up()
+    assert (result.status, result.warnings) == ("done", [])
+
+
+def test_a_pattern_for_folders_alone_does_not_hide_an_unreadable_file(source):
+    """Whether `dead/` matches is not known without a look: it is missed."""
+    house = source({"dead": {"faults": {"getattr": [errno.EIO, *ALWAYS]}}}, exclude=["dead/"])
+    assert house.back_up().status == "partial"
+
+
+def test_an_inode_that_is_given_again_brings_no_other_content(source):
+    """Two files with one inode in one backup: the first was deleted when the second came."""
+    shared = {"ino": 77, "nlink": 2}
+    house = source(
+        {
+            "a1": shared | {"content": "content of A"},
+            "a2": shared | {"content": "content of A"},
+            "b1": shared | {"content": "content of B", "mtime": 10**18 + 1},
+            "b2": shared | {"content": "content of B", "mtime": 10**18 + 1},
+        }
+    )
+    warnings = house.back_up().warnings
+    assert [warning[:4] for warning in warnings] == ["'b1'", "'b2'"]
+    out = house.restore()
+    assert [(out / name).read_text()[-1] for name in ("a1", "a2", "b1", "b2")] == [*"AABB"]
+    assert (out / "a1").samefile(out / "a2")
+    assert (out / "b1").samefile(out / "b2")
+    assert not (out / "a1").samefile(out / "b1")
+
+
+def test_a_source_that_cannot_be_listed_ends_the_backup(source):
+    """An empty backup must not pass for one of the data."""
+    house = source({"": {"type": "dir", "faults": {"readdir": [errno.EIO, *ALWAYS]}}})
+    result = house.back_up()
+    assert result.status == "failed"
+    assert "cannot list the service's folder: Input/output error" in result.error
+
+
+def test_without_proc_links_and_fifos_are_stored(tmp_path):
+    """Their attributes are read through /proc: without it they are lost, and the links are not."""
+    house = House(tmp_path)
+    fill(house.source, {"a": b"x"})
+    os.symlink("a", house.source / "link")
+    os.mkfifo(house.source / "fifo")
+    script = 'umount -l /proc && exec "$@"'
+    done = house.cli(
+        "backup",
+        "svc",
+        wrap=("unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'link' is stored without its extended attributes" in done.stderr
+    assert sorted(os.listdir(house.restore())) == ["a", "fifo", "link"]
