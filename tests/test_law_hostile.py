@@ -63,7 +63,7 @@ def state(guard):
     ]
 
 
-def plant(house, entries, **manifest):
+def plant(house, entries, /, **manifest):
     """Put an archive with this index, and right in all else, where backups are."""
     draft = Draft(cheap_keys().master)
     draft.index([])
