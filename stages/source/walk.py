@@ -83,13 +83,13 @@ def walk(
     unreadable: Callable[[str, OSError], None],
     listings: Listings | None = None,
 ) -> Iterator[Found]:
-    """Yield everything below the open folder `root`, and itself first, as path "".
+    """Iterate over everything below the open folder `root`, and itself first, as path "".
 
     Folders in `never`, by (device, inode), are left out. `unreadable` is told of what cannot be
     looked at, listed or reached. `listings` knows the folders of an earlier walk. Each file system
     is synced when the walk enters it. Raises SourceError when `root` cannot be listed.
     """
-    yield from _Walk(root, excludes, never, unreadable, listings).found()
+    return _Walk(root, excludes, never, unreadable, listings).found()
 
 
 class _Walk:
