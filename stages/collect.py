@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 from typing import TYPE_CHECKING, Any, ClassVar
-
-from msgspec import structs
 
 from engine.stage import Stage
 from stages.errors import SourceError
@@ -27,15 +24,13 @@ from stages.in_place.folder import own_folders
 from stages.in_place.restore import Staging, swap
 from stages.in_place.survey import Why
 from stages.items import Piece
-from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs
 from stages.source.exclude import Excludes
 from stages.source.previous import Previous
 from stages.source.previous_index import PreviousIndex
-from stages.source.read import read_file, read_small
+from stages.source.reader import Reader
 from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
 from stages.source.warm_record import WarmRecord
 from stages.source.warnings import SourceWarnings
-from vault.archive.format import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,8 +111,7 @@ class _Pass:
         self.clock = run.fact(DowntimeClock)
         self.warm = run.fact(WarmRecord)
         self.files = self.missed = 0
-        self.linked: dict[tuple[int, int], Entry] = {}
-        """Hard-linked files that were read: their other names need no reading."""
+        self.reader = Reader(run.warn, self._miss)
 
     def pieces(self) -> Iterator[Piece]:
         allow_deep_trees()
@@ -149,11 +143,12 @@ class _Pass:
             if ready := previous.release():
                 yield self._kept(ready)
             if read := self.warm.unchanged(found):
-                yield self._read_before(read, found)
+                yield self._read_before(read)
             else:
                 yield from self._new(found)
         if ready := previous.release():
             yield self._kept(ready)
+        self.reader.finish()
 
     def _kept(self, kept: Kept) -> Piece:
         """Count what goes on as it was."""
@@ -161,66 +156,25 @@ class _Pass:
         self.run.advance(len(kept.entries), kept.size)
         return Piece(kept.entries[0], kept=kept)
 
-    def _read_before(self, entry: Entry, found: Found) -> Piece:
+    def _read_before(self, entry: Entry) -> Piece:
         """Take what the warm pass has read; `pack` knows its chunks."""
         self.files += 1
         self.run.advance(1)
-        if found.stat.st_nlink > 1:
-            self.linked[found.stat.st_dev, found.stat.st_ino] = entry
+        self.reader.remember(entry)
         return Piece(entry, stored=True)
 
     def _new(self, found: Found) -> Iterator[Piece]:
         """Read something that is new or has changed."""
         self.clock.check(self.run.clock.ticks())
-        kind = stat.S_IFMT(found.stat.st_mode)
-        try:
-            if kind not in TYPES:
-                self.run.warn(f"{found.path!r} is a socket, which its program makes anew: skipped")
-                return
-            if kind != stat.S_IFREG:
-                yield _without_data(found)
-                self.run.advance(1)
-            elif found.stat.st_nlink == 1 and (piece := read_small(found)):
-                yield piece
-                self.run.advance(1, len(piece.data))
-            else:
-                yield from self._read(found)
-        except FileNotFoundError:
-            return  # it went away since it was listed, as files do
-        except OSError as error:
-            self._miss(found.path, error)
-            return
-        self.files += kind != stat.S_IFDIR
-
-    def _read(self, found: Found) -> Iterator[Piece]:
-        """Read a file that is large, restless, or has several names."""
-        link = (found.stat.st_dev, found.stat.st_ino)
-        if first := self.linked.get(link):
-            # Shares the list of chunks, too, which is complete before the index has it.
-            plain, encoded = text(found.path)
-            yield Piece(structs.replace(first, path=plain, path64=encoded))
-            self.run.advance(1, first.size)
-            return
-        for piece in read_file(found):
+        for piece in self.reader.read(found):
             self.clock.check(self.run.clock.ticks())
             yield piece
+            self.files += piece.last and piece.entry.type != "dir"
             self.run.advance(int(piece.last), len(piece.data))
-            if piece.last and piece.entry.unsettled:
-                self.run.warn(f"{found.path!r} changed while it was read, three times")
-        if found.stat.st_nlink > 1:
-            self.linked[link] = piece.entry
 
     def _miss(self, path: str, error: OSError) -> None:
         self.missed += 1
-        self.run.warn(f"{path!r} is not in this backup: {error.strerror}")
-
-
-def _without_data(found: Found) -> Piece:
-    entry = read_entry(found.path, found.stat)
-    if entry.type == "symlink":
-        read_target(entry, found.name, found.folder)
-    read_xattrs(entry, found.fd or f"/proc/self/fd/{found.folder}/{found.name}")
-    return Piece(entry)
+        self.run.warn(f"{path!r} is not in this backup: {error.strerror or error}")
 
 
 def _left_text(left: Left, job: RestoreJob) -> str:

@@ -10,6 +10,7 @@ from stages.items import Chunk, Kept, Segment
 from stages.restore_target.layout import stretches_of
 from stages.source.entry_log import EntryLog
 from stages.source.previous_index import PreviousIndex
+from vault.archive.admission import Admission
 from vault.archive.chunks import KnownChunks, chunk_id
 from vault.archive.format import (
     FIRST_SEGMENT,
@@ -26,7 +27,7 @@ from vault.archive.keys import Keys
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from engine.run import Run
     from vault.archive.format import Entry, Kind
@@ -45,7 +46,7 @@ class Pack(Stage):
     def forward(self, chunks: Iterator[Chunk], run: Run) -> Iterator[Segment]:
         """Yield segments as they fill, data and index in turns, and the manifest at the end."""
         job, base = run.fact(Job), run.fact(Base)
-        packing = _Packing(job, base, run.fact(PreviousIndex), run.fact(Keys).naming_key)
+        packing = _Packing(job, base, run.fact(PreviousIndex), run.fact(Keys).naming_key, run.warn)
         try:
             for chunk in chunks:
                 packing.add(chunk)
@@ -87,8 +88,16 @@ class _Open:
 class _Packing:
     """The state of one archive while it is packed."""
 
-    def __init__(self, job: Job, base: Base, index: PreviousIndex, naming_key: bytes) -> None:
+    def __init__(
+        self,
+        job: Job,
+        base: Base,
+        index: PreviousIndex,
+        naming_key: bytes,
+        warn: Callable[[str], None],
+    ) -> None:
         self.job, self.base, self.index, self.naming_key = job, base, index, naming_key
+        self.warn = warn
         self.own = job.own
         self.early = EntryLog()
         """Files of the warm pass, with their chunks."""
@@ -97,13 +106,14 @@ class _Packing:
         self.full: list[Segment] = []
         self.known = KnownChunks(self._of_parent)
         self.usage = Usage(self.own)
+        self.admission = Admission(self.own)
         self.cutter = BlockCutter()
         self.blocks: list[Block] = []
         self.known_blocks: dict[str, Reference] = {}
         if base.parent:
             blocks = [block.chunk for block in base.parent.index]
             self.known_blocks = {c[0]: c for c in blocks if c[1] in base.usable}
-        self.entries = self.files = self.size = self.read = self.payload = 0
+        self.entries = self.files = self.size = self.read = self.payload = self.refused = 0
 
     def take(self) -> list[Segment]:
         """Return the segments that are full."""
@@ -146,7 +156,24 @@ class _Packing:
         self.known.close()
 
     def _enter(self, entry: Entry) -> None:
-        """Put a finished entry into the index."""
+        """Put a finished entry into the index, unless no restore could take it."""
+        if admitted := self._admit(entry):
+            self._add(admitted)
+
+    def _admit(self, entry: Entry) -> Entry | None:
+        admitted, wrong = self.admission.admit(entry)
+        if wrong is not None:
+            self.refused += 1
+            self.warn(f"{entry.name!r} is not in this backup: it {wrong}")
+            return None
+        if admitted is not entry:
+            self.warn(
+                f"{entry.name!r} has the inode of a file that changed or was deleted during the"
+                " backup: a restore makes it a file of its own"
+            )
+        return admitted
+
+    def _add(self, entry: Entry) -> None:
         for reference in entry.chunks:
             self.usage.add(reference)
         self.entries += 1
@@ -158,9 +185,11 @@ class _Packing:
     def _keep(self, kept: Kept) -> None:
         """Refer to a whole block of the parent's index, where the blocks still fall together."""
         block = kept.block
-        if block is None or not self.cutter.empty or block.chunk[0] not in self.known_blocks:
-            for entry in kept.entries:
-                self._enter(entry)
+        entries = [admitted for entry in kept.entries if (admitted := self._admit(entry))]
+        whole = block is not None and entries == kept.entries and self.cutter.empty
+        if not whole or block is None or block.chunk[0] not in self.known_blocks:
+            for entry in entries:
+                self._add(entry)
             return
         for entry in kept.entries:
             for reference in entry.chunks:
@@ -233,7 +262,7 @@ class _Packing:
             size=self.size,
             read=self.read,
             payload=self.payload,
-            missed=source.missed,
+            missed=source.missed + self.refused,
             normal=self._normal(),
             archives=[
                 Referred(archive, base.usable[archive].name, base.usable[archive].size, count)

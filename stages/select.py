@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
-from stages.facts import RestoreJob, Selected
+from stages.facts import RestoreJob, Selected, StateFolder
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Nothing, Standing
@@ -26,7 +26,7 @@ class Select(Stage):
     """Reads the index of one backup."""
 
     kind: ClassVar[str] = "select"
-    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys, Target)
+    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys, Target, StateFolder)
     provides: ClassVar[tuple[type, ...]] = (Layout, Selected)
 
     paths: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Select(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide the layout; raises NotThere when a path is not in the backup."""
-        layout = Layout()
+        layout = Layout(run.fact(StateFolder).path, run.fact(RestoreJob).where)
         run.open(layout, layout.close)
         self._lay_out(layout, run)
         yield from ()
@@ -66,6 +66,8 @@ class Select(Stage):
                 elif name in wanted.above and entry.type == "dir":
                     layout.add(entry)
                 run.check()
+            if not self.paths:
+                layout.require_complete(job.backup)
             layout.complete(replicas.name)
             run.provide(Selected(standing.files, standing.size))
         require_found(job.service, replicas.name(job.backup.id), self.paths, found)

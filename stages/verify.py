@@ -8,7 +8,6 @@ from pydantic import Field
 
 from engine.stage import Link
 from stages.facts import Holdings, Job, Scratch, Verified
-from stages.restore_target.check_index import Plausible
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.prover import Depth
@@ -84,7 +83,6 @@ class Verify(Link):
             run.fact(Keys),
             self.depth,
             bases=expired,
-            inspect=lambda: Plausible().check,
             random=run.random,
             step=step,
             scratch=run.fact(Scratch).folder,

@@ -26,7 +26,6 @@ from packrat.text.report import as_json as print_json
 from packrat.text.report import bytes_text, warn
 from packrat.text.verdicts import print_verdicts, row_of, summary_of
 from stages.masking import masked
-from stages.restore_target.check_index import Plausible
 from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.prover import Depth
 from vault.catalog.replicate import copy_archive
@@ -83,7 +82,6 @@ class Work:
                 self.program.keys,
                 Depth.FRAMES,
                 bases=bases_of(self.program, catalog),
-                inspect=lambda: Plausible().check,
                 step=self.step,
                 scratch=scratch_of(self.program),
             )

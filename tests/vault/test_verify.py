@@ -7,7 +7,6 @@ import time
 import pytest
 
 from packrat.restore.choose import meant
-from stages.restore_target.check_index import Plausible
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.servers import SshServer
 from tests.helpers.trees import fill, noise
@@ -55,7 +54,7 @@ def verifier(house, depth=Depth.CHUNKS, place=None, **more):
     cache = CatalogCache(":memory:", aside=True)
     catalog = cache.catalog(place or place_of(house), "svc", cheap_keys(), marks=False)
     more.setdefault("bases", bases(catalog, 2, "here"))
-    return Verifier(catalog, cheap_keys(), depth, inspect=lambda: Plausible().check, **more)
+    return Verifier(catalog, cheap_keys(), depth, **more)
 
 
 def statuses(verdicts):

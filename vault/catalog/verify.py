@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from vault.archive.check_index import IndexCheck, known_archives
 from vault.archive.index import read_blocks
 from vault.catalog.catalog import missing
 from vault.catalog.contained import contained
@@ -15,17 +16,14 @@ from vault.catalog.verdict import Finding, Status, Verdict
 from vault.errors import Away, Damaged, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
-    from vault.archive.format import Entry
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
     from vault.catalog.cache import CatalogCache
     from vault.catalog.catalog import Catalog
     from vault.catalog.prover import Random, Step
 
-    Inspect = Callable[[], Callable[[Entry], None]]
-    """Makes, for each index, what checks its entries in order; raises Damaged."""
 
 END_BYTES = 64 << 10
 """What opening an archive reads, at most, for most archives."""
@@ -49,7 +47,6 @@ class Verifier:
         depth: Depth,
         *,
         bases: Collection[str] = (),
-        inspect: Inspect = lambda: lambda _: None,
         random: Random = os.urandom,
         step: Step = lambda _: None,
         scratch: str = "",
@@ -63,7 +60,6 @@ class Verifier:
         self._keys = keys
         self._depth = depth
         self._bases = frozenset(bases)
-        self._inspect = inspect
         self._random = random
         self._step = step
         self._references = References(scratch)
@@ -153,7 +149,7 @@ class Verifier:
         # What is missing or cannot be opened has been said where it belongs.
         if not all(id_ in self._names and self._open(self._names[id_]) for id_ in ids):
             return
-        inspect = self._inspect()
+        check = IndexCheck(archive.where, known_archives(archive.manifest))
         arrived: list[tuple[str, int]] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
@@ -173,9 +169,10 @@ class Verifier:
         with self._judging(finding), suppress(_BlockedError):
             for block, entries in read_blocks(blocks, fetch, archive.where):
                 for entry in entries:
-                    inspect(entry)
+                    check.check(entry)
                 self._references.add([block.chunk, *(c for e in entries for c in e.chunks)])
                 self._step(0)
+            check.check_totals(archive.manifest)
         for other, length in arrived:
             self._passed(self._findings[other], length)
 
