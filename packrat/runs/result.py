@@ -61,7 +61,7 @@ def sum_up(graph: Graph, outcome: Outcome, job: Job, result: Result) -> None:
         result.stored = spool.size
     downtime, source = outcome.fact(Downtime), outcome.fact(SourceReport)
     result.downtime_seconds = downtime.seconds if downtime else None
-    missed = source.missed if source else 0
+    missed = manifest.missed if manifest else source.missed if source else 0
     holders = {published.destination for published in outcome.facts_of(Published)}
     branches = _branches(graph)
     for destination in job.destinations:
