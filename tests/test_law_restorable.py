@@ -147,7 +147,7 @@ def test_a_full_state_folder_is_named_by_a_restore_that_needs_it(house):
     house.backed_up()
     house.forget()
     house.state.rename(house.root / "elsewhere")
-    with disk(house.state, "size=256k") as state:
+    with disk(house.state, "size=256k,mode=700") as state:
         (state / "full").write_bytes(bytes(100_000))
         done = house.cli("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert done.returncode == 4

@@ -115,7 +115,7 @@ class Marker(Struct, frozen=True):
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
                 return None
             return msgspec.json.encode(msgspec.json.decode(os.read(fd, limit)))
-        except OSError:
+        except (OSError, RecursionError):
             return None
         except msgspec.MsgspecError:
             return b""  # cut off while it was written
