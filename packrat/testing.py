@@ -56,8 +56,10 @@ def pieces(tree: Mapping[str, bytes], block: int = 1 << 20) -> list[Piece]:
         plain, encoded = text(name)
         data = tree[name]
         entry = Entry(path=plain, path64=encoded, mode=0o644, size=len(data))
-        for at in range(0, max(len(data), 1), block):
-            found.append(Piece(entry, at, data[at : at + block], last=at + block >= len(data)))
+        found += [
+            Piece(entry, at, data[at : at + block], last=at + block >= len(data))
+            for at in range(0, max(len(data), 1), block)
+        ]
     return found
 
 
