@@ -90,9 +90,9 @@ class Pipeline(Section):
         """Name the uploads that nothing publishes: they would be sent for nothing."""
         confirmed = {
             (before, params.get("destination"))
-            for params in self.stages.values()
+            for name, params in self.stages.items()
             if params.get("kind") == "confirm"
-            for before in params.get("after", [])
+            for before in self._before(name)
         }
         return [
             f"{name}: no confirm of the same destination comes after it, so nothing is published"
@@ -101,6 +101,16 @@ class Pipeline(Section):
             and not params.get("inverse")
             and (name, params.get("destination")) not in confirmed
         ]
+
+    def _before(self, name: str) -> set[str]:
+        """Return the names of all stages that a stage comes after."""
+        found: set[str] = set()
+        left = [name]
+        while left:
+            new = {*self.stages.get(left.pop(), {}).get("after", [])} - found
+            found |= new
+            left += new
+        return found
 
     def document(self) -> dict[str, Any]:
         """Give the plain data; secrets are references."""

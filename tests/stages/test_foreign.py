@@ -1,0 +1,434 @@
+"""Stage kinds of other packages: what they may be, and where they may stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine.graph import GraphFaults
+from packrat.restore.choose import choose
+from packrat.runs.repair import put_back
+from packrat.testing import Trial, require_contract, tree_of
+from specs.compile import compile_prune, compile_restore
+from specs.faults import ConfigFaults
+from specs.load import load_config
+from specs.pipeline import load_pipelines, to_yaml
+from specs.schema import config_schema
+from stages.journal import Journal
+from stages.kinds import KINDS, all_kinds
+from tests.helpers.house import House
+from tests.helpers.packages import install
+from tests.helpers.restoring import restore
+from tests.helpers.trees import fill
+
+ROOT = Path(__file__).parents[2]
+
+WATCH = """
+class VirusScan(Link):
+    kind: ClassVar[str] = "virus_scan"
+    backwards: ClassVar[str] = "scan_again"
+    level: int = Field(1, ge=1, le=9)
+
+    def forward(self, items, run):
+        for item in items:
+            run.advance(1)
+            yield item
+
+    inverse = forward
+"""
+CHANGE = """
+from vault.archive.format import Entry, order
+
+class Sieve(Stage):
+    "Drop files that end with .tmp, and add one called READ.ME."
+    kind: ClassVar[str] = "sieve"
+    takes: ClassVar[type | None] = Piece
+    gives: ClassVar[type | None] = Piece
+
+    def forward(self, items, run):
+        added = Piece(Entry(path="READ.ME", mode=0o644, size=5), 0, b"hello")
+        for item in items:
+            if added and order(item.entry.name) > order("READ.ME"):
+                yield added
+                added = None
+            if not item.kept and item.entry.name.endswith(".tmp"):
+                continue
+            if not item.kept and item.entry.name == "READ.ME":
+                continue
+            yield item
+        if added:
+            yield added
+"""
+HOLD = """
+from stages.journal import Journaled
+
+class Hold(Link, Journaled):
+    kind: ClassVar[str] = "hold"
+    file: str = "/tmp/held"
+
+    def put_back(self, found, secret):
+        open(self.file, "w").close()
+        return f"put back {found['what']}"
+"""
+UNFIT = """
+class Plain:
+    kind = "plain"
+
+class Other(Link):
+    kind: ClassVar[str] = "another"
+
+class Held(Scope):
+    kind: ClassVar[str] = "held"
+
+class Leak(Stage):
+    kind: ClassVar[str] = "leak"
+    takes: ClassVar[type | None] = Piece
+    gives: ClassVar[type | None] = Segment
+
+class Taken(Link):
+    kind: ClassVar[str] = "taken"
+    after: str = ""
+"""
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of the path, with packages that add kinds."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    install(folder, WATCH, "virus_scan")
+    return folder
+
+
+@pytest.fixture
+def faults(tmp_path, monkeypatch, site):
+    """Return the faults of a configuration with these stages."""
+    monkeypatch.chdir(tmp_path)
+
+    def faults(*stages, more=""):
+        lines = [f"    - {stage}" for stage in stages]
+        text = f"backup: {{local: {{path: /mnt}}}}\nservices:\n  a:\n    path: /srv/a\n{more}"
+        (tmp_path / "f.yaml").write_text("\n".join([text + "    stages:", *lines]) + "\n")
+        with pytest.raises(ConfigFaults) as caught:
+            load_config("f.yaml")
+        return [str(fault) for fault in caught.value.faults]
+
+    return faults
+
+
+def house_with(root, *stages, **more):
+    return House(root, settings={"stages": list(stages)}, **more)
+
+
+def test_unknown_kind_is_refused_with_the_nearest_one(faults):
+    assert faults("{kind: virus_scann, after: gather}") == [
+        (
+            "f.yaml:6:14: services.a.stages[0].kind: there is no stage kind 'virus_scann';"
+            " did you mean 'virus_scan'?"
+        )
+    ]
+    assert faults("{kind: nothing_like_it, after: gather}") == [
+        (
+            "f.yaml:6:14: services.a.stages[0].kind: there is no stage kind 'nothing_like_it'; install"
+            " the package that has it, or remove the entry: restores do not need it"
+        )
+    ]
+
+
+def test_built_in_kind_is_refused(faults):
+    [fault] = faults("{kind: chunk, after: gather}")
+    assert "f.yaml:6:14" in fault
+    assert "chunk is built in" in fault
+
+
+def test_invalid_parameters_are_refused_where_they_stand(faults):
+    assert faults(
+        "{kind: virus_scan, after: gather, level: 12}",
+        "{kind: virus_scan, after: gather, levle: 2}",
+    ) == [
+        "f.yaml:6:48: services.a.stages[0].level: too large; write at most 9",
+        "f.yaml:7:41: services.a.stages[1].levle: unknown key; did you mean 'level'?",
+    ]
+
+
+def test_unknown_anchor_is_refused_with_the_nearest_one(faults):
+    assert faults("{kind: virus_scan, after: colect}") == [
+        (
+            "f.yaml:6:33: services.a.stages[0].after: there is no stage 'colect' in this pipeline;"
+            " did you mean 'collect'?"
+        )
+    ]
+    [fault] = faults("{kind: virus_scan, before: start}")
+    assert "f.yaml:6:34: services.a.stages[0].before: there is no stage 'start'" in fault
+
+
+@pytest.mark.parametrize("where", ["", ", after: gather, before: chunk"])
+def test_entry_needs_exactly_one_anchor(faults, where):
+    [fault] = faults(f"{{kind: virus_scan{where}}}")
+    assert "f.yaml:6:7: services.a.stages[0]: needs one of after and before" in fault
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["after: survey", "before: survey", "before: source", "after: base"]
+    + [f"after: {name}" for name in ("chunk", "pack", "compress", "encrypt")],
+)
+def test_position_where_no_files_flow_is_refused(faults, where):
+    [fault] = faults(f"{{kind: virus_scan, {where}}}")
+    assert fault.startswith("f.yaml:6:7: services.a.stages[0]: ")
+    assert "a stage of another package cannot stand where" in fault
+
+
+def test_all_faults_are_told_at_once(faults):
+    found = faults(
+        "{kind: virus_scan, after: colect}",
+        "{kind: virus_scan, after: pack}",
+        "{kind: virus_scan, before: nothing}",
+    )
+    assert [fault.split(":")[1] for fault in found] == ["6", "7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("plain", "not a subclass of engine.stage.Stage"),
+        ("other", "its `kind` is not 'other'"),
+        ("held", "a scope or a fan-out cannot be added"),
+        ("leak", "it must be a Link, or take Piece and give Piece"),
+        ("taken", "a parameter cannot be called after"),
+    ],
+)
+def test_kind_that_does_not_fit_is_refused(faults, site, kind, why):
+    """`leak` would take plaintext past the encryption."""
+    install(site, UNFIT, "plain", "other", "held", "leak", "taken")
+    [fault] = faults(f"{{kind: {kind}, after: gather}}")
+    assert "f.yaml:6:14: services.a.stages[0].kind" in fault
+    assert why in fault
+
+
+def test_package_that_cannot_be_imported_is_refused_with_its_error(faults, site):
+    install(site, "import no_such_module\n", "broken")
+    [fault] = faults("{kind: broken, after: gather}")
+    assert re.search(
+        r"stage kind 'broken' of package added_\d+ cannot be used: ModuleNotFoundError", fault
+    )
+
+
+def test_document_is_checked_as_the_configuration_is(site, tmp_path):
+    """Somebody may write, or change, a pipeline document by hand."""
+    house = house_with(tmp_path, {"kind": "virus_scan", "after": "gather"})
+    file = tmp_path / "p.yaml"
+    file.write_text(to_yaml([house.pipeline()]))
+    [pipeline] = load_pipelines(str(file))
+    assert pipeline == house.pipeline()
+    stages = pipeline.stages | {"virus_scan": {"kind": "virus_scan", "after": ["pack"]}}
+    stages["compress"] = {"kind": "compress", "after": ["virus_scan"]}
+    stages["chunk"] = {"kind": "chunk", "after": ["gather"]}
+    with pytest.raises(GraphFaults, match="cannot stand where Segment items flow"):
+        pipeline.model_copy(update={"stages": stages}).graph()
+
+
+def test_entry_points_are_not_read_without_a_foreign_kind(house, monkeypatch):
+    """Reading the metadata of all packages would cost every command its time."""
+
+    def read(**_):
+        raise AssertionError("entry points were read")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", read)
+    fill(house.source, {"a": b"x"})
+    house.backed_up()
+    house.restore()
+    with pytest.raises(AssertionError, match="were read"):
+        all_kinds()
+
+
+def test_all_kinds_has_built_in_and_installed_kinds(site):
+    names = [kind.kind for kind in all_kinds()]
+    assert set(names) >= {"virus_scan", *(kind.kind for kind in KINDS)}
+    assert len(set(names)) == len(names)
+
+
+def test_schema_has_the_parameters_of_installed_kinds(site):
+    from jsonschema import Draft202012Validator
+
+    schema = Draft202012Validator(config_schema())
+
+    def accepts(**stage):
+        service = {"path": "/srv/a", "stages": [stage]}
+        document = {"services": {"a": service}, "backup": {"local": {"path": "/mnt"}}}
+        return schema.is_valid(document)
+
+    assert accepts(kind="virus_scan", after="gather", level=2)
+    assert not accepts(kind="virus_scan", after="gather", level=12)
+    assert not accepts(kind="virus_scan", after="gather", levle=2)
+    assert not accepts(kind="virus_scann", after="gather")
+
+
+def order(pipeline):
+    return [node.name for node in pipeline.graph().order]
+
+
+def test_stages_stand_where_they_were_put(site, tmp_path):
+    """Twice the same kind, one next to another, at one destination and at each."""
+    house = house_with(
+        tmp_path,
+        {"kind": "virus_scan", "after": "collect"},
+        {"kind": "virus_scan", "before": "chunk"},
+        {"kind": "virus_scan", "before": "virus_scan"},
+        {"kind": "virus_scan", "after": "upload"},
+        {"kind": "virus_scan", "before": "confirm:two"},
+        {"kind": "virus_scan", "after": "spool"},
+        destinations=("one", "two"),
+    )
+    graph = house.pipeline().graph()
+    before = {node.name: [n.name for n in graph.before(node.name)] for node in graph.order}
+    assert before["virus_scan-3"] == ["collect"]
+    assert before["virus_scan"] == ["virus_scan-3"]
+    assert before["gather"] == ["virus_scan"]
+    assert before["virus_scan-2"] == ["gather"]
+    assert before["chunk"] == ["virus_scan-2"]
+    assert before["confirm:one"] == ["virus_scan-4:one"]
+    assert before["virus_scan-5:two"] == ["virus_scan-4:two"]
+    assert before["confirm:two"] == ["virus_scan-5:two"]
+    assert before["catch_up:one"] == ["virus_scan-6:one"]
+    assert before["virus_scan-6:two"] == ["spool"]
+    fill(house.source, {"a": b"x", "b/c": b"y"})
+    house.backed_up()
+    house.restore()
+
+
+def test_stage_at_one_destination_does_not_hinder_a_restore_from_another(site, tmp_path):
+    house = house_with(
+        tmp_path,
+        {"kind": "virus_scan", "after": "upload:one"},
+        destinations=("one", "two"),
+    )
+    config = house.program.config
+    assert "scan_again:one" in labels(compile_restore(config, "svc", "latest", "one"))
+    assert "scan_again:two" not in labels(compile_restore(config, "svc", "latest", "two"))
+
+
+def labels(pipeline):
+    return [node.label for node in pipeline.graph().order]
+
+
+def test_restore_runs_the_inverse_in_place_and_to_a_folder(site, tmp_path):
+    """Between proof and writing, or after the writing: where it stood on the way there."""
+    house = house_with(
+        tmp_path,
+        {"kind": "virus_scan", "after": "gather"},
+        {"kind": "virus_scan", "after": "source"},
+    )
+    config = house.program.config
+    back = labels(compile_restore(config, "svc", "latest", "local", to="/tmp/x"))
+    assert back[-4:] == ["prove", "scan_again", "write", "scan_again"]
+    back = labels(compile_restore(config, "svc", "latest", "local"))
+    assert back[-5:] == ["prove", "scan_again", "write", "swap", "scan_again"]
+    fill(house.source, {"a": b"old"})
+    house.backed_up()
+    (house.source / "a").write_bytes(b"new")
+    restore(house.program, "svc", choose(house.program, "svc"))
+    assert (house.source / "a").read_bytes() == b"old"
+
+
+def test_other_jobs_have_no_stage_of_the_package(site, tmp_path):
+    house = house_with(tmp_path, {"kind": "virus_scan", "after": "gather"})
+    assert "virus_scan" not in order(compile_prune(house.program.config, "svc"))
+
+
+def test_what_a_stage_dropped_and_added_is_what_restores(site, tmp_path):
+    """With the package, without it, and with rescue.py: the same files."""
+    install(site, CHANGE, "sieve")
+    entry = {"kind": "sieve", "after": "gather"}
+    tree = {"A": b"1", "b/c": b"2" * 5_000_000, "b/x.tmp": b"3", "z.tmp": b"4"}
+    require_contract(tmp_path / "contract", entry, tree)
+    trial = Trial(tmp_path / "trial", [entry], tree)
+    for name in ("one", "two"):  # the second time most files are unchanged
+        assert trial.back_up().error is None
+        trial.restore(name)
+        found = tree_of(str(tmp_path / "trial" / name))
+        assert sorted(found) == ["A", "READ.ME", "b", "b/c"]
+    [*_, newest] = sorted((tmp_path / "trial" / "store" / "trial").glob("*.packrat"))
+    target = tmp_path / "rescued"
+    rescue = [sys.executable, ROOT / "rescue.py", "--key-file", tmp_path / "trial" / "key"]
+    subprocess.run([*rescue, newest, target], check=True, capture_output=True)
+    assert tree_of(str(target)) == found
+
+
+def test_contract_refuses_a_stage_that_gives_files_out_of_order(site, tmp_path):
+    install(site, CHANGE.replace('> order("READ.ME")', '> b"zz"'), "sieve")
+    with pytest.raises(AssertionError, match="not in the order of the index"):
+        require_contract(tmp_path, {"kind": "sieve", "after": "gather"}, {"A": b"1", "b": b"2"})
+
+
+def test_contract_refuses_a_stage_that_changes_what_is_restored(site, tmp_path):
+    source = """
+    from msgspec import structs
+
+    class Shout(Stage):
+        kind: ClassVar[str] = "shout"
+        backwards: ClassVar[str] = "shout"
+        takes: ClassVar[type | None] = Piece
+        gives: ClassVar[type | None] = Piece
+
+        def forward(self, items, run):
+            yield from items
+
+        def inverse(self, items, run):
+            for item in items:
+                yield structs.replace(item, data=bytes(item.data).upper())
+    """
+    install(site, source, "shout")
+    with pytest.raises(AssertionError, match="without the stage writes other files"):
+        require_contract(tmp_path, {"kind": "shout", "after": "gather"})
+
+
+def test_repair_puts_back_what_a_stage_of_a_package_held(site, tmp_path, monkeypatch):
+    """Without the package, what is owed stays in the journal, and the message names the kind."""
+    install(site, HOLD, "hold")
+    [kind] = [kind for kind in all_kinds() if kind.kind == "hold"]
+    held = tmp_path / "held"
+    Journal(str(tmp_path), "svc").note("hold", kind(file=str(held)), {"what": "the lamp"})
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [path for path in sys.path if path != str(site)])
+        [owed] = put_back(str(tmp_path), "svc").owed
+    assert "a stage of kind 'hold' held something, and no installed package has" in owed
+    assert not held.exists()
+    repaired = put_back(str(tmp_path), "svc")
+    assert (repaired.done, repaired.owed) == (["svc: put back the lamp"], [])
+    assert held.exists()
+    assert Journal(str(tmp_path), "svc").recall() == {}
+
+
+def test_cli_shows_checks_and_describes(site, tmp_path):
+    """`check`, `plan`, `schema` and `run`, each in a process of its own."""
+    house = house_with(tmp_path, {"kind": "virus_scan", "after": "gather", "level": 3})
+    fill(house.source, {"a": b"x"})
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def cli(*words):
+        command = [sys.executable, "-m", "packrat", "-c", str(house.config_file), *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    cli("check")
+    assert "virus_scan" in cli("plan")
+    assert "level 3" in cli("plan")
+    assert '"const": "virus_scan"' in cli("schema")
+    file = tmp_path / "p.yaml"
+    file.write_text(cli("plan", "--format", "yaml"))
+    assert yaml.safe_load(file.read_text())["stages"]["virus_scan"] == {
+        "kind": "virus_scan",
+        "level": 3,
+        "after": ["gather"],
+    }
+    cli("run", str(file))
+    assert len(house.archives) == 1
