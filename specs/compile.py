@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.graph import Node
+from engine.graph import Graph, Node
 from specs.config import Config
 from specs.destinations import Local
 from specs.insertion import insert
@@ -153,7 +153,8 @@ def compile_restore(
     only = config.model_copy(update={"services": config.services | {name: service}})
     pipeline = compile_service(only, name)
     lead = [Node("select", Select(paths=tuple(paths))), Node("locate", Locate())]
-    graph = pipeline.graph().reverse(f"upload:{source}", lead, GIVEN["restore"])
+    there = pipeline.graph()
+    graph = there.reverse(_last_with_inverse(there, f"upload:{source}"), lead, GIVEN["restore"])
     stages = graph.document()
     if to is not None:
         _end_with_writing(stages, graph.downstream("gather"))
@@ -167,6 +168,15 @@ def compile_restore(
             "stages": stages,
         }
     )
+
+
+def _last_with_inverse(graph: Graph, name: str) -> str:
+    """Return the last stage of a branch, from `name` on, that has a way back."""
+    last = name
+    while fed := graph.fed(name):
+        name = fed[0].name
+        last = name if fed[0].stage.inverse is not None else last
+    return last
 
 
 def _end_with_writing(stages: dict[str, dict[str, Any]], later: Collection[str]) -> None:

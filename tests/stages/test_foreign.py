@@ -134,8 +134,8 @@ def test_unknown_kind_is_refused_with_the_nearest_one(faults):
     ]
     assert faults("{kind: nothing_like_it, after: gather}") == [
         (
-            "f.yaml:6:14: services.a.stages[0].kind: there is no stage kind 'nothing_like_it'; install"
-            " the package that has it, or remove the entry: restores do not need it"
+            "f.yaml:6:14: services.a.stages[0].kind: there is no stage kind 'nothing_like_it';"
+            " install the package that has it, or remove the entry: restores do not need it"
         )
     ]
 
@@ -311,6 +311,28 @@ def test_stage_at_one_destination_does_not_hinder_a_restore_from_another(site, t
     config = house.program.config
     assert "scan_again:one" in labels(compile_restore(config, "svc", "latest", "one"))
     assert "scan_again:two" not in labels(compile_restore(config, "svc", "latest", "two"))
+
+
+def test_stage_that_fails_at_one_destination_keeps_it_from_that_one_only(site, tmp_path):
+    """As any failure of a destination does; the other one has the backup."""
+    source = """
+    class Gate(Link):
+        kind: ClassVar[str] = "gate"
+
+        def forward(self, items, run):
+            for item in items:
+                raise SourceError("the gate is closed")
+                yield item
+    """
+    install(site, source, "gate")
+    house = house_with(
+        tmp_path, {"kind": "gate", "after": "upload:two"}, destinations=("one", "two")
+    )
+    fill(house.source, {"a": b"x"})
+    result = house.back_up()
+    assert result.status == "partial"
+    assert len(house.catalog("one").backups) == 1
+    assert not list((tmp_path / "store" / "two").rglob("*.packrat"))
 
 
 def labels(pipeline):
