@@ -27,16 +27,18 @@ from stages.facts import (
     RestoreJob,
     Selected,
     SourceReport,
+    StateFolder,
     Stores,
     Written,
 )
-from stages.gather import Gather
+from stages.gather import Gather, marker
 from stages.items import Chunk, Piece
 from stages.kinds import KINDS
 from stages.locate import Locate
 from stages.pack import Pack
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
+from stages.restore_target.target import Target
 from stages.select import Select
 from stages.source.previous_index import PreviousIndex
 from stages.source.warm_record import WarmRecord
@@ -70,7 +72,7 @@ PARAMS = {
     "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
     "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},
     "containers": {"names": ["gitea"]},
-    "undo": {"aside": "/srv/data/.packrat-before-20260101T000000Z"},
+    "undo": {"service": "svc", "path": "/srv/data", "exclude": ["*.tmp"]},
     "select": {"paths": ["a/b"]},
     "locate": {},
 }
@@ -114,7 +116,7 @@ class Archive:
         store, cache = Local("nas", str(folder / "nas")), CatalogCache(str(folder / "cache"))
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
         facts += [WarmRecord(), Dump(), AtRest(), NotBrought()]
-        facts += [spool_folder, spool, Stores(nas=store), cache]
+        facts += [StateFolder(str(folder / "state")), spool_folder, spool, Stores(nas=store), cache]
         if source:
             collect = Run.alone(*facts)
             self.pieces = list(Collect(path=str(source)).forward(iter(()), collect))
@@ -144,7 +146,8 @@ class Archive:
         restore = RestoreJob(
             service="svc", backup=archive.manifest, where="test", target=str(self.target)
         )
-        self.facts = [restore, self.replicas, keys]
+        self.folder = Target(str(self.target), marker(restore))
+        self.facts = [restore, self.replicas, keys, self.folder]
         select = Run.alone(*self.facts)
         list(Select().forward(iter(()), select))
         provided = select.shared.facts.provided
@@ -303,7 +306,8 @@ def test_write_undoes_collect_and_gather(tmp_path_factory, keys, tree, links, mo
     archive = Archive(folder, keys, source=source)
     assert archive.gathered == archive.pieces
     run = Run.alone(*archive.facts)
-    list(Gather().inverse(archive.inverse(ChunkStage(), archive.unpacked()), run))
+    with archive.folder:
+        list(Gather().inverse(archive.inverse(ChunkStage(), archive.unpacked()), run))
     assert differences(source, archive.target) == []
     [written] = run.shared.facts.provided(Written).values()
     assert written.files == sum(not path.is_dir() for path in source.rglob("*"))
