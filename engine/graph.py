@@ -96,10 +96,6 @@ class Graph:
         """Return the nodes that wait for this one, or that it feeds."""
         return [self.nodes[other] for other in self._after[name]]
 
-    def gives(self, name: str) -> type | None:
-        """Return the type of the items that flow out of a node; Nothing if none do."""
-        return self._gives[name]
-
     def feeder(self, name: str) -> Node | None:
         """Return the node whose items flow into this one."""
         feeder = self._feeder[name]

@@ -34,6 +34,7 @@ _WORDS = {
     "string_type": ("not text", "put it in quotes"),
     "too_short": ("is empty", "write at least one"),
     "tuple_type": ("not a list", "write lines that begin with '- '"),
+    "value_error": ("{error}", "look it up in `packrat schema`"),
     "union_tag_invalid": ("not a kind of destination", _TYPES),
     "union_tag_not_found": ("is missing", _TYPES),
 }

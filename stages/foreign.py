@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.graph import Nothing
 from engine.stage import FanOut, Link, Scope, Stage
 from stages.items import Part, Piece, Place
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from importlib.metadata import EntryPoint
 
-    from engine.graph import Graph
+    from engine.graph import Graph, Node
 
 GROUP = "packrat.stages"
 """Entry-point group that adds kinds."""
@@ -75,7 +74,17 @@ def misplaced(graph: Graph, built_in: Collection[str]) -> Iterator[str]:
     for name, node in graph.nodes.items():
         if node.stage.kind in built_in:
             continue
-        items = graph.gives(name)
+        items = _items(graph, name)
         if items not in (Piece, Part, Place):
-            flows = "no items flow" if items in (None, Nothing) else f"{items.__name__} items flow"
+            flows = f"{items.__name__} items flow" if items else "no items flow"
             yield f"{name}: a stage of another package cannot stand where {flows}; {POSITIONS}"
+
+
+def _items(graph: Graph, name: str) -> type | None:
+    """Return the type of the items that flow out of a node; links pass on what feeds them."""
+    node: Node | None = graph.nodes[name]
+    while node and isinstance(node.stage, Link):
+        node = graph.feeder(node.name)
+    if node is None:
+        return None
+    return node.stage.takes if node.reversed else node.stage.gives

@@ -11,6 +11,20 @@ from engine.stage import FanOut, Link, Scope, Stage
 from stages.errors import SourceError
 from stages.items import Piece, Segment
 """
+WATCH = """
+class VirusScan(Link):
+    kind: ClassVar[str] = "virus_scan"
+    backwards: ClassVar[str] = "scan_again"
+    level: int = Field(1, ge=1, le=9)
+
+    def forward(self, items, run):
+        for item in items:
+            run.advance(1)
+            yield item
+
+    inverse = forward
+"""
+"""A kind that may stand at every position that is allowed."""
 _numbers = itertools.count()
 
 

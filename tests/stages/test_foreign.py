@@ -1,7 +1,6 @@
 """Stage kinds of other packages: what they may be, and where they may stand."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +13,6 @@ from packrat.restore.choose import choose
 from packrat.runs.repair import put_back
 from packrat.testing import Trial, require_contract, tree_of
 from specs.compile import compile_prune, compile_restore
-from specs.faults import ConfigFaults
-from specs.load import load_config
 from specs.pipeline import load_pipelines, to_yaml
 from specs.schema import config_schema
 from stages.journal import Journal
@@ -27,19 +24,6 @@ from tests.helpers.trees import fill
 
 ROOT = Path(__file__).parents[2]
 
-WATCH = """
-class VirusScan(Link):
-    kind: ClassVar[str] = "virus_scan"
-    backwards: ClassVar[str] = "scan_again"
-    level: int = Field(1, ge=1, le=9)
-
-    def forward(self, items, run):
-        for item in items:
-            run.advance(1)
-            yield item
-
-    inverse = forward
-"""
 CHANGE = """
 from vault.archive.format import Entry, order
 
@@ -74,149 +58,10 @@ class Hold(Link, Journaled):
         open(self.file, "w").close()
         return f"put back {found['what']}"
 """
-UNFIT = """
-class Plain:
-    kind = "plain"
-
-class Other(Link):
-    kind: ClassVar[str] = "another"
-
-class Held(Scope):
-    kind: ClassVar[str] = "held"
-
-class Leak(Stage):
-    kind: ClassVar[str] = "leak"
-    takes: ClassVar[type | None] = Piece
-    gives: ClassVar[type | None] = Segment
-
-class Taken(Link):
-    kind: ClassVar[str] = "taken"
-    after: str = ""
-"""
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A folder of the path, with packages that add kinds."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    install(folder, WATCH, "virus_scan")
-    return folder
-
-
-@pytest.fixture
-def faults(tmp_path, monkeypatch, site):
-    """Return the faults of a configuration with these stages."""
-    monkeypatch.chdir(tmp_path)
-
-    def faults(*stages, more=""):
-        lines = [f"    - {stage}" for stage in stages]
-        text = f"backup: {{local: {{path: /mnt}}}}\nservices:\n  a:\n    path: /srv/a\n{more}"
-        (tmp_path / "f.yaml").write_text("\n".join([text + "    stages:", *lines]) + "\n")
-        with pytest.raises(ConfigFaults) as caught:
-            load_config("f.yaml")
-        return [str(fault) for fault in caught.value.faults]
-
-    return faults
 
 
 def house_with(root, *stages, **more):
     return House(root, settings={"stages": list(stages)}, **more)
-
-
-def test_unknown_kind_is_refused_with_the_nearest_one(faults):
-    assert faults("{kind: virus_scann, after: gather}") == [
-        (
-            "f.yaml:6:14: services.a.stages[0].kind: there is no stage kind 'virus_scann';"
-            " did you mean 'virus_scan'?"
-        )
-    ]
-    assert faults("{kind: nothing_like_it, after: gather}") == [
-        (
-            "f.yaml:6:14: services.a.stages[0].kind: there is no stage kind 'nothing_like_it';"
-            " install the package that has it, or remove the entry: restores do not need it"
-        )
-    ]
-
-
-def test_built_in_kind_is_refused(faults):
-    [fault] = faults("{kind: chunk, after: gather}")
-    assert "f.yaml:6:14" in fault
-    assert "chunk is built in" in fault
-
-
-def test_invalid_parameters_are_refused_where_they_stand(faults):
-    assert faults(
-        "{kind: virus_scan, after: gather, level: 12}",
-        "{kind: virus_scan, after: gather, levle: 2}",
-    ) == [
-        "f.yaml:6:48: services.a.stages[0].level: too large; write at most 9",
-        "f.yaml:7:41: services.a.stages[1].levle: unknown key; did you mean 'level'?",
-    ]
-
-
-def test_unknown_anchor_is_refused_with_the_nearest_one(faults):
-    assert faults("{kind: virus_scan, after: colect}") == [
-        (
-            "f.yaml:6:33: services.a.stages[0].after: there is no stage 'colect' in this pipeline;"
-            " did you mean 'collect'?"
-        )
-    ]
-    [fault] = faults("{kind: virus_scan, before: start}")
-    assert "f.yaml:6:34: services.a.stages[0].before: there is no stage 'start'" in fault
-
-
-@pytest.mark.parametrize("where", ["", ", after: gather, before: chunk"])
-def test_entry_needs_exactly_one_anchor(faults, where):
-    [fault] = faults(f"{{kind: virus_scan{where}}}")
-    assert "f.yaml:6:7: services.a.stages[0]: needs one of after and before" in fault
-
-
-@pytest.mark.parametrize(
-    "where",
-    ["after: survey", "before: survey", "before: source", "after: base"]
-    + [f"after: {name}" for name in ("chunk", "pack", "compress", "encrypt")],
-)
-def test_position_where_no_files_flow_is_refused(faults, where):
-    [fault] = faults(f"{{kind: virus_scan, {where}}}")
-    assert fault.startswith("f.yaml:6:7: services.a.stages[0]: ")
-    assert "a stage of another package cannot stand where" in fault
-
-
-def test_all_faults_are_told_at_once(faults):
-    found = faults(
-        "{kind: virus_scan, after: colect}",
-        "{kind: virus_scan, after: pack}",
-        "{kind: virus_scan, before: nothing}",
-    )
-    assert [fault.split(":")[1] for fault in found] == ["6", "7", "8"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "why"),
-    [
-        ("plain", "not a subclass of engine.stage.Stage"),
-        ("other", "its `kind` is not 'other'"),
-        ("held", "a scope or a fan-out cannot be added"),
-        ("leak", "it must be a Link, or take Piece and give Piece"),
-        ("taken", "a parameter cannot be called after"),
-    ],
-)
-def test_kind_that_does_not_fit_is_refused(faults, site, kind, why):
-    """`leak` would take plaintext past the encryption."""
-    install(site, UNFIT, "plain", "other", "held", "leak", "taken")
-    [fault] = faults(f"{{kind: {kind}, after: gather}}")
-    assert "f.yaml:6:14: services.a.stages[0].kind" in fault
-    assert why in fault
-
-
-def test_package_that_cannot_be_imported_is_refused_with_its_error(faults, site):
-    install(site, "import no_such_module\n", "broken")
-    [fault] = faults("{kind: broken, after: gather}")
-    assert re.search(
-        r"stage kind 'broken' of package added_\d+ cannot be used: ModuleNotFoundError", fault
-    )
 
 
 def test_document_is_checked_as_the_configuration_is(site, tmp_path):
@@ -231,6 +76,19 @@ def test_document_is_checked_as_the_configuration_is(site, tmp_path):
     stages["chunk"] = {"kind": "chunk", "after": ["gather"]}
     with pytest.raises(GraphFaults, match="cannot stand where Segment items flow"):
         pipeline.model_copy(update={"stages": stages}).graph()
+
+
+def test_document_with_a_package_that_is_broken_or_gone_is_refused(site, tmp_path):
+    """The message names the stage, and the package that has to be repaired."""
+    stages = {"x": {"kind": "broken", "after": ["gather"]}, "chunk": {"kind": "chunk"}}
+    pipeline = House(tmp_path).pipeline()
+    stages["chunk"]["after"] = ["x"]
+    pipeline = pipeline.model_copy(update={"stages": pipeline.stages | stages})
+    with pytest.raises(GraphFaults, match="x: unknown stage kind 'broken'"):
+        pipeline.graph()
+    install(site, "import no_such_module", "broken")
+    with pytest.raises(GraphFaults, match=r"x: stage kind 'broken' of package added_\d+ cannot"):
+        pipeline.graph()
 
 
 def test_entry_points_are_not_read_without_a_foreign_kind(house, monkeypatch):

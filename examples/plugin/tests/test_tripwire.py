@@ -4,6 +4,7 @@ import pytest
 from packrat_tripwire import Tripwire
 
 from packrat.testing import Trial, pieces, require_contract, run_forward, run_inverse
+from specs.faults import ConfigFaults
 from stages.errors import SourceError
 
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -56,6 +57,11 @@ def test_restore_warns_and_passes_pieces_on():
     assert ran.items == items
     [warning] = ran.warnings
     assert "1 files match: a" in warning
+
+
+def test_stage_that_looks_for_nothing_is_refused_with_its_line(tmp_path):
+    with pytest.raises(ConfigFaults, match=r":\d+:\d+: .*needs names or text to look for"):
+        Trial(tmp_path, [{"kind": "tripwire", "after": "gather"}]).pipeline()
 
 
 def test_refused_backup_is_not_published(tmp_path):
