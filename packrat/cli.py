@@ -410,9 +410,9 @@ def schema() -> None:
     from specs import described
 
     described.wanted = True
-    from specs.config import Config
+    from specs.schema import config_schema
 
-    as_json(Config.model_json_schema())
+    as_json(config_schema())
 
 
 @app.command(cls=Command)

@@ -58,6 +58,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
     from specs.faults import ConfigFaults
     from specs.secret import SecretFault
     from stages.errors import SourceError
+    from stages.foreign import UnusableKind
     from vault.errors import KeyFileError, VaultError, WrongKey
 
     match error:
@@ -73,6 +74,8 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
             return Exit.CONFIG, "\n".join(f"pipeline: {fault}" for fault in error.faults)
         case SecretFault():
             return Exit.CONFIG, str(error)
+        case UnusableKind():
+            return Exit.CONFIG, _with_hint(error)
         case Locked():
             return Exit.LOCKED, str(error)
         case WrongKey() | KeyFileError():

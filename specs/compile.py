@@ -1,15 +1,17 @@
 """Compile the services of a configuration to pipeline documents, there and back."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.graph import Node
+from engine.graph import Graph, Node
 from specs.config import Config
 from specs.destinations import Local
+from specs.insertion import insert
 from specs.pipeline import Pipeline
 from specs.service import Command, Service
 from stages.given import GIVEN
+from stages.kinds import BUILT_IN
 from stages.locate import Locate
 from stages.select import Select
 
@@ -43,6 +45,9 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         }
         for stage, params in branch.items():
             line.then(f"{stage}:{destination}", stage, destination=destination, **params)
+    # An anchor that is not there is at a destination that is left out: a loaded configuration has
+    # no other.
+    stages = insert(line.stages, service.stages).stages
     return Pipeline(
         pipeline=1,
         service=name,
@@ -51,7 +56,7 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         state_dir=config.state_dir,
         spool=config.spool_path,
         destinations=destinations,
-        stages=line.stages,
+        stages=stages,
     )
 
 
@@ -148,11 +153,11 @@ def compile_restore(
     only = config.model_copy(update={"services": config.services | {name: service}})
     pipeline = compile_service(only, name)
     lead = [Node("select", Select(paths=tuple(paths))), Node("locate", Locate())]
-    graph = pipeline.graph().reverse(f"upload:{source}", lead, GIVEN["restore"])
+    there = pipeline.graph()
+    graph = there.reverse(_last_with_inverse(there, f"upload:{source}"), lead, GIVEN["restore"])
     stages = graph.document()
     if to is not None:
-        for later in graph.downstream("gather"):
-            del stages[later]
+        _end_with_writing(stages, graph.downstream("gather"))
     others = {other: named[other] for other in config.destinations_of(config.services[name])}
     return pipeline.model_copy(
         update={
@@ -163,6 +168,26 @@ def compile_restore(
             "stages": stages,
         }
     )
+
+
+def _last_with_inverse(graph: Graph, name: str) -> str:
+    """Return the last stage of a branch, from `name` on, that has a way back."""
+    last = name
+    while fed := graph.fed(name):
+        name = fed[0].name
+        last = name if fed[0].stage.inverse is not None else last
+    return last
+
+
+def _end_with_writing(stages: dict[str, dict[str, Any]], later: Collection[str]) -> None:
+    """Remove what comes after the writing of the files, apart from stages of other packages."""
+    last = "gather"
+    for name in [name for name in stages if name in later]:
+        if stages[name].get("kind") in BUILT_IN or "releases" in stages[name]:
+            del stages[name]
+        else:
+            stages[name]["after"] = [last]
+            last = name
 
 
 def compile_prune(

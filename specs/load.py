@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from specs.checks import cross_faults, missing_values
 from specs.config import Config
-from specs.document import KeyPath, read_document
+from specs.document import Document, KeyPath, read_document
 from specs.faults import ConfigFaults, Fault
 from specs.secret import Secret
 from specs.translate import translate
@@ -58,17 +58,23 @@ def load_config(file: str) -> Config:
     document = read_document(file)
     folder = os.path.dirname(os.path.abspath(file))
     found = list(document.faults)
+    config = None
     try:
         config = Config.model_validate(document.data, context={"folder": folder})
     except ValidationError as error:
         found += translate(error, document, Config)
-    found += cross_faults(document)
+    crossed = list(cross_faults(document))
+    found += crossed
+    if _adds_stages(document):
+        from specs.added_faults import added_faults  # loads all stages
+
+        found += added_faults(document, None if crossed else config)
     # What is refused already is not refused again for being empty, nor for what is in it.
     refused = tuple(f"{fault.where}{end}" for fault in found for end in ".[")
     found += [
         fault for fault in missing_values(document) if not f"{fault.where}.".startswith(refused)
     ]
-    if found:
+    if found or config is None:
         raise ConfigFaults(found)
     for path, secret in _secrets(config, ()):
         pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
@@ -80,6 +86,13 @@ def load_config(file: str) -> Config:
     folders = [service.path for service in config.services.values()]
     never_mask([*config.services, *config.destinations(), *folders])
     return config
+
+
+def _adds_stages(document: Document) -> bool:
+    services = document.data.get("services")
+    return isinstance(services, dict) and any(
+        isinstance(service, dict) and "stages" in service for service in services.values()
+    )
 
 
 def secrets_of(config: Config) -> list[Secret]:

@@ -12,8 +12,9 @@ from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
 from specs.translate import translate
 from specs.values import Name, refusal
+from stages.foreign import UnusableKind, misplaced
 from stages.given import GIVEN
-from stages.kinds import KINDS
+from stages.kinds import BUILT_IN, kinds_for
 
 
 def check_after(params: dict[str, Any]) -> dict[str, Any]:
@@ -71,20 +72,27 @@ class Pipeline(Section):
         ]
         faults += self._unconfirmed()
         try:
-            graph = Graph.build(self.stages, KINDS, GIVEN[self.job])
+            kinds = kinds_for(params.get("kind") for params in self.stages.values())
+            graph = Graph.build(self.stages, kinds, GIVEN[self.job])
+        except UnusableKind as error:
+            raise GraphFaults([f"{self._of_kind(error.kind)}: {error}; {error.hint}"]) from error
         except GraphFaults as error:
             raise GraphFaults([*error.faults, *faults]) from None
+        faults += misplaced(graph, BUILT_IN)
         if faults:
             raise GraphFaults(faults)
         return graph
+
+    def _of_kind(self, kind: str) -> str:
+        return next(name for name, params in self.stages.items() if params.get("kind") == kind)
 
     def _unconfirmed(self) -> list[str]:
         """Name the uploads that nothing publishes: they would be sent for nothing."""
         confirmed = {
             (before, params.get("destination"))
-            for params in self.stages.values()
+            for name, params in self.stages.items()
             if params.get("kind") == "confirm"
-            for before in params.get("after", [])
+            for before in self._before(name)
         }
         return [
             f"{name}: no confirm of the same destination comes after it, so nothing is published"
@@ -93,6 +101,16 @@ class Pipeline(Section):
             and not params.get("inverse")
             and (name, params.get("destination")) not in confirmed
         ]
+
+    def _before(self, name: str) -> set[str]:
+        """Return the names of all stages that a stage comes after."""
+        found: set[str] = set()
+        left = [name]
+        while left:
+            new = {*self.stages.get(left.pop(), {}).get("after", [])} - found
+            found |= new
+            left += new
+        return found
 
     def document(self) -> dict[str, Any]:
         """Give the plain data; secrets are references."""

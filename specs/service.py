@@ -4,7 +4,14 @@ import os
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from specs.destinations import Section
 from specs.secret import Secret
@@ -102,6 +109,35 @@ class Command(Section):
     """The running container to run it in, by default on this machine."""
 
 
+class AddedStage(Section):
+    """A stage of another package, put into the pipeline; other keys are its parameters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = Field(min_length=1, examples=["tripwire"])
+    """The kind, as the package names it."""
+    after: str | None = None
+    """The stage that it comes after, such as `gather`; `packrat plan` shows their names."""
+    before: str | None = None
+    """Or the stage that it comes before."""
+
+    @property
+    def anchor(self) -> str:
+        """The stage that it comes after, or before."""
+        return self.after or self.before or ""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the stage."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if bool(self.after) == bool(self.before):
+            raise refusal("needs one of after and before", "write after: gather")
+        return self
+
+
 class Service(Section):
     """One thing to back up, with archives of its own."""
 
@@ -117,6 +153,8 @@ class Service(Section):
     """Runs at the end whenever pre_backup began, also when the backup failed."""
     post_restore: Command | None = None
     """Runs after a restore in place, for example to load a dump."""
+    stages: tuple[AddedStage, ...] = ()
+    """Stages of other packages, each put after or before one of packrat's own."""
     exclude: tuple[Pattern, ...] = ()
     """Excluded paths, as in a .gitignore at the top of the path."""
     retain_backups: int | None = Field(None, ge=1)

@@ -34,25 +34,32 @@ _WORDS = {
     "string_type": ("not text", "put it in quotes"),
     "too_short": ("is empty", "write at least one"),
     "tuple_type": ("not a list", "write lines that begin with '- '"),
+    "value_error": ("{error}", "look it up in `packrat schema`"),
     "union_tag_invalid": ("not a kind of destination", _TYPES),
     "union_tag_not_found": ("is missing", _TYPES),
 }
 
 
-def translate(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
-    """Return each validation error as a fault with its line and column."""
+def translate(
+    error: ValidationError, document: Document, model: type[BaseModel], at: KeyPath = ()
+) -> list[Fault]:
+    """Return each validation error as a fault with its line and column.
+
+    What was validated is the part of the document below `at`.
+    """
     details = error.errors(include_url=False)
     schema = model.model_json_schema()
-    return [_fault(detail, document, schema) for detail in details]
+    return [_fault(detail, document, schema, at) for detail in details]
 
 
-def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any]) -> Fault:
+def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at: KeyPath) -> Fault:
     kind, loc, data = detail["type"], detail["loc"], detail.get("ctx", {})
     # A union's chosen type stands in pydantic's path, but not in the file.
     path: KeyPath = loc
     for head in (("backup", "destinations"), ("destinations",)):
         if loc[: len(head)] == head:
             path = loc[: len(head) + 1] + loc[len(head) + 2 :]
+    path = (*at, *path)
     at_key = path[-1:] == ("[key]",)
     if at_key:
         path = path[:-1]

@@ -1,6 +1,14 @@
-"""All built-in stage kinds. A new one is a file, a line here, and a row in the contract suite."""
+"""All stage kinds: those built in, and those that other packages add.
+
+A new built-in kind is a file, a line in KINDS, and a row in the contract suite. A package adds a
+kind through an entry point of the group `packrat.stages`: its name is the name of the kind, its
+value the class. Entry points are only looked up for a kind that is not built in, since reading the
+metadata of all packages takes time (docs/plugins.md).
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from stages.base import ChooseBase
 from stages.catch_up import CatchUp
@@ -11,6 +19,7 @@ from stages.compress import Compress
 from stages.confirm import Confirm
 from stages.containers import Containers
 from stages.encrypt import Encrypt
+from stages.foreign import load, packages
 from stages.gather import Gather
 from stages.locate import Locate
 from stages.pack import Pack
@@ -24,7 +33,12 @@ from stages.upload import Upload
 from stages.verify import Verify
 from stages.warm import Warm
 
-KINDS = (
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.stage import Stage
+
+KINDS: tuple[type[Stage], ...] = (
     Survey,
     ChooseBase,
     Source,
@@ -49,3 +63,32 @@ KINDS = (
     Select,
     Locate,
 )
+
+BUILT_IN = frozenset(kind.kind for kind in KINDS)
+"""Names of the built-in kinds."""
+
+
+def kinds_for(names: Iterable[object]) -> tuple[type[Stage], ...]:
+    """Return the built-in kinds, and those of other packages that are among `names`.
+
+    A name that no kind has is left out. Raises UnusableKind for one that cannot be loaded.
+    """
+    foreign = [n for n in dict.fromkeys(filter(_is_text, names)) if n not in BUILT_IN]
+    if not foreign:
+        return KINDS
+    known = packages(BUILT_IN)
+    return KINDS + tuple(load(known[name]) for name in foreign if name in known)
+
+
+def foreign_names() -> list[str]:
+    """Return the names of the kinds that other packages add, without loading them."""
+    return sorted(packages(BUILT_IN))
+
+
+def all_kinds() -> tuple[type[Stage], ...]:
+    """Return every kind that is installed; raises UnusableKind for one that cannot be loaded."""
+    return kinds_for(foreign_names())
+
+
+def _is_text(name: object) -> bool:
+    return isinstance(name, str)

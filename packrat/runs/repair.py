@@ -21,8 +21,6 @@ from vault.store.base import unfinished_archive
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.stage import Stage
-
 
 @dataclass
 class Repaired:
@@ -143,11 +141,20 @@ def _recover_files(
 
 
 def _holder(note: dict[str, Any]) -> Journaled:
-    from stages.kinds import KINDS
+    from stages.foreign import UnusableKind
+    from stages.kinds import kinds_for
 
-    every: tuple[type[Stage], ...] = KINDS
-    kinds = {kind.kind: kind for kind in every if issubclass(kind, Journaled)}
-    return kinds[note["kind"]].model_validate(note["params"])
+    name = note["kind"]
+    try:
+        kinds = {kind.kind: kind for kind in kinds_for([name]) if issubclass(kind, Journaled)}
+    except UnusableKind as error:
+        raise SourceError(str(error), error.hint) from error
+    if name not in kinds:
+        raise SourceError(
+            f"a stage of kind {name!r} held something, and no installed package has that kind",
+            "install the package again; it can put back what its stage left",
+        )
+    return kinds[name].model_validate(note["params"])
 
 
 def resolve(reference: Any) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.events import Progress
-from engine.run import Clock
+from engine.run import Clock, Run
 from packrat.runs.backup import back_up
 from stages.chunk import ChunkStage
 from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
@@ -229,16 +229,16 @@ plans = st.dictionaries(
 
 @settings(max_examples=150)
 @given(plans)
-def test_whatever_is_not_flagged_is_one_state_of_the_file(tmp_path_factory, session, plan):
+def test_whatever_is_not_flagged_is_one_state_of_the_file(tmp_path_factory, keys, plan):
     """For any writes and cuts between any two reads: no mixture of two states goes unflagged."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "stages.source.read.BLOCK_BYTES", 1000
         )  # so that a file of few bytes has many
-        reads_one_state(tmp_path_factory, session, plan)
+        reads_one_state(tmp_path_factory, keys, plan)
 
 
-def reads_one_state(tmp_path_factory, session, plan):
+def reads_one_state(tmp_path_factory, keys, plan):
     path = tmp_path_factory.mktemp("f") / "f"
     path.write_bytes(noise(5500, 77))
     folder = os.open(path.parent, os.O_RDONLY)
@@ -255,7 +255,7 @@ def reads_one_state(tmp_path_factory, session, plan):
 
     stored = bytearray()
     reads = 1
-    for chunk in ChunkStage().forward(pieces(), session):
+    for chunk in ChunkStage().forward(pieces(), Run.alone(keys)):
         if chunk.again:
             stored.clear()
             reads += 1
@@ -269,11 +269,3 @@ def reads_one_state(tmp_path_factory, session, plan):
     assert len(stored) == entry.size
     assert reads <= ATTEMPTS
     assert entry.unsettled or bytes(stored) in states
-
-
-@pytest.fixture
-def session(keys):
-    """All that cutting chunks needs of a run: the key that names them."""
-    from types import SimpleNamespace
-
-    return SimpleNamespace(fact=lambda kind: {Keys: keys}[kind])

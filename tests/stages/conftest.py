@@ -1,0 +1,15 @@
+"""What the tests of foreign stage kinds share."""
+
+import pytest
+
+from tests.helpers.packages import WATCH, install
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of the path, with packages that add kinds."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    install(folder, WATCH, "virus_scan")
+    return folder
