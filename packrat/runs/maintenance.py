@@ -9,7 +9,7 @@ from engine.facts import Facts
 from engine.run import Cancelled, Run, Shared
 from engine.wiring import execute
 from packrat.program import open_destinations
-from packrat.runs.signals import breaking_off, interruptible
+from packrat.runs.signals import interruptible
 from stages.facts import Job, Stores
 from stages.spool_folder import SpoolFolder
 
@@ -31,7 +31,7 @@ def maintain(
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     job = Job(service=pipeline.service, host=pipeline.host)
     run = Run(Shared(listeners, facts=Facts((job, keys, stores, cache, spool))))
-    with interruptible(run), breaking_off(run, stores.values()):
+    with interruptible(run):
         outcome = execute(pipeline.graph(), run)
     for stage, error in outcome.failed.items():
         if isinstance(error, Cancelled | KeyboardInterrupt):
