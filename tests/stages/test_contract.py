@@ -120,7 +120,7 @@ class Back:
     def name(self, _):
         return self.file
 
-    def read(self, _, offset, length):
+    def read(self, _, offset, length, check=None):
         return self.destination.read(self.service, self.file, offset, length)
 
     def unseal(self, _, number, kind, sealed):
@@ -234,7 +234,7 @@ def test_spool_and_upload_undo_themselves(tmp_path_factory, keys, contents, data
     assert list(spool.forward(iter(sealed), run)) == []
     [place] = upload.forward(spool.branch(run), run)
     assert (place.offset, place.length) == (0, sum(map(len, contents)))
-    session.destinations["nas"].publish("svc", session.name, lambda _: None)
+    session.destinations["nas"].commit("svc", session.name, lambda _: None)
     wanted = data.draw(st.sets(st.sampled_from(range(len(sealed)))))
     starts = [0, *accumulate(map(len, contents))]
     places = [Place(own, starts[n], len(contents[n]), n + 2) for n in sorted(wanted)]
