@@ -27,11 +27,13 @@ from specs.compile import compile_service
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
 from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
-from vault.store.base import Destination
+from vault.store.base import Store
 from vault.store.local import Local
+from vault.store.open import open_s3, open_sftp
 from vault.store.s3 import S3
 from vault.store.sftp import Sftp
-from vault.store.transfer import Copy
+from vault.store.sftp_login import Login
+from vault.store.transfer import parts_of
 
 SIZE = 500 * MB
 LIMIT = 40 << 20
@@ -63,33 +65,33 @@ def write_noise(path: Path, size: int) -> Path:
     return path
 
 
-def send(destination: Destination, source: Local) -> float:
+def send(destination: Store, source: Local) -> float:
     """Upload the archive as a backup would; gives seconds."""
     size = source.size(SERVICE, ARCHIVE)
-    copy = Copy(source, SERVICE, ARCHIVE, size)
     begun = time.perf_counter()
-    for _ in destination.receive(SERVICE, ARCHIVE, copy, copy.ranges()):
+    for _ in destination.write(SERVICE, ARCHIVE, parts_of(source, SERVICE, ARCHIVE, size)):
         pass
-    destination.publish(SERVICE, ARCHIVE, lambda _: None)
+    destination.commit(SERVICE, ARCHIVE, lambda _: None)
     seconds = time.perf_counter() - begun
     destination.delete(SERVICE, ARCHIVE)
     return seconds
 
 
-def opened(
-    places: dict[str, dict[str, object]], limit: int | None = None
-) -> dict[str, Destination]:
+def opened(places: dict[str, dict[str, object]], limit: int | None = None) -> dict[str, Store]:
     """Make destinations of the servers' settings."""
     s3, nas = places["s3"], places["nas"]
+    login = Login(
+        "127.0.0.1",
+        int(str(nas["port"])),
+        "root",
+        key_file=str(nas["key_file"]),
+        known_hosts=[str(nas["known_hosts"])],
+    )
+    keys = {"access_key_id": KEY, "secret_access_key": SECRET, "region": "us-east-1"}
     return {
-        "s3": S3(
-            "s3", "bucket", "bench", KEY, SECRET, str(s3["endpoint"]), "us-east-1", limit=limit
-        ),
-        "nas": Sftp(
-            "nas", "127.0.0.1", int(str(nas["port"])), "root", "bench",
-            key_file=str(nas["key_file"]), known_hosts=[str(nas["known_hosts"])], limit=limit,
-        ),
-    }  # fmt: skip
+        "s3": open_s3("s3", "bucket", "bench", limit, endpoint=str(s3["endpoint"]), **keys),
+        "nas": open_sftp("nas", "bench", login, limit),
+    }
 
 
 def beside_rclone(
@@ -170,7 +172,7 @@ def counting() -> Iterator[Callable[[], dict[str, int]]]:
     originals = [kind.read for kind in kinds]
 
     def counted(original: Callable[..., bytes]) -> Callable[..., bytes]:
-        def read(self: Destination, service: str, name: str, offset: int, length: int) -> bytes:
+        def read(self: Store, service: str, name: str, offset: int, length: int) -> bytes:
             data = original(self, service, name, offset, length)
             counts[self.name] = counts.get(self.name, 0) + len(data)
             return data

@@ -83,17 +83,8 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
 
 
 def _acting(ctx: typer.Context, config: str | None) -> Program:
-    """Give the program to a command that may change things: what a dead run left comes first."""
+    """Return the program, after what a dead run left is repaired."""
     return _repaired(_program(ctx, config))
-
-
-def _reading(
-    ctx: typer.Context, config: str | None, service: str | None, source: str | None = None
-) -> Program:
-    """Give the program to a command that asks destinations: they begin to connect meanwhile."""
-    program = _program(ctx, config)
-    program.expect(service, source)
-    return _repaired(program)
 
 
 def _repaired(program: Program) -> Program:
@@ -271,7 +262,7 @@ def list_(
     """List backups, and the destinations that hold each."""
     from packrat.verbs.listing import list_backups
 
-    return list_backups(_reading(ctx, config, service), service, as_json=json)
+    return list_backups(_acting(ctx, config), service, as_json=json)
 
 
 @app.command(cls=Command)
@@ -333,7 +324,7 @@ def restore(
         return (undo_restore if undo else forget_aside)(_acting(ctx, config), service)
     paths = tuple(path) if path else None
     given = Given(service, backup, source, paths, to, in_place, password_file)
-    program = _reading(ctx, config, service, source)
+    program = _acting(ctx, config)
     return restore_as_given(program, given, yes=yes, as_json=json)
 
 
@@ -369,7 +360,7 @@ def verify(
         return verify_due(_acting(ctx, config), as_json=json)
     from packrat.verbs.verify import verify_stored
 
-    program = _reading(ctx, config, service, source)
+    program = _acting(ctx, config)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)
 
 

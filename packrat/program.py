@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,15 @@ if TYPE_CHECKING:
 
     from specs.config import Config
     from specs.destinations import Destination as DestinationSpec
+    from specs.destinations import Sftp
     from specs.pipeline import Pipeline
     from vault.archive.keys import Keys
     from vault.catalog.cache import CatalogCache
-    from vault.store.base import Destination
+    from vault.store.base import Store
+    from vault.store.sftp_login import Login
 
 
-NEARNESS = ("local", "sftp", "s3")
+NEARNESS = ("local", "sftp", "fsspec", "s3")
 """Kinds of destinations, the quickest and cheapest to read from first."""
 
 
@@ -37,7 +38,7 @@ class Program:
             raise Unusable("/proc is not mounted", "mount it: mount -t proc proc /proc")
         self._given = config_file
         self._only_look = only_look
-        self._expected: dict[str, Destination] = {}
+        self._stores: dict[str, Store] = {}
 
     @cached_property
     def file(self) -> str:
@@ -68,21 +69,10 @@ class Program:
     def under(self, keys: Keys) -> Program:
         """Return the same program under other keys; what it sees there is not cached."""
         other = Program(self._given, only_look=True)
-        other.__dict__ |= {"config": self.config, "keys": keys, "_expected": self._expected}
+        other.__dict__ |= {"config": self.config, "keys": keys, "_stores": self._stores}
         return other
 
-    def expect(self, service: str | None, source: str | None = None) -> None:
-        """Let the destinations that will be asked begin to connect, while the rest of us is loaded.
-
-        What goes wrong, whoever asks them will say.
-        """
-        with suppress(Exception):
-            asked = {source: self.destination(source)} if source else self.destinations(service)
-            for destination in asked.values():
-                destination.expect()
-            self._expected = asked
-
-    def destinations(self, service: str | None = None) -> dict[str, Destination]:
+    def destinations(self, service: str | None = None) -> dict[str, Store]:
         """Return the destinations of one service, or all."""
         named = self.config.destinations()
         if service is not None and service in self.config.services:
@@ -94,17 +84,23 @@ class Program:
         named = self.config.destinations_of(self.config.services[service])
         return sorted(named, key=lambda name: NEARNESS.index(named[name].type))
 
-    def destination(self, name: str) -> Destination:
+    def destination(self, name: str) -> Store:
         """Return one destination; raises UsageError if there is none of that name."""
         named = self.config.destinations()
         if name not in named:
             raise UsageError(f"there is no destination {name!r}; there are: {', '.join(named)}")
         return self._open({name: named[name]})[name]
 
-    def _open(self, specs: dict[str, DestinationSpec]) -> dict[str, Destination]:
-        new = {name: spec for name, spec in specs.items() if name not in self._expected}
-        opened = self._expected | _open(new, self.config.encryption.key_file)
-        return {name: opened[name] for name in specs}
+    def reopened(self, name: str) -> Store:
+        """Return a destination that has not connected yet, after its settings have changed."""
+        self._stores.pop(name, None)
+        return self.destination(name)
+
+    def _open(self, specs: dict[str, DestinationSpec]) -> dict[str, Store]:
+        # Each once: its secret may be asked for on a terminal, and connecting takes a while.
+        new = {name: spec for name, spec in specs.items() if name not in self._stores}
+        self._stores |= _open(new, self.config.encryption.key_file)
+        return {name: self._stores[name] for name in specs}
 
     def services(self, names: Iterable[str]) -> list[str]:
         """Check names of services; raises UsageError with the nearest one."""
@@ -141,7 +137,7 @@ class DocumentProgram(Program):
         """Cache of what was seen at the destinations."""
         return open_cache(self._pipeline.state_dir)
 
-    def destinations(self, service: str | None = None) -> dict[str, Destination]:  # noqa: ARG002
+    def destinations(self, service: str | None = None) -> dict[str, Store]:  # noqa: ARG002
         """Return the document's destinations."""
         return open_destinations(self._pipeline)
 
@@ -162,50 +158,57 @@ def log_file(state_dir: str, service: str) -> str:
     return os.path.join(state_dir, "logs", f"{service}.log")
 
 
-def open_destinations(pipeline: Pipeline) -> dict[str, Destination]:
+def open_destinations(pipeline: Pipeline) -> dict[str, Store]:
     """Open the destinations of a pipeline; raises SecretFault."""
     return _open(pipeline.destinations, pipeline.key_file)
 
 
-def _open(specs: dict[str, DestinationSpec], key_file: str) -> dict[str, Destination]:
+def _open(specs: dict[str, DestinationSpec], key_file: str) -> dict[str, Store]:
     beside = os.path.join(os.path.dirname(key_file), "known_hosts")
     return {name: _open_destination(name, spec, beside) for name, spec in specs.items()}
 
 
-def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> Destination:
-    # Imported where they are used: the libraries behind them take a while to load.
+def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> Store:
+    from vault.store import open as stores
+
     match spec.type:
         case "local":
-            from vault.store.local import Local
-
-            return Local(name, spec.path, spec.limit)
+            return stores.open_local(name, spec.path, spec.limit)
         case "sftp":
-            from vault.store.sftp import Sftp
-
-            return Sftp(
-                name,
-                spec.host,
-                spec.port,
-                spec.username,
-                spec.path,
-                key_file=spec.key_file,
-                password=spec.password.resolve() if spec.password else None,
-                known_hosts=[spec.known_hosts]
-                if spec.known_hosts
-                else [os.path.expanduser("~/.ssh/known_hosts"), accepted_hosts],
-                host_key=spec.host_key,
-                limit=spec.limit,
-            )
+            return stores.open_sftp(name, spec.path, _login(spec, accepted_hosts), spec.limit)
         case "s3":
-            from vault.store.s3 import S3
-
-            return S3(
+            return stores.open_s3(
                 name,
                 spec.bucket,
                 spec.path,
-                spec.access_key_id.resolve(),
-                spec.secret_access_key.resolve(),
+                spec.limit,
+                access_key_id=spec.access_key_id.resolve(),
+                secret_access_key=spec.secret_access_key.resolve(),
                 endpoint=spec.endpoint,
                 region=spec.region,
-                limit=spec.limit,
             )
+        case "fsspec":
+            from specs.options import resolve_options
+
+            return stores.open_fsspec(name, spec.url, resolve_options(spec.options), spec.limit)
+
+
+def _login(spec: Sftp, accepted_hosts: str) -> Login:
+    """Return how to log in; `accepted_hosts` is the file that `check --connect` writes."""
+    from vault.store.sftp_login import Login
+
+    password = spec.password.resolve() if spec.password else None
+    passphrase = spec.passphrase.resolve() if spec.passphrase else None
+    if spec.key_file and not spec.passphrase:
+        passphrase, password = password, None
+    known_hosts = [os.path.expanduser("~/.ssh/known_hosts"), accepted_hosts]
+    return Login(
+        spec.host,
+        spec.port,
+        spec.username,
+        key_file=spec.key_file,
+        passphrase=passphrase,
+        password=password,
+        known_hosts=[spec.known_hosts] if spec.known_hosts else known_hosts,
+        host_key=spec.host_key,
+    )

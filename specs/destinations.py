@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from specs import described
+from specs.options import Options
 from specs.secret import Password
 from specs.values import LocalPath, Name, Rate, refusal
 
@@ -58,6 +59,45 @@ def check_host_key(text: str) -> str:
     return text
 
 
+def check_key(text: str) -> str:
+    """Accept a path inside a bucket.
+
+    Raises:
+        PydanticCustomError: S3 would take a part of it literally.
+    """
+    if any(part in ("", ".", "..") for part in text.strip("/").split("/")) and text.strip("/"):
+        raise refusal("not a folder in a bucket", "write such as backups/packrat")
+    return text
+
+
+def check_remote_path(text: str) -> str:
+    """Accept a path on an SSH server; `~/` is the login folder, where relative paths begin.
+
+    Raises:
+        PydanticCustomError: It is in the home of another user.
+    """
+    if text == "~" or text.startswith("~/"):
+        return text[2:] or "."
+    if text.startswith("~"):
+        raise refusal(
+            "not a path", "write it with a leading slash, or relative to the login folder"
+        )
+    return text
+
+
+def check_url(text: str) -> str:
+    """Accept a URL of fsspec, without a password.
+
+    Raises:
+        PydanticCustomError: It has no protocol, or a password.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://\S*", text) or text.startswith("file:"):
+        raise refusal("not a URL of a filesystem", "write such as webdav://backups/packrat")
+    if "@" in text and ":" in text.partition("://")[2].rpartition("@")[0]:
+        raise refusal("a URL with a password", "put the password into options:, by reference")
+    return text
+
+
 class Local(Section):
     """A folder of this machine: another disk, or a share that is mounted."""
 
@@ -84,7 +124,7 @@ class S3(Section):
     """The key's name (keyID at B2)."""
     secret_access_key: Password = Field(examples=["{env: SECRET_ACCESS_KEY}"])
     """The key itself (applicationKey at B2)."""
-    path: str = ""
+    path: Annotated[str, AfterValidator(check_key)] = ""
     """The folder inside the bucket."""
     limit: Rate | None = None
     """The most that is uploaded, in bytes a second."""
@@ -104,8 +144,10 @@ class Sftp(Section):
     key_file: LocalPath | None = None
     """The private key on this machine."""
     password: Password | None = None
-    """The login's password, or the passphrase of the key file where there is one."""
-    path: str = "."
+    """The login's password; with a key file and no `passphrase`, the passphrase of that."""
+    passphrase: Password | None = None
+    """The passphrase of the key file."""
+    path: Annotated[str, AfterValidator(check_remote_path)] = "."
     """The folder on the server; a relative one is in the login folder."""
     known_hosts: LocalPath | None = None
     """The file of accepted host keys; by default ~/.ssh/known_hosts, then one by the key file."""
@@ -115,7 +157,20 @@ class Sftp(Section):
     """The most that is uploaded, in bytes a second."""
 
 
-Destination = Local | S3 | Sftp
+class Fsspec(Section):
+    """A folder in any filesystem of fsspec, such as WebDAV, SMB, Google Cloud Storage or Azure."""
+
+    type: Literal["fsspec"] = "fsspec"
+    """`fsspec`."""
+    url: Annotated[str, AfterValidator(check_url)] = Field(examples=["webdav://backups/packrat"])
+    """Protocol and folder, as fsspec writes them."""
+    options: Options = Field(default_factory=dict)
+    """What the filesystem takes besides; secrets by reference."""
+    limit: Rate | None = None
+    """The most that is uploaded, in bytes a second."""
+
+
+Destination = Local | S3 | Sftp | Fsspec
 Typed = Annotated[Destination, Field(discriminator="type")]
 
 
@@ -133,7 +188,7 @@ class Backup(Section):
     s3: S3 | None = None
     """The destination named `s3`."""
     destinations: dict[Name, Typed] = Field(default_factory=dict)
-    """Further destinations by name, each with its `type`: local, s3 or sftp."""
+    """Further destinations by name, each with its `type`: local, s3, sftp or fsspec."""
 
     def named(self) -> dict[str, Destination]:
         """Return every destination by name: local, synology, s3, then the others as written."""

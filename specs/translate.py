@@ -10,7 +10,7 @@ from specs.checks import NO_VALUE
 from specs.document import Document, KeyPath
 from specs.faults import Fault
 
-_TYPES = "write type: local, type: s3 or type: sftp"
+_TYPES = "write type: local, s3, sftp or fsspec"
 
 # What pydantic calls it: what is wrong, and what to write instead.
 _WORDS = {

@@ -89,7 +89,7 @@ class CatchUp(Link):
             run.check()
             run.advance(0, size)
 
-        copy_archive(source.destination, store, job.service, held.stored, keys, step)
+        copy_archive(source.destination, store, job.service, held.stored, keys, step, run.check)
         now = run.clock.now() / 1e9
         run.fact(CatalogCache).prove(store, job.service, held.stored, now)
         run.advance(1)

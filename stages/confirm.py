@@ -48,7 +48,7 @@ class Confirm(Stage):
         for place in places:
 
             def prove(at: str, length: int = place.length) -> None:
-                archive = open_archive(store, job.service, name, keys, at)
+                archive = open_archive(store, job.service, name, keys, at, check=run.check)
                 depth = Depth.FRAMES if self.full else Depth.SAMPLES
                 prove_archive(archive, length, depth, random=run.random, step=lambda _: run.check())
                 self._require_references(archive, run)
@@ -57,7 +57,7 @@ class Confirm(Stage):
             mark = (store, job.service, Stored(name, place.length))
             cache.begin_proof(*mark)
             try:
-                store.publish(job.service, name, prove)
+                store.commit(job.service, name, prove, run.check)
             except BaseException:
                 with suppress(VaultError):  # what stays, the next run removes
                     store.discard(job.service, name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog
     from vault.catalog.verdict import Verdict
     from vault.errors import Away, VaultError
-    from vault.store.base import Destination, Stored
+    from vault.store.base import Store, Stored
 
 
 # Given by the program.
@@ -85,7 +85,7 @@ class Secrets:
         self.text = resolve
 
 
-class Stores(dict[str, "Destination"]):
+class Stores(dict[str, "Store"]):
     """Name of a destination -> its store."""
 
 

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
     from vault.catalog.catalog import Catalog
-    from vault.store.base import Destination
-
-    Check = Callable[[], None]
+    from vault.store.base import Check, Store
 
 Found = TypeVar("Found")
 
@@ -53,7 +51,7 @@ class Replicas:
         self._segments: dict[tuple[str, int], bytes] | None = None
 
     @property
-    def stores(self) -> list[Destination]:
+    def stores(self) -> list[Store]:
         """The stores that are read from."""
         return [catalog.destination for catalog in self._catalogs]
 
@@ -93,7 +91,9 @@ class Replicas:
         Raises VaultError.
         """
         name = self.name(archive_id)
-        return self._first(name, lambda c: _read(c, name, offset, length), check, first=first)
+        return self._first(
+            name, lambda c: _read(c, name, (offset, length), check), check, first=first
+        )
 
     def index(self, archive_id: str, number: int, check: Check) -> bytes:
         """Read an index segment; raises VaultError."""
@@ -124,7 +124,7 @@ class Replicas:
             place = archive.place(number)
 
             def good(catalog: Catalog) -> bytes:
-                found = _read(catalog, archive.name, *place)
+                found = _read(catalog, archive.name, place, check)
                 return archive.sealer.open(number, kind, found)
 
             return self._first(archive.name, good, check, error)
@@ -158,9 +158,9 @@ class Replicas:
         raise failed
 
 
-def _read(catalog: Catalog, name: str, offset: int, length: int) -> bytes:
-    store = catalog.destination
-    data = store.read(catalog.service, name, offset, length)
+def _read(catalog: Catalog, name: str, place: tuple[int, int], check: Check) -> bytes:
+    store, (offset, length) = catalog.destination, place
+    data = store.read(catalog.service, name, offset, length, check)
     if len(data) < length:
         where = f"{store.name}:{catalog.service}/{name}"
         raise Damaged(where, f"ends {length - len(data):,} bytes before it should")

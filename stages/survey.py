@@ -14,13 +14,14 @@ from vault.catalog.cache import UNPROVEN, CatalogCache
 from vault.catalog.hosts import has_own, intruder
 from vault.catalog.prover import prove_stored
 from vault.errors import Away, Damaged, NotThere
+from vault.store.base import LATER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
     from vault.catalog.catalog import Catalog
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 OTHERS_SECONDS = 7 * 86_400
 """Age at which somebody else's unfinished upload counts as abandoned."""
@@ -62,7 +63,7 @@ class Survey(Stage):
         run.provide(holdings)
         yield from ()
 
-    def _look(self, run: Run, store: Destination) -> Catalog | Away:
+    def _look(self, run: Run, store: Store) -> Catalog | Away:
         """List one destination, and tidy up after runs that died."""
         job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
         try:
@@ -78,7 +79,7 @@ class Survey(Stage):
                 # else may be at work.
                 long_ago = stamp(run.clock.now() // 10**9 - OTHERS_SECONDS)
                 locked = any(held.locked for held in catalog.held)
-                store.clean(job.service, *([long_ago] if locked else []))
+                store.clean(job.service, long_ago if locked else LATER)
         except Away as error:
             return error
         return catalog

@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.pool import in_order
@@ -45,8 +44,7 @@ class Upload(Stage):
         store = run.fact(Stores)[self.destination]
         taken = 0
         try:
-            source = _Parts(parts, spool)
-            for so_far in store.receive(job.service, name, source, source.ranges()):
+            for so_far in store.write(job.service, name, parts, run.check):
                 run.check()
                 run.advance(0, so_far - taken)
                 taken = so_far
@@ -94,19 +92,6 @@ class Upload(Stage):
                     place.archive, place.offset, place.length, run.check, self.destination
                 )
         return bytes(data)
-
-
-class _Parts:
-    """Parts as the source that a destination receives from."""
-
-    def __init__(self, parts: Iterator[Part], spool: Spool) -> None:
-        self._parts = chain([next(parts)], parts)
-        self.path = spool.path
-        self.read, self.claim = spool.read, spool.claim
-
-    def ranges(self) -> Iterator[tuple[int, int]]:
-        for part in self._parts:
-            yield part.offset, part.length
 
 
 def _close_together(places: Iterable[Place]) -> Iterator[tuple[Place, ...]]:

@@ -10,7 +10,7 @@ from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from tests.helpers.servers import S3Server, SshServer
 from vault.archive.keys import MIB, Derivation
-from vault.store import remote, sftp
+from vault.store import calls, retrying, sftp_login
 
 settings.register_profile(
     "packrat",
@@ -79,9 +79,9 @@ def nas(tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Wait for what hangs for seconds, not for minutes."""
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 8.0)
-    monkeypatch.setattr(remote, "BACKOFF_SECONDS", 0.1)
-    monkeypatch.setattr(sftp, "CONNECT_SECONDS", 3)
+    monkeypatch.setattr(calls, "PATIENCE_SECONDS", 8.0)
+    monkeypatch.setattr(retrying, "BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(sftp_login, "CONNECT_SECONDS", 3)
 
 
 @pytest.fixture

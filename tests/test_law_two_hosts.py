@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from tests.helpers.house import House, cheap_keys
+from tests.helpers.stores import s3_client
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.keys import write_key_file
-from vault.store.s3 import S3
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -26,14 +26,12 @@ def machine(folder, s3, host, password=None):
 
 def begun(s3, house):
     """Begin an upload under a name of now, as a long backup does; says whether it still goes on."""
-    there = house.program.destination("s3")
-    assert isinstance(there, S3)
+    there = s3_client(s3.port)
     newest = max(s3.files()).name
     name = f"svc-{newest[4:12]}T235959Z-00112233.packrat"
-    key = there._object("svc", name)
-    id_ = there._do("begin", "create_multipart_upload", Key=key)["UploadId"]
-    parts = {"Key": key, "UploadId": id_, "PartNumber": 1, "Body": b"x"}
-    return lambda: bool(there._do("go on", "upload_part", **parts))
+    upload = {"Bucket": "bucket", "Key": f"backups/packrat/svc/{name}"}
+    upload["UploadId"] = there.call_s3("create_multipart_upload", **upload)["UploadId"]
+    return lambda: bool(there.call_s3("upload_part", **upload, PartNumber=1, Body=b"x"))
 
 
 @pytest.mark.parametrize("password", [None, "of its own"])

@@ -109,9 +109,9 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
     reads = []
     original = Local.read
 
-    def read(self, service, name, offset, length):
+    def read(self, service, name, offset, length, *check):
         reads.append((name, offset, offset + length))
-        return original(self, service, name, offset, length)
+        return original(self, service, name, offset, length, *check)
 
     monkeypatch.setattr(Local, "read", read)
     restored = restore(program, "svc", chosen, [], str(house.root / "out"))

@@ -159,7 +159,7 @@ def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, 
         flushed.append((await file.stat()).size)
 
     monkeypatch.setattr(asyncssh.SFTPClientFile, "fsync", counted)
-    monkeypatch.setattr("vault.store.sftpfile.FLUSH_BYTES", 8 << 20)
+    monkeypatch.setattr("vault.store.sftp_upload.FLUSH_BYTES", 8 << 20)
     house = house_with(tmp_path, {}, keep=3)
     only(house, {"nas": nas.destination("dir")})
     fill(house.source, {"big": noise(64 << 20)})

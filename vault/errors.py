@@ -6,6 +6,7 @@ VaultError
 ├── Damaged        bytes are not what packrat wrote; says which file, and where
 ├── NotThere       no such backup, archive or path
 └── Away           a destination does not answer, is full, refuses, or has lost what it held
+    ├── Retryable      another attempt may succeed
     └── UnknownHost    a server shows a host key that nobody has accepted
 """
 
@@ -55,6 +56,13 @@ class NotThere(VaultError):  # noqa: N818
 
 class Away(VaultError):  # noqa: N818
     """A destination cannot be used now."""
+
+
+class Retryable(Away):
+    """A fault of a destination that another attempt may get past."""
+
+    silent = False
+    """Nothing was answered within the time: a server that is silent mostly stays silent."""
 
 
 class UnknownHost(Away):

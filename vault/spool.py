@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from vault.store.base import unfinished
-from vault.store.transfer import UNDER_WAY
+from vault.store.upload import UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +46,6 @@ class Spool:
         self._folder, self._name = folder, name
         self.path = os.path.join(folder, unfinished(name))
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._device = os.fstat(self._fd).st_dev
         self._changed = threading.Condition()
         self._taken = dict.fromkeys(readers, 0)
         self._max_size = max_size
@@ -157,29 +156,21 @@ class Spool:
         """Read back what was written."""
         return os.pread(self._fd, length, offset)
 
-    def claim(self) -> bool:
-        """Say yes to the first who asks to keep the file itself by a link.
-
-        Two links would be one copy at two destinations, which fall ill together.
-        """
-        with self._changed:
-            first, self._claimed = not self._claimed and not self.gone, True
-        return first
-
     def link(self, path: str) -> bool:
-        """Hard-link the file to `path`, for the first who asks; False where that cannot be.
+        """Hard-link the file, which still grows, to `path`; only the first caller may.
 
-        A second link would be one file at two destinations, which are damaged together.
+        Two links would be one file in two stores, and one damage in both. False if bytes are gone
+        already, and where a link is not possible.
         """
         with self._changed:
-            if self._claimed or self.gone or os.stat(os.path.dirname(path)).st_dev != self._device:
+            if self._claimed or self.gone:
+                return False
+            try:
+                os.link(self.path, path)
+            except OSError:  # another filesystem, or one without links
                 return False
             self._claimed = True
-        try:
-            os.link(self.path, path)
-        except OSError:  # a file system without links
-            return False
-        return True
+            return True
 
     def deliver(self) -> None:
         """Note that the archive has its final name at a destination."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from vault.archive.format import Summary
     from vault.catalog.catalog import Catalog
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Looker:
             named = {self._source: self._program.destination(self._source)}
         sight = Sight(failed={name: self._failed[name] for name in named if name in self._failed})
 
-        def catalog(destination: Destination) -> Catalog | VaultError:
+        def catalog(destination: Store) -> Catalog | VaultError:
             try:
                 return cache.catalog(destination, service, keys)
             except VaultError as error:

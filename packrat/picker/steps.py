@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from packrat.restore.request import Given
     from vault.archive.keys import Keys
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 BACK = Line("← back", Way.BACK)
 LEAVE = Line("← leave; nothing was changed", Way.BACK)
@@ -149,7 +149,7 @@ class Picker:
     def _last_line(self) -> Line:
         return BACK if self._given.service is None else LEAVE
 
-    def _unlock(self, destination: Destination, name: str) -> bool:
+    def _unlock(self, destination: Store, name: str) -> bool:
         """Ask for the password of an archive under another key, for this restore only."""
         lock = Lock(destination, self._service, name)
         keys: Keys | None = next(filter(lock.fits, self._known), None)

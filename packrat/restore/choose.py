@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from vault.archive.reader import Archive
     from vault.catalog.catalog import Catalog, Held
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Chosen:
 class OtherKey(WrongKey):
     """The backup that is meant is sealed under another key; its own password opens it."""
 
-    def __init__(self, destination: Destination, service: str, name: str) -> None:
+    def __init__(self, destination: Store, service: str, name: str) -> None:
         self.where = f"{destination.name}:{service}/{name}"
         super().__init__(
             f"{self.where} is sealed under another key",
@@ -74,7 +74,7 @@ def choose(
     raise failed[-1] if failed else Away(f"no destination has {wanted}")
 
 
-def _nearest(program: Program, service: str, source: str | None) -> list[Destination]:
+def _nearest(program: Program, service: str, source: str | None) -> list[Store]:
     if source is not None:
         return [program.destination(source)]
     found = program.destinations(service)
@@ -165,7 +165,7 @@ def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]
     it is sealed under another key.
     """
     names: dict[str, set[str]] = {}
-    locked: dict[str, Destination] = {}
+    locked: dict[str, Store] = {}
     listed = list(catalogs)
     for catalog in listed:
         same = [other for other in listed if other.service == catalog.service]

@@ -16,7 +16,7 @@ from packrat.errors import Interrupted
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.runs.signals import breaking_off, interruptible
+from packrat.runs.signals import interruptible
 from packrat.text.report import count_text, missed_text
 from stages.collect import Collect
 from stages.errors import SourceError
@@ -128,7 +128,7 @@ def _run(
     journal = Journal(pipeline.state_dir, pipeline.service)
     given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline))
     run = Run(Shared([note, *listeners], facts=Facts(given)))
-    with interruptible(run), breaking_off(run, opened.replicas.stores):
+    with interruptible(run):
         outcome = execute(graph, run)
     swapped = outcome.fact(Swapped)
     for stage, error in outcome.failed.items():

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from packrat.restore.choose import Chosen
     from vault.archive.format import Header
     from vault.archive.keys import Keys
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 
 class Lock:
     """What seals one archive, and the passwords that are tried on it."""
 
-    def __init__(self, destination: Destination, service: str, name: str) -> None:
+    def __init__(self, destination: Store, service: str, name: str) -> None:
         """Read its header; raises VaultError."""
         self.where = f"{destination.name}:{service}/{name}"
         self._header: Header = read_header(

@@ -19,7 +19,7 @@ from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
-from packrat.runs.signals import breaking_off, interruptible
+from packrat.runs.signals import interruptible
 from stages.facts import Holdings, Job, Scratch, SourceReport, Stores
 from stages.in_place.forget import forget
 from stages.journal import Journal
@@ -103,7 +103,7 @@ def _run(
     clear(spool.path)
     run = Run(Shared([note, *listeners], clock, facts=Facts(given)))
     try:
-        with interruptible(run), breaking_off(run, stores.values()):
+        with interruptible(run):
             outcome = execute(graph, run)
         sum_up(graph, outcome, job, result)
         if result.exit == Exit.DONE and (source := outcome.fact(SourceReport)):

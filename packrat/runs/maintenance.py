@@ -9,7 +9,7 @@ from engine.facts import Facts
 from engine.run import Cancelled, Run, Shared
 from engine.wiring import execute
 from packrat.program import open_destinations
-from packrat.runs.signals import breaking_off, interruptible
+from packrat.runs.signals import interruptible
 from stages.facts import Job, Scratch, Stores
 from stages.spool_folder import SpoolFolder
 
@@ -32,7 +32,7 @@ def maintain(
     scratch = pipeline.state_dir if os.access(pipeline.state_dir, os.W_OK) else ""
     job = Job(service=pipeline.service, host=pipeline.host)
     run = Run(Shared(listeners, facts=Facts((job, keys, stores, cache, spool, Scratch(scratch)))))
-    with interruptible(run), breaking_off(run, stores.values()):
+    with interruptible(run):
         outcome = execute(pipeline.graph(), run)
     for stage, error in outcome.failed.items():
         if isinstance(error, Cancelled | KeyboardInterrupt):

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from engine.run import Run
-    from vault.store.base import Destination
 
 TOGETHER_SECONDS = 0.5
 """Signals that come so soon after the first one are the same."""
@@ -41,18 +40,6 @@ def _interrupt_once(number: int, _: object) -> None:
     signal.signal(number, signal.SIG_IGN)
     _asked.set()
     raise KeyboardInterrupt
-
-
-@contextmanager
-def breaking_off(run: Run, destinations: Iterable[Destination]) -> Iterator[None]:
-    """Let a run that is to end break off what is on its way to or from these destinations."""
-    for destination in destinations:
-        destination.check = run.check
-    try:
-        yield
-    finally:  # what comes after the run goes through
-        for destination in destinations:
-            destination.check = lambda: None
 
 
 @contextmanager

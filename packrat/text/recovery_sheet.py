@@ -59,3 +59,5 @@ def _place(spec: Destination) -> str:
         case "s3":
             where = spec.endpoint or f"AWS {spec.region or ''}".strip()
             return f"s3 bucket {spec.bucket}, folder {spec.path or '/'}, at {where}"
+        case "fsspec":
+            return spec.url

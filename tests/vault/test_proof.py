@@ -6,20 +6,16 @@ from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
 from vault.catalog.replicate import copy_archive
 from vault.errors import Damaged
-from vault.store.base import Stored
+from vault.store.base import Properties, Stored
 from vault.store.local import Local
 
 
 class PublishesFirst(Local):
-    """Like S3: what was received stands under its name before it can be read back."""
+    """Like S3: what was written gets its name before it can be read back."""
 
-    def publish(self, service, name, prove):
-        super().publish(service, name, lambda _: None)
-        try:
-            prove(name)
-        except BaseException:
-            self.delete(service, name)
-            raise
+    def __init__(self, name, root):
+        super().__init__(name, root)
+        self.properties = Properties(atomic_rename=False, hidden_until_commit=True)
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -168,10 +168,22 @@ def test_the_disk_keeps_its_floor(tmp_path):
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_only_one_destination_may_keep_the_file_itself(tmp_path):
-    """Two links to one file would be one copy: the second who asks must copy."""
+def test_only_one_store_may_link_the_file_itself(tmp_path):
+    """Two links to one file would be one replica: the second who asks must read."""
     spool = new(tmp_path)
-    assert [spool.claim(), spool.claim(), spool.claim()] == [True, False, False]
+    append(spool, b"sealed")
+    assert [spool.link(str(tmp_path / name)) for name in "abc"] == [True, False, False]
+    append(spool, b" and grown")
+    assert (tmp_path / "a").read_bytes() == b"sealed and grown"
+    assert sorted(os.listdir(tmp_path)) == [f".{NAME}.part", "a"]
+
+
+def test_a_link_that_is_not_possible_leaves_the_file_to_the_next_store(tmp_path):
+    """A store on another filesystem, or with a file in the way, reads; the next one may link."""
+    spool = new(tmp_path)
+    (tmp_path / "taken").write_bytes(b"")
+    assert not spool.link(str(tmp_path / "taken"))
+    assert spool.link(str(tmp_path / "free"))
 
 
 def test_an_unfinished_spool_is_hidden_private_and_never_overwritten(tmp_path):
@@ -182,7 +194,7 @@ def test_an_unfinished_spool_is_hidden_private_and_never_overwritten(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
         new(tmp_path)
-    spool.remove()
+    spool.close(keep=False)
     assert os.listdir(tmp_path) == []
 
 
@@ -191,6 +203,6 @@ def test_what_is_kept_stands_under_its_final_name(tmp_path):
     spool = new(tmp_path)
     append(spool, b"sealed")
     spool.finish()
-    spool.keep()
+    spool.close(keep=True)
     assert os.listdir(tmp_path) == [NAME]
     assert (tmp_path / NAME).read_bytes() == b"sealed"

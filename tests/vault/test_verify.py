@@ -151,11 +151,11 @@ class Refusing(Local):
         self.error, self.when, self.reads = error, when, 0
         self.armed = False
 
-    def read(self, service, name, offset, length):
+    def read(self, service, name, offset, length, *check):
         if self.armed and self.when(name, offset):
             self.reads += 1
             raise self.error
-        return super().read(service, name, offset, length)
+        return super().read(service, name, offset, length, *check)
 
 
 class Panic(BaseException):
@@ -206,11 +206,11 @@ def test_what_is_pruned_meanwhile_has_no_verdict(copy, depth):
     class Pruning(Local):
         """Prunes, newest first, as soon as the third archive is opened."""
 
-        def read(self, service, name, offset, length):
+        def read(self, service, name, offset, length, *check):
             if name == names[2]:
                 for path in copy.archives:
                     path.unlink()
-            return super().read(service, name, offset, length)
+            return super().read(service, name, offset, length, *check)
 
     catalog = CatalogCache(":memory:", aside=True).catalog(
         place_of(copy), "svc", cheap_keys(), marks=False

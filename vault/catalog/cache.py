@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault.archive.keys import Keys
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 CACHE_VERSION = 2
 UNPROVEN = "was not read back yet after it was published"
@@ -63,7 +63,7 @@ class CatalogCache:
         self._file = SqliteFile(path, _prepare, aside=aside)
 
     def catalog(
-        self, destination: Destination, service: str, keys: Keys, *, marks: bool = True
+        self, destination: Store, service: str, keys: Keys, *, marks: bool = True
     ) -> Catalog:
         """List a destination and open what is new there.
 
@@ -75,9 +75,7 @@ class CatalogCache:
         with contained(destination):
             return self._catalog(destination, service, keys, marks=marks)
 
-    def _catalog(
-        self, destination: Destination, service: str, keys: Keys, *, marks: bool
-    ) -> Catalog:
+    def _catalog(self, destination: Store, service: str, keys: Keys, *, marks: bool) -> Catalog:
         stored = destination.archives(service)
         place = (_place(destination), service)
         rows = self._file.ask(
@@ -119,7 +117,7 @@ class CatalogCache:
 
     def catalogs(
         self,
-        destinations: Mapping[str, Destination],
+        destinations: Mapping[str, Store],
         service: str,
         keys: Keys,
         *,
@@ -127,7 +125,7 @@ class CatalogCache:
     ) -> tuple[dict[str, Catalog], dict[str, VaultError]]:
         """Ask all destinations at once; return their catalogs, and why others do not answer."""
 
-        def ask(destination: Destination) -> Catalog | VaultError:
+        def ask(destination: Store) -> Catalog | VaultError:
             try:
                 return self.catalog(destination, service, keys, marks=marks)
             except VaultError as error:
@@ -140,7 +138,7 @@ class CatalogCache:
             {name: why for name, why in answers.items() if isinstance(why, VaultError)},
         )
 
-    def deleted(self, destination: Destination, service: str, one: Stored) -> None:
+    def deleted(self, destination: Store, service: str, one: Stored) -> None:
         """Note that packrat itself deleted an archive, which nobody need miss."""
         self._drop(_place(destination), service, one.name, one.size)
         self._file.note(
@@ -180,7 +178,7 @@ class CatalogCache:
                 known_at[name] = one
         return seen
 
-    def emptied(self, destination: Destination) -> int:
+    def emptied(self, destination: Store) -> int:
         """Count the archives known of services of which it now lists nothing; raises Away."""
         rows = self._file.ask(
             tuple[str, int],
@@ -190,12 +188,12 @@ class CatalogCache:
         with contained(destination):
             return sum(count for service, count in rows if not destination.archives(service))
 
-    def forget(self, destination: Destination) -> None:
+    def forget(self, destination: Store) -> None:
         """Accept that a destination lists less than it held."""
         self._file.note("DELETE FROM archives WHERE destination = ?", _place(destination))
 
     def prove(
-        self, destination: Destination, service: str, one: Stored, now: float, problem: str = ""
+        self, destination: Store, service: str, one: Stored, now: float, problem: str = ""
     ) -> None:
         """Remember that an archive was read in full, and what was found wrong with it."""
         self._file.note(
@@ -203,12 +201,12 @@ class CatalogCache:
             *(_place(destination), service, one.name, one.size, now, problem),
         )
 
-    def begin_proof(self, destination: Destination, service: str, one: Stored) -> None:
+    def begin_proof(self, destination: Store, service: str, one: Stored) -> None:
         """Discount an archive until `end_proof`: S3 shows it before it is read back."""
         problem = f"{destination.name}:{service}/{one.name} {UNPROVEN}"
         self.prove(destination, service, one, 0.0, problem)
 
-    def end_proof(self, destination: Destination, service: str, one: Stored) -> None:
+    def end_proof(self, destination: Store, service: str, one: Stored) -> None:
         """Forget that the proof of an archive had begun: it is finished, one way or the other."""
         self._file.note(
             "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
@@ -216,7 +214,7 @@ class CatalogCache:
             *(_place(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
-    def proofs(self, destination: Destination, service: str) -> dict[str, float]:
+    def proofs(self, destination: Store, service: str) -> dict[str, float]:
         """Return when each archive was last read in full, by its name."""
         return dict(
             self._file.ask(
@@ -258,7 +256,7 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
-def _place(destination: Destination) -> str:
+def _place(destination: Store) -> str:
     return f"{destination.name}={destination.root}"
 
 

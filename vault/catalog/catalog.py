@@ -13,10 +13,11 @@ from vault.archive.format import Manifest, Summary
 from vault.archive.reader import Archive
 from vault.catalog.contained import describe, is_foreign
 from vault.errors import Damaged, NotThere, VaultError, WrongKey
+from vault.store.base import Check, never
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
-    from vault.store.base import Destination, Stored
+    from vault.store.base import Store, Stored
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Held:
 class Catalog:
     """All archives of one service at one destination, oldest first."""
 
-    destination: Destination
+    destination: Store
     service: str
     held: list[Held] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -81,23 +82,24 @@ def whole(summary: Summary, standing: dict[str, Held]) -> bool:
 
 
 def open_archive(
-    destination: Destination,
+    destination: Store,
     service: str,
     name: str,
     keys: Keys,
     at: str = "",
     size: int | None = None,
+    check: Check = never,
 ) -> Archive:
     """Open the archive called `name`, which stands as file `at` when that is given.
 
-    A `size` that is known saves a question.
+    A `size` that is known saves a question. `check` may cancel this, and later reads.
     """
 
     def read(offset: int, length: int) -> bytes:
-        return destination.read(service, at or name, offset, length)
+        return destination.read(service, at or name, offset, length, check)
 
     if size is None:
-        size = destination.size(service, at or name)
+        size = destination.size(service, at or name, check)
     return Archive(read, size, name, keys, f"{destination.name}:{service}/{name}")
 
 

@@ -10,14 +10,14 @@ from vault.errors import Away, VaultError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault.store.base import Destination
+    from vault.store.base import Store
 
 FOREIGN = ("PanicException", "CancelledError")
 """Exceptions of libraries that are no Exception: PyO3's panics, a cancelled coroutine's."""
 
 
 @contextmanager
-def contained(destination: Destination) -> Iterator[None]:
+def contained(destination: Store) -> Iterator[None]:
     """Turn an exception that no code of ours foresees into Away, naming the destination.
 
     VaultError passes as it is, and so does what asks the program to end (KeyboardInterrupt and

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from vault.archive.format import FIRST_SEGMENT
 from vault.catalog.catalog import open_archive
 from vault.errors import Damaged
+from vault.store.base import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
-    from vault.store.base import Destination, Stored
+    from vault.store.base import Check, Store, Stored
 
     Random = Callable[[int], bytes]
     """n -> n random bytes."""
@@ -42,13 +43,19 @@ class Depth(StrEnum):
 
 
 def prove_stored(
-    destination: Destination, service: str, one: Stored, keys: Keys, step: Step, at: str = ""
+    destination: Store,
+    service: str,
+    one: Stored,
+    keys: Keys,
+    step: Step,
+    at: str = "",
+    check: Check = never,
 ) -> None:
     """Read every frame of an archive, whose file is called `at` until it is published.
 
     Raises Damaged, NotThere, Away, WrongKey.
     """
-    archive = open_archive(destination, service, one.name, keys, at)
+    archive = open_archive(destination, service, one.name, keys, at, check=check)
     prove_archive(archive, one.size, Depth.FRAMES, step=step)
 
 

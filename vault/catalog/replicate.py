@@ -5,39 +5,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vault.catalog.prover import prove_stored
-from vault.store.transfer import Copy
+from vault.store.base import never
+from vault.store.transfer import parts_of
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
     from vault.catalog.prover import Step
-    from vault.store.base import Destination, Stored
+    from vault.store.base import Check, Store, Stored
 
 
 def copy_archive(
-    source: Destination,
-    destination: Destination,
+    source: Store,
+    destination: Store,
     service: str,
     one: Stored,
     keys: Keys,
     step: Step,
+    check: Check = never,
 ) -> None:
     """Copy an archive, prove the copy, then publish it: damage must not spread.
 
     A damaged archive of the same name is replaced atomically. Raises what `prove_stored` raises.
     """
-    copy = Copy(source, service, one.name, one.size)
     if one.name in [other.name for other in destination.files(service)]:
         # S3 publishes before it can be read back: what rotted must not replace what may be read.
-        prove_stored(source, service, one, keys, _only_check(step))
+        prove_stored(source, service, one, keys, _only_check(step), check=check)
     try:
         taken = 0
-        for so_far in destination.receive(service, one.name, copy, copy.ranges()):
+        parts = parts_of(source, service, one.name, one.size, check)
+        for so_far in destination.write(service, one.name, parts, check):
             step(so_far - taken)
             taken = so_far
-        destination.publish(
+        destination.commit(
             service,
             one.name,
-            lambda at: prove_stored(destination, service, one, keys, _only_check(step), at),
+            lambda at: prove_stored(destination, service, one, keys, _only_check(step), at, check),
+            check,
         )
     except BaseException:
         destination.discard(service, one.name)

@@ -1,156 +1,168 @@
-"""A place that holds archives: one narrow interface for every kind of storage.
+"""Interface of every kind of storage that holds archives.
 
-Files stand under `<root>/<service>/`. One being written has a name that begins with a dot and ends
-in `.part`; it is *published* under its final name once it is whole. Everything else is never
-rewritten.
+Files are kept as `<root>/<service>/<name>`. A file that is being written has an unfinished name,
+which begins with a dot and ends in `.part`. It gets its final name in one step, once it has been
+read back. Nothing else is ever rewritten.
 """
 
 from __future__ import annotations
 
-import errno
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from vault.archive.format import ArchiveName
-from vault.errors import Away, NotThere, VaultError
+from vault.errors import Away, NotThere
+from vault.store.probe import probe
+from vault.store.upload import Check, Part, Upload, never, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from vault.store.transfer import Source
-
-HINTS = {
-    errno.ENOSPC: "make room there; what was stored before is untouched",
-    errno.EDQUOT: "the quota there is used up; what was stored before is untouched",
-    errno.EROFS: "it is mounted read-only: look at its disk, then mount it read-write",
-    errno.EACCES: "packrat's user needs to write there",
-    errno.EPERM: "packrat's user needs to write there",
-    errno.EIO: "its disk reports errors: look at the kernel's log",
-}
-
-
 LATER = "9"
-"""A time that is after any other."""
+"""A time that is later than any other."""
+
+__all__ = ["LATER", "Check", "Part", "Properties", "Store", "Stored", "Upload", "never"]
 
 
 class Stored(Struct, frozen=True):
-    """A file at a destination, with its bytes."""
+    """A file in a store, with its size in bytes."""
 
     name: str
     size: int
 
 
-class Destination(ABC):
-    """Archives of all services, below one folder.
+class Properties(Struct, frozen=True):
+    """What a filesystem can do."""
 
-    Every method raises Away when the destination cannot be used, and NotThere for a file that it
-    does not have; nothing that a library raises gets past.
+    atomic_rename: bool = True
+    """A rename is one step: no moment shows half a file, and none shows no file."""
+    hidden_until_commit: bool = False
+    """A file is not visible, and cannot be read back, before it is committed."""
+    streams_writes: bool = True
+    """Bytes are sent while they are written, not from a temporary file at the end."""
+    ranged_reads: bool = True
+    """A range of a file is read without what is before it."""
+
+
+class Store(ABC):
+    """Archives of all services below one folder.
+
+    Every method raises Away if the store cannot be used, and NotThere for a missing file. No
+    exception of a library gets past. `check` is called from time to time while a call waits, and
+    may raise to cancel it.
     """
 
-    def __init__(self, name: str, root: str) -> None:
-        """`name` is what the configuration calls it."""
+    def __init__(self, name: str, root: str, properties: Properties) -> None:
+        """`name` is what the configuration calls the store."""
         self.name = name
         self.root = root.rstrip("/") or "/"
-        self.check: Callable[[], None] = lambda: None
-        """Called now and then while bytes are on their way; may raise to break that off."""
-
-    def expect(self) -> None:  # noqa: B027 (most have nothing to prepare)
-        """Prepare for a call that will come: what takes a while to reach begins to connect.
-
-        It returns at once; what goes wrong, the call says.
-        """
+        self.properties = properties
 
     @abstractmethod
-    def services(self) -> list[str]:
-        """Give the services that have a folder here."""
+    def services(self, check: Check = never) -> list[str]:
+        """Return the names of the folders of services, sorted."""
 
     @abstractmethod
-    def files(self, service: str) -> list[Stored]:
-        """Give all files in the folder of a service, sorted by name; none when it has none."""
+    def files(self, service: str, check: Check = never) -> list[Stored]:
+        """Return all files in the folder of a service, sorted by name; none if it has none."""
 
     @abstractmethod
-    def read(self, service: str, name: str, offset: int, length: int) -> bytes:
-        """Read a range; short at the end of the file."""
+    def size(self, service: str, name: str, check: Check = never) -> int:
+        """Return the size of a file in bytes."""
 
     @abstractmethod
-    def size(self, service: str, name: str) -> int:
-        """Give the size of a file in bytes."""
+    def read(
+        self, service: str, name: str, offset: int, length: int, check: Check = never
+    ) -> bytes:
+        """Read a range of at most `length` bytes; it is shorter at the end of the file."""
 
     @abstractmethod
-    def receive(
-        self, service: str, name: str, source: Source, ranges: Iterable[tuple[int, int]]
-    ) -> Iterator[int]:
-        """Write what the source holds, range after range, under the unfinished name of `name`.
-
-        Gives the bytes taken so far; at the end they are on stable storage.
-        """
+    def upload(self, service: str, name: str, check: Check = never) -> Upload:
+        """Begin to write a file under the unfinished name of `name`."""
 
     @abstractmethod
-    def publish(self, service: str, name: str, prove: Callable[[str], None]) -> None:
-        """Give what was received its final name, at once and for good.
-
-        `prove` is called with the name under which it can be read back, and raises when it is not
-        as it should be; then nothing stands under the final name.
-        """
+    def place(self, service: str, name: str, check: Check = never) -> None:
+        """Give a written file its final name. `commit` does that, and proves the file."""
 
     @abstractmethod
     def discard(self, service: str, name: str) -> None:
-        """Drop what was received under the unfinished name of `name`, if anything was."""
+        """Delete what was written under the unfinished name of `name`, if anything was."""
 
     @abstractmethod
-    def clean(self, service: str, before: str = LATER) -> None:
-        """Drop everything unfinished that dead runs of a service left, begun before a time."""
+    def delete(self, service: str, name: str, check: Check = never) -> None:
+        """Delete one whole file."""
 
     @abstractmethod
-    def delete(self, service: str, name: str) -> None:
-        """Delete one file whole."""
+    def free(self, check: Check = never) -> int | None:
+        """Return the free space in bytes; None if it is unknown."""
 
-    @abstractmethod
-    def probe(self, token: str) -> None:
-        """Write a small file, read it back, rename and delete it."""
-
-    @abstractmethod
-    def free(self) -> int | None:
-        """Give the free space in bytes, where it can be known."""
-
-    def archives(self, service: str) -> list[Stored]:
-        """Give the published archives of a service, oldest name first."""
+    def archives(self, service: str, check: Check = never) -> list[Stored]:
+        """Return the published archives of a service, oldest name first."""
         return [
             stored
-            for stored in self.files(service)
+            for stored in self.files(service, check)
             if (parsed := ArchiveName.parse(stored.name)) and parsed.service == service
         ]
 
-    def _unfinished(self, service: str, before: str) -> list[str]:
-        names = [stored.name for stored in self.files(service)]
-        return [
-            name for name in names if (parsed := unfinished_archive(name)) and parsed.time < before
-        ]
+    def write(
+        self, service: str, name: str, parts: Iterable[Part], check: Check = never
+    ) -> Iterator[int]:
+        """Write consecutive parts under the unfinished name of `name`.
 
-    @contextmanager
-    def _border(self, action: str) -> Iterator[None]:
-        """Turn what a library raises into one of our errors."""
-        try:
-            yield
-        except OSError as error:
-            raise self._fault(action, error) from error
+        Yields the number of bytes taken so far. At the end all are on stable storage.
+        """
+        return send(lambda: self.upload(service, name, check), parts, check)
 
-    def _fault(self, action: str, error: OSError) -> VaultError:
-        what = f"destination {self.name} ({self.root}): cannot {action}"
-        if isinstance(error, FileNotFoundError):
-            return NotThere(f"{what}: it is not there")
-        hint = HINTS.get(error.errno or 0, "try it with: packrat check --connect")
-        return Away(f"{what}: {error.strerror or error}", hint)
+    def commit(
+        self, service: str, name: str, prove: Callable[[str], None], check: Check = never
+    ) -> None:
+        """Give a written file its final name once it is proven.
+
+        `prove` is called with the name under which the file can be read back, and raises if the
+        file is not as it should be. Then nothing is left under the final name.
+        """
+        if not self.properties.hidden_until_commit:
+            prove(unfinished(name))
+        self.place(service, name, check)
+        if not self.properties.atomic_rename:  # copied, or read back here for the first time
+            try:
+                prove(name)
+            except BaseException:  # also if the run is cancelled: it is not proven
+                with suppress(NotThere):
+                    self.delete(service, name)
+                raise
+
+    def clean(self, service: str, before: str = LATER, check: Check = never) -> None:
+        """Delete unfinished files that dead runs of a service left, begun before a time."""
+        for stored in self.files(service, check):
+            if (parsed := unfinished_archive(stored.name)) and parsed.time < before:
+                self.delete(service, stored.name, check)
+
+    def probe(self, token: str, check: Check = never) -> list[str]:
+        """Do everything that a backup does, with a small file.
+
+        Returns sentences on what the filesystem cannot do, and what that costs.
+        """
+        return probe(self, token, check)
+
+    def fault(self, action: str, why: str, hint: str = "", kind: type[Away] = Away) -> Away:
+        """Return an error that names this store and what it could not do."""
+        return kind(f"destination {self.name} ({self.root}): cannot {action}: {why}", hint)
+
+    def absent(self, action: str, hint: str = "") -> NotThere:
+        """Return the error for a missing file."""
+        what = f"destination {self.name} ({self.root}): cannot {action}: it is not there"
+        return NotThere(what, hint)
 
 
 def unfinished(name: str) -> str:
-    """Give the name under which a file is written until it is whole."""
+    """Return the name of a file that is being written."""
     return f".{name}.part"
 
 
 def unfinished_archive(name: str) -> ArchiveName | None:
-    """Give what a file that is not whole would become; None for what packrat did not write."""
+    """Return what an unfinished file would become; None for a file Packrat did not write."""
     return ArchiveName.parse(name[1:].removesuffix(".part")) if name.startswith(".") else None

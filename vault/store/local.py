@@ -1,162 +1,163 @@
-"""A local folder as a destination: a disk, or a share that is mounted."""
+"""Store in a local folder: a disk, or a share that is mounted."""
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from vault.errors import Damaged, NotThere
-from vault.store.base import LATER, Destination, Stored, unfinished
-from vault.store.throttle import Throttle
+from vault.errors import Damaged, VaultError
+from vault.store.base import Check, Part, Properties, Upload, never, unfinished
+from vault.store.fs import FsspecStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
-    from vault.store.transfer import Source
+    from fsspec import AbstractFileSystem
+
+Result = TypeVar("Result")
 
 SYNC_BYTES = 64 << 20
 
 
-class Local(Destination):
-    """Takes a whole archive from the spool by a link where both are on one file system."""
+class Local(FsspecStore):
+    """Links the file of the spool if both are on one filesystem; syncs what it writes.
 
-    def __init__(self, name: str, root: str, limit: int | None = None) -> None:
-        """`limit` is the most that is written, in bytes a second; a link writes nothing."""
-        super().__init__(name, os.path.abspath(root))
-        self._limit = limit
+    Reading and writing go through file descriptors: fsspec has no words for a link, for fsync, or
+    for a bad sector.
+    """
 
-    def services(self) -> list[str]:
-        """Give the folders that stand here."""
-        with self._border("list services"):
-            try:
-                return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
-            except FileNotFoundError:
-                return []
+    def __init__(self, name: str, root: str) -> None:
+        """`root` is created on the first write."""
+        super().__init__(name, os.path.abspath(root), _filesystem, Properties())
 
-    def files(self, service: str) -> list[Stored]:
-        """Give all regular files of a service."""
-        with self._border(f"list {service}"):
-            try:
-                found = [e for e in os.scandir(self._path(service)) if e.is_file()]
-            except FileNotFoundError:
-                return []
-            listed = [Stored(entry.name, entry.stat().st_size) for entry in found]
-        return sorted(listed, key=lambda stored: stored.name)
+    def read(
+        self, service: str, name: str, offset: int, length: int, check: Check = never
+    ) -> bytes:
+        """Read a range; raises Damaged for a bad sector."""
+        path = self.path(service, name)
 
-    def read(self, service: str, name: str, offset: int, length: int) -> bytes:
-        """Read a range."""
-        with self._border(f"read {service}/{name}"):
-            fd = os.open(self._path(service, name), os.O_RDONLY | os.O_CLOEXEC)
+        def work() -> bytes:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return os.pread(fd, length, offset)
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
-                # One bad sector: the rest of it, and of the disk, may well be good.
+                # The rest of the file, and of the disk, may well be good.
                 where = f"its disk cannot read what stands at byte {offset:,}"
                 raise Damaged(f"{self.name}:{service}/{name}", where) from error
             finally:
                 os.close(fd)
 
-    def size(self, service: str, name: str) -> int:
-        """Give the size of a file."""
-        with self._border(f"look at {service}/{name}"):
-            return os.stat(self._path(service, name)).st_size
+        check()
+        return self.attempt(f"read {service}/{name}", work)
 
-    def receive(
-        self, service: str, name: str, source: Source, ranges: Iterable[tuple[int, int]]
-    ) -> Iterator[int]:
-        """Link the spool's file while it grows, or copy it from another file system."""
-        with self._border(f"write {service}/{name}"):
-            os.makedirs(self._path(service), mode=0o700, exist_ok=True)
-            target = self._path(service, unfinished(name))
-            copy = True
-            if source.path and _same_disk(self.root, source.path) and source.claim():
-                with suppress(OSError):  # a file system without links
-                    os.link(source.path, target)
-                    copy = False
-            flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if copy else 0)
-            fd = os.open(target, flags, 0o600)
-            throttle = Throttle(self._limit)
-            try:
-                synced = 0
-                for offset, length in ranges:
-                    if copy:
-                        throttle.wait(length, self.check)
-                        _write_all(fd, source.read(offset, length), offset)
-                    # Little by little, so that the last sync does not take long.
-                    if offset + length - synced >= SYNC_BYTES:
-                        os.fdatasync(fd)
-                        synced = offset + length
-                    yield offset + length
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+    def upload(self, service: str, name: str, check: Check = never) -> Upload:
+        """Begin to write a file; the first part creates it."""
+        del check
+        folder = self.path(service)
+        self.attempt(
+            f"write {service}/{name}", lambda: os.makedirs(folder, mode=0o700, exist_ok=True)
+        )
+        return _Upload(self, f"write {service}/{name}", self.path(service, unfinished(name)))
 
-    def publish(self, service: str, name: str, prove: Callable[[str], None]) -> None:
-        """Prove, then rename, and make the rename survive a power cut."""
-        prove(unfinished(name))
-        with self._border(f"publish {service}/{name}"):
-            os.rename(self._path(service, unfinished(name)), self._path(service, name))
-            for folder in (self._path(service), self.root):
+    def place(self, service: str, name: str, check: Check = never) -> None:
+        """Rename the unfinished file, and make the rename survive a power cut."""
+        del check
+        before, after = self.path(service, unfinished(name)), self.path(service, name)
+
+        def work() -> None:
+            os.rename(before, after)
+            for folder in (self.path(service), self.root):
                 fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:
                     os.fsync(fd)
                 finally:
                     os.close(fd)
 
-    def discard(self, service: str, name: str) -> None:
-        """Unlink the unfinished file."""
-        with suppress(NotThere):
-            self.delete(service, unfinished(name))
+        self.attempt(f"publish {service}/{name}", work)
 
-    def clean(self, service: str, before: str = LATER) -> None:
-        """Unlink unfinished files."""
-        for name in self._unfinished(service, before):
-            self.delete(service, name)
-
-    def delete(self, service: str, name: str) -> None:
-        """Unlink one file."""
-        with self._border(f"delete {service}/{name}"):
-            os.unlink(self._path(service, name))
-
-    def probe(self, token: str) -> None:
-        """Write a small file, read it back, rename and delete it."""
-        first = os.path.join(self.root, f".packrat-{token}.part")
-        second = os.path.join(self.root, f".packrat-{token}")
-        with self._border("write, read back, rename and delete a file"):
-            os.makedirs(self.root, mode=0o700, exist_ok=True)
-            try:
-                with open(first, "xb") as file:
-                    file.write(token.encode())
-                with open(first, "rb") as file:
-                    written = file.read()
-                os.rename(first, second)
-            finally:
-                for path in (first, second):
-                    if os.path.exists(path):
-                        os.unlink(path)
-            if written != token.encode():
-                raise OSError(errno.EIO, "what was written does not read back")
-
-    def free(self) -> int | None:
-        """Give what the disk has left."""
-        with self._border("look at its disk"):
-            found = os.statvfs(self.root)
+    def free(self, check: Check = never) -> int | None:
+        """Return the free space of the disk."""
+        del check
+        found = self.attempt("look at its disk", lambda: os.statvfs(self.root))
         return found.f_bavail * found.f_frsize
 
-    def _path(self, service: str, name: str = "") -> str:
-        return os.path.join(self.root, service, name).rstrip("/")
+    def call(
+        self,
+        action: str,
+        work: Callable[[AbstractFileSystem], Result],
+        check: Check = never,
+        size: int = 0,
+    ) -> Result:
+        """Run `work` in this thread: nothing helps against a disk that hangs."""
+        del size
+        check()
+        return self.attempt(action, lambda: work(self._connected()))
+
+    def attempt(self, action: str, work: Callable[[], Result]) -> Result:
+        """Run `work`; raises VaultError only."""
+        try:
+            return work()
+        except VaultError:
+            raise
+        except Exception as error:
+            raise self.translated(action, error) from error
 
 
-def _same_disk(one: str, other: str) -> bool:
-    return os.stat(one).st_dev == os.stat(other).st_dev
+class _Upload(Upload):
+    """A new file, or a link to the one that the spool is still writing."""
+
+    def __init__(self, store: Local, action: str, path: str) -> None:
+        self._store, self._action, self._path = store, action, path
+        self._fd: int | None = None
+        self._linked = False
+        self._synced = 0
+
+    def put(self, number: int, part: Part, check: Check) -> None:
+        """Write one part, unless the whole file is linked."""
+        del number, check
+        if self._fd is None:
+            self._linked = part.link(self._path)
+            flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._linked else os.O_CREAT | os.O_EXCL)
+            self._fd = self._store.attempt(self._action, lambda: os.open(self._path, flags, 0o600))
+        fd, end = self._fd, part.offset + part.length
+        if not self._linked:
+            data = part.read()
+            self._store.attempt(self._action, lambda: write_all(fd, data, part.offset))
+        if end - self._synced >= SYNC_BYTES:  # bit by bit, so that the last sync is short
+            self._store.attempt(self._action, lambda: os.fdatasync(fd))
+            self._synced = end
+
+    def finish(self, check: Check) -> None:
+        """Bring it to the disk."""
+        del check
+        if self._fd is None:  # of no parts at all
+            flags = os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
+            self._fd = self._store.attempt(self._action, lambda: os.open(self._path, flags, 0o600))
+        fd = self._fd
+        try:
+            self._store.attempt(self._action, lambda: os.fsync(fd))
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
 
-def _write_all(fd: int, data: bytes, offset: int) -> None:
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """Write all bytes at an offset."""
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view, offset)
         view, offset = view[written:], offset + written
+
+
+def _filesystem() -> AbstractFileSystem:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return LocalFileSystem(skip_instance_cache=True)

@@ -1,49 +1,41 @@
-"""A copy of an archive from one destination to another, piece by piece."""
+"""Parts of an archive that is stored elsewhere, for a transfer from store to store."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from vault.store.base import never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault.store.base import Destination
+    from vault.store.base import Check, Store
 
-RANGE_BYTES = 8 << 20
-UNDER_WAY = 3
-"""So many ranges may a receiver have taken at once: the line does not wait for the next one."""
+PART_BYTES = 8 << 20
 
 
-class Source(Protocol):
-    """What a destination receives from: the spool, or a copy."""
+class StoredPart:
+    """A range of a file in a store."""
 
-    path: str
-    """The file that a local destination may link; empty when there is none."""
+    def __init__(
+        self, store: Store, service: str, name: str, offset: int, length: int, check: Check = never
+    ) -> None:
+        self.offset, self.length = offset, length
+        self._store, self._service, self._name, self._check = store, service, name, check
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Read a range."""
+    def read(self) -> bytes:
+        """Return its bytes; raises VaultError."""
+        return self._store.read(self._service, self._name, self.offset, self.length, self._check)
 
-    def claim(self) -> bool:
-        """Say whether the asker may keep the file itself."""
-
-
-class Copy:
-    """An archive at a destination, read in ranges."""
-
-    path = ""
-
-    def __init__(self, source: Destination, service: str, name: str, size: int) -> None:
-        self._source, self._service, self._name, self._size = source, service, name, size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Read a range; raises VaultError."""
-        return self._source.read(self._service, self._name, offset, length)
-
-    def claim(self) -> bool:
-        """Say no: a copy is a copy."""
+    def link(self, path: str) -> bool:
+        """Return False: a replica has its own bytes."""
+        del path
         return False
 
-    def ranges(self) -> Iterator[tuple[int, int]]:
-        """Give (offset, length) of all of it."""
-        for offset in range(0, self._size, RANGE_BYTES):
-            yield offset, min(RANGE_BYTES, self._size - offset)
+
+def parts_of(
+    store: Store, service: str, name: str, size: int, check: Check = never
+) -> Iterator[StoredPart]:
+    """Yield a file of `size` bytes in parts of at most PART_BYTES."""
+    for offset in range(0, size, PART_BYTES):
+        yield StoredPart(store, service, name, offset, min(PART_BYTES, size - offset), check)

@@ -1,0 +1,105 @@
+"""Trial of a store: everything that a backup, a restore and a prune do, with a small file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vault.errors import NotThere
+
+if TYPE_CHECKING:
+    from vault.store.base import Check, Properties, Store
+
+DATA_BYTES = 100_000
+MIDDLE = 50_000, 1_000
+"""Offset and length of the range that is read."""
+
+
+def probe(store: Store, token: str, check: Check) -> list[str]:
+    """Try everything; returns sentences on what the filesystem cannot do, and what that costs.
+
+    Nothing is left behind. `token` makes the name of the file. Raises what the store raises.
+    """
+    name = f".packrat-{token}"
+    data = (token.encode() * DATA_BYTES)[:DATA_BYTES]
+    store.services(check)
+    store.clean("", "", check)  # lists unfinished files, and deletes none
+    try:
+        _write(store, name, data, check)
+        _write(store, name, data[::-1], check)  # a damaged archive is replaced like this
+        for _ in store.write("", name, [Bytes(data)], check):
+            pass
+    finally:
+        store.discard("", name)
+    _compare(store, name, data[::-1], check)
+    store.delete("", name, check)
+    if name in [stored.name for stored in store.files("", check)]:
+        raise store.fault("delete a file", "it is still listed", "ask who runs the server")
+    store.free(check)
+    return costs(store.properties)
+
+
+def costs(properties: Properties) -> list[str]:
+    """Return what a filesystem cannot do, and what that costs."""
+    found = []
+    if not (properties.atomic_rename or properties.hidden_until_commit):
+        found.append(
+            "it has no rename in one step: each new archive is copied on the server,"
+            " and read back twice"
+        )
+    if not properties.streams_writes:
+        found.append(
+            "it cannot send while it writes: each new archive is first written whole"
+            " to a temporary file on this machine (TMPDIR)"
+        )
+    if not properties.ranged_reads:
+        found.append(
+            "it cannot read a part of a file: whatever is restored, whole archives are downloaded"
+        )
+    return found
+
+
+class Bytes:
+    """A part that is in memory."""
+
+    offset = 0
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.length = data, len(data)
+
+    def read(self) -> bytes:
+        """Return its bytes."""
+        return self._data
+
+    def link(self, path: str) -> bool:
+        """Return False."""
+        del path
+        return False
+
+
+def _write(store: Store, name: str, data: bytes, check: Check) -> None:
+    for _ in store.write("", name, [Bytes(data)], check):
+        pass
+    store.commit("", name, lambda at: _compare(store, at, data, check), check)
+
+
+def _compare(store: Store, name: str, data: bytes, check: Check) -> None:
+    """Raise Away unless a file is listed, and reads back, as it was written."""
+    action, hint = "read back a file", "look at its disk, or ask who runs the server"
+    listed = {stored.name: stored.size for stored in store.files("", check)}
+    if name not in listed:
+        raise store.fault(action, "what was written is not listed", hint)
+    offset, length = MIDDLE
+    same = (
+        listed[name] == store.size("", name, check) == len(data)
+        and store.read("", name, 0, len(data), check) == data
+        and store.read("", name, offset, length, check) == data[offset : offset + length]
+        and store.read("", name, len(data) - 10, 99, check) == data[-10:]
+        and store.read("", name, len(data) + 10, 9, check) == b""
+    )
+    if not same:
+        raise store.fault(action, "other bytes came back", hint)
+    try:
+        store.size("", f"{name}-absent", check)
+    except NotThere:
+        return
+    raise store.fault(action, "it has a file that nobody wrote", hint)

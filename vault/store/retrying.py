@@ -1,0 +1,106 @@
+"""Store that tries a failed call again."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from vault.errors import NotThere, Retryable
+from vault.store.base import Check, Part, Upload, never
+from vault.store.wrapper import UploadWrapper, Wrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+TRIES = 4
+BACKOFF_SECONDS = 1.0
+GLANCE_SECONDS = 0.25
+"""Longest time between two calls of `check`."""
+
+
+class Retrying(Wrapper):
+    """Tries each call again that fails with Retryable, with growing pauses.
+
+    An upload is retried part by part: what has arrived is not sent again.
+    """
+
+    def run(self, work: Callable[[], Result], check: Check) -> Result:
+        """Do one call; raises the last error if it fails too often."""
+        return again(work, check)
+
+    def delete(self, service: str, name: str, check: Check = never) -> None:
+        """Delete one file; it may be gone after an attempt whose answer was lost."""
+        failed = False
+
+        def work() -> None:
+            nonlocal failed
+            try:
+                self.store.delete(service, name, check)
+            except Retryable:
+                failed = True
+                raise
+            except NotThere:
+                if not failed:
+                    raise
+
+        again(work, check)
+
+    def upload(self, service: str, name: str, check: Check = never) -> Upload:
+        """Begin to write a file."""
+        return _Upload(super().upload(service, name, check))
+
+
+class _Upload(UploadWrapper):
+    """Upload whose parts are tried again; each is read once."""
+
+    def put(self, number: int, part: Part, check: Check) -> None:
+        read = Read(part)
+        again(lambda: self.inner.put(number, read, check), check)
+
+    def finish(self, check: Check) -> None:
+        again(lambda: self.inner.finish(check), check)
+
+
+class Read:
+    """A part that keeps the bytes it has read."""
+
+    def __init__(self, part: Part) -> None:
+        self.offset, self.length = part.offset, part.length
+        self._part = part
+        self._data: bytes | None = None
+
+    def read(self) -> bytes:
+        """Return its bytes."""
+        if self._data is None:
+            self._data = self._part.read()
+        return self._data
+
+    def link(self, path: str) -> bool:
+        """Hard-link the file that holds the archive."""
+        return self._part.link(path)
+
+
+def again(work: Callable[[], Result], check: Check) -> Result:
+    """Do `work`, again if it raises Retryable: at most TRIES times, and half if it was silent."""
+    left, pause = TRIES, BACKOFF_SECONDS
+    while True:
+        try:
+            return work()
+        except Retryable as error:
+            left -= 2 if error.silent else 1
+            if left <= 0:
+                raise
+        wait(pause * (0.5 + random.random() / 2), check)  # noqa: S311 (spreads attempts)
+        pause *= 2
+
+
+def wait(seconds: float, check: Check) -> None:
+    """Sleep, unless `check` raises."""
+    until = time.monotonic() + seconds
+    check()
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, GLANCE_SECONDS))
+        check()

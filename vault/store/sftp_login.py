@@ -1,0 +1,132 @@
+"""Login at an SSH server: keys, passwords, and whose host key is accepted."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from vault.errors import Away, UnknownHost
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from vault.store.base import Store
+
+CONNECT_SECONDS = 20
+FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+"""Come first: every processor has AES. asyncssh prefers ChaCha20, which is half as fast."""
+SSH_PORT = 22
+MITM = "somebody may be in between; if the server was set up again,"
+
+
+class Login:
+    """Everything that is needed to log in, and the host key the server showed last."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        username: str,
+        *,
+        key_file: str | None = None,
+        passphrase: str | None = None,
+        password: str | None = None,
+        known_hosts: Iterable[str] = (),
+        host_key: str | None = None,
+    ) -> None:
+        """`known_hosts` are files of accepted host keys.
+
+        `host_key` is a fingerprint; then it is the only key that is accepted.
+        """
+        self.host, self.port, self.username = host, port, username
+        self.key_file, self.passphrase, self.password = key_file, passphrase, password
+        self.known_hosts = [file for file in known_hosts if os.path.exists(file)]
+        self.host_key = host_key
+        self.shown: Any = None
+        """The host key the server showed last."""
+
+    @property
+    def server(self) -> str:
+        """The server, for people."""
+        return f"{self.username}@{self.host}:{self.port}"
+
+    def refused_key(self, store: Store, action: str) -> Away:
+        """Return the error for a host key that was not accepted."""
+        shown = self.shown.get_fingerprint() if self.shown else "of a kind not accepted before"
+        where = f"[{self.host}]:{self.port}" if self.port != SSH_PORT else self.host
+        if self.host_key:
+            why = f"the host key of {where} is {shown}, not {self.host_key}"
+            return store.fault(action, why, f"{MITM} change host_key")
+        if self._known():
+            why = f"the host key of {where} has changed: it is {shown}"
+            return store.fault(
+                action, why, f"{MITM} remove the old key with: ssh-keygen -R '{where}'"
+            )
+        fault = store.fault(
+            action,
+            f"the host key of {where} is unknown: {shown}",
+            "compare it with the server's own, then accept it with: packrat check --connect",
+            UnknownHost,
+        )
+        if self.shown and isinstance(fault, UnknownHost):
+            fault.fingerprint = shown
+            key = self.shown.export_public_key("openssh").decode().split()
+            fault.line = f"{where} {key[0]} {key[1]}"
+        return fault
+
+    def _known(self) -> bool:
+        import asyncssh
+
+        for file in self.known_hosts:
+            with suppress(OSError, ValueError):
+                if asyncssh.match_known_hosts(file, self.host, "", self.port)[0]:
+                    return True
+        return False
+
+
+def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
+    """Return sshfs's filesystem, logged in; raises what asyncssh raises."""
+    import asyncssh
+    from sshfs import SSHFileSystem
+
+    class Client(asyncssh.SSHClient):
+        """Is asked about a host key that is in no file of accepted ones."""
+
+        def validate_host_public_key(
+            self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+        ) -> bool:
+            del host, addr, port
+            login.shown = key
+            return key.get_fingerprint() == login.host_key
+
+    class OnLoop(SSHFileSystem):  # type: ignore[misc]
+        """Lives in our loop; as an argument sshfs would pass it on to asyncssh, which refuses."""
+
+        @property
+        def loop(self) -> asyncio.AbstractEventLoop:
+            return loop
+
+    secrets = {"passphrase": login.passphrase} if login.key_file else {}
+    return OnLoop(
+        login.host,
+        port=login.port,
+        username=login.username,
+        client_keys=[login.key_file] if login.key_file else None,
+        password=login.password,
+        # Nothing accepted is b"": None would accept every key.
+        known_hosts=([] if login.host_key else login.known_hosts) or b"",
+        client_factory=Client,
+        connect_timeout=CONNECT_SECONDS,
+        login_timeout=CONNECT_SECONDS,
+        keepalive_interval=15,
+        keepalive_count_max=3,
+        encryption_algs=FAST_CIPHERS,
+        config=None,  # ~/.ssh/config is not ours
+        agent_path=None,
+        timeout=2 * CONNECT_SECONDS,
+        skip_instance_cache=True,
+        sftp_client_kwargs={"path_errors": "surrogateescape"},
+        **secrets,
+    )

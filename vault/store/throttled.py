@@ -1,0 +1,67 @@
+"""Store that is written to at a limited rate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from vault.store.base import Check, Part, Store, Upload, never
+from vault.store.retrying import wait
+from vault.store.wrapper import UploadWrapper, Wrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Throttled(Wrapper):
+    """Reads parts no faster than `limit` bytes a second; a part that is linked costs nothing."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        super().__init__(store)
+        self._limit = limit
+
+    def upload(self, service: str, name: str, check: Check = never) -> Upload:
+        """Begin to write a file."""
+        return _Upload(super().upload(service, name, check), Rate(self._limit))
+
+
+class _Upload(UploadWrapper):
+    """Upload that reads each part when its turn has come."""
+
+    def __init__(self, upload: Upload, rate: Rate) -> None:
+        super().__init__(upload)
+        self._rate = rate
+
+    def put(self, number: int, part: Part, check: Check) -> None:
+        self.inner.put(number, _Part(part, lambda: self._rate.take(part.length, check)), check)
+
+
+class _Part:
+    """A part that waits before it is read."""
+
+    def __init__(self, part: Part, turn: Callable[[], None]) -> None:
+        self.offset, self.length = part.offset, part.length
+        self._part, self._turn = part, turn
+        self.link = part.link
+
+    def read(self) -> bytes:
+        """Return its bytes when its turn has come."""
+        self._turn()
+        return self._part.read()
+
+
+class Rate:
+    """Turns for several threads that share so many bytes a second."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._free = time.monotonic()
+        """When all turns that were taken are over."""
+
+    def take(self, size: int, check: Check) -> None:
+        """Wait as long as sending `size` bytes may take."""
+        with self._lock:
+            self._free = end = max(self._free, time.monotonic()) + size / self._limit
+        wait(end - time.monotonic(), check)

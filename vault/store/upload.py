@@ -1,0 +1,149 @@
+"""Transfer of the parts of one file to a store, several at once."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Protocol
+
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+Check = Callable[[], None]
+"""Called from time to time while a call waits; raises to cancel it."""
+
+UNDER_WAY = 3
+"""Parts that a store may have taken at once, so that the line does not wait for the next one."""
+
+
+def never() -> None:
+    """Cancel nothing."""
+
+
+class Part(Protocol):
+    """A stretch of the bytes of one archive."""
+
+    @property
+    def offset(self) -> int:
+        """Where it begins."""
+
+    @property
+    def length(self) -> int:
+        """Its size in bytes."""
+
+    def read(self) -> bytes:
+        """Return its bytes; raises VaultError or OSError."""
+
+    def link(self, path: str) -> bool:
+        """Hard-link the file that holds the whole archive, and grows, to `path`.
+
+        Returns False if that is not possible; then the part must be read.
+        """
+
+
+class Upload(ABC):
+    """A file that is being written to a store under its unfinished name."""
+
+    at_once = 1
+    """Parts that are sent at the same time."""
+
+    def part_size(self, number: int) -> int:
+        """Return the least size of a part; smaller ones are joined. The last may be smaller."""
+        del number
+        return 0
+
+    def room(self, length: int) -> int:
+        """Return how many parts of `length` bytes may be under way at once."""
+        del length
+        return self.at_once
+
+    @abstractmethod
+    def put(self, number: int, part: Part, check: Check) -> None:
+        """Write one part where it belongs. `number` counts from 1."""
+
+    @abstractmethod
+    def finish(self, check: Check) -> None:
+        """Bring everything that was written to stable storage."""
+
+    def abandon(self) -> None:  # noqa: B027 (most have nothing to release)
+        """Release what is open; nothing more is written. `Store.discard` deletes the file."""
+
+
+class Abandoned(VaultError):  # noqa: N818
+    """The upload this part belongs to has already failed."""
+
+
+class Joined:
+    """Consecutive parts as one."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self._parts = parts
+        self.offset = parts[0].offset
+        self.length = sum(part.length for part in parts)
+
+    def read(self) -> bytes:
+        """Return the bytes of all of them."""
+        return b"".join(part.read() for part in self._parts)
+
+    def link(self, path: str) -> bool:
+        """Hard-link the file that holds the archive."""
+        return self._parts[0].link(path)
+
+
+def send(begin: Callable[[], Upload], parts: Iterable[Part], check: Check) -> Iterator[int]:
+    """Write all parts; yields the number of bytes that are written without a gap.
+
+    `begin` is called once the first part is there.
+    """
+    stopped = threading.Event()
+
+    def go_on() -> None:
+        if stopped.is_set():
+            raise Abandoned("the upload has failed")
+        check()
+
+    def put(number: int, part: Part) -> int:
+        upload.put(number, part, go_on)
+        return part.offset + part.length
+
+    coming = iter(parts)
+    first = list(islice(coming, 1))
+    upload = begin()
+    under_way: deque[Future[int]] = deque()
+    threads = ThreadPoolExecutor(upload.at_once)
+    try:
+        for number, part in enumerate(join(chain(first, coming), upload.part_size), 1):
+            while len(under_way) >= max(upload.room(part.length), 1):
+                yield under_way.popleft().result()
+            under_way.append(threads.submit(put, number, part))
+            while under_way and under_way[0].done():
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+        upload.finish(check)
+    except BaseException:
+        stopped.set()
+        threads.shutdown(cancel_futures=True)
+        upload.abandon()
+        raise
+    threads.shutdown()
+
+
+def join(parts: Iterable[Part], size: Callable[[int], int]) -> Iterator[Part]:
+    """Join consecutive parts until each has at least `size(number)` bytes, but for the last."""
+    number, waiting, length = 1, list[Part](), 0
+    for part in parts:
+        waiting.append(part)
+        length += part.length
+        if length >= size(number):
+            yield waiting[0] if len(waiting) == 1 else Joined(waiting)
+            number, waiting, length = number + 1, [], 0
+    if waiting:
+        yield Joined(waiting)
