@@ -18,7 +18,6 @@ from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
 from stages.source.walk import Found
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.index import read_entries
-from vault.archive.keys import Keys
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 BIG = 2 * BLOCK_BYTES + 5_000_001
