@@ -21,9 +21,10 @@ from benchmarks.measure import run
 from benchmarks.report import MB, verdict
 from packrat.program import Program
 from packrat.restore.choose import choose
+from packrat.restore.opened import OpenedBackup
 from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
-from specs.compile import compile_service
+from specs.compile import compile_restore, compile_service
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
 from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
@@ -204,7 +205,10 @@ def one_file(work: Path, places: dict[str, dict[str, object]], size: int) -> dic
         program.cache.forget(program.destination(name))
         with counting() as counts:
             chosen = choose(program, SERVICE, source=name)
-            restore(program, SERVICE, chosen, ["small/0500"], str(work / f"one-{name}"))
+            opened = OpenedBackup(SERVICE, chosen, program.keys)
+            target, id_ = str(work / f"one-{name}"), opened.manifest.id
+            paths = ("small/0500",)
+            restore(compile_restore(program.config, SERVICE, id_, name, paths, target), opened)
         found[name] = counts()[name]
         print(verdict(f"one file from {name}: MiB read", found[name] / (1 << 20), 16))
     return found
