@@ -18,7 +18,7 @@ PARAMS = {
     "commands": {"first": {"command": "true"}, "then": {"command": "true"}},
     "post_restore": {"command": "true"},
     "containers": {"names": ["c"], "stop_timeout": 7},
-    "undo": {"aside": "/srv/aside"},
+    "undo": {"service": "svc", "path": "/srv"},
 }
 """Parameters of the kinds that have any which are required."""
 
