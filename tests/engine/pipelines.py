@@ -14,6 +14,7 @@ PARAMS = {
     "confirm": {"destination": "d"},
     "catch_up": {"destination": "d", "keep": 3},
     "prune": {"destination": "d", "keep": 3},
+    "verify": {"destination": "d", "keep": 3},
     "command": {"command": "true"},
     "commands": {"first": {"command": "true"}, "then": {"command": "true"}},
     "post_restore": {"command": "true"},
