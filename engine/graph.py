@@ -37,10 +37,11 @@ class Graph:
         nodes: Iterable[Node],
         edges: Iterable[tuple[str, str]],
         given: Iterable[type] = (),
+        faults: Iterable[str] = (),
     ) -> None:
         """Check everything. `given` are types of facts and resources that the program provides.
 
-        Raises GraphFaults with every fault there is.
+        Raises GraphFaults with every fault there is, after those that are known already.
         """
         self.nodes = {node.name: node for node in nodes}
         self.given = frozenset(given)
@@ -49,7 +50,7 @@ class Graph:
         for before, after in dict.fromkeys(edges):
             self._before[after].append(before)
             self._after[before].append(after)
-        faults = []
+        faults = [*faults]
         for cycle in self._cycles(self._before):
             faults.append(f"{cycle[0]}: waits for itself: {' -> '.join(cycle)}")
             for name in cycle:  # so that all other faults are found, and no others
@@ -76,13 +77,7 @@ class Graph:
     ) -> Graph:
         """Build the graph that a document describes; raises GraphFaults."""
         reading = Reading(spec, kinds)
-        try:
-            graph = cls(reading.nodes.values(), reading.edges, given)
-        except GraphFaults as error:
-            raise GraphFaults([*reading.faults, *error.faults]) from None
-        if reading.faults:
-            raise GraphFaults(reading.faults)
-        return graph
+        return cls(reading.nodes.values(), reading.edges, given, reading.faults)
 
     def document(self) -> dict[str, dict[str, Any]]:
         """Return the document that builds this graph."""
@@ -234,6 +229,7 @@ class Graph:
             before = [other for other in self.order if other.name in above]
             unsure = any(type(other.stage) is Unknown for other in before)
             dangling = any(isinstance(other.stage, Missing) for other in before)
+            elsewhere = self.order if dangling else []  # then the edge is wrong, no stage missing
             found = self.providers[node.name] = {}
             for asked in (*node.needs, *(type(default) for default in node.uses)):
                 by = [other.name for other in before if asked in other.provides]
@@ -242,8 +238,8 @@ class Graph:
                 elif by:
                     found[asked] = by[0]
                 elif asked in node.needs and asked not in self.given and not unsure:
-                    if dangling and any(asked in other.provides for other in self.order):
-                        continue  # the edge is wrong, not the stage missing
+                    if any(asked in other.provides for other in elsewhere):
+                        continue
                     yield f"{node.name}: needs {asked.__name__}, but no stage before it provides it"
 
 

@@ -18,6 +18,7 @@ FOLDERS = ("engine", "stages", "specs", "vault", "packrat")
 MOST_LINES = 300
 LONG = {
     "packrat/cli.py",
+    "stages/in_place/restore.py",
     "stages/restore_target/writer.py",
     "vault/store/s3.py",
     "vault/store/sftp.py",

@@ -14,11 +14,12 @@ PARAMS = {
     "confirm": {"destination": "d"},
     "catch_up": {"destination": "d", "keep": 3},
     "prune": {"destination": "d", "keep": 3},
+    "verify": {"destination": "d", "keep": 3},
     "command": {"command": "true"},
     "commands": {"first": {"command": "true"}, "then": {"command": "true"}},
     "post_restore": {"command": "true"},
     "containers": {"names": ["c"], "stop_timeout": 7},
-    "undo": {"aside": "/srv/aside"},
+    "undo": {"service": "svc", "path": "/srv"},
 }
 """Parameters of the kinds that have any which are required."""
 

@@ -2,133 +2,17 @@
 
 import threading
 import time
-from typing import Any, ClassVar
 
 import pytest
-from msgspec import Struct
 
 from engine.events import Failed, Finished
 from engine.facts import Facts, Unavailable
-from engine.graph import Graph, GraphFaults
+from engine.graph import Graph
 from engine.run import Cancelled, Run, Shared
-from engine.stage import Link, Scope, Stage
+from engine.stage import Link, Scope
 from engine.wiring import execute
-from tests.helpers.troubled import Fan, Item, Source, World
-
-
-class Note(Struct, frozen=True):
-    text: str = "default"
-
-
-class Other(Struct, frozen=True):
-    pass
-
-
-class Heard(list[tuple[str, Any]]):
-    """What stages were told, in order."""
-
-
-class Tell(Link):
-    """Provides a note before its items, after them, twice, never, or something else."""
-
-    kind: ClassVar[str] = "tell"
-    provides: ClassVar[tuple] = (Note,)
-    when: str = "before"
-    wait: float = 0
-
-    def forward(self, items, run):
-        time.sleep(self.wait)
-        if self.when == "fail":
-            raise OSError("no note")
-        if self.when in ("before", "twice"):
-            run.provide(Note(run.stage))
-        yield from items
-        if self.when in ("after", "twice"):
-            run.provide(Note(run.stage))
-        if self.when == "undeclared":
-            run.provide(Other())
-
-
-class Ask(Link):
-    """Needs a note before or after its items, and hears it."""
-
-    kind: ClassVar[str] = "ask"
-    needs: ClassVar[tuple] = (Note, Heard)
-    when: str = "after"
-
-    def forward(self, items, run):
-        if self.when == "undeclared":
-            run.fact(Other)
-        if self.when == "before":
-            run.fact(Heard).append((run.stage, run.fact(Note).text))
-        yield from items
-        if self.when == "after":
-            run.fact(Heard).append((run.stage, run.fact(Note).text))
-
-
-class Use(Ask):
-    kind: ClassVar[str] = "use"
-    needs: ClassVar[tuple] = (Heard,)
-    uses: ClassVar[tuple] = (Note(),)
-
-
-class Step(Stage):
-    kind: ClassVar[str] = "step"
-
-    def forward(self, items, run):
-        yield from items
-
-
-class Broken(Step):
-    kind: ClassVar[str] = "broken"
-
-    def forward(self, items, run):
-        raise OSError("broken")
-        yield
-
-
-class Open(Step):
-    kind: ClassVar[str] = "open"
-    needs: ClassVar[tuple] = (Heard,)
-    provides: ClassVar[tuple] = (Note,)
-    fails: bool = False
-
-    def forward(self, items, run):
-        def close():
-            run.fact(Heard).append((run.stage, "closed"))
-            if self.fails:
-                raise OSError(f"{run.stage} does not close")
-
-        run.open(Note(run.stage), close)
-        yield from items
-
-
-KINDS = (Tell, Ask, Use, Step, Broken, Open, Source, Fan)
-
-
-def build(document, *given):
-    return Graph.build(document, KINDS, [Heard, World, *given])
-
-
-def go(document, *given):
-    heard, events = Heard(), []
-    run = Run(Shared([events.append], facts=Facts([heard, World(), *given])))
-    outcome = execute(build(document, *map(type, given)), run)
-    return outcome, heard, events
-
-
-def faults(document):
-    with pytest.raises(GraphFaults) as caught:
-        build(document)
-    return caught.value.faults
-
-
-def after(kind, *before, **params):
-    return {"kind": kind, "after": list(before), **params}
-
-
-def failed(outcome):
-    return {name: str(error) for name, error in outcome.failed.items()}
+from tests.engine.asking import KINDS, Ask, Heard, Note, Other, after, failed, faults, go
+from tests.helpers.troubled import Fan, Item, World
 
 
 def test_need_without_a_provider_is_refused_by_name():
@@ -221,13 +105,14 @@ def test_waiting_for_a_fact_is_cancellable():
             raise Cancelled
 
     threading.Timer(0.2, cancelled.set).start()
+    threading.Timer(3, board.end, ("tell", None)).start()  # so that this test ends
     begun = time.monotonic()
     with pytest.raises(Cancelled):
         board.wait(Note, "tell", check)
     assert time.monotonic() - begun < 2
-    board.end("tell", "first")
+    board.end("other", "first")
     with pytest.raises(Unavailable, match="first"):
-        board.wait(Note, "tell", lambda: None)
+        board.wait(Note, "other", lambda: None)
 
 
 def test_fact_is_provided_once():
@@ -281,26 +166,36 @@ def test_what_a_branch_provides_is_seen_in_that_branch_only():
 
 
 def test_release_that_lacks_a_fact_is_skipped_because_of_its_provider():
+    class Promise(Fan):
+        kind = "promise"
+        provides = (Note,)
+
+        def forward(self, items, run):
+            yield from super().forward(items, run)
+            time.sleep(0.3)  # meanwhile the branch acquires, and its release waits
+
     class Hold(Scope):
         kind = "hold"
-        needs = (Note,)
+        needs = (Note, Heard)
 
         def acquire(self, run):
-            pass
+            run.fact(Heard).append((run.stage, "acquired"))
 
         def release(self, run):
             run.fact(Note)
 
-    document = branches(when="fail", wait=0.2) | {
+    document = {
+        "source": {"kind": "source"},
+        "fan": after("promise", "source"),
         "hold": after("hold", "fan"),
         "free": {"releases": "hold", "after": ["hold"]},
         "end": after("step", "free"),
     }
-    heard = Heard()
-    graph = Graph.build(document, (*KINDS, Hold), [Heard, World])
-    outcome = execute(graph, Run(Shared(facts=Facts([heard, World()]))))
-    assert failed(outcome) == {"tell": "no note"}
-    assert outcome.skipped["free"] == outcome.skipped["end"] == "tell"
+    graph = Graph.build(document, (*KINDS, Promise, Hold), [Heard, World])
+    outcome = execute(graph, Run(Shared(facts=Facts([heard := Heard(), World()]))))
+    assert heard == [("hold", "acquired")]
+    assert failed(outcome) == {"fan": "fan ended without providing Note"}
+    assert outcome.skipped == {"free": "fan", "end": "fan"}
 
 
 @pytest.mark.parametrize("fails", [True, False])

@@ -1,7 +1,6 @@
 """Laws of a run: for any failure everything ends, and what is held is released, once."""
 
 import itertools
-import signal
 import threading
 import time
 from collections import Counter
@@ -21,9 +20,9 @@ from engine.events import (
     Warned,
 )
 from engine.graph import Graph
-from engine.run import Cancelled, Clock
+from engine.run import Clock
 from engine.wiring import execute
-from tests.helpers.troubled import KINDS, SPEC, WAIT, World, ends, go, run_of, spec
+from tests.helpers.troubled import KINDS, SPEC, WAIT, World, ends, go, run_of, spec, wait_for
 
 TRUNK = ["first", "source", "stop", "inside", "pack", "fan"]
 places = ["first", "last", "first by Ctrl-C", "last by Ctrl-C", "first by cancelling"]
@@ -110,13 +109,6 @@ def test_items_beyond_the_read_ahead_pass_on_before_the_release(ahead, early):
     assert seen == [False] * early + [True] * (3 - early)
 
 
-def wait_for(line, world):
-    limit = time.monotonic() + WAIT
-    while line not in world.lines and time.monotonic() < limit:
-        time.sleep(0.01)
-    assert line in world.lines
-
-
 def test_scope_is_released_before_any_branch_is_waited_for():
     """A slow destination keeps no container down."""
     graph, run, world = run_of(spec(b="first by stalling"))
@@ -176,72 +168,6 @@ def test_release_that_fails_is_an_outcome_of_its_own_and_items_pass_on():
     assert outcome.skipped == {"after_start": "start", "end": "start"}
     assert {"a2 ends", "b ends", "pack ends"} <= set(world.lines)
     assert next(e.items for e in events if isinstance(e, Finished) and e.stage == "b") == 3
-
-
-def test_ctrl_c_in_a_release_cancels_the_run():
-    outcome, world, _ = go(spec(stop="release by Ctrl-C"))
-    assert isinstance(outcome.failed["start"], KeyboardInterrupt)
-    assert not {"pack ends", "a ends", "b ends"} & set(world.lines)
-
-
-def test_ctrl_c_in_a_stage_cancels_the_run_and_releases():
-    outcome, world, _ = go(spec(inside="last by Ctrl-C"))
-    assert isinstance(outcome.failed["inside"], KeyboardInterrupt)
-    assert world.lines.count("release") == 1
-    assert not {"a ends", "b ends"} & set(world.lines)
-
-
-def test_interrupt_between_two_stages_is_in_the_outcome():
-    """Raised in a listener, hence in no stage: it is not lost, and all stages end."""
-    events = []
-
-    def interrupt(event):
-        events.append(event)
-        if isinstance(event, Started) and event.stage == "inside":
-            raise KeyboardInterrupt
-
-    graph, run, _ = run_of(SPEC, interrupt)
-    outcome = execute(graph, run)
-    assert run.cancelled
-    assert any(isinstance(error, KeyboardInterrupt) for error in outcome.failed.values())
-    assert ends(events) == dict.fromkeys(SPEC, 1)
-
-
-@pytest.mark.parametrize("name", ["first", "source", "inside"])
-def test_cancelled_run_begins_no_more_work(name):
-    """Neither a chain nor a stage whose input has ended; and the outcome says Cancelled."""
-    outcome, world, events = go(spec(**{name: "last by cancelling"}))
-    assert any(isinstance(error, Cancelled) for error in outcome.failed.values())
-    assert world.lines.count("acquire") == world.lines.count("release")
-    assert ("acquire" in world.lines) == (name == "inside")
-    assert not {"pack ends", "after_start begins", "a ends", "end begins"} & set(world.lines)
-    assert ends(events) == dict.fromkeys(SPEC, 1)
-
-
-def test_signal_is_handled_while_only_branches_work():
-    """Also one that does not wake the thread that waits for them."""
-    graph, run, world = run_of(spec(b="first by stalling"))
-    heard = threading.Event()
-    before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
-
-    def signal_another_thread():
-        world.stalled.wait(WAIT)
-        wait_for("after_a ends", world)
-        time.sleep(0.1)  # nothing is left but to wait for the branch
-        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
-        heard.wait(WAIT / 2)
-        world.go.set()
-
-    thread = threading.Thread(target=signal_another_thread)
-    thread.start()
-    try:
-        begun = time.monotonic()
-        execute(graph, run)
-        assert heard.is_set()
-        assert time.monotonic() - begun < WAIT / 2
-    finally:
-        thread.join(WAIT)
-        signal.signal(signal.SIGUSR1, before)
 
 
 def test_on_the_way_back_the_scope_is_held_around_what_was_inside():

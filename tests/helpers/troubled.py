@@ -1,6 +1,7 @@
 """Stages in which anything may go wrong, for tests of the engine, and a pipeline of them."""
 
 import threading
+import time
 from collections import Counter
 from typing import ClassVar
 
@@ -177,6 +178,14 @@ def go(document, **more):
     events = []
     graph, run, world = run_of(document, events.append, **more)
     return execute(graph, run), world, events
+
+
+def wait_for(line, world):
+    """Wait until a stage has noted a line."""
+    limit = time.monotonic() + WAIT
+    while line not in world.lines and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert line in world.lines
 
 
 def ends(events):
