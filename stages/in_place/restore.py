@@ -129,9 +129,8 @@ def swap(
     """
     record, root, work = staging.record, staging.root, staging.work
     try:
-        linux.syncfs(root)
         record, left = _plan(state_dir, staging, exclude, never, check)
-        linux.syncfs(root)
+        linux.syncfs(root)  # the restored tree is on the disk before anything gives way to it
     except OSError as error:
         raise TargetError(
             f"cannot restore in place below {record.path}: {error.strerror}", ELSEWHERE
