@@ -298,12 +298,12 @@ def restore(
     ] = None,
     to: Annotated[str | None, Option(metavar="DIR", help="An empty or new folder.")] = None,
     in_place: Annotated[
-        bool, Option("--in-place", help="Replace what is there; it is set aside.")
+        bool, Option("--in-place", help="Replace what is there; what was there is kept.")
     ] = False,
     undo: Annotated[
-        bool, Option("--undo", help="Put back what a restore in place set aside.")
+        bool, Option("--undo", help="Put back what an in-place restore replaced.")
     ] = False,
-    forget: Annotated[bool, Option("--forget", help="Delete what was set aside.")] = False,
+    forget: Annotated[bool, Option("--forget", help="Delete what was replaced.")] = False,
     password_file: OtherPassword = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigFile = None,

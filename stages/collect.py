@@ -21,7 +21,8 @@ from stages.facts import (
     Written,
 )
 from stages.in_place.folder import own_folders
-from stages.in_place.restore import Staging, swap
+from stages.in_place.restore import swap
+from stages.in_place.staging import Staging
 from stages.in_place.survey import Why
 from stages.items import Piece
 from stages.source.exclude import Excludes

@@ -12,7 +12,7 @@ from stages.facts import (
     StateFolder,
     Stores,
 )
-from stages.in_place.restore import Staging
+from stages.in_place.staging import Staging
 from stages.journal import Journal
 from stages.replicas import Replicas
 from stages.restore_target.target import Target

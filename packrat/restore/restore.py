@@ -23,7 +23,7 @@ from stages.errors import SourceError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
 from stages.in_place.forget import drop_unused
-from stages.in_place.restore import prepare
+from stages.in_place.staging import prepare
 from stages.journal import Journal
 from stages.masking import masked
 from stages.restore_target.layout import Layout

@@ -81,7 +81,7 @@ def forget_aside(program: Program, service: str) -> int:
             "the next command tries it again; no backup will have it",
         )
     count = result.folders
-    print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing was set aside")
+    print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing to delete")
     return Exit.DONE
 
 

@@ -21,7 +21,7 @@ from stages.restore_target import linux
 
 if TYPE_CHECKING:
     from stages.in_place.record import Record
-    from stages.in_place.restore import Staging
+    from stages.in_place.staging import Staging
 
 UNFINISHED = ("swapping", "undoing")
 ATTEMPTS = 3

@@ -88,6 +88,9 @@ def _take_back(step: Step, here: Place, slot: Place, spare: Place) -> bool:
             move(slot, here)
         _restore_folder(here, step.old, step.old_folder)
         return True
+    if held not in (None, step.new) and step.new and is_same(*here, step.new):
+        trade(here, slot, spare)  # killed before the exchange with a newer file was reversed
+        return True
     if held == step.new and os.geteuid():  # killed before the move, when it was writable for it
         _restore_folder(here, step.old, step.old_folder)
     return held == step.new or identify(*here, _kind(step)) == step.old

@@ -13,7 +13,8 @@ from stages.errors import TargetError
 from stages.in_place.folder import open_folder, open_root
 from stages.in_place.forget import discard
 from stages.in_place.record import all_services, read_records
-from stages.in_place.restore import roll_back, unmake
+from stages.in_place.restore import roll_back
+from stages.in_place.staging import unmake
 from stages.in_place.undo import finish_undo
 
 if TYPE_CHECKING:

@@ -11,42 +11,30 @@ The caller holds the service's lock, and has called `recover` first.
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
-from stages.in_place.exchange import exists, supports_exchange
-from stages.in_place.folder import (
-    PREFIX,
-    TREE,
-    find_folder,
-    make_folder,
-    open_folder,
-    own_folders,
-)
-from stages.in_place.identity import identify, is_same
+from stages.in_place.folder import own_folders
 from stages.in_place.moves import is_untouched, take, take_back
 from stages.in_place.plan import Left, plan_swap
-from stages.in_place.record import Record, Stay, read_records, remove_record, write_record
+from stages.in_place.record import Record, Stay, write_record
 from stages.in_place.sides import ASIDE, make_aside
+from stages.in_place.staging import ELSEWHERE, Staging
 from stages.in_place.survey import survey
 from stages.restore_target import linux
 from stages.restore_target.folders import seal
-from stages.restore_target.handles import OPEN_FOLDER, open_below, open_service
+from stages.restore_target.handles import OPEN_FOLDER, open_below
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
-from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-ELSEWHERE = "nothing was changed; restore to a folder with --to, then copy"
 
 
 class Exchanged(msgspec.Struct, frozen=True):
@@ -56,62 +44,6 @@ class Exchanged(msgspec.Struct, frozen=True):
     """Path of the folder that holds what was replaced."""
     left: tuple[Left, ...]
     """What the backup holds and was not restored, because something stays there."""
-
-
-class Staging:
-    """Open working folder of a restore whose tree is being written."""
-
-    def __init__(self, record: Record, root: int, work: int, tree: int) -> None:
-        self.record = record
-        self.root, self.work = root, work
-        self.tree = tree
-        """The folder to write to. Nobody but the caller can enter it."""
-        self.again = bool(os.listdir(tree))
-        """A restore of the same archive and paths was interrupted here."""
-
-    @property
-    def path(self) -> str:
-        """Path of the folder to write to, for messages."""
-        return os.path.join(self.record.path, self.record.folder, TREE)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for fd in (self.tree, self.work, self.root):
-            os.close(fd)
-
-
-def prepare(
-    state_dir: str, service: str, path: str, archive: str, paths: Sequence[str], now: float
-) -> Staging:
-    """Make the working folder of a restore, or open that of the same one that was interrupted.
-
-    Fails, before anything stops, where files cannot be told apart or exchanged safely. `archive`
-    is an archive id, `now` seconds since 1970. Raises TargetError.
-    """
-    try:
-        root = open_service(path, create=True)
-        try:
-            record, work = _working_folder(state_dir, service, root, path, archive, paths, now)
-        except BaseException:
-            os.close(root)
-            raise
-        try:
-            record = structs.replace(record, exchanges=supports_exchange(work))
-            identify(root, ".")
-            with suppress(FileExistsError):
-                os.close(make_folder(work, TREE))
-            tree = os.open(TREE, OPEN_FOLDER, dir_fd=work)
-        except BaseException:
-            os.close(work)
-            os.close(root)
-            raise
-    except OSError as error:
-        raise TargetError(
-            f"cannot restore in place below {path}: {error.strerror}", ELSEWHERE
-        ) from error
-    return Staging(record, root, work, tree)
 
 
 def swap(
@@ -129,9 +61,8 @@ def swap(
     """
     record, root, work = staging.record, staging.root, staging.work
     try:
-        linux.syncfs(root)
         record, left = _plan(state_dir, staging, exclude, never, check)
-        linux.syncfs(root)
+        linux.syncfs(root)  # the restored tree is on the disk before anything gives way to it
     except OSError as error:
         raise TargetError(
             f"cannot restore in place below {record.path}: {error.strerror}", ELSEWHERE
@@ -174,29 +105,6 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
         record = structs.replace(record, phase="undone")
     write_record(state_dir, record)
     return odd
-
-
-def unmake(state_dir: str, record: Record, root: int) -> None:
-    """Remove a working folder that is still empty, and its record; raises TargetError.
-
-    It may not be the recorded one, so only an empty folder of our own is removed.
-    """
-    with suppress(FileNotFoundError):
-        try:
-            found = os.stat(record.folder, dir_fd=root, follow_symlinks=False)
-            if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
-                os.rmdir(record.folder, dir_fd=root)
-                linux.syncfs(root)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):  # else it is not ours
-                raise TargetError(
-                    f"cannot remove the empty folder {record.folder} in {record.path}:"
-                    f" {error.strerror}",
-                    "the next command tries it again",
-                ) from error
-    remove_record(state_dir, record)
 
 
 def _plan(
@@ -248,65 +156,6 @@ def _with_own_times(record: Record, root: Stay) -> Stay:
         return root
     old = structs.replace(root.old, mtime=record.mtime)
     return structs.replace(root, old=old, new=old if root.new == root.old else root.new)
-
-
-def _working_folder(
-    state_dir: str,
-    service: str,
-    root: int,
-    path: str,
-    archive: str,
-    paths: Sequence[str],
-    now: float,
-) -> tuple[Record, int]:
-    identity = identify(root, ".")
-    assert identity
-    records = read_records(state_dir, service)
-    wanted = tuple(sorted(set(paths)))
-    for record in reversed(records):
-        if (
-            record.phase == "staging"
-            and (record.archive, record.paths) == (archive, wanted)
-            and is_same(root, ".", record.root)
-            and find_folder(root, record)
-        ):
-            return record, open_folder(root, record)
-    record = Record(
-        number=records[-1].number + 1 if records else 1,
-        service=service,
-        path=path,
-        root=identity,
-        archive=archive,
-        paths=wanted,
-        folder=_free_name(root, now),
-        phase="making",
-        mtime=os.fstat(root).st_mtime_ns,
-    )
-    write_record(state_dir, record)
-    work = -1
-    try:
-        work = make_folder(root, record.folder)
-        touched = os.fstat(root).st_mtime_ns
-        record = structs.replace(
-            record, phase="staging", identity=identify(work, "."), touched=touched
-        )
-        write_record(state_dir, record)
-    except BaseException:
-        if work >= 0:
-            os.close(work)
-        with suppress(TargetError):
-            unmake(state_dir, record, root)
-        raise
-    return record, work
-
-
-def _free_name(root: int, now: float) -> str:
-    """Return a name that nothing in the service's folder has."""
-    while True:
-        name = PREFIX + stamp(now)
-        if not exists((root, name)):
-            return name
-        now += 1
 
 
 def _clear_aside(work: int) -> None:

@@ -181,7 +181,8 @@ class Writer:
                     continue
             elif not self._make(entry, name, folder):
                 continue
-            self._count(entry)
+            self.files += 1
+            self.size += entry.size
         for entry in self.layout.folders(deepest_first=True):
             if not entry.name:
                 continue
@@ -247,14 +248,10 @@ class Writer:
         return self._made[mode]
 
     def _clear(self, name: str, folder: int) -> None:
-        """Drop what a restore that was cut off has left half-done."""
+        """Delete what an interrupted restore has left unfinished."""
         if self._again:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
-
-    def _count(self, entry: Entry) -> None:
-        self.files += 1
-        self.size += entry.size
 
     def _attributes(
         self,

@@ -8,7 +8,8 @@ from pathlib import Path
 from stages.in_place.folder import own_folders
 from stages.in_place.forget import forget
 from stages.in_place.recover import recover
-from stages.in_place.restore import prepare, swap
+from stages.in_place.restore import swap
+from stages.in_place.staging import prepare
 from stages.in_place.undo import newest_undoable, undo
 from tests.helpers.trees import fill
 

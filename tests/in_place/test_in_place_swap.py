@@ -10,6 +10,7 @@ from stages.in_place.folder import own_folders, set_aside
 from stages.in_place.record import read_records
 from stages.in_place.recover import must_move
 from stages.restore_target import linux
+from tests.helpers.forked import ended, forked
 from tests.helpers.in_place import Place
 from tests.helpers.trees import fill
 
@@ -120,6 +121,28 @@ def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
     del after["type"], place.old["type"]
     assert after == place.old
     assert not must_move(place.state, "svc")
+
+
+def test_a_change_is_put_back_even_if_the_process_is_killed_before_it_can(place):
+    """Killed between the exchange that brought in something unknown and its reversal."""
+    real = linux.exchange
+
+    def dying(*at):
+        if at[1] == "type":
+            (place.path / "other").write_bytes(b"meanwhile")
+            os.replace(place.path / "other", place.path / "type")
+        real(*at)
+        if at[1] == "type":
+            os._exit(9)
+
+    def child():
+        linux.exchange = dying
+        place.restore()
+        return 0
+
+    assert ended(forked(child)) == 9
+    assert place.recover().owed == ()
+    assert (place.path / "type").read_bytes() == b"meanwhile"
 
 
 def test_an_interrupted_restore_is_taken_up_again_and_another_one_is_not(place):

@@ -114,7 +114,7 @@ def _check_a_restore(place, machine, house, engine, name):
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "restore")
     found = differences(before, house.source)
-    assert [one for one in found if not one.startswith(".packrat-before-")] == []
+    assert [one for one in found if not one.startswith(".packrat-restore-")] == []
     assert engine.running(name)
 
 
