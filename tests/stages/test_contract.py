@@ -69,6 +69,7 @@ PARAMS = {
     "upload": {"destination": "nas"},
     "confirm": {"destination": "nas", "full": True},
     "prune": {"destination": "nas", "keep": 3},
+    "verify": {"destination": "nas", "keep": 3, "depth": "chunks"},
     "command": {"command": "true"},
     "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
     "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},

@@ -81,7 +81,8 @@ def slashes(name):
 def in_our_words(line):
     """Git names a pattern without the spaces at its end that do not count."""
     stripped = line.rstrip(" ")
-    return stripped + " " if stripped.endswith("\\") and stripped != line else stripped
+    escaped = (len(stripped) - len(stripped.rstrip("\\"))) % 2
+    return stripped + " " if escaped and stripped != line else stripped
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
@@ -95,6 +96,7 @@ def in_our_words(line):
 @example(["a/*", "!a/b"], {"a/b", "a/c"})
 @example(["/a"], {"a", "b/a"})
 @example([r"\ "], {"a"})
+@example([r"\\ "], {"\\"})
 def test_every_path_has_the_verdict_that_git_gives(repository, tmp_path_factory, lines, found):
     """For generated patterns and trees: the same paths are out, by the same pattern.
 
