@@ -59,7 +59,6 @@ PARAMS = {
     "warm": {"path": "/srv/data", "exclude": ["*.tmp"], "bulk": False},
     "collect": {"path": "/srv/data", "exclude": ["*.tmp"], "never": ["/srv/data/own"]},
     "gather": {},
-    "verify": {"destination": "nas", "keep": 3, "depth": "frames"},
     "chunk": {},
     "pack": {},
     "compress": {"level": 3},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.errors import NotThere, VaultError
@@ -13,10 +13,10 @@ from vault.store.base import Check, Properties, Stored, Upload, never, unfinishe
 from vault.store.faults import lookup, translate
 from vault.store.sftp_faults import EXCEPTIONS
 from vault.store.sftp_login import Login, connect
-from vault.store.sftp_upload import SftpUpload
+from vault.store.sftp_upload import SftpUpload, channel_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
 Result = TypeVar("Result")
 
@@ -156,13 +156,6 @@ class Sftp(AsyncStore):
         except NotThere:
             return []
         return [one for one in found if one[0] not in (".", "..")]
-
-
-@asynccontextmanager
-async def channel_of(filesystem: Any) -> AsyncIterator[Any]:
-    """Lend one of the channels that sshfs keeps; it has no public name for them."""
-    async with filesystem._pool.get() as channel:  # noqa: SLF001
-        yield channel
 
 
 async def _read(file: Any, start: int, end: int) -> bytes:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vault.store.base import Check, Part, Upload
 from vault.store.upload import UNDER_WAY
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from vault.store.sftp import Sftp
 
 FLUSH_BYTES = 128 << 20
@@ -61,8 +63,6 @@ class SftpUpload(Upload):
         self._store.run(self._action, work, check)
 
     async def _opened(self, filesystem: Any) -> Any:
-        from vault.store.sftp import channel_of
-
         async with self._opening:
             if self._owner is not filesystem:
                 async with channel_of(filesystem) as channel:
@@ -83,3 +83,10 @@ class SftpUpload(Upload):
         with suppress(Exception):
             async with client.start_sftp_client() as own, own.open(self._path, "r+b") as file:
                 await file.fsync()
+
+
+@asynccontextmanager
+async def channel_of(filesystem: Any) -> AsyncIterator[Any]:
+    """Lend one of the channels that sshfs keeps; it has no public name for them."""
+    async with filesystem._pool.get() as channel:  # noqa: SLF001
+        yield channel
