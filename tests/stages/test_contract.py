@@ -115,9 +115,10 @@ class Archive:
         os.makedirs(spool_folder.path)
         spool = Spool(spool_folder.path, base.name, ("nas",), 1 << 30, 0)
         store, cache = Local("nas", str(folder / "nas")), CatalogCache(str(folder / "cache"))
+        state = StateFolder(str(folder / "state"))
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
         facts += [WarmRecord(), Dump(), AtRest(), NotBrought()]
-        facts += [StateFolder(str(folder / "state")), spool_folder, spool, Stores(nas=store), cache]
+        facts += [state, spool_folder, spool, Stores(nas=store), cache]
         if source:
             collect = Run.alone(*facts)
             self.pieces = list(Collect(path=str(source)).forward(iter(()), collect))
@@ -148,7 +149,7 @@ class Archive:
             service="svc", backup=archive.manifest, where="test", target=str(self.target)
         )
         self.folder = Target(str(self.target), marker(restore))
-        self.facts = [restore, self.replicas, keys, self.folder]
+        self.facts = [restore, self.replicas, keys, self.folder, state]
         select = Run.alone(*self.facts)
         list(Select().forward(iter(()), select))
         provided = select.shared.facts.provided
