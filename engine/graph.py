@@ -169,9 +169,11 @@ class Graph:
         while True:
             try:
                 TopologicalSorter(before).prepare()
-            except CycleError as error:
-                *cycle, _ = error.args[1]
-                first = min(range(len(cycle)), key=lambda number: place[cycle[number]])
+            except CycleError:
+                import networkx as nx  # only here: it takes longer to import than all of packrat
+
+                cycle = [earlier for earlier, _ in nx.find_cycle(nx.DiGraph(before).reverse())]
+                first = cycle.index(min(cycle, key=place.__getitem__))
                 found.append([*cycle[first:], *cycle[: first + 1]])
                 before = {name: [] if name in cycle else before[name] for name in before}
             else:
