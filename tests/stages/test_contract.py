@@ -148,7 +148,9 @@ class Archive:
             service="svc", backup=archive.manifest, where="test", target=str(self.target)
         )
         self.folder = Target(str(self.target), marker(restore))
-        self.facts = [restore, self.replicas, keys, self.folder]
+        state = StateFolder(str(folder / "state"))
+        os.makedirs(state.path, exist_ok=True)
+        self.facts = [restore, self.replicas, keys, self.folder, state]
         select = Run.alone(*self.facts)
         list(Select().forward(iter(()), select))
         provided = select.shared.facts.provided
