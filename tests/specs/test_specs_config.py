@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.graph import Node
-from specs.compile import compile_service
+from specs.compile import compile_restore, compile_service
 from specs.config import Config
 from specs.load import load_config
-from stages.select import Select
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -30,7 +28,7 @@ def test_examples_compile(name):
     for service in config.services:
         pipeline = compile_service(config, service)
         nearest = next(iter(pipeline.destinations))
-        assert pipeline.graph().reverse(f"upload:{nearest}", Node("select", Select())).order
+        assert compile_restore(config, pipeline.service, "latest", nearest).graph().order
 
 
 def test_seed_services(seed):

@@ -149,11 +149,6 @@ class Archive:
             service="svc", backup=archive.manifest, where="test", target=str(self.target)
         )
         self.folder = Target(str(self.target), marker(restore))
-<<<<<<< HEAD
-=======
-        state = StateFolder(str(folder / "state"))
-        os.makedirs(state.path, exist_ok=True)
->>>>>>> inplace
         self.facts = [restore, self.replicas, keys, self.folder, state]
         select = Run.alone(*self.facts)
         list(Select().forward(iter(()), select))
