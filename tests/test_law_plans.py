@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.containers import house_of
 from tests.helpers.house import House
-from tests.helpers.plans import assert_allowed, backing_up, in_order, pruning, restoring
+from tests.helpers.plans import assert_allowed, backing_up, in_order, pruning, restoring, verifying
 from tests.helpers.trees import differences, fill, noise
 
 commands = st.fixed_dictionaries(
@@ -19,7 +19,7 @@ trees = st.dictionaries(
 
 @settings(max_examples=5)
 @given(st.sampled_from([("one",), ("one", "two")]), commands, st.booleans(), trees, st.data())
-def test_backup_restore_and_prune_run_as_planned(tmp_path_factory, at, settings, inc, tree, data):
+def test_every_job_runs_as_planned(tmp_path_factory, at, settings, inc, tree, data):
     """Backups that build on one another, to any number of destinations, with any commands."""
     settings = settings | {"incremental": inc, "post_restore": {"command": "true"}}
     house = House(tmp_path_factory.mktemp("house"), at, keep=1, settings=settings)
@@ -47,6 +47,11 @@ def test_backup_restore_and_prune_run_as_planned(tmp_path_factory, at, settings,
     graph, outcome = pruning(house, events.append)
     assert_allowed(graph, events)
     assert set(graph.nodes) == {"survey", *(f"prune:{name}" for name in at)}
+    assert not outcome.failed
+    events = []
+    graph, outcome = verifying(house, events.append)
+    assert_allowed(graph, events)
+    assert set(graph.nodes) == {"survey", *(f"verify:{name}" for name in at)}
     assert not outcome.failed
 
 

@@ -11,7 +11,7 @@ from packrat.restore.opened import OpenedBackup
 from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from packrat.runs.maintenance import maintain
-from specs.compile import compile_prune, compile_restore
+from specs.compile import compile_prune, compile_restore, compile_verify
 from specs.pipeline import Pipeline, to_yaml
 
 
@@ -42,7 +42,16 @@ def restoring(house, *listeners, to=None):
 
 def pruning(house, *listeners):
     """Prune; return the printed plan and the outcome."""
-    pipeline = compile_prune(house.program.config, house.service)
+    return _maintaining(house, compile_prune(house.program.config, house.service), listeners)
+
+
+def verifying(house, *listeners):
+    """Verify every frame; return the printed plan and the outcome."""
+    pipeline = compile_verify(house.program.config, house.service, "frames")
+    return _maintaining(house, pipeline, listeners)
+
+
+def _maintaining(house, pipeline, listeners):
     return printed(pipeline), maintain(pipeline, house.program.keys, house.program.cache, listeners)
 
 
