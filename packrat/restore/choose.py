@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from vault.store.base import Store
 
 
+SHORT, WHOLE = 8, 32
+"""Hexadecimal digits of an archive's id: in names, and of all of it."""
+
+
 @dataclass
 class Chosen:
     """A backup, and where it is read from."""
@@ -221,9 +225,9 @@ def matching(names: Iterable[str], wanted: str) -> list[str]:
     if wanted in [name for name, _ in parsed]:
         return [wanted]
     of_time = [name for name, parts in parsed if _is_of(wanted, parts.time)]
-    return of_time[-1:] or [
-        name for name, parts in parsed if wanted and parts.short.startswith(wanted)
-    ]
+    # A pipeline document has the whole id, of which names hold the beginning.
+    id_ = wanted[:SHORT] if len(wanted) == WHOLE else wanted
+    return of_time[-1:] or [name for name, parts in parsed if id_ and parts.short.startswith(id_)]
 
 
 def _is_of(wanted: str, stamp: str) -> bool:

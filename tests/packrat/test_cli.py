@@ -236,7 +236,7 @@ def test_a_source_that_is_not_there(house):
     house.source.rmdir()
     assert failing(house, "backup", "svc") == (
         "packrat: svc: ROOT/source does not exist; is it mounted?"
-        " Otherwise mend the service's path in the configuration"
+        " Otherwise correct the service's path in the configuration"
     )
     house.source.write_text("a file")
     assert "is not a folder" in failing(house, "backup", "svc")
