@@ -222,12 +222,12 @@ class _Execution:
         """Note once that a node has ended; `because` is the node that kept it from its end."""
         if self.facts.ended(node.name):
             return
-        view = self.views[node.name]
+        view, failed = self.views[node.name], self.outcome.failed
         owed = [kind for kind in node.provides if not self.facts.provided(kind, node.name)]
-        if owed and because is None:
+        if owed and because is None and node.name not in failed:
             said = f"{node.name} ended without providing {owed[0].__name__}"
             self._failed(node, LookupError(said))
-        if node.name in self.outcome.failed:
+        if node.name in failed:
             because = node.name
         if because is None:
             seconds = view.clock.ticks() - self.started.get(node.name, view.clock.ticks())

@@ -221,3 +221,21 @@ def test_stage_is_tested_alone_with_facts_and_a_list():
     assert heard == [("stage", "alone")]
     with pytest.raises(LookupError, match="neither a stage nor the program provides Other"):
         run.fact(Other)
+
+
+def test_release_that_fails_keeps_its_own_error_though_it_owes_a_fact():
+    """What a person reads is what went wrong, not that a fact is missing because of it."""
+
+    class Hold(Scope):
+        kind = "hold"
+        release_provides = (Note,)
+
+        def acquire(self, run):
+            pass
+
+        def release(self, run):
+            raise OSError("the container is ill")
+
+    document = {"hold": {"kind": "hold"}, "free": {"releases": "hold", "after": ["hold"]}}
+    outcome = execute(Graph.build(document, (Hold,)), Run(Shared()))
+    assert failed(outcome) == {"free": "the container is ill"}
