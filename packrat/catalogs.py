@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit
@@ -46,9 +45,3 @@ def bases_of(program: Program, catalog: Catalog) -> set[str]:
     config = program.config
     keep = config.retention_of(config.services[catalog.service])
     return bases(catalog, keep, config.host, program.cache.pruned(catalog.service))
-
-
-def scratch_of(program: Program) -> str:
-    """Return a folder for a temporary file: the state folder, else the system's own."""
-    state = program.config.state_dir
-    return state if os.access(state, os.W_OK) else ""

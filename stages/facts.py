@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +74,20 @@ class CommandLog(Struct, frozen=True):
     file: str | None = None
 
 
-class Scratch(Struct, frozen=True):
-    """A folder for temporary files; empty for the system's own."""
+class ScratchFolder(Struct, frozen=True):
+    """The folder for temporary files; empty for the system's own."""
 
     folder: str = ""
+
+    @classmethod
+    def of(cls, state_dir: str) -> ScratchFolder:
+        """Choose the state folder, or the system's own if that has more room.
+
+        The system's may be small and in memory, the disk of the state may be full.
+        """
+        if not os.access(state_dir, os.W_OK):
+            return cls()
+        return cls(state_dir if _free(state_dir) >= _free(tempfile.gettempdir()) else "")
 
 
 class Secrets:
@@ -246,3 +258,8 @@ class Swapped(Struct, frozen=True):
 
     replaced: str
     """The folder that holds what was there before."""
+
+
+def _free(folder: str) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize

@@ -7,7 +7,7 @@ from stages.facts import (
     DowntimeClock,
     Job,
     RestoreJob,
-    Scratch,
+    ScratchFolder,
     Secrets,
     StateFolder,
     Stores,
@@ -20,13 +20,13 @@ from stages.spool_folder import SpoolFolder
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 
-_CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder, Scratch)
-_SERVICE = (Journal, Secrets, CommandLog, DowntimeClock, StateFolder)
+_CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder)
+_SERVICE = (Journal, Secrets, CommandLog, DowntimeClock, StateFolder, ScratchFolder)
 
 GIVEN: dict[str, tuple[type, ...]] = {
     "backup": (*_CATALOG, *_SERVICE),
     "prune": _CATALOG,
-    "verify": _CATALOG,
+    "verify": (*_CATALOG, ScratchFolder),
     "restore": (RestoreJob, Replicas, Keys, Target, Staging, *_SERVICE),
     "undo": _SERVICE,
 }

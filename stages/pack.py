@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Stage
-from stages.facts import Base, Job, SourceReport
+from stages.facts import Base, Job, ScratchFolder, SourceReport
 from stages.items import Chunk, Kept, Segment
 from stages.restore_target.layout import stretches_of
 from stages.source.entry_log import EntryLog
@@ -40,13 +40,22 @@ class Pack(Stage):
     backwards: ClassVar[str] = "unpack"
     takes: ClassVar[type | None] = Chunk
     gives: ClassVar[type | None] = Segment
-    needs: ClassVar[tuple[type, ...]] = (Job, Base, PreviousIndex, SourceReport, Keys)
+    needs: ClassVar[tuple[type, ...]] = (
+        Job,
+        Base,
+        PreviousIndex,
+        SourceReport,
+        Keys,
+        ScratchFolder,
+    )
     provides: ClassVar[tuple[type, ...]] = (Manifest,)
 
     def forward(self, chunks: Iterator[Chunk], run: Run) -> Iterator[Segment]:
         """Yield segments as they fill, data and index in turns, and the manifest at the end."""
         job, base = run.fact(Job), run.fact(Base)
-        packing = _Packing(job, base, run.fact(PreviousIndex), run.fact(Keys).naming_key, run.warn)
+        index, naming_key = run.fact(PreviousIndex), run.fact(Keys).naming_key
+        scratch = run.fact(ScratchFolder).folder
+        packing = _Packing(job, base, index, naming_key, scratch, run.warn)
         try:
             for chunk in chunks:
                 packing.add(chunk)
@@ -94,17 +103,18 @@ class _Packing:
         base: Base,
         index: PreviousIndex,
         naming_key: bytes,
+        scratch: str,
         warn: Callable[[str], None],
     ) -> None:
         self.job, self.base, self.index, self.naming_key = job, base, index, naming_key
         self.warn = warn
         self.own = job.own
-        self.early = EntryLog()
+        self.early = EntryLog(scratch)
         """Files of the warm pass, with their chunks."""
         self.numbers = FIRST_SEGMENT
         self.open: dict[Kind, _Open] = {b"d": _Open(b"d"), b"i": _Open(b"i")}
         self.full: list[Segment] = []
-        self.known = KnownChunks(self._of_parent)
+        self.known = KnownChunks(self._of_parent, scratch)
         self.usage = Usage(self.own)
         self.admission = Admission(self.own)
         self.cutter = BlockCutter()

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
-from stages.facts import RestoreJob, Selected, StateFolder
+from stages.facts import RestoreJob, ScratchFolder, Selected
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Nothing, Standing
@@ -26,7 +26,7 @@ class Select(Stage):
     """Reads the index of one backup."""
 
     kind: ClassVar[str] = "select"
-    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys, Target, StateFolder)
+    needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys, Target, ScratchFolder)
     provides: ClassVar[tuple[type, ...]] = (Layout, Selected)
 
     paths: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Select(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide the layout; raises NotThere when a path is not in the backup."""
-        layout = Layout(run.fact(StateFolder).path, run.fact(RestoreJob).where)
+        layout = Layout(run.fact(ScratchFolder).folder, run.fact(RestoreJob).where)
         run.open(layout, layout.close)
         self._lay_out(layout, run)
         yield from ()

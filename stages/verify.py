@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from engine.stage import Link
-from stages.facts import Holdings, Job, Scratch, Verified
+from stages.facts import Holdings, Job, ScratchFolder, Verified
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.prover import Depth
@@ -27,7 +27,7 @@ class Verify(Link):
     """Reads archives back. It repairs nothing, and deletes nothing."""
 
     kind: ClassVar[str] = "verify"
-    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings, Scratch)
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings, ScratchFolder)
     provides: ClassVar[tuple[type, ...]] = (Verified,)
 
     destination: str
@@ -85,7 +85,7 @@ class Verify(Link):
             bases=expired,
             random=run.random,
             step=step,
-            scratch=run.fact(Scratch).folder,
+            scratch=run.fact(ScratchFolder).folder,
         )
         try:
             verdicts = verifier.verify(names)

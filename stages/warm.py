@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from engine.stage import Stage
-from stages.facts import Base, StateFolder
+from stages.facts import Base, ScratchFolder, StateFolder
 from stages.in_place.folder import own_folders
 from stages.items import Piece
 from stages.source.exclude import Excludes
@@ -46,7 +46,7 @@ class Warm(Stage):
     kind: ClassVar[str] = "warm"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
-    needs: ClassVar[tuple[type, ...]] = (Base, PreviousIndex, Spool, StateFolder)
+    needs: ClassVar[tuple[type, ...]] = (Base, PreviousIndex, Spool, StateFolder, ScratchFolder)
     provides: ClassVar[tuple[type, ...]] = (WarmRecord,)
 
     path: str
@@ -89,7 +89,7 @@ class Warm(Stage):
                 " all of it is read while the containers are down"
             )
             return WarmRecord()
-        return WarmRecord(root, run.clock.now())
+        return WarmRecord(root, run.clock.now(), run.fact(ScratchFolder).folder)
 
     def _read(self, root: int, run: Run, record: WarmRecord) -> Iterator[Piece]:
         allow_deep_trees()

@@ -20,7 +20,7 @@ from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.signals import interruptible
-from stages.facts import Holdings, Job, Scratch, SourceReport, Stores
+from stages.facts import Holdings, Job, SourceReport, Stores
 from stages.in_place.forget import forget
 from stages.journal import Journal
 from stages.masking import masked
@@ -98,8 +98,7 @@ def _run(
         take_over=choices.take_over,
         accept_shrink=choices.accept_shrink,
     )
-    scratch = Scratch(pipeline.state_dir)
-    given = (job, keys, stores, cache, spool, scratch, journal, *service_given(pipeline))
+    given = (job, keys, stores, cache, spool, journal, *service_given(pipeline))
     clear(spool.path)
     run = Run(Shared([note, *listeners], clock, facts=Facts(given)))
     try:

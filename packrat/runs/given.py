@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.program import log_file
 from packrat.runs.repair import resolve
-from stages.facts import CommandLog, DowntimeClock, Secrets, StateFolder
+from stages.facts import CommandLog, DowntimeClock, ScratchFolder, Secrets, StateFolder
 
 if TYPE_CHECKING:
     from specs.pipeline import Pipeline
@@ -15,4 +15,5 @@ if TYPE_CHECKING:
 def service_given(pipeline: Pipeline) -> tuple[Any, ...]:
     """Return them, without the journal."""
     log = CommandLog(log_file(pipeline.state_dir, pipeline.service))
-    return log, Secrets(resolve), DowntimeClock(), StateFolder(pipeline.state_dir)
+    state = pipeline.state_dir
+    return log, Secrets(resolve), DowntimeClock(), StateFolder(state), ScratchFolder.of(state)

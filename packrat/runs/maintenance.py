@@ -10,7 +10,7 @@ from engine.run import Cancelled, Run, Shared
 from engine.wiring import execute
 from packrat.program import open_destinations
 from packrat.runs.signals import interruptible
-from stages.facts import Job, Scratch, Stores
+from stages.facts import Job, ScratchFolder, Stores
 from stages.spool_folder import SpoolFolder
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def maintain(
     """Run the document; raises what ended it before it had come to any destination."""
     stores = Stores(open_destinations(pipeline))
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
-    scratch = pipeline.state_dir if os.access(pipeline.state_dir, os.W_OK) else ""
+    scratch = ScratchFolder.of(pipeline.state_dir)
     job = Job(service=pipeline.service, host=pipeline.host)
-    run = Run(Shared(listeners, facts=Facts((job, keys, stores, cache, spool, Scratch(scratch)))))
+    run = Run(Shared(listeners, facts=Facts((job, keys, stores, cache, spool, scratch))))
     with interruptible(run):
         outcome = execute(pipeline.graph(), run)
     for stage, error in outcome.failed.items():

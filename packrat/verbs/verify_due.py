@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from engine.events import Progress
 from engine.run import Clock
-from packrat.catalogs import bases_of, scratch_of
+from packrat.catalogs import bases_of
 from packrat.errors import Exit, Locked
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
@@ -25,6 +25,7 @@ from packrat.text.progress import progress
 from packrat.text.report import as_json as print_json
 from packrat.text.report import bytes_text, warn
 from packrat.text.verdicts import print_verdicts, row_of, summary_of
+from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.prover import Depth
@@ -83,7 +84,7 @@ class Work:
                 Depth.FRAMES,
                 bases=bases_of(self.program, catalog),
                 step=self.step,
-                scratch=scratch_of(self.program),
+                scratch=ScratchFolder.of(self.program.config.state_dir).folder,
             )
         return self._verifiers[at]
 

@@ -14,8 +14,10 @@ _decode = msgspec.json.Decoder(Entry).decode
 class EntryLog:
     """First written, then read once, by paths in the same order."""
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the log)
+    def __init__(self, scratch: str = "") -> None:
+        """`scratch` is the folder for temporary data; empty for the system's own."""
+        folder = scratch or None
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as the log)
         self._reading = False
         self._next: Entry | None = None
 

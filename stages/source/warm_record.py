@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 class WarmRecord:
     """Files in the order of the walk, and the names in each folder; empty without a pass."""
 
-    def __init__(self, root: int | None = None, barrier: int = 0) -> None:
-        """`barrier`: nanoseconds since 1970, just before the pass over the open folder `root`."""
+    def __init__(self, root: int | None = None, barrier: int = 0, scratch: str = "") -> None:
+        """`barrier`: nanoseconds since 1970, just before the pass over the open folder `root`.
+
+        `scratch` is the folder for temporary data.
+        """
         self.covers = root is not None
         """Whether there was a pass."""
         self.folders = Listings(root, barrier) if root is not None else None
         self.left = 0
         """Bytes of files that must be read again, as far as is known."""
         self._border = border(barrier)
-        self._log = EntryLog() if self.covers else None
+        self._log = EntryLog(scratch) if self.covers else None
 
     def add(self, entry: Entry) -> None:
         """Remember a file that was read to its end."""

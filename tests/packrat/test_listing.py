@@ -66,15 +66,15 @@ def test_a_damaged_backup_can_be_verified_again(house):
 def test_a_backup_that_misses_files_says_so(house, monkeypatch):
     """In list, ls and restore; and no number of such backups pushes the last whole one out."""
 
-    def broken(found):
+    def broken(found, *report):
         if found.path == "b":
             raise OSError(errno.EIO, "Input/output error", found.path)
-        return read_small(found)
+        return read_small(found, *report)
 
     whole = house.archives[-1]
     fill(house.source, {"b": noise(9000, 2)})
     with monkeypatch.context() as patch:
-        patch.setattr("stages.collect.read_small", broken)
+        patch.setattr("stages.source.reader.read_small", broken)
         assert house.back_up().status == "partial"
     newest = house.archives[-1]
     rows = house.json("list", "svc")

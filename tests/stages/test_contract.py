@@ -25,6 +25,7 @@ from stages.facts import (
     Job,
     NotBrought,
     RestoreJob,
+    ScratchFolder,
     Selected,
     SourceReport,
     StateFolder,
@@ -117,7 +118,7 @@ class Archive:
         store, cache = Local("nas", str(folder / "nas")), CatalogCache(str(folder / "cache"))
         state = StateFolder(str(folder / "state"))
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
-        facts += [WarmRecord(), Dump(), AtRest(), NotBrought()]
+        facts += [WarmRecord(), Dump(), AtRest(), NotBrought(), ScratchFolder()]
         facts += [state, spool_folder, spool, Stores(nas=store), cache]
         if source:
             collect = Run.alone(*facts)
@@ -149,7 +150,7 @@ class Archive:
             service="svc", backup=archive.manifest, where="test", target=str(self.target)
         )
         self.folder = Target(str(self.target), marker(restore))
-        self.facts = [restore, self.replicas, keys, self.folder, state]
+        self.facts = [ScratchFolder(), restore, self.replicas, keys, self.folder, state]
         select = Run.alone(*self.facts)
         list(Select().forward(iter(()), select))
         provided = select.shared.facts.provided

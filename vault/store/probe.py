@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vault.errors import NotThere
+from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
     from vault.store.base import Check, Properties, Store
@@ -28,8 +29,11 @@ def probe(store: Store, token: str, check: Check) -> list[str]:
         _write(store, name, data[::-1], check)  # a damaged archive is replaced like this
         for _ in store.write("", name, [Bytes(data)], check):
             pass
-    finally:
-        store.discard("", name)
+    except BaseException:
+        with suppress(VaultError):  # what could not be written is the fault to report
+            store.discard("", name)
+        raise
+    store.discard("", name)
     _compare(store, name, data[::-1], check)
     store.delete("", name, check)
     if name in [stored.name for stored in store.files("", check)]:
