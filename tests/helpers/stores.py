@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -68,9 +70,13 @@ class Servers:
         if os.geteuid() != 0:
             pytest.skip("needs root: a chroot")
         # OpenSSH wants a jail of which every folder above belongs to root alone; /tmp does not.
-        folder = Path("/run") / f"packrat-jail-{os.getpid()}"
-        folder.mkdir(mode=0o755, exist_ok=True)
-        return self.get("jail", lambda: SshServer(folder / "nas", chroot=True))
+        return self.get("jail", lambda: SshServer(self._root_owned() / "nas", chroot=True))
+
+    def _root_owned(self):
+        folder = Path(tempfile.mkdtemp(prefix="packrat-jail-", dir="/run"))
+        folder.chmod(0o755)
+        self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     @property
     def webdav(self):
