@@ -10,7 +10,7 @@ from vault.archive.format import unstamp
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-STATUSES = ("done", "partial", "failed", "killed", "interrupted", "skipped")
+STATUSES = ("done", "partial", "failed", "killed", "interrupted")
 
 
 def exposition(rows: Iterable[dict[str, Any]]) -> bytes:

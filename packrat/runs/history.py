@@ -46,7 +46,7 @@ class Past(Struct, frozen=True):
     started: float
     ended: float | None
     status: str
-    """running, killed, interrupted, done, partial, failed or skipped."""
+    """running, killed, interrupted, done, partial or failed."""
     document: dict[str, Any]
     """What `backup --json` prints of it."""
     stages: dict[str, dict[str, Any]]
