@@ -100,9 +100,9 @@ class Teller:
                 env=os.environ | self.env,
             )
         except subprocess.TimeoutExpired:
-            self._say(f"could not be told within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
+            self._say(f"not all notified within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
         except OSError as error:
-            self._say(f"nothing could be told: {error}")
+            self._say(f"cannot start the process that sends notifications: {error}")
         else:
             for line in done.stderr.decode(errors="replace").splitlines():
                 with suppress(Exception):

@@ -217,9 +217,9 @@ def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tu
                 program.cache.prove(destination, one.service, one.stored, time.time())
                 return "mended", f"mended from {source.name}"
     except Locked:
-        return "damaged", "a backup runs now; it, or the next one, brings it anew from elsewhere"
+        return "damaged", "a backup is running; it, or the next one, replaces the archive"
     what = "; ".join(failed) or "no other destination has it"
-    return "damaged", f"not mended: {what}. The next backup stores anew what it needs of it"
+    return "damaged", f"not mended: {what}. The next backup stores again what it needs of it"
 
 
 def _check_signal(_: int) -> None:

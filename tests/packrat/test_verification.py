@@ -74,7 +74,7 @@ def test_damage_everywhere_is_built_around(tmp_path):
     broken = [damage(next((store / "svc").glob("*.packrat"))) for store in house.stores.values()]
     rows = due(house, status=4)
     assert [row["status"] for row in rows] == ["damaged", "damaged"]
-    assert "The next backup stores anew what it needs of it" in rows[0]["problems"][-1]
+    assert "The next backup stores again what it needs of it" in rows[0]["problems"][-1]
     assert house.json("list") == []
     assert house.json("status", status=5)[0]["destinations"]["one"]["damaged"] == 1
     result = house.back_up()
@@ -108,7 +108,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     damage(in_bucket)
     s3.restart()
     status, said = verified_by_daemon(house, minutes_ago=2)
-    assert (status, "The next backup stores anew" in said) == ("failed", True), said
+    assert (status, "The next backup stores again" in said) == ("failed", True), said
     result = house.back_up()
     assert (result.status, result.kind, result.read) == ("done", "full", 3 << 20)
     assert any("this backup stores again what it needs of that" in w for w in result.warnings)
