@@ -325,7 +325,7 @@ class Entry:
 
     @property
     def file(self) -> bool:
-        """Whether it is a regular file."""
+        """True if it is a regular file."""
         return self.type == "file"
 
     def content(self) -> tuple[object, ...]:
