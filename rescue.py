@@ -1,17 +1,17 @@
 #!/usr/bin/python3
-"""Restore Packrat archives on a bare machine, with nothing of Packrat installed.
+"""Rescue program: restores Packrat archives on a bare machine without Packrat.
 
-For the day when all that is left is a copy of one destination and the password (or the key file).
-This file knows only docs/format.md, version 1, and was written apart from Packrat itself. Fetch the
-whole folder of a service, for an archive refers to older ones beside it. Then, on Debian 12:
+It needs a copy of one destination and the password or the key file. It implements docs/format.md,
+version 1, and shares no code with Packrat. Fetch the whole folder of a service, because an archive
+refers to older ones beside it. Then, on Debian 12:
 
     apt-get install python3-cryptography python3-zstandard python3-argon2
     python3 rescue.py --list gitea/gitea-20261123T020000Z-1a2b3c4d.packrat
     python3 rescue.py gitea/gitea-20261123T020000Z-1a2b3c4d.packrat /srv/gitea
 
-TARGET must be absent or empty; of several archives each goes to a folder TARGET/SERVICE. Only root
-can give files their owners back. Exit status: 0 done (what could not be set is counted), 1 damaged,
-incomplete or not writable, 2 usage, 7 wrong password or key.
+TARGET must be absent or empty; several archives are restored to TARGET/SERVICE each. Only root can
+restore the owners of files. Exit status: 0 done (attributes that could not be set are counted),
+1 damaged, incomplete or not writable, 2 usage, 7 wrong password or key, 130 interrupted.
 """
 # ruff: noqa: T201 - a program: it prints
 
@@ -50,8 +50,8 @@ except ImportError as missing:
 T = TypeVar("T")
 MIB, GIB = 1 << 20, 1 << 30
 KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
-# Limits of the format, each with its reason in docs/format.md: bytes of a frame's content, and
-# bytes that it may take in the file. Lengths in the trailer are not authenticated.
+# Limits of the format, explained in docs/format.md: bytes of a frame's content, and bytes of the
+# sealed frame in the file. They are needed because lengths in the trailer are not authenticated.
 LIMITS = {b"m": 256 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": GIB}
 SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB}
 SEALED_LIMITS |= {kind: LIMITS[kind] + LIMITS[kind] // 128 + 1024 for kind in (b"d", b"i")}
@@ -59,8 +59,8 @@ TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 TYPES |= {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
 TIME = (-(2**63) * 10**9, 2**63 * 10**9 - 1)  # nanoseconds that utimensat(2) takes
 NUMBERS = ("mode", "uid", "gid", "mtime", "ctime", "inode", "size")
-ONLY = {"size": ("file",), "device": ("char", "block")}  # keys of these types alone
-RANGES = {  # smallest and largest value of each number of an entry
+ONLY = {"size": ("file",), "device": ("char", "block")}  # keys that only these types have
+RANGES = {  # smallest and largest value of each number in an entry
     "mode": (0, 0o7777),
     "uid": (0, 2**32 - 2),
     "gid": (0, 2**32 - 2),
@@ -73,14 +73,14 @@ RANGES = {  # smallest and largest value of each number of an entry
     "minor": (0, 2**20 - 1),
 }
 PATH_BYTES, TARGET_BYTES, XATTR_NAME_BYTES, XATTRS_BYTES = 64 << 10, 4095, 255, 1 << 20
-REFERENCES_MOST = 8_000_000  # of one entry: more do not fit into an index segment
-HANDLES = 64  # folders that are kept open
+REFERENCES_MOST = 8_000_000  # chunks of one entry: more do not fit into an index segment
+HANDLES = 64  # number of folders that are kept open
 FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 USAGE, WRONG_KEY, INTERRUPTED = 2, 7, 130
 
 
 class RescueError(Exception):
-    """What stopped the rescue, in one sentence, and the exit status that says so."""
+    """Error that ends the rescue, with its exit status."""
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
@@ -89,7 +89,7 @@ class RescueError(Exception):
 
 @contextlib.contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turn all that foreign data can provoke into one sentence that names the place."""
+    """Turn every exception that invalid data can cause into a RescueError with its location."""
     try:
         yield
     except FOREIGN as error:
@@ -98,26 +98,26 @@ def reading(where: str) -> Iterator[None]:
 
 
 def show(name: bytes) -> str:
-    """Write a name so that it can do nothing to a terminal."""
+    """Return a name with unprintable characters escaped."""
     text = name.decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def number(value: Any, low: int = 0, high: int = 2**63 - 1) -> int:
-    """Take an integer within bounds and nothing else."""
+    """Return an integer within bounds; raise ValueError for anything else."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{value!r:.40} is no number from {low} to {high}")
     return value
 
 
 def pair(value: Any, *names: str) -> tuple[int, int]:
-    """Take two integers within the ranges of these names."""
+    """Return two integers within the ranges of these names."""
     first, second = value
     return number(first, *RANGES[names[0]]), number(second, *RANGES[names[-1]])
 
 
 def name_of(item: dict[str, Any], key: str) -> bytes:
-    """Read a name that is text under its key, or else base64 under the key with 64."""
+    """Return a name, which is text under `key` or base64 under `key` + "64"."""
     if f"{key}64" in item:
         return base64.b64decode(item[f"{key}64"], validate=True)
     return bytes(item.get(key, "").encode())
@@ -127,12 +127,12 @@ def name_of(item: dict[str, Any], key: str) -> bytes:
 
 
 def derive(key: bytes, salt: bytes, purpose: bytes, length: int = 32) -> bytes:
-    """Make a key of its own for a purpose."""
+    """Return the key that is derived for a purpose."""
     return bytes(HKDF(SHA256(), length, salt, purpose).derive(key))
 
 
 def key_id(master: bytes) -> bytes:
-    """Give the name under which archives know their key."""
+    """Return the key id, which is in the header of archives."""
     return derive(master, b"", b"packrat key id", 8)
 
 
@@ -147,7 +147,7 @@ def read_key(path: str) -> bytes:
 
 
 def read_password(path: str | None) -> bytes:
-    """Ask for the password, or take the first line of a file."""
+    """Return the password from the terminal, or from the first line of a file."""
     with reading(path or "the password"):
         if path is None:
             line = getpass.getpass("Password: ")
@@ -159,7 +159,7 @@ def read_password(path: str | None) -> bytes:
 
 @functools.cache
 def stretch(password: bytes, salt: bytes, memory: int, passes: int, lanes: int) -> bytes:
-    """Make the master key from the password and what a header says."""
+    """Return the master key of a password and the parameters in a header."""
     try:
         return bytes(hash_secret_raw(password, salt, passes, memory, lanes, 32, Type.ID))
     except HashingError as error:
@@ -167,7 +167,7 @@ def stretch(password: bytes, salt: bytes, memory: int, passes: int, lanes: int) 
 
 
 def unlock(path: str, header: bytes, key: bytes | None, password: bytes) -> bytes:
-    """Give the master key of an archive, or say that we do not have it."""
+    """Return the master key of an archive; raise RescueError if the password or key is wrong."""
     with reading(f"{path}: the cost of Argon2 in the header"):
         memory, passes, lanes = struct.unpack(">III", header[52:64])
         number(memory, 64 * 1024, 4096 * 1024)
@@ -183,7 +183,7 @@ def unlock(path: str, header: bytes, key: bytes | None, password: bytes) -> byte
 
 
 def read(path: str, offset: int, length: int) -> bytes:
-    """Read a range of a file, all of it."""
+    """Read a complete range of a file."""
     try:
         with open(path, "rb") as file:
             file.seek(offset)
@@ -196,7 +196,7 @@ def read(path: str, offset: int, length: int) -> bytes:
 
 
 def read_header(path: str) -> bytes:
-    """Read the header and find out damage; whose key it is under is not yet the question."""
+    """Read and check the header, apart from its key."""
     if os.path.basename(path).startswith("."):
         raise RescueError(f"{path}: a name that begins with a dot is that of an unfinished archive")
     header = read(path, 0, 72)
@@ -210,7 +210,7 @@ def read_header(path: str) -> bytes:
 
 
 class Archive:
-    """An archive whose header, trailer, manifest, table and name are found to be in order."""
+    """An archive with a valid header, trailer, manifest, table and name."""
 
     def __init__(self, path: str, header: bytes, master: bytes) -> None:
         self.path, self.name, self.id = path, os.path.basename(path), header[12:28].hex()
@@ -254,7 +254,7 @@ class Archive:
         try:
             try:
                 packed = self.cipher.decrypt(nonce, sealed, bound)
-            except InvalidTag:  # once more: a bit may have flipped on the way
+            except InvalidTag:  # read again: a bit may have flipped in transit
                 packed = self.cipher.decrypt(nonce, read(self.path, offset, length), bound)
             size = zstandard.frame_content_size(packed)
             number(size, 0, limit)
@@ -267,11 +267,11 @@ class Archive:
         return plain
 
 
-# A backup: an archive and those that it refers to
+# A backup: an archive and the archives that it refers to
 
 
 class Reference(NamedTuple):
-    """Where a chunk stands: archive, frame, place in the frame's content."""
+    """Location of a chunk: archive, frame, range in the frame's content."""
 
     archive: str
     frame: int
@@ -280,7 +280,7 @@ class Reference(NamedTuple):
 
 
 class Entry:
-    """One path of the backup, checked as far as can be done without the others."""
+    """One path of the backup, checked as far as possible without other entries."""
 
     def __init__(self, item: dict[str, Any], reference: Callable[[Any], Reference]) -> None:
         self.path, self.target = name_of(item, "path"), name_of(item, "target")
@@ -320,22 +320,22 @@ class Entry:
         if sum(len(name) + len(value) for name, value in self.xattrs.items()) > XATTRS_BYTES:
             raise ValueError(f"'{shown}' has more attributes than are allowed")
         self.unsettled = bool(item.get("unsettled"))
-        self.twin: Entry | None = None  # the entry before, of which this is another hard link
+        self.twin: Entry | None = None  # the earlier entry of which this is a hard link
         self.made = True
 
     @property
     def file(self) -> bool:
-        """Whether it is a regular file."""
+        """True if it is a regular file."""
         return self.type == "file"
 
     def content(self) -> tuple[object, ...]:
-        """Give what all hard links of a file have in common."""
+        """Return the values that all hard links of a file have in common."""
         looks = self.type, self.mode, self.uid, self.gid, self.mtime, self.xattrs
         return *looks, self.size, self.target, self.device, self.extents, self.chunks
 
 
 class Backup:
-    """All that is needed to restore one archive."""
+    """An archive with the older archives that it needs."""
 
     def __init__(self, path: str, key: bytes | None, password: bytes) -> None:
         header = read_header(path)
@@ -353,7 +353,7 @@ class Backup:
                     raise RescueError(f"{other} has not the size that {path} says")
 
     def find(self, wanted: bytes, name: str) -> tuple[str, bytes]:
-        """Find an archive in the same folder by its id; another name is refused in its turn."""
+        """Find an archive in the same folder by its id, first under its own name."""
         folder = os.path.dirname(self.archive.path)
         for candidate in sorted(os.listdir(folder or "."), key=lambda other: other != name):
             if re.fullmatch(rf"[^.].*-{wanted[:4].hex()}\.packrat", candidate):
@@ -367,7 +367,7 @@ class Backup:
     def fetch(
         self, kind: bytes, wanted: Iterable[tuple[Reference, T]]
     ) -> Iterator[tuple[T, bytes]]:
-        """Give what references name, in the order of the archives: each frame is read once."""
+        """Yield (owner, chunk) in the order of the archives, so that each frame is read once."""
         frames: defaultdict[tuple[str, int, int], list[tuple[Reference, T]]] = defaultdict(list)
         for reference, owner in wanted:
             archive = self.archives[reference.archive]
@@ -385,7 +385,7 @@ class Backup:
                 yield owner, piece
 
     def reference(self, item: Any) -> Reference:
-        """Check a reference as far as can be done without its frame."""
+        """Return a reference, checked as far as possible without its frame."""
         chunk, archive, frame, offset, length = item
         if not re.fullmatch("[0-9a-f]{32}", chunk) or archive not in self.archives:
             raise ValueError(f"{chunk!r:.40} in {archive!r:.40} cannot be referred to")
@@ -394,7 +394,7 @@ class Backup:
         return Reference(archive.id, frame, number(offset), number(length, 1))
 
     def entries(self) -> list[Entry]:
-        """Read the index; its entries hold all that is to be known before anything is written."""
+        """Return the entries of the index, fully checked before anything is written."""
         said, index = self.archive.manifest, self.archive.manifest["index"]
         blocks: list[list[Entry]] = [[] for _ in index]
         wanted = [(self.reference(block["chunk"]), n) for n, block in enumerate(index)]
@@ -412,7 +412,7 @@ class Backup:
 
 
 def check(entries: list[Entry]) -> None:
-    """Refuse every path that a walk of one folder cannot have given, and tie the hard links."""
+    """Refuse paths that a walk of one folder cannot yield, and connect hard links."""
     folders: set[bytes] = {b""}
     links: dict[tuple[int, int], Entry] = {}
     last: list[bytes] | None = None
@@ -437,7 +437,7 @@ def check(entries: list[Entry]) -> None:
 
 
 class Target:
-    """The folder to restore to; all below it is made anew, and reached by handles, not paths."""
+    """The folder to restore to. Everything below it is new and accessed by handles, not paths."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -452,7 +452,7 @@ class Target:
                 os.removexattr(self.root, inherited)
 
     def folder(self, path: bytes) -> int:
-        """Open a folder below the target, name by name; those used last stay open."""
+        """Open a folder below the target, name by name; recently used ones stay open."""
         if not path:
             return self.root
         if path not in self.handles:
@@ -471,7 +471,7 @@ class Target:
 
     @contextlib.contextmanager
     def place(self, path: bytes) -> Iterator[tuple[int, bytes]]:
-        """Give a path as the handle of its folder and a name; a failure names the path."""
+        """Yield a path as the handle of its folder and a name; errors name the path."""
         folder, _, name = path.rpartition(b"/")
         try:
             yield self.folder(folder), name or b"."
@@ -481,7 +481,7 @@ class Target:
 
     @contextlib.contextmanager
     def open(self, path: bytes, flags: int) -> Iterator[int]:
-        """Open what stands at a path, never what a symlink points to."""
+        """Open the file at a path, never the target of a symlink."""
         with self.place(path) as (folder, name):
             handle = os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=folder)
             try:
@@ -490,7 +490,7 @@ class Target:
                 os.close(handle)
 
     def attempt(self, what: str, act: Callable[..., object], *values: Any, **keys: Any) -> bool:
-        """Do what only root may do, or only some filesystems can; else count it."""
+        """Call a function that needs root or a certain filesystem; count a failure."""
         try:
             act(*values, **keys)
         except OSError:
@@ -499,7 +499,7 @@ class Target:
         return True
 
     def make(self, entry: Entry) -> None:
-        """Make what an entry is, yet without data and for nobody else to open."""
+        """Create an entry without data and accessible to its owner only."""
         if entry.type == "file" and not entry.twin:
             with self.open(entry.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY) as handle:
                 os.ftruncate(handle, entry.size)
@@ -521,7 +521,7 @@ class Target:
                 entry.made = self.attempt("special files", os.mknod, *made, dir_fd=folder)
 
     def write(self, entry: Entry, position: int, data: bytes) -> None:
-        """Write a piece of a file's data where its extents say."""
+        """Write a piece of a file's data to its extents."""
         with self.open(entry.path, os.O_WRONLY) as handle:
             while data:
                 part = bisect_right(entry.extents, position, key=lambda extent: extent[0]) - 1
@@ -531,12 +531,12 @@ class Target:
                 position, data = position + written, data[written:]
 
     def dress(self, entry: Entry) -> None:
-        """Set owner, attributes, mode and time, in the order in which none undoes another."""
+        """Set owner, attributes, mode and time, in an order in which none undoes another."""
         with self.open(entry.path, os.O_PATH) as handle:
-            here = f"/proc/self/fd/{handle}"  # this very inode, be it a symlink or a device
+            here = f"/proc/self/fd/{handle}"  # this inode, even of a symlink or device
             mode = entry.mode
             if not self.attempt("owners", os.chown, here, entry.uid, entry.gid):
-                mode &= 0o1777  # setuid would be a gift to another owner
+                mode &= 0o1777  # no setuid or setgid for a wrong owner
             for attribute, value in entry.xattrs.items():
                 self.attempt("extended attributes", os.setxattr, here, attribute, value)
             if entry.type != "symlink":
@@ -544,7 +544,7 @@ class Target:
             self.attempt("times", os.utime, here, ns=(entry.mtime, entry.mtime))
 
     def restore(self, backup: Backup, entries: list[Entry]) -> None:
-        """Write everything: first what there is, then the data, last what it looks like."""
+        """Write everything: first the entries, then their data, last their attributes."""
         for entry in entries:
             self.make(entry)
         for (entry, position), data in backup.fetch(b"d", pieces(entries)):
@@ -555,7 +555,7 @@ class Target:
 
 
 def pieces(entries: list[Entry]) -> Iterator[tuple[Reference, tuple[Entry, int]]]:
-    """Give each reference with the entry that it belongs to and its place in the entry's data."""
+    """Yield each reference with its entry and its position in the entry's data."""
     for entry in entries:
         position = 0
         for chunk in () if entry.twin else entry.chunks:
@@ -567,7 +567,7 @@ def pieces(entries: list[Entry]) -> Iterator[tuple[Reference, tuple[Entry, int]]
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:
-    """Understand the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser("rescue.py", description="Restores Packrat archives.")
     parser.usage = (
         "rescue.py ARCHIVE... TARGET | --list ARCHIVE...  [--password-file | --key-file F]"
@@ -590,7 +590,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
 
 
 def rescue(backup: Backup, target: str | None, prefix: str) -> None:
-    """List or restore one archive, and say what came of it."""
+    """List or restore one archive, and print the result."""
     archive = backup.archive
     with reading(f"{archive.path}: the index"):
         entries = backup.entries()
@@ -618,7 +618,7 @@ def rescue(backup: Backup, target: str | None, prefix: str) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the program and give its exit status."""
+    """Run the program; return its exit status."""
     try:
         given = parse(words)
         key = read_key(given.key_file) if given.key_file else None

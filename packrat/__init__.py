@@ -1,3 +1,3 @@
-"""The program: command line, daemon, restore picker, reports. Only here is printed or prompted."""
+"""Program: command line, daemon, restore picker and reports. No other package prints or prompts."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""Entry point: `packrat`, and `python -m packrat`."""
+"""Entry point of `packrat` and `python -m packrat`."""
 
-import signal  # no more: a Ctrl-C before `main` has begun is answered by Python
+import signal  # nothing else: until `main` runs, Python itself handles Ctrl-C
 
 from packrat.surroundings import prepare
 
@@ -9,7 +9,7 @@ def main() -> None:
     """Load the command line and run it; a Ctrl-C while it loads ends it silently."""
     prepare()
     answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if answers:  # and is not ignored, as in a job that a shell put in the background
+    if answers:  # not ignored, as it is in a background job of a shell
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     from packrat import tuning

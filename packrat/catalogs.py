@@ -1,4 +1,4 @@
-"""Catalogs of several services, from every destination that answers."""
+"""Reading of the catalogs of several services, from every destination that answers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def catalogs(
     program: Program, services: Iterable[str], source: str | None = None, *, marks: bool = True
 ) -> tuple[list[Catalog], Exit]:
-    """Return the catalogs of all destinations that answer, and PARTIAL if some do not; warn.
+    """Return the catalogs of all destinations that answer; if some do not, warn and add PARTIAL.
 
-    Without `marks`, archives that were found damaged before count as well. Raises Away if no
+    Without `marks`, archives that were found damaged earlier count as well. Raises Away if no
     destination answers.
     """
     found: list[Catalog] = []
@@ -41,7 +41,7 @@ def catalogs(
 
 
 def bases_of(program: Program, catalog: Catalog) -> set[str]:
-    """Return the names of archives that need not be whole, by the retention of their service."""
+    """Return the names of archives that the retention of their service keeps only as bases."""
     config = program.config
     keep = config.retention_of(config.services[catalog.service])
     return bases(catalog, keep, config.host, program.cache.pruned(catalog.service))

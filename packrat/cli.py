@@ -1,4 +1,4 @@
-"""The command line. Each command is thin: it calls one module of the program."""
+"""Command line. Each command only calls one module of the program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[
-    str | None, Option("--config", "-c", metavar="FILE", help="The configuration file.")
+    str | None, Option("--config", "-c", metavar="FILE", help="Configuration file to use.")
 ]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 PasswordFile = Annotated[
@@ -36,11 +36,11 @@ PasswordFile = Annotated[
 ]
 OtherPassword = Annotated[
     str | None,
-    Option("--password-file", metavar="FILE", help="The password of a backup under another key."),
+    Option("--password-file", metavar="FILE", help="Password file of a backup under another key."),
 ]
-Source = Annotated[str | None, Option("--from", metavar="DEST", help="The place to read from.")]
+Source = Annotated[str | None, Option("--from", metavar="DEST", help="Destination to read from.")]
 WhichBackup = Option(
-    metavar="ID|latest|TIME", help="An id or a time as list shows it, or its beginning."
+    metavar="ID|latest|TIME", help="An id or a time as shown by list, or a prefix of it."
 )
 OneService = Annotated[str | None, Argument(metavar="[SERVICE]", hidden=True)]
 SomeServices = Annotated[list[str] | None, Argument(metavar="[SERVICE]...", hidden=True)]
@@ -50,7 +50,7 @@ def main() -> NoReturn:
     """Run the command line; every error ends in one message and an exit status."""
     try:
         status = app(standalone_mode=False, prog_name="packrat")
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the border to the user)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (reported to the user)
         status = _fail(error)
     sys.stdout.flush()
     sys.exit(status or 0)
@@ -61,7 +61,7 @@ def _fail(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, typer.Abort):
         error = KeyboardInterrupt()
-    if hasattr(error, "format_message"):  # of click, which typer keeps under a private name
+    if hasattr(error, "format_message"):  # an error of click, whose class typer keeps private
         return misused(error)
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,12 +82,12 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
     return Program(config or ctx.find_root().params.get("config"), only_look=only_look)
 
 
-def _acting(ctx: typer.Context, config: str | None) -> Program:
-    """Return the program, after what a dead run left is repaired."""
-    return _repaired(_program(ctx, config))
+def _repaired_program(ctx: typer.Context, config: str | None) -> Program:
+    """Return the program, after repairing what killed runs left behind."""
+    return _repair_dead_runs(_program(ctx, config))
 
 
-def _repaired(program: Program) -> Program:
+def _repair_dead_runs(program: Program) -> Program:
     from packrat.runs.repair import repair
     from packrat.text.report import warn
 
@@ -98,8 +98,8 @@ def _repaired(program: Program) -> Program:
     return program
 
 
-def _tells(program: Program) -> ByHand | None:
-    """Give who tells of runs by hand, where somebody is to be told."""
+def _notifier(program: Program) -> ByHand | None:
+    """Return the notifier of manual runs, None if none is configured."""
     if not (program.config.notify.urls or program.config.ping):
         return None
     from packrat.notify.message import ByHand
@@ -129,7 +129,7 @@ def _options(
 
 @app.command(cls=Command)
 def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
-    """Choose the password, and make the key file from it."""
+    """Create the key file from a new password."""
     from packrat.verbs.init import initialize
 
     initialize(_program(ctx, config), password_file)
@@ -139,16 +139,16 @@ def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigF
 def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
-    """Make the key file again, from the password and any backup."""
+    """Recreate the key file from the password and any backup."""
     from packrat.verbs.rekey import make_again
 
-    make_again(_acting(ctx, config), password_file)
+    make_again(_repaired_program(ctx, config), password_file)
 
 
 @app.command(cls=Command)
 def check(
     ctx: typer.Context,
-    connect: Annotated[bool, Option("--connect", help="Also try every destination.")] = False,
+    connect: Annotated[bool, Option("--connect", help="Also test every destination.")] = False,
     accept_empty: Annotated[
         bool,
         Option("--accept-empty", help="With --connect: accept that backups were deleted."),
@@ -156,7 +156,7 @@ def check(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Validate the configuration: every mistake at once."""
+    """Validate the configuration, and report every fault."""
     from packrat.verbs.check import check_all
 
     program = _program(ctx, config)
@@ -179,15 +179,15 @@ def plan(
     ] = None,
     format: Annotated[  # noqa: A002
         str,
-        Option(metavar="FORM", help="As a tree, or as mermaid, dot, json or yaml."),
+        Option(metavar="FORM", help="Output format: tree, mermaid, dot, json or yaml."),
     ] = "tree",
     config: ConfigFile = None,
 ) -> None:
-    """Show what a run does, stage by stage. It changes nothing.
+    """Show what a run would do, stage by stage, without changing anything.
 
-    SPEC is a file: a configuration, or a pipeline document; or the word prune or verify, for what
-    these commands do. Without SERVICE, every service is shown. What --format yaml prints, packrat
-    run executes.
+    SPEC is a configuration or a pipeline document, or the word prune or verify to show those
+    commands. Without SERVICE, every service is shown. packrat run executes what --format yaml
+    prints.
     """
     from packrat.verbs.planning import WayBack, show_plan
 
@@ -209,8 +209,8 @@ def run(
 ) -> int:
     """Run a specification file now.
 
-    SPEC is a configuration, or a pipeline document as plan --format yaml prints it. A document of a
-    restore asks before it writes.
+    SPEC is a configuration, or a pipeline document as plan --format yaml prints it. A restore
+    document asks for confirmation before it writes.
     """
     from packrat.daemon.jobs import die_with_the_daemon
     from packrat.verbs.planning import is_pipeline_file
@@ -219,7 +219,7 @@ def run(
     of_daemon = die_with_the_daemon()
     program = _program(ctx, spec)
     # The daemon notifies of its jobs itself.
-    tells = None if of_daemon or is_pipeline_file(spec) else _tells(program)
+    tells = None if of_daemon or is_pipeline_file(spec) else _notifier(program)
     return run_spec(program, spec, services or [], tells, yes=yes, as_json=json)
 
 
@@ -227,13 +227,13 @@ def run(
 def backup(
     ctx: typer.Context,
     services: SomeServices = None,
-    all_: Annotated[bool, Option("--all", help="Every service.")] = False,
+    all_: Annotated[bool, Option("--all", help="Back up every service.")] = False,
     full: Annotated[bool, Option("--full", help="Store everything again.")] = False,
     take_over: Annotated[
-        bool, Option("--take-over", help="Go on where another host left off.")
+        bool, Option("--take-over", help="Continue the backups of another host.")
     ] = False,
     accept_shrink: Annotated[
-        bool, Option("--accept-shrink", help="A much smaller source is normal now.")
+        bool, Option("--accept-shrink", help="Accept a source that is much smaller than before.")
     ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
@@ -249,7 +249,7 @@ def backup(
     names = list(program.config.services) if all_ else program.services(services or [])
     pipelines = [compile_service(program.config, name, full=full) for name in names]
     choices = Choices(take_over, accept_shrink)
-    return back_up_all(pipelines, choices, as_json=json, tells=_tells(program))
+    return back_up_all(pipelines, choices, as_json=json, tells=_notifier(program))
 
 
 @app.command("list", cls=Command)
@@ -259,10 +259,10 @@ def list_(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """List backups, and the destinations that hold each."""
+    """List the backups, and the destinations of each."""
     from packrat.verbs.listing import list_backups
 
-    return list_backups(_acting(ctx, config), service, as_json=json)
+    return list_backups(_repaired_program(ctx, config), service, as_json=json)
 
 
 @app.command(cls=Command)
@@ -278,7 +278,7 @@ def ls(
 ) -> None:
     """List the files in a folder of a backup.
 
-    BACKUP is an id or a time as list shows it, or its beginning; by default the latest.
+    BACKUP is an id or a time as shown by list, or a prefix of it; by default the latest.
     """
     from packrat.verbs.listing import list_files
 
@@ -294,24 +294,26 @@ def restore(
     source: Source = None,
     path: Annotated[
         list[str] | None,
-        Option(metavar="PATH", help="Only this, and what is below it; may be repeated."),
+        Option(metavar="PATH", help="Restore only PATH and what is below it; may be repeated."),
     ] = None,
-    to: Annotated[str | None, Option(metavar="DIR", help="An empty or new folder.")] = None,
+    to: Annotated[
+        str | None, Option(metavar="DIR", help="Restore to an empty or new folder.")
+    ] = None,
     in_place: Annotated[
-        bool, Option("--in-place", help="Replace what is there; what was there is kept.")
+        bool, Option("--in-place", help="Replace the service's files; the old ones are kept.")
     ] = False,
     undo: Annotated[
         bool, Option("--undo", help="Put back what an in-place restore replaced.")
     ] = False,
-    forget: Annotated[bool, Option("--forget", help="Delete what was replaced.")] = False,
+    forget: Annotated[bool, Option("--forget", help="Delete the replaced files.")] = False,
     password_file: OtherPassword = None,
-    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Restore a backup, or some paths of it, to a folder or in place.
 
-    On a terminal it asks for what is not given, and before it writes.
+    On a terminal it asks for missing options, and for confirmation before it writes.
     """
     from packrat.restore.request import Given, restore_as_given
 
@@ -321,10 +323,10 @@ def restore(
 
         if service is None or to or in_place or path or (undo and forget):
             raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
-        return (undo_restore if undo else forget_aside)(_acting(ctx, config), service)
+        return (undo_restore if undo else forget_aside)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
     given = Given(service, backup, source, paths, to, in_place, password_file)
-    program = _acting(ctx, config)
+    program = _repaired_program(ctx, config)
     return restore_as_given(program, given, yes=yes, as_json=json)
 
 
@@ -337,18 +339,18 @@ def verify(
     deep: Annotated[bool, Option("--deep", help="Read every byte.")] = False,
     due: Annotated[
         bool,
-        Option("--due", help="Read a share in full, the longest unread first, and repair it."),
+        Option("--due", help="Verify the share that is due in full, and repair it."),
     ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Prove what is stored.
+    """Verify the stored archives.
 
     Both ends and the whole index of each archive are read, and samples of the rest.
 
-    With --due, as the daemon does it on the schedule of verify: in the configuration, archives are
-    read in full until its deep_percent of all that is stored has been read, and a damaged one is
-    replaced by a good one from another destination.
+    With --due, as in the daemon's scheduled verification, archives are read in full, those verified
+    longest ago first, until deep_percent of all stored bytes has been read. A damaged archive is
+    replaced by a good replica from another destination.
     """
     if due:
         from packrat.daemon.jobs import die_with_the_daemon
@@ -356,11 +358,13 @@ def verify(
 
         die_with_the_daemon()
         if service or backup or source or deep:
-            raise UsageError("--due chooses itself what it reads: give nothing but --json with it")
-        return verify_due(_acting(ctx, config), as_json=json)
+            raise UsageError(
+                "--due selects the archives itself; it can only be combined with --json"
+            )
+        return verify_due(_repaired_program(ctx, config), as_json=json)
     from packrat.verbs.verify import verify_stored
 
-    program = _acting(ctx, config)
+    program = _repaired_program(ctx, config)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)
 
 
@@ -368,14 +372,14 @@ def verify(
 def prune(
     ctx: typer.Context,
     service: OneService = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only show what would be deleted.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Delete the backups that retention lets go."""
+    """Delete the backups that retention no longer keeps."""
     from packrat.verbs.prune import prune as prune_now
 
-    return prune_now(_acting(ctx, config), service, dry_run=dry_run, as_json=json)
+    return prune_now(_repaired_program(ctx, config), service, dry_run=dry_run, as_json=json)
 
 
 @app.command("explain", cls=Command)
@@ -385,9 +389,9 @@ def explain_(
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
     config: ConfigFile = None,
 ) -> None:
-    """Say whether a path is backed up, and which pattern says so.
+    """Show whether a path is backed up, and which pattern decides it.
 
-    PATH is absolute, or begins at the service's path.
+    PATH is absolute, or relative to the service's path.
     """
     from packrat.verbs.planning import explain_path
 
@@ -410,13 +414,14 @@ def schema() -> None:
 def daemon(
     ctx: typer.Context,
     log_format: Annotated[
-        str, Option("--log-format", metavar="FORM", help="As text, or as json.")
+        str, Option("--log-format", metavar="FORM", help="Log format: text or json.")
     ] = "text",
     config: ConfigFile = None,
 ) -> int:
-    """Run the schedules of the configuration, until it is stopped.
+    """Run the scheduled backups until it is stopped.
 
-    SIGHUP, or a change of the file, has it read again. SIGTERM ends what runs in order.
+    The configuration is read again on SIGHUP and whenever its file changes. SIGTERM ends the
+    running jobs in order.
     """
     from packrat.daemon.log import FORMS, Log
     from packrat.daemon.loop import run_daemon
@@ -428,37 +433,37 @@ def daemon(
 
 @app.command(cls=Command)
 def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) -> int:
-    """Show how each service is: last and next run, newest backups.
+    """Show the state of each service: last and next run, newest backups.
 
-    It asks no destination, but tells what was seen there last. The exit status is 0 when all is
+    It contacts no destination, but shows what was last seen there. The exit status is 0 when all is
     well, and 5 when a service is overdue, its last run was not done, or something is damaged.
     """
     from packrat.verbs.status import show_status
 
-    return show_status(_acting(ctx, config), as_json=json)
+    return show_status(_repaired_program(ctx, config), as_json=json)
 
 
 @app.command(cls=Command)
 def history(
     ctx: typer.Context,
     service: OneService = None,
-    last: Annotated[int, Option("--last", metavar="N", help="At most so many.", min=1)] = 50,
+    last: Annotated[int, Option("--last", metavar="N", help="Number of runs.", min=1)] = 50,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Show past runs, the newest first."""
     from packrat.verbs.status import show_history
 
-    return show_history(_acting(ctx, config), service, last, as_json=json)
+    return show_history(_repaired_program(ctx, config), service, last, as_json=json)
 
 
 @app.command(cls=Command, hidden=True)
 def repair(ctx: typer.Context, config: ConfigFile = None) -> None:
-    """Put back what dead runs left behind; the daemon starts with it."""
-    _acting(ctx, config)
+    """Repair what killed runs left behind; the daemon runs this when it starts."""
+    _repaired_program(ctx, config)
 
 
-service_app = typer.Typer(help="Run packrat with the machine.", no_args_is_help=True)
+service_app = typer.Typer(help="Start packrat at boot.", no_args_is_help=True)
 app.add_typer(service_app, name="service")
 
 
@@ -466,11 +471,11 @@ app.add_typer(service_app, name="service")
 def service_install(
     ctx: typer.Context,
     only_print: Annotated[
-        bool, Option("--print", help="Print the unit, and change nothing.")
+        bool, Option("--print", help="Print the unit without installing it.")
     ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Write the systemd unit of the daemon: the machine's for root, else the user's own."""
+    """Install the systemd unit of the daemon: a system unit for root, else a user unit."""
     from packrat.daemon.unit import install
 
     install(_program(ctx, config).file, only_print=only_print)

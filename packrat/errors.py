@@ -1,4 +1,4 @@
-"""Exit statuses, and the one place where an error becomes a message and a status."""
+"""Exit statuses, and the translation of every error to a message and a status."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Exit(IntEnum):
 
 
 class UsageError(Exception):
-    """The command line asks for something that it cannot."""
+    """A command line that cannot be carried out."""
 
 
-class Unusable(Exception):  # noqa: N818 (it is the folder that is)
-    """Something of packrat's own cannot be used; `hint` says what to do next."""
+class Unusable(Exception):  # noqa: N818 (an adjective)
+    """A part of packrat's own, such as its state folder, that cannot be used; `hint` is advice."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
         self.hint = hint
 
 
-class Locked(Exception):  # noqa: N818 (not an error of anybody)
-    """Another run holds the lock of a service."""
+class Locked(Exception):  # noqa: N818 (not an error)
+    """A service whose lock is held by another run."""
 
 
-class Interrupted(Exception):  # noqa: N818 (not an error of anybody)
-    """Ctrl-C, where there is more to say of it than that."""
+class Interrupted(Exception):  # noqa: N818 (not an error)
+    """Ctrl-C with a message about its effect."""
 
 
 def explain(error: BaseException) -> tuple[Exit, str]:
-    """Return the exit status and the message of an error: what failed, and what to do next."""
+    """Return the exit status and the message of an error, with secrets masked."""
     status, message = _explain(error)
     return status, masked(message)
 
@@ -94,7 +94,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
 
 
 def worst(exits: Iterable[Exit]) -> Exit:
-    """Return the status of several runs: the gravest one."""
+    """Return the gravest status of several runs."""
     gravity = [
         Exit.DONE,
         Exit.PARTIAL,

@@ -1,4 +1,4 @@
-"""The parts that every command needs: configuration, state, keys, destinations."""
+"""Parts that every command needs: configuration, state, keys, destinations."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 NEARNESS = ("local", "sftp", "fsspec", "s3")
-"""Kinds of destinations, the quickest and cheapest to read from first."""
+"""Types of destinations, the fastest and cheapest to read from first."""
 
 
 class Program:
     """One configuration, loaded when it is first needed."""
 
     def __init__(self, config_file: str | None, *, only_look: bool = False) -> None:
-        """Remember the file. With `only_look`, not even the cache is changed.
+        """Store the path of the file. With `only_look`, not even the cache is changed.
 
         Raises:
-            Unusable: /proc is missing: attributes of links and fifos could not be read.
+            Unusable: /proc is missing, which is needed for attributes of links and fifos.
         """
         if not os.path.isdir("/proc/self/fd"):
             raise Unusable("/proc is not mounted", "mount it: mount -t proc proc /proc")
@@ -63,24 +63,24 @@ class Program:
 
     @cached_property
     def cache(self) -> CatalogCache:
-        """Cache of what was seen at the destinations."""
+        """Cache of the catalogs."""
         return open_cache(self.config.state_dir, aside=self._only_look)
 
     def under(self, keys: Keys) -> Program:
-        """Return the same program under other keys; what it sees there is not cached."""
+        """Return the same program with other keys; it does not write to the cache."""
         other = Program(self._given, only_look=True)
         other.__dict__ |= {"config": self.config, "keys": keys, "_stores": self._stores}
         return other
 
     def destinations(self, service: str | None = None) -> dict[str, Store]:
-        """Return the destinations of one service, or all."""
+        """Return the destinations of one service, or of all, by name."""
         named = self.config.destinations()
         if service is not None and service in self.config.services:
             named = self.config.destinations_of(self.config.services[service])
         return self._open(named)
 
     def nearest(self, service: str) -> list[str]:
-        """Return the names of a service's destinations, the quickest to read from first."""
+        """Return the names of a service's destinations, the fastest to read from first."""
         named = self.config.destinations_of(self.config.services[service])
         return sorted(named, key=lambda name: NEARNESS.index(named[name].type))
 
@@ -97,13 +97,13 @@ class Program:
         return self.destination(name)
 
     def _open(self, specs: dict[str, DestinationSpec]) -> dict[str, Store]:
-        # Each once: its secret may be asked for on a terminal, and connecting takes a while.
+        # Each once: reading a secret may need a terminal, and connecting takes time.
         new = {name: spec for name, spec in specs.items() if name not in self._stores}
         self._stores |= _open(new, self.config.encryption.key_file)
         return {name: self._stores[name] for name in specs}
 
     def services(self, names: Iterable[str]) -> list[str]:
-        """Check names of services; raises UsageError with the nearest one."""
+        """Return the names if all services exist; raises UsageError with the nearest name."""
         import difflib
 
         for name in names:
@@ -119,7 +119,7 @@ class Program:
 
 
 class DocumentProgram(Program):
-    """The same for a pipeline document, which is self-contained: there is no configuration."""
+    """Program for a pipeline document, which is self-contained and has no configuration."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__(None)
@@ -134,7 +134,7 @@ class DocumentProgram(Program):
 
     @cached_property
     def cache(self) -> CatalogCache:
-        """Cache of what was seen at the destinations."""
+        """Cache of the catalogs."""
         return open_cache(self._pipeline.state_dir)
 
     def destinations(self, service: str | None = None) -> dict[str, Store]:  # noqa: ARG002
@@ -154,7 +154,7 @@ def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
 
 
 def log_file(state_dir: str, service: str) -> str:
-    """Name the file that takes what the commands of a service's last run printed."""
+    """Return the path of the log with the output of the commands of a service's last run."""
     return os.path.join(state_dir, "logs", f"{service}.log")
 
 
@@ -194,7 +194,7 @@ def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> 
 
 
 def _login(spec: Sftp, accepted_hosts: str) -> Login:
-    """Return how to log in; `accepted_hosts` is the file that `check --connect` writes."""
+    """Return the login of a server; `accepted_hosts` is the file that `check --connect` writes."""
     from vault.store.sftp_login import Login
 
     password = spec.password.resolve() if spec.password else None

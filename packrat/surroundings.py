@@ -1,6 +1,6 @@
 """State of the process that Packrat sets before it loads anything else.
 
-Little may be imported here: a Ctrl-C while it loads is answered by Python.
+It may import little: a Ctrl-C while it loads is answered by Python.
 """
 
 import os
@@ -10,7 +10,7 @@ PYTHON = (sys.executable, "-P")
 """Beginning of the command line of a child: the working folder must not be searched for modules.
 Such a child is started in `/`."""
 UMASK = 0o077
-"""What Packrat writes, its state and its destinations, is for its own user only."""
+"""Files that Packrat writes to its state and destinations are for its own user only."""
 
 
 def prepare() -> None:
@@ -18,15 +18,15 @@ def prepare() -> None:
     os.umask(UMASK)
     _open_closed_streams()
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
-        # Names of files are bytes: under a Latin-1 locale Python would store other ones.
+        # File names are bytes: under a Latin-1 locale Python would store different ones.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _open_closed_streams() -> None:
     """Open /dev/null for each standard stream that the caller has closed.
 
-    Python sets such a stream to None, and the next file that is opened would take its number: what
-    is printed would go into an archive.
+    Python sets such a stream to None, and the next opened file would take its number: output could
+    go into an archive.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

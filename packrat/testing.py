@@ -1,8 +1,8 @@
 """Contract suite for stage kinds of other packages: plain functions, for any test runner.
 
-`run_forward` and `run_inverse` run one stage with a list. `Trial` backs up a small tree with it, by
-the real program, and restores it. `require_contract` checks what every kind must keep to; see
-docs/plugins.md.
+`run_forward` and `run_inverse` run one stage with a list of items. `Trial` backs up a small tree
+with the stage, by the real program, and restores it. `require_contract` checks the contract of
+every kind; see docs/plugins.md.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ TREE = {"a": b"first", "b/c": b"second" * 100, "b/empty": b"", "big": bytes(rang
 
 
 class Ran(Struct, frozen=True):
-    """What a stage gave."""
+    """Result of a stage that was run alone."""
 
     items: list[Any]
     warnings: list[str]
 
 
 def pieces(tree: Mapping[str, bytes], block: int = 1 << 20) -> list[Piece]:
-    """Return the pieces of some files, as `collect` gives them, in blocks of at most this size."""
+    """Return the pieces of some files, as `collect` yields them, of at most `block` bytes."""
     found = []
     for name in sorted(tree, key=order):
         plain, encoded = text(name)
@@ -96,7 +96,7 @@ class Trial:
             path = self.source / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        # The cheapest keys that the format allows.
+        # The cheapest derivation that the format allows.
         keys = Derivation(b"sixteen of salt.", 64 * 1024, 1, 2).keys("trial")
         write_key_file(str(folder / "key"), keys)
 
@@ -116,14 +116,14 @@ class Trial:
         return Program(str(file))
 
     def pipeline(self) -> Pipeline:
-        """Return the compiled backup, by way of its printed document, as `run` reads it."""
+        """Return the compiled backup, read from its printed document as `run` does."""
         file = self._folder / "pipeline.yaml"
         file.write_text(to_yaml([compile_service(self.program().config, SERVICE)]))
         [pipeline] = load_pipelines(str(file))
         return pipeline
 
     def back_up(self) -> Result:
-        """Back up; how that ended is in the result."""
+        """Back up; a failure is in the result."""
         return back_up(self.pipeline())
 
     def entries(self) -> list[Entry]:
@@ -162,12 +162,12 @@ def tree_of(folder: str) -> dict[str, tuple[Any, ...]]:
 def require_contract(
     folder: Path, entry: Mapping[str, Any], tree: Mapping[str, bytes] = TREE
 ) -> None:
-    """Raise AssertionError when a stage breaks what is asked of every kind.
+    """Raise AssertionError if a stage breaks the contract of every kind.
 
-    `entry` is what a user writes in `stages:`, and `tree` a tree that the stage does not refuse.
-    What is checked: the configuration takes the entry, and the printed document runs. The archive's
-    index is in order, and no path is in it twice. A second run goes through, in which most files
-    are unchanged. A restore with the stage and one without it write the same files.
+    `entry` is an entry of `stages:`, and `tree` a tree that the stage does not refuse. By contract,
+    the configuration accepts the entry, and the printed document runs. The archive's index is in
+    order, and contains no path twice. A second run succeeds, in which most files are unchanged. A
+    restore with the stage and one without it write the same files.
     """
     trial = Trial(folder, [entry], tree)
     for attempt in ("first", "second"):

@@ -1,4 +1,4 @@
-"""What the user writes, with line and column for every fault.
+"""Configuration that the user writes, and the pipeline documents that it compiles to.
 
-A configuration, and the pipeline specs that its services compile to.
+Every fault is reported with line and column.
 """

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 
 def added_faults(document: Document, config: Config | None) -> Iterator[Fault]:
-    """Yield what is wrong with `stages:` of any service.
+    """Yield every fault in `stages:` of any service.
 
-    `config` is the configuration if it is valid apart from that: without it, positions are not
-    looked at.
+    `config` is the configuration if it is otherwise valid; without it, positions are not checked.
     """
     services = document.data.get("services")
     for service, settings in services.items() if isinstance(services, dict) else ():
@@ -78,7 +77,7 @@ def _of_entry(document: Document, path: KeyPath, entry: dict[str, Any]) -> Itera
 def _of_positions(
     document: Document, path: KeyPath, config: Config, service: str
 ) -> Iterator[Fault]:
-    """Check where the stages of a service stand."""
+    """Check the positions of the added stages of a service."""
     settings = config.services[service]
     bare = config.model_copy(
         update={"services": {service: settings.model_copy(update={"stages": ()})}}

@@ -1,6 +1,6 @@
-"""Faults between different places of a configuration.
+"""Checks that span several sections of a configuration.
 
-They look at the plain document, so that they are found together with every other fault.
+They read the plain document, so that their faults are reported together with all others.
 """
 
 import difflib
@@ -11,13 +11,13 @@ from specs.document import Document, KeyPath
 from specs.faults import Fault
 
 JOBS = ("prune", "verify")
-"""Words that `packrat plan` takes for a job, so no service can have such a name."""
+"""Words that `packrat plan` reads as a job; a service cannot have such a name."""
 FIXED = ("local", "synology", "s3")
 NO_VALUE = ("has no value", "write one, or remove the key")
 
 
 def cross_faults(document: Document) -> Iterator[Fault]:
-    """Yield what does not fit together, wherever the parts themselves are in order."""
+    """Yield the faults of settings that are valid by themselves but not together."""
     backup = _mapping(document.data.get("backup"))
     fixed = [name for name in FIXED if name in backup]
     named = _mapping(backup.get("destinations"))
@@ -41,7 +41,7 @@ def cross_faults(document: Document) -> Iterator[Fault]:
 def missing_values(document: Document) -> Iterator[Fault]:
     """Yield the keys without a value."""
     for path, value in _walk(document.data, ()):
-        # The seed's word: for AWS, leave the endpoint empty.
+        # An empty endpoint is valid: it means AWS.
         if value is None and path[-1] != "endpoint":
             yield document.fault(path, *NO_VALUE, at_key=True)
 

@@ -1,4 +1,4 @@
-"""Compile the services of a configuration to pipeline documents, there and back."""
+"""Compiler from the services of a configuration to pipeline documents, for each job."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -19,7 +19,7 @@ from stages.select import Select
 def compile_service(config: Config, name: str, *, full: bool = False) -> Pipeline:
     """Compile one service to a self-contained pipeline document.
 
-    `full` refers to no other archive.
+    With `full`, the archive refers to no other archive.
 
     Raises:
         KeyError: There is no such service.
@@ -45,8 +45,8 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         }
         for stage, params in branch.items():
             line.then(f"{stage}:{destination}", stage, destination=destination, **params)
-    # An anchor that is not there is at a destination that is left out: a loaded configuration has
-    # no other.
+    # Anchors were checked when the configuration was loaded. One that is missing now belongs to a
+    # destination that is left out.
     stages = insert(line.stages, service.stages).stages
     return Pipeline(
         pipeline=1,
@@ -81,11 +81,11 @@ class _Line:
 
 
 def _read(line: _Line, config: Config, service: Service) -> None:
-    """Write down what reads the source, with everything that keeps it still meanwhile."""
+    """Add the stages that read the source, and those that keep it unchanged meanwhile."""
     docker, source = service.docker, _source(config, service)
     line.then("source", **_head(config, service))
     if service.post_restore:
-        # On the way back it comes last; so here it comes before everything that it may rely on.
+        # Reversed, it comes last; so here it comes before everything that it may rely on.
         line.then("post_restore", **_command(service, service.post_restore))
     if service.post_backup:
         first = {"first": _command(service, service.pre_backup)} if service.pre_backup else {}
@@ -104,14 +104,14 @@ def _read(line: _Line, config: Config, service: Service) -> None:
 
 
 def _source(config: Config, service: Service) -> dict[str, Any]:
-    """Return what is read."""
+    """Return the parameters of the stages that read the source."""
     source = {"path": service.path, "exclude": list(service.exclude)}
     own = _own_folders(config, service)
     return source | ({"never": own} if own else {})
 
 
 def _head(config: Config, service: Service) -> dict[str, Any]:
-    """Return what must be in place before anything is stopped."""
+    """Return the parameters of `source`, which checks them before anything is stopped."""
     docker = service.docker
     params: dict[str, Any] = {"path": service.path}
     if docker:
@@ -121,7 +121,7 @@ def _head(config: Config, service: Service) -> dict[str, Any]:
 
 
 def _command(service: Service, command: Command) -> dict[str, Any]:
-    """Return a command's parameters, its secrets as references."""
+    """Return a command's parameters, with secrets as references."""
     params = command.model_dump(mode="json", exclude_defaults=True)
     params["timeout"] = command.timeout
     if (folder := service.working_dir_of(command)) is not None:
@@ -141,14 +141,14 @@ def compile_restore(
 ) -> Pipeline:
     """Compile the restore of a service: its pipeline in reverse, from one destination.
 
-    `backup` is an archive's id, its beginning, or `latest`; `to` a folder, None to restore in
-    place. Nothing stops, and no command runs, for what is only written to a folder.
+    `backup` is an archive's id, a prefix of it, or `latest`. `to` is a folder; None restores in
+    place. A restore to a folder stops no container and runs no command.
 
     Raises:
         KeyError: There is no such service.
     """
     named = config.destinations()
-    # Compiled for this destination alone: backups may be where the service no longer goes to.
+    # Only this destination: it may hold backups although the service no longer uses it.
     service = config.services[name].model_copy(update={"destinations": (source,)})
     only = config.model_copy(update={"services": config.services | {name: service}})
     pipeline = compile_service(only, name)
@@ -171,7 +171,7 @@ def compile_restore(
 
 
 def _last_with_inverse(graph: Graph, name: str) -> str:
-    """Return the last stage of a branch, from `name` on, that has a way back."""
+    """Return the last stage of a branch, from `name` on, that has an inverse."""
     last = name
     while fed := graph.fed(name):
         name = fed[0].name
@@ -180,7 +180,7 @@ def _last_with_inverse(graph: Graph, name: str) -> str:
 
 
 def _end_with_writing(stages: dict[str, dict[str, Any]], later: Collection[str]) -> None:
-    """Remove what comes after the writing of the files, apart from stages of other packages."""
+    """Remove the built-in stages after `gather`, and keep those of other packages."""
     last = "gather"
     for name in [name for name in stages if name in later]:
         if stages[name].get("kind") in BUILT_IN or "releases" in stages[name]:
@@ -218,7 +218,7 @@ def compile_verify(
 def _at_each(
     config: Config, name: str, kind: str, params: dict[str, Any], survey: dict[str, Any]
 ) -> Pipeline:
-    """Compile a job that does one thing at each destination of a service."""
+    """Compile a job that runs one kind of stage at each destination of a service."""
     pipeline = compile_service(config, name)
     line = _Line()
     line.then("survey", **survey)
@@ -229,7 +229,7 @@ def _at_each(
 
 
 def _own_folders(config: Config, service: Service) -> list[str]:
-    """Return packrat's own folders inside a service's path: no backup may hold them."""
+    """Return packrat's own folders inside a service's path: no backup may contain them."""
     own = [d.path for d in config.destinations().values() if isinstance(d, Local)]
     own += [config.state_dir, config.spool_path]
     inside = os.path.realpath(service.path)

@@ -1,4 +1,4 @@
-"""The whole configuration, as `packrat schema` prints it."""
+"""Model of the whole configuration, which `packrat schema` describes."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def check_timezone(text: str) -> str:
     """Accept the name of a time zone.
 
     Raises:
-        PydanticCustomError: This machine knows none of that name.
+        PydanticCustomError: This machine has no such time zone.
     """
     from zoneinfo import ZoneInfo
 
@@ -36,7 +36,7 @@ def check_listen(text: str) -> str:
     """Accept an address and a port.
 
     Raises:
-        PydanticCustomError: One of the two is not there.
+        PydanticCustomError: The address or the port is missing or invalid.
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
     if not match or not 0 < int(match[2]) < 1 << 16:
@@ -45,7 +45,7 @@ def check_listen(text: str) -> str:
 
 
 def _outcomes(value: Any) -> Any:
-    """Accept one word or several, and those of `--json`."""
+    """Accept one outcome or several, also in the words of `--json`."""
     words = [value] if isinstance(value, str) else value
     return (
         [_RESULTS.get(w, w) if isinstance(w, str) else w for w in words]
@@ -55,7 +55,7 @@ def _outcomes(value: Any) -> Any:
 
 
 def default_state_dir() -> str:
-    """Return where state is kept when the configuration does not say."""
+    """Return the default of `state_dir`."""
     given = os.environ.get("PACKRAT_STATE_DIR")
     return given or ("/var/lib/packrat" if os.geteuid() == 0 else "~/.local/state/packrat")
 
@@ -68,27 +68,27 @@ class Encryption(Section):
 
 
 class Spool(Section):
-    """The disk that holds sealed archives until every destination has them."""
+    """Disk space for sealed archives until every destination has them."""
 
     path: LocalPath | None = None
     """The folder, by default `spool` in the state folder."""
     max_size: Size = 8 << 30
-    """Most bytes that may wait there."""
+    """Maximum size of the waiting archives, in bytes."""
     min_free: Size = 1 << 30
-    """Bytes of the disk that are always left free."""
+    """Bytes of the disk that are always kept free."""
 
 
 class Notify(Section):
     """Recipients of messages about runs."""
 
     urls: tuple[Password, ...] = ()
-    """Addresses that one line is sent to."""
+    """URLs of notification services, as Apprise defines them."""
     on: Annotated[
         tuple[Outcome, ...],
         BeforeValidator(_outcomes),
         WithJsonSchema({"anyOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}),
     ] = ("failure", "partial", "overdue", "recovery")
-    """Outcomes that are worth a message: failure, partial, overdue, recovery, success."""
+    """Outcomes that send a message: failure, partial, overdue, recovery, success."""
 
 
 class Verify(Section):
@@ -118,15 +118,15 @@ class Config(Section):
     spool: Spool = Field(default_factory=Spool)
     """Folder in which sealed archives wait for their destinations."""
     catch_up: bool = True
-    """Run once what was missed while the machine slept."""
+    """Run a missed backup once when the machine is up again."""
     timezone: Annotated[str, AfterValidator(check_timezone)] | None = None
     """The time zone of every schedule, by default the machine's."""
     max_parallel: int = Field(1, ge=1, le=64)
-    """Services that the daemon backs up at once."""
+    """Number of services that the daemon backs up at the same time."""
     notify: Notify = Field(default_factory=Notify)
     """Messages about runs."""
     ping: Password | None = None
-    """A URL for a dead man's switch: called when all is well, with /start and /fail as well."""
+    """URL of a dead man's switch: called after good runs, and with /start and /fail appended."""
     listen: Annotated[str, AfterValidator(check_listen)] | None = None
     """The address and port where the daemon serves health and metrics."""
     verify: Verify = Field(default_factory=Verify)
@@ -142,10 +142,10 @@ class Config(Section):
         return self.backup.named()
 
     def destinations_of(self, service: Service) -> dict[str, Destination]:
-        """Return the destinations that a service goes to, by name.
+        """Return the destinations of a service by name.
 
         Raises:
-            KeyError: It names one that is not there; a loaded configuration never does.
+            KeyError: It names an unknown destination; a loaded configuration never does.
         """
         named = self.destinations()
         return (
@@ -157,5 +157,5 @@ class Config(Section):
         return service.retain_backups or self.backup.retain_backups
 
     def catches_up(self, service: Service) -> bool:
-        """Return whether a missed backup of a service is made up for."""
+        """Return whether a missed backup of a service runs later."""
         return self.catch_up if service.catch_up is None else service.catch_up

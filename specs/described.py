@@ -1,7 +1,7 @@
-"""Switch for the descriptions of the models.
+"""Global switch for the descriptions of the models.
 
-Only `packrat schema` shows them, and reading them out of the source would take a tenth of a second
-of every start; so it says that it wants them before it imports the models.
+Only `packrat schema` shows them. Reading them from the source would add a tenth of a second to
+every start, so that command sets the switch before it imports the models.
 """
 
 wanted = False

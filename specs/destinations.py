@@ -1,4 +1,4 @@
-"""Where archives go: the kinds of destination, and the `backup:` section that names them."""
+"""Models of the destinations: one for each type, and the `backup:` section that names them."""
 
 import re
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ def check_endpoint(text: str | None) -> str | None:
     """Accept a URL, or nothing for AWS.
 
     Raises:
-        PydanticCustomError: It does not say http or https, and a host.
+        PydanticCustomError: It lacks http or https, or a host.
     """
     if text and not re.fullmatch(r"https?://[^\s/]+\S*", text):
         raise refusal("not a URL", "write such as https://s3.us-west-001.backblazeb2.com")
@@ -52,7 +52,7 @@ def check_host_key(text: str) -> str:
     """Accept a fingerprint as `ssh-keygen -l` prints it.
 
     Raises:
-        PydanticCustomError: It is none.
+        PydanticCustomError: It is not one.
     """
     if not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
         raise refusal("not a fingerprint", 'write "SHA256:…" as ssh-keygen -l prints it')
@@ -63,7 +63,7 @@ def check_key(text: str) -> str:
     """Accept a path inside a bucket.
 
     Raises:
-        PydanticCustomError: S3 would take a part of it literally.
+        PydanticCustomError: It has an empty, `.` or `..` part, which S3 would take literally.
     """
     if any(part in ("", ".", "..") for part in text.strip("/").split("/")) and text.strip("/"):
         raise refusal("not a folder in a bucket", "write such as backups/packrat")
@@ -102,18 +102,18 @@ class Local(Section):
     """A folder of this machine: another disk, or a share that is mounted."""
 
     type: Literal["local"] = "local"
-    """`local`; in `backup.local` it is understood."""
+    """`local`; may be left out in `backup.local`."""
     path: LocalPath
-    """The folder; a relative one is beside the configuration."""
+    """The folder; a relative path starts at the configuration's folder."""
     limit: Rate | None = None
-    """The most that is written, in bytes a second."""
+    """Maximum write rate, in bytes a second."""
 
 
 class S3(Section):
-    """A bucket at AWS, Backblaze B2, MinIO or whoever else speaks S3."""
+    """A bucket at AWS, Backblaze B2, MinIO or another S3 service."""
 
     type: Literal["s3"] = "s3"
-    """`s3`; in `backup.s3` it is understood."""
+    """`s3`; may be left out in `backup.s3`."""
     endpoint: Annotated[str | None, AfterValidator(check_endpoint)] = None
     """The server's URL; empty for AWS."""
     region: str | None = None
@@ -121,9 +121,9 @@ class S3(Section):
     bucket: Annotated[str, AfterValidator(check_bucket)] = Field(examples=["homelab-backups"])
     """The bucket's name. It must exist."""
     access_key_id: Password = Field(examples=["{env: ACCESS_KEY_ID}"])
-    """The key's name (keyID at B2)."""
+    """The access key id (keyID at B2)."""
     secret_access_key: Password = Field(examples=["{env: SECRET_ACCESS_KEY}"])
-    """The key itself (applicationKey at B2)."""
+    """The secret key (applicationKey at B2)."""
     path: Annotated[str, AfterValidator(check_key)] = ""
     """The folder inside the bucket."""
     limit: Rate | None = None
@@ -131,26 +131,26 @@ class S3(Section):
 
 
 class Sftp(Section):
-    """A folder behind SSH, such as a Synology NAS."""
+    """A folder on an SSH server, such as a Synology NAS."""
 
     type: Literal["sftp"] = "sftp"
-    """`sftp`; in `backup.synology` it is understood."""
+    """`sftp`; may be left out in `backup.synology`."""
     host: Annotated[str, Field(min_length=1, examples=["192.168.1.100"])]
     """The server's name or address."""
     port: int = Field(22, ge=1, le=65535)
     """The port of its SSH server."""
     username: Annotated[str, Field(min_length=1, examples=["backups"])]
-    """Who logs in."""
+    """The user to log in as."""
     key_file: LocalPath | None = None
     """The private key on this machine."""
     password: Password | None = None
-    """The login's password; with a key file and no `passphrase`, the passphrase of that."""
+    """The password; with `key_file` and without `passphrase`, the passphrase of that key."""
     passphrase: Password | None = None
     """The passphrase of the key file."""
     path: Annotated[str, AfterValidator(check_remote_path)] = "."
-    """The folder on the server; a relative one is in the login folder."""
+    """The folder on the server; a relative path starts at the login folder."""
     known_hosts: LocalPath | None = None
-    """The file of accepted host keys; by default ~/.ssh/known_hosts, then one by the key file."""
+    """File of accepted host keys; by default ~/.ssh/known_hosts, then one beside packrat's key."""
     host_key: Annotated[str, AfterValidator(check_host_key)] | None = None
     """The fingerprint of the one host key to accept."""
     limit: Rate | None = None
@@ -163,9 +163,9 @@ class Fsspec(Section):
     type: Literal["fsspec"] = "fsspec"
     """`fsspec`."""
     url: Annotated[str, AfterValidator(check_url)] = Field(examples=["webdav://backups/packrat"])
-    """Protocol and folder, as fsspec writes them."""
+    """Protocol and folder, in fsspec's form."""
     options: Options = Field(default_factory=dict)
-    """What the filesystem takes besides; secrets by reference."""
+    """Further options of the filesystem; secrets by reference."""
     limit: Rate | None = None
     """The most that is uploaded, in bytes a second."""
 
@@ -175,12 +175,12 @@ Typed = Annotated[Destination, Field(discriminator="type")]
 
 
 class Backup(Section):
-    """The destinations, and what holds for every service that does not say otherwise."""
+    """The destinations, and defaults for every service."""
 
     retain_backups: int = Field(7, ge=1)
-    """How many backups of a service each destination keeps."""
+    """Number of backups of a service that each destination keeps."""
     confirm: Literal["samples", "full"] = "samples"
-    """How much of a new archive is read back before it counts: both ends and samples, or all."""
+    """Part of a new archive that is read back before it counts: both ends and samples, or all."""
     local: Local | None = None
     """The destination named `local`: a folder of this machine."""
     synology: Sftp | None = None

@@ -1,8 +1,8 @@
-"""YAML to plain data that remembers where every key and value stands.
+"""YAML reader that loses no text and records the position of every key and value.
 
 YAML 1.1 guesses types: `on` is a boolean, `22:22` the number 1342, `022` is 18, `1.10` is 1.1. Here
-a plain scalar becomes a number or a boolean only when that prints as the very same text, so nothing
-is ever lost: a password `1.10` stays `1.10`, and the models say what each value has to be.
+a plain scalar becomes a number or a boolean only if that prints as the same text. So a password
+`1.10` stays `1.10`, and the models decide the type of each value.
 """
 
 import contextlib
@@ -27,29 +27,30 @@ NODE = 16
 DEEPEST = 50
 
 IN_FORCE = "PACKRAT_IN_FORCE"
-"""`NUMBER:FILE`: a job of the daemon reads FILE from this descriptor, as the daemon has read it."""
+"""Variable of the daemon's jobs, `NUMBER:FILE`: they read FILE from this descriptor, which holds
+the text that the daemon has read."""
 MEMFD = "packrat-configuration"
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
-_UNSOUND = re.compile("[\0\ud800-\udfff]")  # escapes can write what no file name or terminal takes
+_UNSOUND = re.compile("[\0\ud800-\udfff]")  # written as escapes
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes and guesses no types; `_plain` reads the scalars."""
+    """YAML loader that composes nodes without guessing types; `_plain` reads the scalars."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
 class Document(Struct, frozen=True):
-    """A YAML file as plain data, with the place of each key and value.
+    """A YAML file as plain data, with the position of each key and value.
 
     Attributes:
         file: The file as the user named it.
         data: Mappings, lists, text, integers, floats, booleans and None.
-        faults: What is wrong with the YAML itself, though it could be read.
+        faults: Faults of the YAML itself that did not prevent reading it.
     """
 
     file: str
@@ -59,7 +60,7 @@ class Document(Struct, frozen=True):
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, path: KeyPath, message: str, hint: str = "", *, at_key: bool = False) -> Fault:
-        """Return a fault at the value of `path` (or its key), or at the key it is missing under."""
+        """Return a fault at the value of `path` (or its key), else at the nearest parent."""
         place = self._position(path, at_key=at_key)
         return Fault(self.file, *place, dotted(path), message, hint)
 
@@ -85,7 +86,7 @@ def read_documents(file: str, *, single: bool = False) -> list[Document]:
     """Read the documents of one YAML file, each a mapping.
 
     Raises:
-        ConfigFaults: The file cannot be read at all, or has not a `single` document.
+        ConfigFaults: The file cannot be read, or has not exactly one document as `single` requires.
     """
     text = _read_text(file)
     try:
@@ -99,7 +100,7 @@ def read_documents(file: str, *, single: bool = False) -> list[Document]:
         roots = [loader.get_single_node()] if single else list(_nodes(loader))
         return [_build(file, root) for root in roots or [None]]
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        # PyYAML lets the last three escape: "\UFFFFFFFF" is one, a thousand brackets another.
+        # PyYAML raises the last three too, for example for "\UFFFFFFFF" or a thousand brackets.
         mark = getattr(error, "problem_mark", None) or loader.get_mark()
         place = mark.line + 1, mark.column + 1
         raise ConfigFaults([Fault(file, *place, "", *explain(error))]) from None
@@ -121,13 +122,13 @@ def _build(file: str, root: yaml.Node | None) -> Document:
 
 
 def dotted(path: KeyPath) -> str:
-    """Name a place as people do: ``services.gitea.exclude[2]``."""
+    """Return a path in dotted form: ``services.gitea.exclude[2]``."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).removeprefix(".")
 
 
 class _Builder:
-    """Turns composed nodes into plain data and notes where each stood."""
+    """Converter from composed nodes to plain data, which records their positions."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -171,7 +172,7 @@ class _Builder:
         return merged | own
 
     def _bases(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[yaml.MappingNode]:
-        """Yield what `<<` merges into a mapping; of two with the same key the first one wins."""
+        """Yield the mappings that `<<` merges, the last one first, so that the first one wins."""
         for key, value in node.value:
             if not _is_merge(key):
                 continue
@@ -184,7 +185,7 @@ class _Builder:
                     self._fault(path, "<< can only merge a mapping", "write <<: *ANCHOR", base)
 
     def _spend(self, node: yaml.Node, path: KeyPath) -> None:
-        """Count a value as often as it is used: a few aliases of aliases make billions."""
+        """Count a value each time it is used: a few nested aliases expand to billions."""
         self.left -= NODE + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
         if self.left < 0:
             what = "too much once the aliases (*) are written out"
@@ -220,7 +221,7 @@ def _place(text: str, offset: int) -> Position:
 
 
 def _in_force(file: str) -> str | None:
-    """Return where a job of the daemon reads the text that the daemon has read; None elsewhere."""
+    """Return the file with the text that the daemon has read, None outside its jobs."""
     number, _, name = os.environ.get(IN_FORCE, "").partition(":")
     with contextlib.suppress(OSError):
         text = f"/proc/self/fd/{number}"
@@ -230,9 +231,9 @@ def _in_force(file: str) -> str | None:
 
 
 def _read_text(file: str) -> str:
-    """Read a file of at most `LARGEST` bytes as UTF-8, unless somebody else could have written it.
+    """Read a file of at most `LARGEST` bytes as UTF-8, and refuse one that is not trusted.
 
-    The daemon has checked the text that it passes to its jobs.
+    The daemon has already checked the text that it passes to its jobs.
     """
     ready = _in_force(file)
     if not ready and (found := distrust(file)):

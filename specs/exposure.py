@@ -1,4 +1,4 @@
-"""Parts of a valid configuration that expose something to other users or machines."""
+"""Checks for valid settings that expose something to other users or machines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def exposed_secrets(config: Config, file: str) -> Iterator[Fault]:
 
 
 def is_world_readable(file: str) -> bool:
-    """Return whether every user can read a file: its own mode, and that of the folders above it."""
+    """Return whether every user can read a file, by its mode and those of the folders above."""
     path = os.path.realpath(file)
     try:
         if not os.stat(path).st_mode & stat.S_IROTH:
@@ -87,7 +87,7 @@ def is_loopback(listen: str) -> bool:
 
 
 def exposed_metrics(config: Config) -> str:
-    """Return a warning if other machines can read the metrics, else an empty text."""
+    """Return a warning if other machines can read the metrics, else an empty string."""
     if config.listen is None or is_loopback(config.listen):
         return ""
     return (

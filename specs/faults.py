@@ -1,4 +1,4 @@
-"""Faults in a file of the user's, with their place and what to write instead."""
+"""Faults in a file that the user wrote, with position and correction."""
 
 from collections.abc import Iterable
 
@@ -6,15 +6,15 @@ from msgspec import Struct
 
 
 class Fault(Struct, frozen=True, order=True):
-    """One mistake, at one place of one file.
+    """One mistake at one position of a file.
 
     Attributes:
         file: The file as the user named it.
-        line: 1-based; 0 where the file as a whole is meant.
+        line: 1-based; 0 for the file as a whole.
         column: 1-based.
         where: The dotted path, such as ``services.gitea.exclude[2]``; empty for the file.
-        message: What is wrong. Never the value of a secret.
-        hint: What to write instead; may be empty.
+        message: The mistake; never contains the value of a secret.
+        hint: The correction; may be empty.
     """
 
     file: str
@@ -25,7 +25,7 @@ class Fault(Struct, frozen=True, order=True):
     hint: str = ""
 
     def __str__(self) -> str:
-        """Render as one line: ``FILE:LINE:COL: WHERE: what is wrong; what to write instead``."""
+        """Render as one line: ``FILE:LINE:COL: WHERE: MESSAGE; HINT``."""
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         parts = [place, self.where, self.message]
         text = ": ".join(part for part in parts if part)
@@ -44,5 +44,5 @@ class ConfigFaults(Exception):  # noqa: N818 - a list of faults, not one error
 
 
 def printable(text: str) -> str:
-    """Escape what would break a line, or a terminal: keys and file names are anybody's bytes."""
+    """Escape characters that break a line or control a terminal: names are untrusted."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

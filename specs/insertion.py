@@ -25,10 +25,10 @@ class Insertion(Struct, frozen=True):
 
 
 def insert(stages: Mapping[str, dict[str, Any]], entries: Sequence[AddedStage]) -> Insertion:
-    """Insert stages one after the other, so that a later one may name an earlier one.
+    """Insert stages in order, so that an entry may use an earlier one as its anchor.
 
-    An anchor is the name of a stage; without its destination, it is meant at each destination. A
-    stage is named after its kind; the second one of a kind is called KIND-2.
+    An anchor is the name of a stage; without a destination, it matches at each destination. A stage
+    is named after its kind; the second one of a kind is called KIND-2.
     """
     into = dict(stages)
     added: dict[str, int] = {}
@@ -48,7 +48,7 @@ def insert(stages: Mapping[str, dict[str, Any]], entries: Sequence[AddedStage]) 
 
 
 def _edges(stages: Stages, entry: AddedStage) -> Iterator[tuple[str | None, str | None]]:
-    """Yield the edges that an entry stands on; an open end is None."""
+    """Yield the edges at which an entry is inserted; an open end is None."""
     for name in [n for n in stages if entry.anchor in (n, n.partition(":")[0])]:
         others: list[str | None]
         if entry.before:
@@ -62,7 +62,7 @@ def _edges(stages: Stages, entry: AddedStage) -> Iterator[tuple[str | None, str 
 def _insert(
     stages: Stages, name: str, stage: dict[str, Any], before: str | None, after: str | None
 ) -> Stages:
-    """Return the stages with one more on the edge between two."""
+    """Return the stages with one more between `before` and `after`."""
     stage |= {"after": [before]} if before else {}
     result: Stages = {}
     for other, given in stages.items():

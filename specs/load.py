@@ -1,4 +1,4 @@
-"""A configuration file becomes a `Config`, or every fault in it at once."""
+"""Loader of configuration files: a valid `Config`, or every fault at once."""
 
 import os
 from collections.abc import Iterator
@@ -17,13 +17,14 @@ from stages.masking import never_mask
 
 PLACES = ("~/.config/packrat/config.yaml", "/etc/packrat/config.yaml")
 HERE = "packrat.yaml"
-"""The last place, because it depends on the folder that the caller happens to stand in."""
+"""The last candidate, because it depends on the working folder."""
 
 
 def find_config(explicit: str | None = None) -> str:
     """Return the configuration file: the one given, $PACKRAT_CONFIG, or the first that exists.
 
-    The one in the working folder comes last, and only if nobody else can write to it or the folder.
+    The one in the working folder comes last, and only if no other user can write to it or the
+    folder.
 
     Raises:
         ConfigFaults: There is none.
@@ -36,7 +37,7 @@ def find_config(explicit: str | None = None) -> str:
             return place
     faults = []
     if os.path.lexists(HERE):
-        # The folder by itself: a sticky one such as /tmp is nobody's own.
+        # The folder by itself: a sticky one such as /tmp is writable by everybody.
         found = distrust(os.getcwd()) or distrust(HERE)
         if found is None:
             return HERE
@@ -49,11 +50,11 @@ def find_config(explicit: str | None = None) -> str:
 def load_config(file: str) -> Config:
     """Read and validate a configuration file.
 
-    Its local paths are absolute, and each literal secret knows where it stands.
+    Local paths become absolute, and each literal secret records its position in the file.
 
     Raises:
-        ConfigFaults: Everything that is wrong with it, in the order of the file; or its key, state
-            or spool could have been written by somebody who is not trusted.
+        ConfigFaults: Every fault, in the order of the file; or the key, state or spool folder
+            could have been written by an untrusted user.
     """
     document = read_document(file)
     folder = os.path.dirname(os.path.abspath(file))
@@ -69,7 +70,7 @@ def load_config(file: str) -> Config:
         from specs.added_faults import added_faults  # loads all stages
 
         found += added_faults(document, None if crossed else config)
-    # What is refused already is not refused again for being empty, nor for what is in it.
+    # A refused value is not reported again for being empty, nor is anything inside it.
     refused = tuple(f"{fault.where}{end}" for fault in found for end in ".[")
     found += [
         fault for fault in missing_values(document) if not f"{fault.where}.".startswith(refused)
@@ -78,7 +79,7 @@ def load_config(file: str) -> Config:
         raise ConfigFaults(found)
     for path, secret in _secrets(config, ()):
         pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
-        # Frozen to everybody else: only here is it known where a secret was written.
+        # The one write to a frozen secret: only here is its position known.
         object.__setattr__(secret, "source", f"{os.path.abspath(file)}#/{pointer}")
     own = distrusted([config.encryption.key_file], [config.state_dir, config.spool_path])
     if faults := list(own):
@@ -101,7 +102,7 @@ def secrets_of(config: Config) -> list[Secret]:
 
 
 def _secrets(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Secret]]:
-    """Yield every secret in a model, with its path, which is also that in the file."""
+    """Yield every secret in a model with its path, which is also its path in the file."""
     if isinstance(value, Secret):
         yield path, value
     elif isinstance(value, BaseModel):

@@ -16,10 +16,10 @@ _HINT = "write {env: NAME}, {file: PATH} or {command: …}"
 
 
 def parse_options(value: Any, info: ValidationInfo) -> dict[str, Any]:
-    """Read options as they are written.
+    """Parse options as the user writes them.
 
     Raises:
-        PydanticCustomError: It is no mapping, or a secret is written as plain text.
+        PydanticCustomError: They are not a mapping, or a secret is written as plain text.
     """
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise refusal("not a mapping", "write KEY: VALUE lines below it")
@@ -28,16 +28,16 @@ def parse_options(value: Any, info: ValidationInfo) -> dict[str, Any]:
 
 
 def resolve_options(options: Any) -> Any:
-    """Return options with the text of each secret.
+    """Return options with each secret replaced by its text.
 
     Raises:
-        SecretFault: A secret is not there.
+        SecretFault: A secret cannot be read.
     """
     if isinstance(options, Secret):
         return options.resolve()
     if isinstance(options, dict):
         return {name: resolve_options(inner) for name, inner in options.items()}
-    # A pair is a tuple where a library makes a difference, as for `auth`.
+    # Some libraries require a pair to be a tuple, for example `auth`.
     return tuple(map(resolve_options, options)) if _is_list(options) else options
 
 
@@ -71,4 +71,4 @@ Options = Annotated[
     PlainSerializer(_dump),
     WithJsonSchema({"type": "object", "examples": [{"auth": ["packrat", {"env": "PASSWORD"}]}]}),
 ]
-"""What a filesystem of fsspec takes, by name."""
+"""Options of an fsspec filesystem, by name."""

@@ -18,7 +18,7 @@ from stages.kinds import BUILT_IN, kinds_for
 
 
 def check_after(params: dict[str, Any]) -> dict[str, Any]:
-    """Accept the parameters of a stage, if what it comes after is a list of names.
+    """Accept the parameters of a stage if its `after` is a list of names.
 
     Raises:
         PydanticCustomError: It is something else.
@@ -33,28 +33,28 @@ Params = Annotated[dict[str, Any], AfterValidator(check_after)]
 
 
 class Pipeline(Section):
-    """What `plan --format yaml` prints and `run` executes."""
+    """Pipeline document: `plan --format yaml` prints it, and `run` executes it."""
 
     pipeline: Literal[1]
     """The version of this kind of document."""
     job: Literal["backup", "restore", "prune", "verify"] = "backup"
-    """What it does."""
+    """The job that it does."""
     service: Name
-    """Whose backups these are."""
+    """The service whose backups these are."""
     backup: str | None = None
-    """Which backup is restored: the id of an archive, its beginning, or `latest`."""
+    """The backup to restore: the id of an archive, a prefix of it, or `latest`."""
     to: str | None = None
-    """The folder that a restore writes to; in place if left out."""
+    """The folder that a restore writes to; without it, the restore is in place."""
     host: str
     """The name of this machine in the archive."""
     key_file: str
     """The file with the key."""
     state_dir: str
-    """Where locks and caches are kept."""
+    """Folder of locks, caches and journals."""
     spool: str
-    """Where the sealed archive waits for its destinations."""
+    """Folder in which the sealed archive waits for its destinations."""
     destinations: dict[Name, Typed] = Field(min_length=1)
-    """Name -> where archives go; stages refer to them by name."""
+    """Name -> destination; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)
     """Name -> {kind, after: [NAME…], parameters…}; `inverse: true` for the way back."""
 
@@ -62,7 +62,7 @@ class Pipeline(Section):
         """Build the graph.
 
         Raises:
-            GraphFaults: It does not build; every fault is named.
+            GraphFaults: The document is not valid; the error lists every fault.
         """
         faults = [
             f"{name}: there is no destination {where!r}; known: {', '.join(self.destinations)}"
@@ -87,7 +87,7 @@ class Pipeline(Section):
         return next(name for name, params in self.stages.items() if params.get("kind") == kind)
 
     def _unconfirmed(self) -> list[str]:
-        """Name the uploads that nothing publishes: they would be sent for nothing."""
+        """Return a fault for each upload that is never confirmed, and so never published."""
         confirmed = {
             (before, params.get("destination"))
             for name, params in self.stages.items()
@@ -113,18 +113,18 @@ class Pipeline(Section):
         return found
 
     def document(self) -> dict[str, Any]:
-        """Give the plain data; secrets are references."""
+        """Return the plain data, with secrets as references."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 def to_yaml(pipelines: list[Pipeline]) -> str:
-    """Print pipelines, one YAML document each."""
+    """Return pipelines as YAML, one document each."""
     documents = [pipeline.document() for pipeline in pipelines]
     return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=100)
 
 
 def is_pipeline(text: str) -> bool:
-    """Say whether a file holds pipeline documents, rather than a configuration."""
+    """Return whether a text holds pipeline documents rather than a configuration."""
     return any(line.startswith(("pipeline:", '"pipeline":')) for line in text.splitlines())
 
 
@@ -132,7 +132,7 @@ def load_pipelines(file: str) -> list[Pipeline]:
     """Read the pipeline documents of a file.
 
     Raises:
-        ConfigFaults: It cannot be read, or is none; every fault is named.
+        ConfigFaults: The file cannot be read or is not valid; the error lists every fault.
     """
     faults: list[Fault] = []
     pipelines = []
@@ -152,7 +152,7 @@ def load_pipelines(file: str) -> list[Pipeline]:
 
 
 def _at_its_stage(what: str, document: Document) -> Fault:
-    """Place a fault of a graph, which begins with the stage's name."""
+    """Return a graph's fault, which begins with a stage's name, at that stage."""
     stages = document.data["stages"]
     of = [name for name in stages if what.startswith((f"{name}:", f"{name}."))]
     path = ("stages", max(of, key=len)) if of else ("stages",)

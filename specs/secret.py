@@ -1,4 +1,4 @@
-"""Secrets: a text, or a reference to the place of the text. Their values are never shown."""
+"""Secrets: literal texts, or references to where the text is. Values are never shown."""
 
 import os
 import re
@@ -15,18 +15,18 @@ from specs.faults import ConfigFaults
 from specs.values import absolute, folder_of, refusal
 from stages.masking import hide
 
-LARGEST = 1 << 16  # characters; a file that is no secret, such as a disk, is not read whole
+LARGEST = 1 << 16  # characters; so that a disk, named by mistake, is not read whole
 PATIENCE = 60  # seconds that a command may take to print one
 
 _HINT = 'write text, {env: NAME}, {file: PATH} or {command: "…"}'
 
 
 class SecretFault(Exception):  # noqa: N818 - named as the other faults are
-    """A secret that cannot be had now.
+    """A secret whose text cannot be read now.
 
     Attributes:
-        what: What is wrong, and with which secret; never a part of its value.
-        hint: What to do about it.
+        what: The secret and the problem; never contains a part of the value.
+        hint: Advice to the user.
     """
 
     def __init__(self, what: str, hint: str) -> None:
@@ -39,9 +39,9 @@ class Secret:
     """A text that is not shown in repr, str, errors or dumps.
 
     Attributes:
-        form: ``text``, or how to find the text: ``env``, ``file``, ``command`` or ``config``.
+        form: ``text``, or the kind of reference: ``env``, ``file``, ``command`` or ``config``.
         value: The text itself, the variable, the path, the command, or ``FILE#/pointer``.
-        source: Where it was written, ``FILE#/pointer``; empty outside a configuration file.
+        source: Its position, ``FILE#/pointer``; empty outside a configuration file.
     """
 
     form: str
@@ -54,10 +54,10 @@ class Secret:
     def resolve(self) -> str:
         """Return the text without one trailing newline. Nothing is cached.
 
-        From now on it is masked in all that is said.
+        From then on the text is masked in all output.
 
         Raises:
-            SecretFault: It is not there.
+            SecretFault: The text cannot be read.
         """
         try:
             found = _FINDERS[self.form](self.value)
@@ -67,10 +67,10 @@ class Secret:
         return hide(re.sub(r"\r?\n\Z", "", found))
 
     def reference(self) -> dict[str, str]:
-        """Return where the text is, as a pipeline document prints it; a literal is not shown.
+        """Return a reference to the text, for a pipeline document; a literal is not shown.
 
         Raises:
-            ValueError: It is a literal that stands in no file.
+            ValueError: It is a literal that was not read from a file.
         """
         if self.form != "text":
             return {self.form: self.value}
@@ -80,10 +80,10 @@ class Secret:
 
     @classmethod
     def parse(cls, value: Any, folder: str = "") -> "Secret":
-        """Read a secret as it is written; a relative file is beside the configuration.
+        """Parse a secret as the user writes it; a relative file path starts at `folder`.
 
         Raises:
-            PydanticCustomError: It has no form that we know; the value is not repeated.
+            PydanticCustomError: The form is unknown; the message does not repeat the value.
         """
         if isinstance(value, cls):
             return value
@@ -113,10 +113,10 @@ class Secret:
 
 
 def refuse_path(secret: Secret) -> Secret:
-    """Refuse a literal that is a path: meant is what stands in that file.
+    """Refuse a literal that looks like a path: the user means the content of that file.
 
     Raises:
-        PydanticCustomError: It looks like one, or is empty.
+        PydanticCustomError: It looks like a path, or is empty.
     """
     if secret.form == "text" and not secret.value.strip():
         raise refusal("an empty secret", _HINT)
@@ -156,7 +156,7 @@ def _from_command(command: str) -> str:
     try:
         return subprocess.run(  # noqa: S603 - the user's own command
             ["bash", "-o", "pipefail", "-c", command],  # noqa: S607 - NixOS has no /bin/bash
-            cwd="/",  # not where the caller happens to stand: by hand and in the daemon alike
+            cwd="/",  # the same folder by hand and in the daemon
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,
@@ -172,7 +172,7 @@ def _from_command(command: str) -> str:
 
 
 def _from_config(place: str) -> str:
-    """Read a configuration again, and there the secret that ``FILE#/pointer`` names."""
+    """Read a configuration again, and return the secret at ``FILE#/pointer``."""
     file, _, pointer = place.rpartition("#/")
     try:
         found: Any = read_document(file).data

@@ -1,4 +1,4 @@
-"""A service: its folder, the containers that use it, the commands around a backup."""
+"""Model of a service: its folder, its containers, and the commands around a backup."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def check_container(text: str) -> str:
     """Accept the name or the id of a container.
 
     Raises:
-        PydanticCustomError: Docker would not.
+        PydanticCustomError: Docker would refuse it.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
         raise refusal("not a container's name", "write it as `docker ps` shows it")
@@ -33,7 +33,7 @@ def check_variable(text: str) -> str:
     """Accept the name of an environment variable.
 
     Raises:
-        PydanticCustomError: A shell would not.
+        PydanticCustomError: A shell would refuse it.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise refusal("not a variable's name", "use letters, digits and '_', such as PGPASSWORD")
@@ -68,17 +68,17 @@ class Docker(Section):
     container: Container | None = None
     """The one container to stop and start."""
     containers: tuple[Container, ...] = ()
-    """Or several: stopped in this order, started in reverse."""
+    """Several containers, stopped in this order and started in reverse order."""
     host: str | None = Field(None, examples=["unix:///var/run/docker.sock"])
-    """The engine's address; by default what `docker` itself would use."""
+    """Address of the Docker engine; by default the one that `docker` uses."""
     stop_timeout: Duration = 30
     """Seconds for a container to stop before it is killed."""
     health_timeout: Wait = 120
     """Seconds for a container to become healthy after the start."""
     warm: bool = True
-    """Read the bulk before the stop, and after it only what changed."""
+    """Read all files before the stop, and only the changed ones again after it."""
     max_downtime: Wait | None = None
-    """Most seconds that they are stopped; after that they start, and the run has failed."""
+    """Maximum downtime in seconds; after that they are started, and the run fails."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,16 +93,16 @@ class Docker(Section):
 
 
 class Command(Section):
-    """A command that runs before or after; it must succeed in time."""
+    """A command around a backup or after a restore; it must succeed in time."""
 
     command: str = Field(min_length=1, examples=["pg_dumpall -U postgres > dump.sql"])
     """Script for bash. Packrat substitutes nothing in it: ${NAME} is the shell's."""
     working_dir: str | None = None
-    """Working folder, by default the service's path; a relative one is inside that."""
+    """Working folder; by default the service's path, where a relative one starts."""
     environment: dict[Variable, Secret] = Field(default_factory=dict)
-    """Variables besides PATH, HOME and the like. Their values are secrets."""
+    """Environment variables besides PATH, HOME and similar ones. Their values are secrets."""
     timeout: Wait = 3600
-    """Seconds until it is killed and has failed."""
+    """Seconds until it is killed, which counts as a failure."""
     user: User | None = None
     """The user it runs as, by default packrat's or the container's: a name, a uid, NAME:GROUP."""
     container: Container | None = None
@@ -110,7 +110,7 @@ class Command(Section):
 
 
 class AddedStage(Section):
-    """A stage of another package, put into the pipeline; other keys are its parameters."""
+    """A stage of another package, inserted into the pipeline; other keys are its parameters."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -144,34 +144,34 @@ class Service(Section):
     path: LocalPath
     """The folder to back up."""
     schedule: Schedule | None = None
-    """When the daemon backs it up; without one only by hand."""
+    """Schedule of the daemon's backups; without one, backups are made by hand only."""
     docker: Docker | None = None
-    """The containers to stop meanwhile."""
+    """Containers to stop during the backup."""
     pre_backup: Command | None = None
-    """Runs before anything is read, for example a dump; if it fails, so does the backup."""
+    """Command to run before anything is read, for example a dump; its failure fails the backup."""
     post_backup: Command | None = None
-    """Runs at the end whenever pre_backup began, also when the backup failed."""
+    """Command to run at the end whenever pre_backup has begun, also after a failed backup."""
     post_restore: Command | None = None
-    """Runs after a restore in place, for example to load a dump."""
+    """Command to run after a restore in place, for example to load a dump."""
     stages: tuple[AddedStage, ...] = ()
-    """Stages of other packages, each put after or before one of packrat's own."""
+    """Stages of other packages, each inserted after or before another stage."""
     exclude: tuple[Pattern, ...] = ()
     """Excluded paths, as in a .gitignore at the top of the path."""
     retain_backups: int | None = Field(None, ge=1)
     """Number of backups that each destination keeps; by default as in `backup`."""
     destinations: tuple[Name, ...] | None = Field(None, min_length=1)
-    """The names of the destinations it goes to, by default all."""
+    """Names of its destinations; by default all."""
     incremental: bool = True
-    """Store only what the destinations do not have yet; false makes every archive whole."""
+    """Store only what the destinations do not have yet; false makes every archive full."""
     catch_up: bool | None = None
-    """Run a backup that was missed while the machine slept; by default as for all services."""
+    """Run a missed backup once when the machine is up again; by default as for all services."""
     timeout: Wait | None = None
-    """Most seconds of a whole run."""
+    """Maximum duration of a run, in seconds."""
     max_age: Wait | None = None
     """Age of the newest backup, in seconds, from which the service is overdue."""
 
     def working_dir_of(self, command: Command) -> str | None:
-        """Return where a command runs; None is wherever its container's processes start."""
+        """Return the working folder of a command; None is the default of its container."""
         if command.container:
             return command.working_dir
         return os.path.join(self.path, os.path.expanduser(command.working_dir or "")).rstrip("/")

@@ -1,4 +1,4 @@
-"""The border to pydantic: its errors become faults, with a place and in the words of people."""
+"""Translation of pydantic's errors to faults with a position and plain words."""
 
 import difflib
 from typing import Any
@@ -12,7 +12,7 @@ from specs.faults import Fault
 
 _TYPES = "write type: local, s3, sftp or fsspec"
 
-# What pydantic calls it: what is wrong, and what to write instead.
+# pydantic's type of error -> (message, hint)
 _WORDS = {
     "bool_parsing": ("not a yes or no", "write true or false"),
     "bool_type": ("not a yes or no", "write true or false"),
@@ -45,7 +45,7 @@ def translate(
 ) -> list[Fault]:
     """Return each validation error as a fault with its line and column.
 
-    What was validated is the part of the document below `at`.
+    `at` is the path of the validated part of the document.
     """
     details = error.errors(include_url=False)
     schema = model.model_json_schema()
@@ -54,7 +54,7 @@ def translate(
 
 def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at: KeyPath) -> Fault:
     kind, loc, data = detail["type"], detail["loc"], detail.get("ctx", {})
-    # A union's chosen type stands in pydantic's path, but not in the file.
+    # pydantic's path names the chosen type of a union; the file does not.
     path: KeyPath = loc
     for head in (("backup", "destinations"), ("destinations",)):
         if loc[: len(head)] == head:
@@ -64,7 +64,7 @@ def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at:
     if at_key:
         path = path[:-1]
     if path[-1:] == (0,) and path not in document.values:
-        path = path[:-1]  # a single word where a list may stand
+        path = path[:-1]  # a single word instead of a list
     if kind.startswith("union_tag"):
         path = (*path, "type")
     if kind == "extra_forbidden":

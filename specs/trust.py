@@ -1,4 +1,4 @@
-"""Ownership rules for the files that Packrat believes: configuration, key, state and spool.
+"""Ownership rules for the files that Packrat trusts: configuration, key, state and spool.
 
 Packrat often runs as root, and what these files say is executed. So every component of their paths
 must belong to a trusted user and must not be writable by anybody else. A sticky folder such as /tmp
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 TRUST_UID = "PACKRAT_TRUST_UID"
-"""Names one more user whose files are believed, for example the owner of a mounted configuration in
-a container."""
+"""Variable that names one more trusted user, for example the owner of a configuration that is
+mounted into a container."""
 MOST_LINKS = 40
 """Symbolic links followed in one path, as in Linux."""
 
 
 class Distrust(Struct, frozen=True):
-    """The reason why a path is not believed."""
+    """The reason why a path is not trusted."""
 
     path: str
-    """The component that is at fault: the path itself, or a folder or a link on the way to it."""
+    """The offending component: the path itself, or a folder or a link on the way to it."""
     reason: str
     hint: str
     uid: int
     """The owner of the component."""
 
     def fault(self) -> Fault:
-        """Return it as a fault of a configuration."""
+        """Return the reason as a fault of the configuration."""
         return Fault(self.path, 0, 0, "", self.reason, self.hint)
 
 
 def trusted_uids() -> frozenset[int]:
-    """Return the users whose files are believed.
+    """Return the uids of trusted users.
 
     These are root, the caller, the user behind sudo, and the one in $PACKRAT_TRUST_UID.
 
@@ -65,7 +65,7 @@ def trusted_uids() -> frozenset[int]:
 
 
 def distrust(path: str) -> Distrust | None:
-    """Return why a path is not believed, or None. A part that does not exist yet is fine."""
+    """Return why a path is not trusted, or None. A part that does not exist yet is fine."""
     uids = trusted_uids()
     pending = os.path.join(os.getcwd(), path).split("/")[::-1]  # `link/..` is not lexical
     at, links = "/", 0
@@ -82,7 +82,7 @@ def distrust(path: str) -> Distrust | None:
         try:
             status = os.lstat(here)
             target = os.readlink(here) if stat.S_ISLNK(status.st_mode) else None
-        except (OSError, ValueError):  # opening the path says what is wrong with it
+        except (OSError, ValueError):  # opening the path reports the error
             return None
         if found := _judge(here, status, uids, last=not any(pending)):
             return found
@@ -98,7 +98,7 @@ def distrust(path: str) -> Distrust | None:
 
 
 def distrust_folder(path: str) -> Distrust | None:
-    """Return why a folder of Packrat's own, or an entry directly in it, is not believed."""
+    """Return why a folder of Packrat's own, or an entry directly in it, is not trusted."""
     if found := distrust(path):
         return found
     uids = trusted_uids()
@@ -114,13 +114,13 @@ def distrust_folder(path: str) -> Distrust | None:
 
 
 def distrusted(files: Iterable[str], folders: Iterable[str]) -> Iterator[Fault]:
-    """Yield a fault for each of Packrat's files and folders that is not believed, each once."""
+    """Yield one fault for each of Packrat's files and folders that is not trusted."""
     found = [*map(distrust, files), *map(distrust_folder, folders)]
     yield from {one.path: one.fault() for one in found if one}.values()
 
 
 def user_name(uid: int) -> str:
-    """Return a user's name for people, with the uid."""
+    """Return a user's name with the uid, for messages."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:

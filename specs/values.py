@@ -1,4 +1,4 @@
-"""The kinds of value a configuration is written in: each parses itself, or says what to write."""
+"""Value types of the configuration, each with its parser and its error messages."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ _DURATION = re.compile(
     r"(?:([0-9]{1,6})d)? *(?:([0-9]{1,6})h)? *(?:([0-9]{1,6})m)? *(?:([0-9]{1,9})s?)?",
 )
 _DURATION_HINT = "write such as 90s, 30m, 2h, 1h30m or 1d"
-_LONGEST = 10 * 365 * 86400  # a longer wait is a slip of the finger, and overflows somewhere
+_LONGEST = 10 * 365 * 86400  # a longer one is a typing error and may overflow
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *(?:([kmgtp])(i?b)?|b)?", re.IGNORECASE)
 _SIZE_HINT = "write such as 256 MiB, 10GB or 4G (K, M and G count in 1024s, KB, MB and GB in 1000s)"
@@ -28,15 +28,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def refusal(message: str, hint: str = "") -> PydanticCustomError:
-    """Make the error by which a validator refuses a value; the loader turns it into a fault."""
+    """Return the error with which a validator refuses a value; the loader makes it a fault."""
     return PydanticCustomError("packrat", "{message}", {"message": message, "hint": hint})
 
 
 def parse_duration(value: Any) -> int:
-    """Read ``1h30m`` as seconds; a bare whole number is seconds already.
+    """Parse ``1h30m`` to seconds; a bare whole number is in seconds.
 
     Raises:
-        PydanticCustomError: It is no duration, or longer than ten years.
+        PydanticCustomError: It is not a duration, or longer than ten years.
     """
     match = _DURATION.fullmatch(_text(value).strip())
     if not match or not any(match.groups()):
@@ -49,7 +49,7 @@ def parse_duration(value: Any) -> int:
 
 
 def check_wait(seconds: int) -> int:
-    """Accept any time but none.
+    """Accept any duration except zero.
 
     Raises:
         PydanticCustomError: It is zero.
@@ -60,10 +60,10 @@ def check_wait(seconds: int) -> int:
 
 
 def parse_size(value: Any) -> int:
-    """Read ``256 MiB`` as bytes; a bare number is bytes already.
+    """Parse ``256 MiB`` to bytes; a bare number is in bytes.
 
     Raises:
-        PydanticCustomError: It is no size.
+        PydanticCustomError: It is not a size.
     """
     match = _SIZE.fullmatch(_text(value).strip())
     if not match:
@@ -74,10 +74,10 @@ def parse_size(value: Any) -> int:
 
 
 def parse_rate(value: Any) -> int:
-    """Read ``20 MiB/s`` as bytes a second; the ``/s`` may be left out.
+    """Parse ``20 MiB/s`` to bytes a second; the ``/s`` may be left out.
 
     Raises:
-        PydanticCustomError: It is no size, or nothing at all.
+        PydanticCustomError: It is not a size, or zero.
     """
     rate = parse_size(_text(value).strip().removesuffix("/s"))
     if not rate:
@@ -89,12 +89,12 @@ def check_schedule(text: str) -> str:
     """Accept five cron fields or a word such as ``@daily``, and keep the text.
 
     Raises:
-        PydanticCustomError: It is no schedule, or one that never comes.
+        PydanticCustomError: It is not a schedule, or never comes due.
     """
     from croniter import CroniterBadDateError, CroniterError, croniter
 
     fields = text.split()
-    # croniter also knows seconds, years and random fields; cron(8) does not, and they surprise.
+    # croniter also accepts seconds, years and random fields, which cron(8) does not.
     plain = len(fields) == 5 and all(map(_CRON_FIELD.fullmatch, fields))  # noqa: PLR2004
     if not (plain and "r" not in re.split(r"[^a-z]+", text.lower())) and text not in _CRON_WORDS:
         raise refusal(f"{_shown(text)} is not a schedule", _CRON_HINT)
@@ -108,7 +108,7 @@ def check_schedule(text: str) -> str:
 
 
 def check_pattern(text: str) -> str:
-    """Accept one line of gitignore that can match something, and keep the text.
+    """Accept one gitignore pattern that can match something, and keep the text.
 
     Raises:
         PydanticCustomError: It cannot be parsed, or could never match.
@@ -120,7 +120,7 @@ def check_pattern(text: str) -> str:
             f"{_shown(text)} matches nothing",
             "patterns are relative to the service's path, and / at the start is its top",
         )
-    # pathspec reads POSIX classes as something else, and so will a later `re` what it warns of.
+    # pathspec misreads POSIX classes, and a later `re` will misread what it warns about.
     if "\n" not in text and not ("[:" in text and ":]" in text):
         with warnings.catch_warnings(), contextlib.suppress(ValueError, re.error, FutureWarning):
             warnings.simplefilter("error")
@@ -133,10 +133,10 @@ def check_pattern(text: str) -> str:
 
 
 def check_name(text: str) -> str:
-    """Accept a name that is also a folder's, everywhere.
+    """Accept a name that is a valid folder name on every system.
 
     Raises:
-        PydanticCustomError: It is not.
+        PydanticCustomError: It is not valid.
     """
     if not _NAME.fullmatch(text):
         raise refusal(
@@ -147,19 +147,21 @@ def check_name(text: str) -> str:
 
 
 def local_path(text: str, info: ValidationInfo) -> str:
-    """Make a path of this machine absolute; a relative one is beside the configuration.
+    """Return a local path as an absolute one; a relative path starts at the configuration.
 
     Raises:
-        PydanticCustomError: It is empty, or in the home of nobody.
+        PydanticCustomError: It is empty, or in the home of an unknown user.
     """
     return absolute(text, folder_of(info))
 
 
 def absolute(path: str, folder: str) -> str:
-    """Expand ``~``, and put a relative path into a folder, by default the present one.
+    """Expand ``~`` and make a path absolute; a relative one starts at `folder`.
+
+    An empty `folder` is the working folder.
 
     Raises:
-        PydanticCustomError: It is empty, or in the home of nobody.
+        PydanticCustomError: It is empty, or in the home of an unknown user.
     """
     home = os.path.expanduser(path)
     if not home or home.startswith("~"):
@@ -213,7 +215,7 @@ Pattern = Annotated[str, AfterValidator(check_pattern), Field(examples=["**/*.lo
 """One gitignore pattern, relative to the service's path."""
 
 Name = Annotated[str, AfterValidator(check_name), Field(examples=["gitea"])]
-"""The name of a service or a destination, which is also a folder's."""
+"""The name of a service or a destination, which is also the name of a folder."""
 
 LocalPath = Annotated[str, AfterValidator(local_path), Field(examples=["/var/lib/gitea"])]
 """A path of this machine; absolute once it is loaded."""

@@ -1,10 +1,10 @@
-"""Messages for PyYAML's errors in plain language.
+"""Plain messages for PyYAML's errors.
 
-Nothing of the file is repeated here: an unquoted password that begins with `*` or `!` is a syntax
-error, and must not appear in it.
+They never quote the file: an unquoted password that begins with `*` or `!` is a syntax error, and
+must not be shown.
 """
 
-# The first text found in PyYAML's own words decides.
+# The first entry whose text occurs in PyYAML's message applies.
 _WORDS = (
     (r"'\t'", "a tab", "indent with spaces"),
     ("mapping values are not allowed", "a second ': ' in one line", "put the text in quotes"),
@@ -31,7 +31,7 @@ _WORDS = (
 
 
 def explain(error: Exception) -> tuple[str, str]:
-    """Return what is wrong and what to write instead."""
+    """Return a message and a hint."""
     if isinstance(error, RecursionError):
         return "nested too deeply", "a configuration needs no more than ten levels"
     said = f"{getattr(error, 'context', '')} {getattr(error, 'problem', error)}"

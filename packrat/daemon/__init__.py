@@ -1,1 +1,1 @@
-"""The daemon: a loop that starts jobs when their time comes, and what it needs around it."""
+"""Daemon: its loop, which starts jobs when they are due, and the parts that serve it."""

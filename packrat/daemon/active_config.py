@@ -1,4 +1,4 @@
-"""The configuration in force: the last valid one, whatever the file says now."""
+"""Configuration in force: the last valid one, even if the file is now broken."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class InForce:
-    """A configuration that changes only from one that is right to another that is right.
+    """The last valid configuration, and its text for the daemon's jobs.
 
-    The jobs read the text that the daemon has read, from a file that only has a descriptor.
+    The jobs read the same text as the daemon, from an anonymous file that they inherit.
     """
 
     def __init__(self, file: str) -> None:
@@ -27,19 +27,19 @@ class InForce:
 
     @property
     def changed(self) -> bool:
-        """Whether the file has changed since it was last looked at."""
-        return _looks(self.file) != self._seen
+        """True if the file has changed since it was last read."""
+        return _signature(self.file) != self._seen
 
     def read(self) -> None:
-        """Read the file again; raises ConfigFaults, and then the old one stays in force."""
+        """Read the file again; raises ConfigFaults and then keeps the old configuration."""
         from specs.load import load_config
 
-        self._seen = _looks(self.file)
+        self._seen = _signature(self.file)
         try:
             with open(self.file, "rb") as file:
                 text = file.read()
         except OSError:
-            text = b""  # the loader says why
+            text = b""  # the loader reports why
         config = load_config(self.file)
         old, self._fd = self._fd, os.memfd_create(MEMFD, os.MFD_CLOEXEC)
         with open(self._fd, "wb", closefd=False) as file:
@@ -50,7 +50,7 @@ class InForce:
 
     @property
     def env(self) -> dict[str, str]:
-        """Environment that tells a child where the text is."""
+        """Environment variable with the location of the text, for a child."""
         return {IN_FORCE: f"{self._fd}:{self.file}"}
 
     @property
@@ -59,7 +59,7 @@ class InForce:
         return (self._fd,)
 
 
-def _looks(file: str) -> object:
+def _signature(file: str) -> object:
     try:
         found = os.stat(file)
     except OSError:

@@ -1,4 +1,4 @@
-"""HTTP server of the daemon for `listen:`: health and metrics, in threads beside its loop.
+"""HTTP server of the daemon for `listen:`: health and metrics, in threads of its own.
 
 It has no login. On a loopback address it answers only requests for a loopback name, so that a web
 page in a browser of this machine cannot read it under a name of its own (DNS rebinding).
@@ -46,7 +46,7 @@ def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
         timeout = PATIENCE_SECONDS
 
         def do_GET(self) -> None:
-            """Answer."""
+            """Answer a request."""
             asked = self.headers.get("Host")
             if local and asked and not is_loopback(asked if _has_port(asked) else f"{asked}:80"):
                 self._answer(403, b"only a loopback name is answered here\n")
@@ -69,7 +69,7 @@ def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Log nothing: a scrape is no event."""
+            """Log nothing: scrapes are too frequent."""
 
     host, _, port = listen.rpartition(":")
     try:
@@ -87,7 +87,7 @@ def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
 
 
 class _Server(ThreadingHTTPServer):
-    """A server with a bounded number of threads, each of which lives for a bounded time."""
+    """Server with a bounded number of threads and a bounded time for each connection."""
 
     daemon_threads = True
 
@@ -116,13 +116,13 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, *_: object) -> None:
-        """Log nothing: a client that hangs up is no event."""
+        """Log nothing: clients may hang up at any time."""
 
 
 def _cut(request: socket.socket) -> None:
     try:
         request.shutdown(socket.SHUT_RDWR)
-    except OSError:  # it has ended by itself
+    except OSError:  # it has already ended
         return
 
 

@@ -1,4 +1,4 @@
-"""A job of the daemon: one run of packrat as a child process, which can be ended from outside."""
+"""Jobs of the daemon: runs of packrat as child processes, which can be ended from outside."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 60.0
 """Seconds for a child to end in order, its containers up again, before it is killed."""
 SET_PDEATHSIG = 1
-"""Of prctl(2): the kernel sends this process a signal when its parent is gone."""
+"""Option of prctl(2): the kernel sends this process a signal when its parent dies."""
 DAEMON = "PACKRAT_DAEMON"
-"""The process of the daemon, for its children."""
+"""Variable with the daemon's process id, for its children."""
 
 
 class Job(Struct, frozen=True):
@@ -36,28 +36,28 @@ class Job(Struct, frozen=True):
 
     name: str
     words: tuple[str, ...]
-    """The command line, behind `packrat`."""
+    """Arguments of `packrat`."""
     instant: float
     timeout: float | None = None
 
 
 class Ended(Struct, frozen=True):
-    """Result of a job: a document if it ended in order."""
+    """Result of a job, with its document if it ended in order."""
 
     job: Job
     status: int
-    """Of the process; negative is a signal."""
+    """Exit status of the process; negative for a signal."""
     timed_out: bool
     document: list[dict[str, Any]] | None
 
     @property
     def in_order(self) -> bool:
-        """Whether the child reported its result itself."""
+        """True if the child reported its result itself."""
         return self.document is not None and not self.timed_out
 
     @property
     def fault(self) -> str:
-        """Why it could not."""
+        """Reason why the child did not report a result."""
         if self.timed_out:
             return f"took longer than its timeout of {self.job.timeout:.0f} s, and was ended"
         if self.status < 0:
@@ -67,11 +67,11 @@ class Ended(Struct, frozen=True):
 
 @dataclass
 class Child:
-    """A job that runs."""
+    """A running job."""
 
     job: Job
     say: Callable[[str], None]
-    """Told what the child prints for people."""
+    """Called with each line that the child prints on standard error."""
     env: dict[str, str]
     files: tuple[int, ...] = ()
     """File descriptors that the child inherits."""
@@ -79,7 +79,7 @@ class Child:
     _stopped: bool = field(default=False)
 
     async def run(self) -> Ended:
-        """Run it to its end; a hang is ended by the job's timeout."""
+        """Run the job to its end, or stop it at its timeout."""
         with tempfile.TemporaryFile() as output:
             self._process = await asyncio.create_subprocess_exec(
                 *(*PYTHON, "-m", "packrat", *self.job.words),
@@ -102,20 +102,20 @@ class Child:
                 if not await self._ends_within(GRACE_SECONDS):
                     self.kill()
             status = await self._process.wait()
-            with suppress(TimeoutError):  # a grandchild may hold the pipe for ever
+            with suppress(TimeoutError):  # a grandchild may keep the pipe open
                 await asyncio.wait_for(listening, 1)
             output.seek(0)
             return Ended(self.job, status, timed_out, _parse(output.read()))
 
     def stop(self) -> None:
-        """Ask it to end in order."""
+        """Request the job to end in order."""
         self._stopped = True
         if self._process and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it, and what it has started, at once."""
+        """Kill the job and its descendants at once."""
         if self._process and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -133,7 +133,7 @@ class Child:
         while True:
             try:
                 line = await process.stderr.readline()
-            except ValueError:  # longer than anybody reads
+            except ValueError:  # a line longer than the stream's limit
                 continue
             if not line:
                 return
@@ -142,13 +142,13 @@ class Child:
 
 
 def die_with_the_daemon() -> bool:
-    """In a job of the daemon: end in order when the daemon is killed. Says whether this is one."""
+    """Make a job of the daemon end in order when the daemon dies; return whether this is one."""
     daemon = os.environ.pop(DAEMON, None)  # not for the commands that we run
     if daemon is None:
         return False
     end_when_asked()
     ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(daemon):  # it was killed before we could say so
+    if os.getppid() != int(daemon):  # it died before the call above
         sys.exit(Exit.INTERRUPTED)
     return True
 

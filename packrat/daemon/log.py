@@ -1,4 +1,4 @@
-"""What the daemon says while it runs: lines for people, or JSON for programs; no secret in them."""
+"""Log of the daemon: lines for people or JSON for programs, with secrets masked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FORMS = ("text", "json")
 
 
 class Log:
-    """Lines on standard error, where the journal and containers look for them."""
+    """Log on standard error, which the journal and container engines collect."""
 
     def __init__(self, form: str = "text") -> None:
         """`form` is text or json."""
         self._json = form == "json"
 
     def hide(self, secrets: Iterable[Secret]) -> None:
-        """Mask these from now on; what a command prints, only the job that runs it masks."""
+        """Mask these from now on. A secret from a command is masked by the job that runs it."""
         from specs.secret import SecretFault
 
         for secret in secrets:
@@ -38,15 +38,15 @@ class Log:
                     secret.resolve()
 
     def info(self, text: str, **fields: Any) -> None:
-        """Say what happens."""
+        """Log an event."""
         self._say("info", text, fields)
 
     def warn(self, text: str, **fields: Any) -> None:
-        """Say what somebody should look at."""
+        """Log a problem that needs attention."""
         self._say("warning", text, fields)
 
     def error(self, text: str, **fields: Any) -> None:
-        """Say what failed."""
+        """Log a failure."""
         self._say("error", text, fields)
 
     def _say(self, level: Level, text: str, fields: dict[str, Any]) -> None:

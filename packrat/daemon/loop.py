@@ -1,4 +1,4 @@
-"""The daemon: runs what is due, one job after the other, and never the same service twice."""
+"""Loop of the daemon: runs what is due, and never one service twice at the same time."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from packrat.daemon.log import Log
 
 TICK_SECONDS = 10.0
-"""No wait is longer: a machine that sleeps stops the clock that waiting goes by."""
+"""Longest wait: the clock that waits use stops while the machine sleeps."""
 LATE_SECONDS = 300.0
-"""What is later was missed, which matters to who does not want it made up."""
+"""Delay after which a run counts as missed, which `catch_up: false` drops."""
 REPAIR_SECONDS = 60.0
-"""What cannot be put back, as long as the Docker engine is away, is tried that often at last."""
+"""Longest interval between repairs that fail, for example while Docker is down."""
 PATIENCE_SECONDS = 90.0
-"""How long children may take to end before the daemon does."""
+"""Longest wait for the children when the daemon ends."""
 VERIFY = ".verify"
-"""The name of the verification among the jobs; no service begins with a dot."""
+"""Name of the verification job; no service name begins with a dot."""
 REPAIR = ".repair"
 ITSELF = ".daemon"
 
 
 class Daemon:
-    """One event loop: it sleeps until something is due, ends, or asks."""
+    """Event loop that sleeps until a run is due, a job ends or a signal arrives."""
 
     def __init__(self, config_file: str, log: Log) -> None:
         """Read the configuration; raises ConfigFaults."""
@@ -58,7 +58,7 @@ class Daemon:
         self._lived = time.monotonic()
 
     async def run(self) -> int:
-        """Run until a signal ends it; raises Locked when another daemon has this state folder."""
+        """Run until a signal ends it; raises Locked if another daemon uses the state folder."""
         with ExitStack() as held:
             state_dir = self._inforce.config.state_dir
             held.enter_context(service_lock(state_dir, ITSELF, time.time()))
@@ -66,41 +66,41 @@ class Daemon:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop)
             loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
-            self._adopt()
+            self._build_timetables()
             if self._inforce.config.listen:
                 from packrat.daemon.http import serve
 
                 if warning := exposed_metrics(self._inforce.config):
                     self._log.warn(warning)
-                held.enter_context(serve(self._inforce, self._lives))
+                held.enter_context(serve(self._inforce, self._is_alive))
             held.callback(self._reporter.close)
             self._repair()
             services = len(self._inforce.config.services)
             self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")
             systemd.notify("READY=1", f"STATUS={len(self._tables)} schedules")
             while not self._stopping:
-                self._turn(time.time())
+                self._tick(time.time())
                 await self._sleep()
             await self._end()
         return Exit.DONE
 
-    def _turn(self, now: float) -> None:
-        """Do what there is to do now."""
+    def _tick(self, now: float) -> None:
+        """Queue what is due, start jobs, and check for overdue services."""
         self._lived = time.monotonic()
         systemd.notify("WATCHDOG=1")
         if self._reload or self._inforce.changed:
-            self._read_again()
+            self._reload_config()
         coming = [
             (table.mark, name, table)
             for name, table in self._tables.items()
             if name not in self._running and name not in self._queue and table.next(now) <= now
         ]
-        # Whoever was seen to longest ago comes first, so that restarts do not starve the last.
+        # The one handled longest ago comes first, so that restarts do not starve the last.
         for _, name, table in sorted(coming, key=lambda one: one[:2]):
             late = now - (table.due(now) or now)
             if late > LATE_SECONDS and not self._catches_up(name):
                 self._log.warn(f"{name}: missed, and not made up for (catch_up: false)")
-                self._see_to(name, now, ran=False)
+                self._mark_handled(name, now, ran=False)
             else:
                 self._queue.append(name)
         self._repair_again()
@@ -108,7 +108,7 @@ class Daemon:
         self._reporter.look(now)
 
     def _launch(self, now: float) -> None:
-        """Start what waits, first come first served, as far as there is room."""
+        """Start the queued jobs in order, as far as there is room."""
         blocked: list[str] = []
         while self._queue and not self._stopping:
             name = self._queue.popleft()
@@ -117,16 +117,16 @@ class Daemon:
             if table is None or instant is None:
                 continue
             if instant in self._history.instants(name, 1):
-                table.done(instant)  # by a job that outlived its daemon
+                table.done(instant)  # run by a job that outlived its daemon
                 continue
-            if not self._room(name) or is_held(self._inforce.config.state_dir, name):
+            if not self._has_room(name) or is_held(self._inforce.config.state_dir, name):
                 blocked.append(name)
                 continue
             self._start(self._job(name, instant))
         self._queue.extend(blocked)
 
-    def _room(self, name: str) -> bool:
-        """Say whether a job may start: a verification takes nobody's place."""
+    def _has_room(self, name: str) -> bool:
+        """Return whether a job may start; a verification takes no slot of a backup."""
         if REPAIR in self._running:
             return False
         others = [other for other in self._running if not other.startswith(".")]
@@ -155,11 +155,11 @@ class Daemon:
         task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, child: Child) -> None:
-        """Wait for a job, and see to what it leaves behind."""
+        """Wait for a job, report its end and repair what it left behind."""
         job = child.job
         try:
             ended = await child.run()
-        except OSError as error:  # no memory, no processes: it is tried again at the next turn
+        except OSError as error:  # no memory, no processes: it is tried again later
             self._log.error(f"{job.name}: cannot be started: {error}", service=job.name)
             await asyncio.sleep(TICK_SECONDS)
             return
@@ -169,23 +169,23 @@ class Daemon:
         if job.name == REPAIR or ended.status == Exit.LOCKED:
             return
         if self._stopping and (ended.status < 0 or ended.status == Exit.INTERRUPTED):
-            return  # its instant is made up for when the daemon is back
+            return  # the next daemon runs its instant
         self._reporter.ended(ended)
-        self._see_to(job.name, job.instant)
+        self._mark_handled(job.name, job.instant)
         self._clean_up(ended)
 
     def _clean_up(self, ended: Ended) -> None:
-        """Repair at once after a job that was killed: it may have left a container down."""
+        """Start a repair at once after a job that was killed: a container may be down."""
         if ended.status < 0 and not self._stopping and REPAIR not in self._running:
             self._repair()
 
     def _repair(self) -> None:
-        """Put back what dead runs left down."""
+        """Start the job that repairs what killed runs left behind."""
         self._repaired = time.monotonic()
         self._start(Job(REPAIR, ("repair", *self._options()), time.time()))
 
     def _repair_again(self) -> None:
-        """Try again what could not be put back, at once and then less and less often."""
+        """Repeat a repair that failed, at once and then at growing intervals."""
         state_dir = self._inforce.config.state_dir
         if REPAIR in self._running or time.monotonic() - self._repaired < self._repair_pause:
             return
@@ -195,14 +195,14 @@ class Daemon:
         else:
             self._repair_pause = 0.0
 
-    def _see_to(self, name: str, instant: float, *, ran: bool = True) -> None:
-        """Count an instant as seen to, and remember that."""
+    def _mark_handled(self, name: str, instant: float, *, ran: bool = True) -> None:
+        """Mark an instant as handled, in memory and in the history."""
         if table := self._tables.get(name):
             table.done(instant) if ran else table.drop(instant)
             self._history.set_mark(name, table.schedule.text, table.mark)
 
-    def _adopt(self) -> None:
-        """Make a timetable of each schedule, going on where the last daemon ended."""
+    def _build_timetables(self) -> None:
+        """Build a timetable for each schedule, which continues where the last daemon ended."""
         config = self._inforce.config
         zone = zone_of(config.timezone)
         schedules = {name: s.schedule for name, s in config.services.items()}
@@ -221,8 +221,8 @@ class Daemon:
         self._tables = tables
         self._log.hide(secrets_of(config))
 
-    def _read_again(self) -> None:
-        """Take over a changed configuration, or say what is wrong with it and go on."""
+    def _reload_config(self) -> None:
+        """Load a changed configuration, or log its faults and keep the old one."""
         self._reload = False
         systemd.reloading()
         before = self._inforce.config
@@ -235,7 +235,7 @@ class Daemon:
             config = self._inforce.config
             if (before.state_dir, before.listen) != (config.state_dir, config.listen):
                 self._log.warn("state_dir and listen are taken over when the daemon starts again")
-            self._adopt()
+            self._build_timetables()
             self._log.info(f"configuration read again: {len(self._tables)} schedules")
         systemd.notify("READY=1")
 
@@ -244,19 +244,19 @@ class Daemon:
         return config.catch_up if name == VERIFY else config.catches_up(config.services[name])
 
     async def _sleep(self) -> None:
-        """Sleep until something is due, somebody wakes us, or a little while has passed."""
+        """Sleep until something is due, the loop is woken, or a short time has passed."""
         now = time.time()
         waiting = [t.next(now) for n, t in self._tables.items() if n not in self._queue]
         seconds = min([TICK_SECONDS, systemd.watchdog_seconds() or TICK_SECONDS])
         seconds = min(seconds, max(min(waiting, default=now + seconds) - now, 0.0))
         busy = any(name in self._running for name in self._tables)
         with suppress(TimeoutError):
-            # What is due of a service that runs must not keep us awake.
+            # A service that is due while it runs must not cause a busy loop.
             await asyncio.wait_for(self._wake.wait(), max(seconds, 1.0 if busy else 0.01))
         self._wake.clear()
 
     async def _end(self) -> None:
-        """End the jobs in order; what does not end is killed."""
+        """End the jobs in order, and kill those that do not end in time."""
         systemd.notify("STOPPING=1")
         self._log.info(f"packrat ends; running: {', '.join(self._running) or 'nothing'}")
         for child in self._running.values():
@@ -268,7 +268,7 @@ class Daemon:
         self._history.close()
 
     def _stop(self) -> None:
-        """Begin to end; asked again, end at once."""
+        """Begin to end in order; at the second request, kill the jobs."""
         if self._stopping:
             for child in self._running.values():
                 child.kill()
@@ -279,12 +279,12 @@ class Daemon:
         self._reload = True
         self._wake.set()
 
-    def _lives(self) -> bool:
+    def _is_alive(self) -> bool:
         return time.monotonic() - self._lived < 6 * TICK_SECONDS
 
 
 def run_daemon(config_file: str, log: Log) -> int:
-    """Run the daemon in the foreground; gives the exit status."""
+    """Run the daemon in the foreground; return the exit status."""
     return asyncio.run(_run(config_file, log))
 
 

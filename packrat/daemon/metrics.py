@@ -1,4 +1,4 @@
-"""State of all services as Prometheus metrics, collected for each scrape."""
+"""Prometheus metrics of all services, collected for each scrape."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""When a schedule comes, by cron(8)'s rule, in a zone that changes its clock twice a year.
+"""Schedules by cron(8)'s rules, in time zones with daylight saving time.
 
-A schedule with a fixed hour comes exactly once at each local time that it names: at the change
-when the clock skips that time, and only the first time when the clock shows it twice. One whose
-hour begins with `*` comes whenever the clock shows it, so at each real interval.
+A schedule with a fixed hour is due exactly once for each local time that it names: at the change
+if the clock skips that time, and only the first time if the clock shows it twice. A schedule whose
+hour begins with `*` is due whenever the clock shows it, so at each real interval.
 
-Nothing here reads a clock: instants are seconds since 1970, and the caller says which one is now.
+Nothing here reads a clock: instants are seconds since 1970, and the caller passes the current one.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ WORDS = {
 }
 DAY = 86_400.0
 LONGEST_CHANGE = 25 * 3600.0
-"""Samoa once skipped a whole day."""
+"""Longest change of a zone's offset: Samoa once skipped a whole day."""
 CORRECTION = 25 * 3600.0
-"""A clock that is set back further was wrong before, and is obeyed from then on."""
+"""A clock that is set back further was wrong before, and is followed from then on."""
 REMEMBERED = 500
+"""Instants of past runs that a timetable keeps."""
 
 
 def local_zone() -> tzinfo:
-    """Give the machine's zone: $TZ, else /etc/localtime, else UTC."""
+    """Return the machine's zone: $TZ, else /etc/localtime, else UTC."""
     try:
         if name := os.environ.get("TZ", "").removeprefix(":"):
             return ZoneInfo(name)
@@ -49,12 +50,12 @@ def local_zone() -> tzinfo:
 
 
 def zone_of(name: str | None) -> tzinfo:
-    """Give the zone of that name, or the machine's."""
+    """Return the zone of that name, or the machine's for None."""
     return ZoneInfo(name) if name else local_zone()
 
 
 class Schedule(Struct, frozen=True):
-    """Five cron fields, or a word, in a zone."""
+    """Five cron fields, or a word such as @daily, in a zone."""
 
     text: str
     zone: tzinfo
@@ -66,15 +67,15 @@ class Schedule(Struct, frozen=True):
 
     @property
     def fixed(self) -> bool:
-        """Whether it names hours, rather than taking all or every n-th."""
+        """True if it names hours, instead of every hour or every n-th."""
         return not self.fields.split()[1].startswith("*")
 
     def after(self, moment: float) -> float:
-        """Give the first instant after a moment."""
-        return self._fixed_after(moment) if self.fixed else self._wild_after(moment)
+        """Return the first instant after a moment."""
+        return self._fixed_after(moment) if self.fixed else self._wildcard_after(moment)
 
     def latest(self, since: float, upto: float) -> float | None:
-        """Give the last instant after `since` and not after `upto`."""
+        """Return the last instant after `since` and not after `upto`, or None."""
         for back in (3600.0, DAY, 31 * DAY, float("inf")):
             found = None
             coming = self.after(max(since, upto - back))
@@ -87,14 +88,14 @@ class Schedule(Struct, frozen=True):
     def _fixed_after(self, moment: float) -> float:
         begin = _wall(moment, self.zone)
         if _offset(moment, self.zone) != _offset(moment - LONGEST_CHANGE, self.zone):
-            begin -= timedelta(seconds=LONGEST_CHANGE)  # what was skipped comes at the change
+            begin -= timedelta(seconds=LONGEST_CHANGE)  # a skipped time is due at the change
         while True:
             begin = self._next_wall(begin)
             instant = _first_instant(begin, self.zone)
             if instant > moment:
                 return instant
 
-    def _wild_after(self, moment: float) -> float:
+    def _wildcard_after(self, moment: float) -> float:
         while True:
             offset = _offset(moment, self.zone)
             instant = _seconds(self._next_wall(_wall(moment, self.zone)), offset)
@@ -103,7 +104,7 @@ class Schedule(Struct, frozen=True):
             change = _change(moment, instant, self.zone)
             if instant < change:
                 return instant
-            # From just before the change, on the clock that holds after it.
+            # From just before the change, with the offset that is valid after it.
             wall = _wall(change, self.zone) - timedelta(seconds=1)
             first = _seconds(self._next_wall(wall), _offset(change, self.zone))
             if _offset(first, self.zone) == _offset(change, self.zone):
@@ -111,25 +112,25 @@ class Schedule(Struct, frozen=True):
             moment = change
 
     def _next_wall(self, wall: datetime) -> datetime:
-        """Give the next time that matches, as a clock on the wall shows it."""
-        found: datetime = _walk(self.fields).get_next(datetime, start_time=wall)
+        """Return the next local time that matches."""
+        found: datetime = _croniter(self.fields).get_next(datetime, start_time=wall)
         return found
 
 
 @dataclass
 class Timetable:
-    """What is due of one schedule: what was missed is made up once, nothing comes twice."""
+    """Due instants of one schedule: missed ones run once, and no instant runs twice."""
 
     schedule: Schedule
     mark: float
-    """Everything up to here has been seen to."""
+    """Everything up to this instant has been handled."""
     ran: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """Instants for which there was a run: they do not come again when the clock is set back."""
+    """Instants that were run: they are not due again if the clock is set back."""
     _coming: tuple[float, float] = (0.0, 0.0)
-    """(mark, the instant after it): a daemon asks a thousand schedules again and again."""
+    """Cached (mark, the instant after it), because the daemon asks in every turn."""
 
     def next(self, now: float) -> float:
-        """Give the instant that is due or comes next; a clock set far back is obeyed."""
+        """Return the instant that is due or comes next; a clock set far back is followed."""
         self.mark = min(self.mark, now) if self.mark > now + CORRECTION else self.mark
         if self._coming[0] != self.mark:
             instant = self.schedule.after(self.mark)
@@ -140,7 +141,7 @@ class Timetable:
         return self._coming[1]
 
     def due(self, now: float) -> float | None:
-        """Give the newest instant that is due: it stands for all that were missed before it."""
+        """Return the newest due instant, which covers all missed ones before it, or None."""
         first = self.next(now)
         if first > now:
             return None
@@ -148,32 +149,32 @@ class Timetable:
         return first if newest is None or newest in self.ran else newest
 
     def done(self, instant: float) -> None:
-        """Count an instant, and all before it, as seen to."""
+        """Mark an instant, and all before it, as handled."""
         self.ran.append(instant)
         self.mark = max(self.mark, instant)
 
     def drop(self, now: float) -> None:
-        """Count what was missed up to now as seen to."""
+        """Mark all instants up to now as handled without a run."""
         self.mark = max(self.mark, now)
 
 
 @lru_cache(maxsize=4096)
-def _walk(fields: str) -> Any:
-    """Parse once: that takes longer than all the rest."""
+def _croniter(fields: str) -> Any:
+    """Return croniter's iterator over a schedule, cached because parsing is slow."""
     from croniter import croniter
 
     return croniter(fields, 0.0)
 
 
 def _offset(moment: float, zone: tzinfo) -> timedelta:
-    """Give how far the zone is from UTC at a moment."""
+    """Return the zone's offset from UTC at a moment."""
     found = datetime.fromtimestamp(moment, zone).utcoffset()
     assert found is not None
     return found
 
 
 def _wall(moment: float, zone: tzinfo) -> datetime:
-    """Give what a clock on the wall shows, marked as UTC so that nothing shifts it."""
+    """Return the local time at a moment, marked as UTC so that arithmetic does not shift it."""
     return datetime.fromtimestamp(moment, zone).replace(tzinfo=UTC)
 
 
@@ -182,16 +183,16 @@ def _seconds(wall: datetime, offset: timedelta) -> float:
 
 
 def _first_instant(wall: datetime, zone: tzinfo) -> float:
-    """Give when a clock first shows this, or has just skipped it."""
+    """Return the instant at which a clock first shows this time, or has just skipped it."""
     earlier, later = (
         wall.replace(tzinfo=zone, fold=fold).astimezone(UTC).timestamp() for fold in (0, 1)
     )
-    # In a gap the offset of before, fold 0, gives the later instant.
+    # In a gap, the offset before it (fold 0) yields the later instant.
     return earlier if earlier <= later else _change(later, earlier, zone)
 
 
 def _change(low: float, high: float, zone: tzinfo) -> float:
-    """Give the first second at which the offset is another than at `low`."""
+    """Return the first second at which the offset differs from that at `low`."""
     offset = _offset(low, zone)
     # Two changes may lie between: begin with the first day on which one is seen.
     days = [low + DAY * n for n in range(int((high - low) // DAY) + 1)] + [high]

@@ -1,4 +1,4 @@
-"""Tell systemd how the daemon is: its protocol of one datagram a word (sd_notify(3))."""
+"""Notifications to systemd about the state of the daemon (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def notify(*words: str) -> None:
-    """Send words such as READY=1; without systemd nothing happens."""
+    """Send words such as READY=1; do nothing without systemd."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -19,11 +19,11 @@ def notify(*words: str) -> None:
 
 
 def reloading() -> None:
-    """Say that the configuration is read again; READY=1 says when that is over."""
+    """Announce that the configuration is read again; READY=1 must follow."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def watchdog_seconds() -> float | None:
-    """Give how often systemd wants a sign of life, None when it does not ask for one."""
+    """Return half the watchdog interval of systemd, or None if there is no watchdog."""
     given = os.environ.get("WATCHDOG_USEC", "")
     return int(given) / 2e6 if given.isdigit() else None

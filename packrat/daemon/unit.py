@@ -41,7 +41,7 @@ SystemCallArchitectures=native
 SystemCallFilter=~@module @reboot @swap @clock @raw-io @cpu-emulation @obsolete @debug
 SystemCallErrorNumber=EPERM
 """
-"""For the machine's own unit; an unprivileged daemon may do none of this anyway."""
+"""Restrictions of the system unit; a user's daemon has none of these rights anyway."""
 
 UNIT = """\
 [Unit]
@@ -59,7 +59,7 @@ WatchdogSec=2min
 Restart=on-failure
 RestartSec=10
 RestartPreventExitStatus=2 3
-# The daemon itself ends its jobs, in order, with their containers up again.
+# The daemon ends its jobs itself, in order, and starts their containers again.
 KillMode=mixed
 TimeoutStopSec=2min
 UMask=0077
@@ -94,7 +94,7 @@ def install(config_file: str, *, only_print: bool) -> None:
         os.makedirs(folder, exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-            os.fchmod(file.fileno(), 0o644)  # it holds no secret, and `systemctl cat` shows it
+            os.fchmod(file.fileno(), 0o644)  # no secret; for `systemctl cat`
     except OSError as error:
         raise Unusable(
             f"cannot write {path}: {error.strerror}",

@@ -1,1 +1,1 @@
-"""Telling people: which message a run is worth, and the process that sends it."""
+"""Notifications: messages about runs, and the process that sends them."""

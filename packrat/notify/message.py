@@ -1,4 +1,4 @@
-"""What a run means to people: which message it is worth, and whether all is well."""
+"""Messages about runs: their outcome, their text and their ping."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ LOOK_SECONDS = 300.0
 def message_of(
     document: dict[str, Any], before: str | None, host: str, others: list[str]
 ) -> Message:
-    """Make the message of a backup.
+    """Return the message about a backup.
 
-    `before` is how the run before it ended; `others` are services whose last run went wrong: while
-    there are some, not all is well.
+    `before` is the status of the run before it; `others` are services whose last run failed. As
+    long as there are any, the ping is a failure.
     """
     service, status = document["service"], document["status"]
     title = f"packrat on {host}: {service} {'is backed up' if status == 'done' else status}"
@@ -52,7 +52,7 @@ def _good(before: str | None) -> Any:
 
 
 def verified_message(document: list[dict[str, Any]], host: str) -> Message | None:
-    """Make the message of a verification: None when everything was found good."""
+    """Return the message about a verification, None if everything is good."""
     bad = [row for row in document if row["status"] != "ok"]
     if not bad:
         return None
@@ -69,7 +69,7 @@ def verified_message(document: list[dict[str, Any]], host: str) -> Message | Non
 
 
 def others_bad(history: History, config: Config, service: str) -> list[str]:
-    """Give the other services of which the last run went wrong."""
+    """Return the other services whose last run failed."""
     found = []
     for name, pasts in history.newest().items():
         ended = [past for past in pasts if past.status != "running"]
@@ -79,13 +79,13 @@ def others_bad(history: History, config: Config, service: str) -> list[str]:
 
 
 def status_before(history: History, service: str) -> str | None:
-    """Give how the run before the last one ended."""
+    """Return the status of the run before the last one."""
     ended = [p for p in history.newest().get(service, []) if p.status != "running"]
     return ended[1].status if len(ended) > 1 else None
 
 
 class Reporter:
-    """Tells of what the daemon's jobs did, and of what is overdue."""
+    """Notifier of the daemon, for the results of its jobs and for overdue services."""
 
     def __init__(self, inforce: InForce, history: History, log: Log) -> None:
         self._inforce, self._history, self._log = inforce, history, log
@@ -94,12 +94,12 @@ class Reporter:
         self._due = 0.0
 
     def begins(self, job: Job) -> None:
-        """Tell the dead man's switch that a backup starts."""
+        """Ping the dead man's switch at the start of a backup."""
         if not job.name.startswith("."):
             self._tell(Message(ping="start", body=job.name))
 
     def ended(self, ended: Ended) -> None:
-        """Log how a job ended, write down what it could not, and tell who wants to know."""
+        """Log and notify the end of a job; record a failure that it could not record itself."""
         name, config = ended.job.name, self._inforce.config
         if name.startswith("."):
             self._verified(ended)
@@ -120,7 +120,7 @@ class Reporter:
         self._tell(message)
 
     def look(self, now: float) -> None:
-        """Tell of services whose newest backup has become too old."""
+        """Log and notify services whose newest backup has become too old."""
         config = self._inforce.config
         if now < self._due or not any(s.max_age for s in config.services.values()):
             return
@@ -136,7 +136,7 @@ class Reporter:
         self._overdue = set(overdue)
 
     def close(self) -> None:
-        """Let what was told last get through."""
+        """Wait briefly until the last messages are sent."""
         self._teller.close(5.0)
 
     def _verified(self, ended: Ended) -> None:
@@ -161,19 +161,19 @@ class Reporter:
 
 
 class ByHand:
-    """Tells of runs that a person, or another scheduler, started."""
+    """Notifier of runs that a person or another scheduler started."""
 
     def __init__(self, program: Program) -> None:
         self._config = program.config
         self._teller = Teller(program.file, warn)
 
     def begins(self, service: str) -> None:
-        """Tell the dead man's switch that a backup starts."""
+        """Ping the dead man's switch at the start of a backup."""
         if self._config.ping:
             self._teller.tell(Message(ping="start", body=service))
 
     def ended(self, result: Result) -> None:
-        """Tell how a backup ended; who found it locked, or broke it off, knows."""
+        """Notify the end of a backup, unless it was locked or interrupted."""
         if result.exit in (Exit.LOCKED, Exit.INTERRUPTED):
             return
         if self._config.ping or self._config.notify.urls:
@@ -184,5 +184,5 @@ class ByHand:
             self._teller.tell(message_of(document, before, self._config.host, others))
 
     def close(self) -> None:
-        """Wait, for a bounded time, until all is told."""
+        """Wait, for a bounded time, until all messages are sent."""
         self._teller.close()

@@ -1,4 +1,4 @@
-"""Sender of messages to people and services, in a process of its own."""
+"""Queue of notifications, which a worker process sends."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from specs.config import Outcome
 
 BATCH_SECONDS = 180.0
-"""Most seconds that one process may try."""
+"""Longest time for one worker process."""
 MOST = 500
-"""Most messages that wait; the oldest is dropped."""
+"""Longest queue; beyond that the oldest message is dropped."""
 BY_HAND_SECONDS = 45.0
-"""Seconds that a command waits at its end until all messages are sent."""
+"""Longest time that a command waits at its end for its messages."""
 
 
 class Message(Struct, frozen=True):
-    """One thing to tell: to the notification services, to the dead man's switch, or to both."""
+    """A message to the notification services, to the dead man's switch, or to both."""
 
     outcome: Outcome | None = None
-    """None: only a ping."""
+    """None for a ping only."""
     title: str = ""
     body: str = ""
     ping: Literal["start", "success", "fail"] | None = None
 
 
 class Teller:
-    """Tells messages in their order, from a thread that starts a process when there are some."""
+    """Sender of messages in order: a thread that starts a worker process for each batch."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Teller:
         env: dict[str, str] | None = None,
         files: tuple[int, ...] = (),
     ) -> None:
-        """`say` is told what could not be told."""
+        """`say` is called with each message that could not be sent."""
         self.config_file, self.env, self.files = config_file, env or {}, files
         self._say = say
         self._waiting: list[Message] = []
@@ -55,7 +55,7 @@ class Teller:
         self._thread: threading.Thread | None = None
 
     def tell(self, message: Message) -> None:
-        """Have something told; returns at once."""
+        """Queue a message; return at once."""
         with self._changed:
             self._waiting = [*self._waiting, message][-MOST:]
             if self._thread is None:
@@ -64,7 +64,7 @@ class Teller:
             self._changed.notify()
 
     def close(self, patience: float = BY_HAND_SECONDS) -> None:
-        """Wait, but not for ever, until everything is told."""
+        """Wait up to `patience` seconds until all messages are sent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -100,9 +100,9 @@ class Teller:
                 env=os.environ | self.env,
             )
         except subprocess.TimeoutExpired:
-            self._say(f"could not be told within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
+            self._say(f"not all notified within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
         except OSError as error:
-            self._say(f"nothing could be told: {error}")
+            self._say(f"cannot start the process that sends notifications: {error}")
         else:
             for line in done.stderr.decode(errors="replace").splitlines():
                 with suppress(Exception):

@@ -1,7 +1,7 @@
-"""The process that tells: `python -m packrat.notify.worker`, with messages on standard input.
+"""Worker process that sends notifications: `python -m packrat.notify.worker` < messages.
 
-Libraries of notification services are large, slow and many: here they hold up nothing, and their
-memory comes back.
+The libraries of notification services are large and slow. In a process of their own they delay no
+backup, and their memory is released.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from specs.config import Config
 
 WAITS = (1.0, 3.0, 9.0)
-"""Seconds before each next try."""
+"""Seconds before each retry."""
 PING_SECONDS = 10.0
 
 
 def tell(config: Config, messages: list[Message]) -> list[str]:
-    """Tell each service all messages, in order; gives what could not be told, in sentences."""
-    worth = [one for one in messages if _is_worth(config, one)]
+    """Send all messages to each service in order; return a sentence for each failure."""
+    worth = [one for one in messages if _is_requested(config, one)]
     pings = [one for one in messages if one.ping]
     work: list[Callable[[], list[str]]] = []
     if worth:
         work += [partial(_notify, secret, worth) for secret in config.notify.urls]
     if config.ping and pings:
-        work.append(partial(_ping_all, config.ping, _without_overtaken(pings)))
+        work.append(partial(_ping_all, config.ping, _without_superseded(pings)))
     with ThreadPoolExecutor(max(len(work), 1)) as threads:
         return [problem for problems in threads.map(lambda do: do(), work) for problem in problems]
 
 
-def _is_worth(config: Config, message: Message) -> bool:
+def _is_requested(config: Config, message: Message) -> bool:
     wanted = config.notify.on
     recovered = message.outcome == "recovery" and "success" in wanted
     return message.outcome in wanted or recovered
 
 
-def _without_overtaken(pings: Iterable[Message]) -> list[Message]:
-    """Leave out a start whose end is told as well: the switch would see a run of no length."""
+def _without_superseded(pings: Iterable[Message]) -> list[Message]:
+    """Drop a start whose end is sent as well: the switch would see a run of no length."""
     kept: list[Message] = []
     for one in pings:
         if one.ping != "start" and kept and kept[-1].ping == "start":
@@ -82,7 +82,7 @@ def _notify(secret: Secret, messages: list[Message]) -> list[str]:
         def send(one: Message = one, kind: Any = kind) -> bool:
             return bool(service.notify(title=one.title, body=one.body, notify_type=kind))
 
-        if not _tried(send):
+        if not _send_with_retries(send):
             problems.append(f"{where}: does not take the message '{one.title}'")
     return problems
 
@@ -103,18 +103,18 @@ def _ping_all(secret: Secret, pings: list[Message]) -> list[str]:
             with urlopen(request, timeout=PING_SECONDS) as answer:  # noqa: S310
                 return bool(answer.status)
 
-        if not _tried(send):
+        if not _send_with_retries(send):
             problems.append(f"ping: {urlsplit(url).hostname} does not take '{one.ping}'")
     return problems
 
 
-def _tried(send: Callable[[], bool]) -> bool:
-    """Try a few times."""
+def _send_with_retries(send: Callable[[], bool]) -> bool:
+    """Send with retries; return whether it succeeded."""
     for wait in (*WAITS, None):
         try:
             if send():
                 return True
-        except Exception:  # noqa: BLE001, S110 (whatever a library raises, another try may help)
+        except Exception:  # noqa: BLE001, S110 (a library may raise anything, and a retry may help)
             pass
         if wait is not None:
             time.sleep(wait)
@@ -122,7 +122,7 @@ def _tried(send: Callable[[], bool]) -> bool:
 
 
 def main() -> None:
-    """Read a batch, tell it, and print what could not be told."""
+    """Read a batch, send it, and print the failures."""
     logging.disable(logging.CRITICAL)  # apprise would log URLs
     batch = json.load(sys.stdin)
     messages = [Message(**one) for one in batch["messages"]]

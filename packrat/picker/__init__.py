@@ -1,1 +1,1 @@
-"""The picker: the questions of a restore on a terminal. It changes nothing."""
+"""Restore picker: the questions of a restore on a terminal. It changes nothing."""

@@ -1,4 +1,4 @@
-"""What can be restored of a service: looked up at every destination at once."""
+"""Backups that can be restored, looked up at all destinations in parallel."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 @dataclass
 class Offer:
-    """A backup that can be chosen, and where it is."""
+    """A backup that can be chosen, and its destinations."""
 
     name: str
     stored: int
     """Bytes of the archive's file."""
     summary: Summary | None
-    """None for one that is locked: sealed under another key."""
+    """None if it is locked, that is, sealed under another key."""
     destinations: list[str] = field(default_factory=list)
     proven: bool = False
-    """It was read back in full at one of them, and was good."""
+    """True if it was read back in full at one of them, and was good."""
 
     @property
     def time(self) -> str:
-        """When it was made."""
+        """The time at which it was made."""
         parts = ArchiveName.parse(self.name)
         return parts.time if parts else ""
 
 
 @dataclass
 class Sight:
-    """What is seen of one service."""
+    """Backups of one service, as found at its destinations."""
 
     catalogs: list[Catalog] = field(default_factory=list)
     failed: dict[str, VaultError] = field(default_factory=dict)
-    """Destination -> why it does not answer."""
+    """Destination -> the reason why it does not answer."""
     proven: set[str] = field(default_factory=set)
     """Names of archives that were read back in full."""
 
     @property
     def offers(self) -> list[Offer]:
-        """Give each backup once, the newest first; locked ones among them."""
+        """Return each backup once, the newest first, including locked ones."""
         offers: dict[str, Offer] = {}
         for catalog in self.catalogs:
             held = [*catalog.backups, *(one for one in catalog.held if one.locked)]
@@ -61,17 +61,17 @@ class Sight:
 
 
 class Looker:
-    """Looks at destinations; one that did not answer is not asked again."""
+    """Finder of backups; a destination that did not answer is not contacted again."""
 
     def __init__(self, program: Program, source: str | None = None) -> None:
-        """`source` is the only destination to look at."""
+        """With `source`, only that destination is searched."""
         self._program = program
         self._source = source
         self._failed: dict[str, VaultError] = {}
         self._seen: dict[str, Sight] = {}
 
     def at(self, service: str) -> Sight:
-        """Look at a service, at every destination at once; remembers what it saw."""
+        """Return what the destinations hold of a service; the result is cached."""
         if service not in self._seen:
             self._seen[service] = self._look(service)
         return self._seen[service]

@@ -1,4 +1,4 @@
-"""The screens of looking around in a backup: tick files and folders, open folders, search."""
+"""Screens for browsing a backup: tick files and folders, open folders, search."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from packrat.picker.tree import Item, Tree
 
 PAGE = 100
-"""Lines of one screen, which scrolls: enough to look around, few enough to draw at once."""
+"""Entries on one scrolling screen: enough to browse, few enough to draw at once."""
 HINT = "(space ticks, enter opens, d done, s search, esc back)"
 DONE, SEARCH, MORE, LESS = "done", "search", "more", "less"
 KEYS = {"d": (DONE,), "s": (SEARCH,)}
-"""Letters that stand for a line at the top, which a long list scrolls away."""
+"""Letters for the lines at the top, which scroll out of view in a long list."""
 
 
 class Browser:
-    """Where the user is, and what is ticked so far."""
+    """Position of the user in the tree, and the selection so far."""
 
     def __init__(self, tree: Tree, title: str, ticked: dict[str, None]) -> None:
         self._tree = tree
@@ -31,7 +31,7 @@ class Browser:
         """The number of the first entry shown; a large folder has several pages."""
 
     def run(self) -> bool:
-        """Let the user look around; says whether they are done, and not on their way back."""
+        """Let the user browse; return whether they are done, rather than going back."""
         at: Any = None
         while True:
             answer = self._screen(at)
@@ -71,7 +71,7 @@ class Browser:
         folder = fit(f"/{self._folder}", width() - 4).rstrip()
         title = f"{fit(self._title, width() - len(HINT) - 4).rstrip()} {HINT}\n  {folder}"
         if at is None and children and (self._folder or not self._ticked):
-            at = children[0].path  # whoever opens a folder looks at what is in it
+            at = children[0].path  # the pointer starts at the folder's content
         return pick(title, lines, at=at, hint=" ", ticks=True, keys=KEYS)
 
     def _done_line(self) -> Line:
@@ -83,14 +83,14 @@ class Browser:
     def _line(self, item: Item, name: str) -> Line:
         mark = "x" if covers(self._ticked, item.path) else " "
         if item.folder and any(one.startswith(item.path + "/") for one in self._ticked):
-            mark = "-"  # something in it is
+            mark = "-"  # something in it is ticked
         count = count_text(item.files, "file") if item.folder else ""
         tail = f"{count:>15} {bytes_text(item.size):>10}"
         name = fit(name + "/" * item.folder, width() - 4 - 4 - len(tail) - 1)
         return Line(f"[{mark}] {name} {tail}", item.path)
 
     def _enter(self, path: str) -> str | None:
-        """Open a folder, tick a file; gives where the pointer goes."""
+        """Open a folder or tick a file; return the position of the pointer."""
         if self._tree.item(path).folder:
             self._folder, self._first = path, 0
             return None
@@ -98,7 +98,7 @@ class Browser:
         return path
 
     def _toggle(self, path: Any) -> None:
-        """Tick, or take back the tick that covers it; what a folder covers needs no own tick."""
+        """Tick a path, or remove the tick that covers it; ticks below a ticked folder go."""
         if not isinstance(path, str):
             return
         if above := covers(self._ticked, path):
@@ -142,5 +142,5 @@ class Browser:
 
 
 def browse(tree: Tree, title: str, ticked: dict[str, None]) -> bool:
-    """Let files and folders be ticked, in `ticked`; says whether the user is done."""
+    """Let the user tick files and folders in `ticked`; return whether they are done."""
     return Browser(tree, title, ticked).run()

@@ -1,4 +1,4 @@
-"""What a restore is going to do, said before it does it: paths, room, what comes from where."""
+"""Preview of a restore: paths, disk space, downtime and download."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SHOWN = 6
 
 
 class Outlook:
-    """Counts what one restore needs."""
+    """Preview of one restore, with counts of what it needs."""
 
     def __init__(self, opened: OpenedBackup, paths: Sequence[str], service: Service) -> None:
-        """Read the index of what is selected; raises VaultError, also when it is not there."""
+        """Read the index of the selection; raises VaultError, also if a path is not there."""
         self._opened = opened
         self._paths = paths
         self._service = service
@@ -48,7 +48,7 @@ class Outlook:
         require_found(opened.service, opened.name, paths, found)
         self.download = 0
         self.damaged: set[str] = set()
-        """Archives that cannot be opened: the files that need them are lost."""
+        """Archives that cannot be opened; the files that need them are lost."""
         for archive, number in frames:
             try:
                 self.download += opened.replicas.archive(archive, lambda: None).place(number)[1]
@@ -56,7 +56,7 @@ class Outlook:
                 self.damaged.add(opened.replicas.name(archive))
 
     def to_folder(self, target: str) -> list[str]:
-        """Say what a restore to a folder does."""
+        """Return the lines of the preview of a restore to a folder."""
         there = os.path.isdir(target) and bool(os.listdir(target))
         state = "goes on with what an earlier restore left there" if there else "a new folder"
         return self._lines(
@@ -68,7 +68,7 @@ class Outlook:
         )
 
     def in_place(self) -> list[str]:
-        """Say what a restore in place does."""
+        """Return the lines of the preview of a restore in place."""
         docker, path = self._service.docker, self._service.path
         stopped = ", ".join(docker.names) if docker else "nothing"
         after = self._service.post_restore
@@ -84,7 +84,7 @@ class Outlook:
         )
 
     def _room(self, folder: str) -> str:
-        free = shutil.disk_usage(_standing(folder)).free
+        free = shutil.disk_usage(_nearest_existing(folder)).free
         room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
         return room + (": THAT IS NOT ENOUGH" if self.size > free else "")
 
@@ -106,20 +106,20 @@ class Outlook:
         paths = [("", path) for path in shown]
         if left := len(self._paths) - len(shown):
             paths.append(("", f"and {left:,} more"))
-        lines = [f"{name:<10}{fit(text, _room()).rstrip()}" for name, text in rows + paths]
+        lines = [f"{name:<10}{fit(text, _text_width()).rstrip()}" for name, text in rows + paths]
         return ["The plan", *lines, *last]
 
 
-def _room() -> int:
+def _text_width() -> int:
     return width() - 4 - 10
 
 
 def _wrapped(name: str, text: str) -> list[str]:
-    """Write a text on as many lines as it needs: a path is told in full."""
+    """Return a text on as many lines as it needs, so that paths are shown in full."""
     text, lines = printable(text), []
     while True:
-        piece = text[: _room()]
-        while get_cwidth(piece) > _room():
+        piece = text[: _text_width()]
+        while get_cwidth(piece) > _text_width():
             piece = piece[:-1]
         lines.append(f"{name:<10}{piece}")
         name, text = "", text[len(piece) :]
@@ -127,8 +127,8 @@ def _wrapped(name: str, text: str) -> list[str]:
             return lines
 
 
-def _standing(path: str) -> str:
-    """Give the nearest folder above that exists."""
+def _nearest_existing(path: str) -> str:
+    """Return the nearest existing folder at or above a path."""
     while not os.path.isdir(path):
         path = os.path.dirname(path) or "/"
     return path

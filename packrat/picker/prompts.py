@@ -1,7 +1,7 @@
-"""Questions on a terminal, by questionary: a list to pick from, a line of text, a password.
+"""Prompts on a terminal, by questionary: a list to pick from, a line of text, a password.
 
-Every question is gone once it is answered, so that the next one stands in its place. Esc goes back,
-Ctrl-C ends the program; nothing here changes anything.
+Every prompt disappears once it is answered, and the next one takes its place. Esc goes back, Ctrl-C
+ends the program.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
 
 
 class Way(Enum):
-    """An answer that is none: where to go instead."""
+    """Navigation instead of an answer."""
 
     BACK = "back"
     LEAVE = "leave"
 
 
 class Line(Struct, frozen=True):
-    """One line of a list; without a value it only parts others."""
+    """One line of a list; without a value it is a separator."""
 
     text: str
     value: Any = None
 
 
 class Ticked(Struct, frozen=True):
-    """The space bar was pressed on this value."""
+    """Answer of the space bar, with the value under the pointer."""
 
     value: Any
 
 
 def width() -> int:
-    """Give the columns of the terminal."""
+    """Return the number of columns of the terminal."""
     return shutil.get_terminal_size((80, 24)).columns
 
 
 def height() -> int:
-    """Give the lines of the terminal."""
+    """Return the number of lines of the terminal."""
     return shutil.get_terminal_size((80, 24)).lines
 
 
 def fit(text: str, columns: int) -> str:
-    """Make a text harmless, and cut it in the middle where it is too wide."""
+    """Return a text escaped, shortened in the middle or padded to a number of columns."""
     from prompt_toolkit.utils import get_cwidth
 
     text = printable(text)
@@ -78,9 +78,9 @@ def pick(
     ticks: bool = False,
     keys: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Let one line be picked; gives its value, Way.BACK for Esc, or with `ticks` a Ticked.
+    """Return the value of the line that the user picks, or Way.BACK for Esc.
 
-    `keys` are letters, and the values that they give.
+    With `ticks`, the space bar returns a Ticked. `keys` maps further letters to values.
     """
     import questionary
     from questionary.prompts.common import InquirerControl
@@ -89,7 +89,7 @@ def pick(
     choices: list[Any] = [
         questionary.Separator(fit(line.text, columns).rstrip())
         if line.value is None
-        else questionary.Choice(fit(line.text, columns).rstrip(), _Held(line.value))
+        else questionary.Choice(fit(line.text, columns).rstrip(), _Opaque(line.value))
         for line in lines
     ]
     values = [line.value for line in lines]
@@ -101,7 +101,7 @@ def pick(
         qmark="?",
         instruction=hint or "(arrows and enter; esc goes back)",
         use_jk_keys=False,
-        # Marks the line where it starts, and not where it is, when colours have a say.
+        # With questionary's colours, the mark stays at the line where the pointer started.
         style=questionary.Style([("selected", ""), ("highlighted", "bold")]),
         **_surroundings(),
     )
@@ -116,13 +116,13 @@ def pick(
         return Ticked(held.value)
 
     more: dict[str, Callable[[], Any]] = {" ": ticked} if ticks else {}
-    more |= {key: partial(_Held, value) for key, value in (keys or {}).items()}
+    more |= {key: partial(_Opaque, value) for key, value in (keys or {}).items()}
     answer = _ask(question, more)
-    return answer.value if isinstance(answer, _Held) else answer
+    return answer.value if isinstance(answer, _Opaque) else answer
 
 
 def ask_text(title: str, default: str = "", hint: str = "") -> Any:
-    """Let a line be typed; gives it, or Way.BACK."""
+    """Return the line that the user types, or Way.BACK."""
     import questionary
 
     question = questionary.text(
@@ -132,39 +132,39 @@ def ask_text(title: str, default: str = "", hint: str = "") -> Any:
 
 
 def ask_secret(title: str) -> Any:
-    """Let a password be typed; gives it, or Way.BACK."""
+    """Return the password that the user types, or Way.BACK."""
     import questionary
 
     return _ask(questionary.password(title, qmark="?", **_surroundings()), {})
 
 
 def confirm(question: str) -> bool:
-    """Ask a yes-or-no question, whose answer is no unless chosen otherwise."""
+    """Return the answer to a yes-or-no question; the default is no."""
     lines = [Line("yes", value=True), Line("no, change nothing", value=False)]
     return pick(question, lines, at=False) is True
 
 
 def tell(text: str) -> None:
-    """Say that something takes a moment; the next question writes over it."""
+    """Show that something takes a moment; the next prompt overwrites the line."""
     print(f"{fit(text, width() - 1)}\r", end="", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, eq=False)
-class _Held:
-    """A value, in a wrapping that questionary does not look into."""
+class _Opaque:
+    """Wrapper of a value, so that questionary does not interpret it."""
 
     value: Any
 
 
 def _surroundings() -> dict[str, Any]:
-    # On standard error: standard output belongs to what the command gives.
+    # On standard error: standard output is for the command's result.
     from prompt_toolkit.output import create_output
 
     return {"output": create_output(sys.stderr), "erase_when_done": True}
 
 
 def _ask(question: Question, more: dict[str, Callable[[], Any]]) -> Any:
-    """Ask, with keys of our own beside questionary's."""
+    """Return the answer to a prompt that has more keys than questionary's."""
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
 
     keys = KeyBindings()
@@ -181,5 +181,5 @@ def _ask(question: Question, more: dict[str, Callable[[], Any]]) -> Any:
 
     app = question.application
     app.key_bindings = merge_key_bindings([app.key_bindings, keys] if app.key_bindings else [keys])
-    app.ttimeoutlen = 0.05  # an Esc alone is told from the beginning of an arrow key by waiting
+    app.ttimeoutlen = 0.05  # distinguishes Esc from the start of an arrow key
     return question.unsafe_ask()

@@ -1,7 +1,7 @@
-"""The picker: asks on a terminal for whatever a restore was not told. It changes nothing.
+"""Steps of the picker, which asks for the missing options of a restore. It changes nothing.
 
-Five steps, each a screen or two: which service, which backup, what of it, where to, yes or no.
-A step gives Way.BACK to go back to the one before; before the first one, everything is left.
+The five steps are screens for service, backup, selection, target and confirmation. A step returns
+Way.BACK to go back to the one before; from the first one, that leaves the picker.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ NO_BACKUP = "no backup yet"
 
 
 class Picker:
-    """Fills in what was not given, step by step."""
+    """Questions for the options that the command line does not give, step by step."""
 
     def __init__(self, program: Program, given: Given) -> None:
         self.program = program
-        """In the end the one to restore with: it may have been given other keys."""
+        """The program to restore with; for a backup under another key, it has other keys."""
         self._given = given
         self._looker = Looker(program, given.source)
         self._known = [program.keys]
-        """Keys whose password was given; backups under any of them are not locked any more."""
+        """Keys whose password was given; backups under any of them are unlocked."""
         self._service = given.service or ""
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
-        self._target = _full(given.target) if given.target is not None else None
+        self._target = _absolute(given.target) if given.target is not None else None
         self._ticked: dict[str, None] = {}
-        """Paths, in the order in which they were ticked; kept while going back and forth."""
+        """Paths in the order in which they were ticked, kept across steps."""
         self.opened: OpenedBackup | None = None
-        """The backup that was picked, once it was opened."""
+        """The picked backup, once it is open."""
         self._tree: Future[Tree] | None = None
 
     def request(self) -> Request | None:
-        """Ask; None when the user would rather not."""
+        """Return the request that the user chooses, None if they leave."""
         steps = [
             (self._which_service, self._given.service is None),
             (self._which_backup, self._given.backup is None),
@@ -73,7 +73,7 @@ class Picker:
             step, asked = steps[at]
             try:
                 way = step() if asked else None
-            except OtherKey as locked:  # of a backup that was given, not picked
+            except OtherKey as locked:  # the backup was given, not picked
                 if self._unlock(locked.destination, locked.name):
                     continue
                 way = Way.BACK
@@ -111,7 +111,7 @@ class Picker:
                 said = "no destination answers"
             lines.append(Line(f"{printable(name):<{wide}}{said}", name))
         first = self._service or None
-        answer = pick("Restore which service?", [*_notes(away), *lines, LEAVE], at=first)
+        answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
         if answer is Way.BACK:
             return Way.BACK
         self._service = answer
@@ -129,7 +129,7 @@ class Picker:
                     f"packrat backup {self._service} makes one",
                 )
             lines = [Line(_offer_text(offer), offer.name) for offer in sight.offers]
-            lines = [*_notes(sight.failed), *lines, self._last_line()]
+            lines = [*_away_lines(sight.failed), *lines, self._last_line()]
             title = f"Which backup of {self._service}?"
             answer = pick(title, lines, at=self._backup or None)
             if answer is Way.BACK:
@@ -150,7 +150,7 @@ class Picker:
         return BACK if self._given.service is None else LEAVE
 
     def _unlock(self, destination: Store, name: str) -> bool:
-        """Ask for the password of an archive under another key, for this restore only."""
+        """Ask for the password of an archive under another key; return whether it was given."""
         lock = Lock(destination, self._service, name)
         keys: Keys | None = next(filter(lock.fits, self._known), None)
         if keys is None and self._given.password_file:
@@ -216,7 +216,7 @@ class Picker:
             typed = ask_text(f"{said}\n ", typed)
             if typed is Way.BACK:
                 return None
-            target = _full(typed)
+            target = _absolute(typed)
             marker = Marker(self._service, manifest.id, self._paths)
             try:
                 marker.goes_on(target)
@@ -229,7 +229,7 @@ class Picker:
         opened = self._opened()
         tell("working out what to download …")
         in_place = self._target is None
-        if self._target is not None:  # one that was given was not looked at yet
+        if self._target is not None:  # one from the command line is not checked yet
             Marker(self._service, opened.manifest.id, self._paths).goes_on(self._target)
         outlook = Outlook(opened, self._paths, self.program.config.services[self._service])
         said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
@@ -252,7 +252,7 @@ class Picker:
         return self.opened
 
 
-def _full(folder: str) -> str:
+def _absolute(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder or "."))
 
 
@@ -267,8 +267,8 @@ def _offer_text(offer: Offer) -> str:
     return f"{when_text(offer.time):<16} {exact}  {size:>10}  {kind}  {where}{proven}"
 
 
-def _notes(failed: dict[str, VaultError]) -> list[Line]:
-    """Say which destinations do not answer, and why."""
+def _away_lines(failed: dict[str, VaultError]) -> list[Line]:
+    """Return a line for each destination that does not answer, with the reason."""
     return [
         Line(f"{name} is away: {str(error).rpartition('): ')[2]}") for name, error in failed.items()
     ]

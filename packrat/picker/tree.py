@@ -1,7 +1,7 @@
-"""The files of one backup, to look around in: folders with their sizes, search by name.
+"""Tree of the files of one backup, for browsing: folders with sizes, search by name.
 
-The index comes in the order of the walk, so whatever is below a folder is one stretch of it. Sums
-over stretches are differences of running sums: no folder needs to be added up, however large.
+The index is in the order of the walk, so everything below a folder is one contiguous range of it.
+The sum over a range is the difference of two running sums, so even a large folder costs no loop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Item(Struct, frozen=True):
-    """A file, or a folder with all that is below."""
+    """A file, or a folder with everything below it."""
 
     path: str
     folder: bool
@@ -40,7 +40,7 @@ class Tree:
         for entry in entries:
             name = entry.path if entry.path64 is None else entry.name
             rows.append((order(name), name, entry.type == "dir", entry.size))
-        rows.sort()  # they are in order already, unless somebody lies
+        rows.sort()  # already in order, unless the index is forged
         self._keys = [row[0] for row in rows]
         self._names = [row[1] for row in rows]
         self._folders = [row[2] for row in rows]
@@ -51,7 +51,7 @@ class Tree:
         return len(self._keys)
 
     def children(self, folder: str, first: int = 0, most: int = 1 << 62) -> list[Item]:
-        """Give `most` of what is directly in a folder, from number `first` on."""
+        """Return up to `most` items directly in a folder, from number `first` on."""
         found: list[Item] = []
         for number, at in enumerate(self._children(folder)):
             if number >= first + most:
@@ -61,20 +61,20 @@ class Tree:
         return found
 
     def item(self, path: str) -> Item:
-        """Give one item, by its path."""
+        """Return the item at a path."""
         return self._item(bisect_left(self._keys, order(path)))
 
     def number(self, path: str) -> int:
-        """Give the number of an item among all in its folder."""
+        """Return the number of an item among all in its folder."""
         folder, key = path.rpartition("/")[0], order(path)
         return sum(1 for at in self._children(folder) if self._keys[at] < key)
 
     def count(self, folder: str) -> int:
-        """Count what is directly in a folder."""
+        """Return the number of items directly in a folder."""
         return sum(1 for _ in self._children(folder))
 
     def find(self, part: str, most: int) -> tuple[list[Item], int]:
-        """Give up to `most` items whose last name holds a text, in any case, and how many do."""
+        """Return up to `most` items whose name contains a text in any case, and their count."""
         wanted = part.casefold()
         hits = [
             at
@@ -84,7 +84,7 @@ class Tree:
         return [self._item(at) for at in hits[:most]], len(hits)
 
     def total(self, paths: Iterable[str]) -> tuple[int, int]:
-        """Give (files, bytes) of some paths with all that is below them; everything for none."""
+        """Return (files, bytes) of some paths and everything below; of the whole tree for none."""
         files = size = 0
         for path in paths or [""]:
             start = bisect_left(self._keys, order(path))
@@ -101,7 +101,7 @@ class Tree:
                 at += 1
                 continue
             yield at
-            # A file has nothing below; skipping from folder to folder reads no more than is shown.
+            # Skipping over a folder's range reads no more entries than are shown.
             at = self._end(self._names[at]) if self._folders[at] else at + 1
 
     def _end(self, path: str) -> int:
@@ -119,13 +119,13 @@ class Tree:
 
 
 def load_ahead(opened: OpenedBackup) -> Future[Tree]:
-    """Read the index while the user still reads the screen; nothing waits for it at the end."""
+    """Start to read the index while the user reads the screen; exit does not wait for it."""
     future: Future[Tree] = Future()
 
     def work() -> None:
         try:
             future.set_result(Tree(opened.entries()))
-        except BaseException as error:  # noqa: BLE001 (whoever asks for the result gets it)
+        except BaseException as error:  # noqa: BLE001 (raised where the result is read)
             future.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
@@ -133,7 +133,7 @@ def load_ahead(opened: OpenedBackup) -> Future[Tree]:
 
 
 def covers(paths: Iterable[str], path: str) -> str | None:
-    """Give which of some paths is this one or a folder above it."""
+    """Return which of some paths is this one or a folder above it, or None."""
     found = set(paths)
     if path in found:
         return path

@@ -1,1 +1,1 @@
-"""Restoring: which backup, opened with which key, written where; and how to go back."""
+"""Restores: choosing and opening a backup, writing it, and undoing that."""

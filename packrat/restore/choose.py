@@ -1,4 +1,4 @@
-"""Which backup is meant, and where it is read from: the nearest destination that has it whole."""
+"""Choice of the backup to restore, and of the nearest destination with all that it needs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 SHORT, WHOLE = 8, 32
-"""Hexadecimal digits of an archive's id: in names, and of all of it."""
+"""Hexadecimal digits of an archive's id, in names and as a whole."""
 
 
 @dataclass
 class Chosen:
-    """A backup, and where it is read from."""
+    """A chosen backup, open at one destination."""
 
     catalog: Catalog
     archive: Archive
     others: list[Catalog] = field(default_factory=list)
-    """Where else to read what is damaged there, or when it goes away: the nearest first."""
+    """Destinations to fail over to, the nearest first."""
 
 
 class OtherKey(WrongKey):
-    """The backup that is meant is sealed under another key; its own password opens it."""
+    """Chosen backup that is sealed under another key; its own password opens it."""
 
     def __init__(self, destination: Store, service: str, name: str) -> None:
         self.where = f"{destination.name}:{service}/{name}"
@@ -52,10 +52,10 @@ def choose(
     source: str | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Chosen:
-    """Find and open a backup at the nearest destination that has it whole.
+    """Find and open a backup at the nearest destination that has all that it needs.
 
-    `backup` is a name, the beginning of an id or of a time, or `latest`. One that has damage in it
-    is only taken when it is named. Raises NotThere, Away, Damaged, OtherKey.
+    `backup` is a name, a prefix of an id or of a time, or `latest`. A damaged backup is only chosen
+    by name. Raises NotThere, Away, Damaged, OtherKey.
     """
     destinations = {one.name: one for one in _nearest(program, service, source)}
     found, away = program.cache.catalogs(destinations, service, program.keys)
@@ -86,21 +86,21 @@ def _nearest(program: Program, service: str, source: str | None) -> list[Store]:
 
 
 def _holders(catalogs: list[Catalog], name: str, *, hurt: bool = False) -> list[Catalog]:
-    """Give the catalogs that have a backup; `hurt` those in which there is damage in it."""
+    """Return the catalogs that have a backup; with `hurt`, those in which it is damaged."""
     return [
         catalog for catalog in catalogs if name in _names(catalog.hurt if hurt else catalog.backups)
     ]
 
 
 def _names(held: Iterable[Held], host: str | None = None) -> set[str]:
-    """Return names of archives, of one host only if that is given."""
+    """Return names of archives; with `host`, of that host only."""
     return {one.stored.name for one in held if host is None or is_of(one, host)}
 
 
 def _host_of_latest(
     program: Program, service: str, catalogs: list[Catalog], warn: Callable[[str], None]
 ) -> str | None:
-    """Return the host whose backups `latest` chooses from: this one, None if it has none at all."""
+    """Return the host for `latest`: this one, or None (any host) if this one has no backup."""
     host = program.config.host
     if has_own(catalogs, host):
         for catalog in catalogs:
@@ -123,7 +123,7 @@ def _match(
     warn: Callable[[str], None],
     host: str | None = None,
 ) -> str:
-    """Return the name of the archive that the user means, of one host or, with None, of any."""
+    """Return the name of the archive that matches; `host` limits `latest` to one host."""
     sound = sorted({name for each in catalogs for name in _names(each.backups, host)})
     hurt = sorted({name for each in catalogs for name in _names(each.hurt, host)} - {*sound})
     locked = {
@@ -147,9 +147,9 @@ def _match(
         if locked and not hurt:
             name = max(locked)
             raise OtherKey(locked[name].destination, service, name)
-        raise _none(service, hurt, problems)
+        raise _not_restorable(service, hurt, problems)
     for names in (sound, hurt, sorted(locked), sorted(problems)):
-        for name in _one(matching(names, backup), service, backup):
+        for name in _unique(matching(names, backup), service, backup):
             if names is hurt:
                 warn(f"{name} has damage in it, or refers to what has: what is good is restored")
             elif name in locked and names is not sound:
@@ -163,10 +163,10 @@ def _match(
 
 
 def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]:
-    """Return the archive that is meant of each service that has such a one, damaged or not.
+    """Return service -> name of the matching archive, damaged or not, where there is one.
 
-    `latest` is of this host where it has any. Raises NotThere when there is none, OtherKey when
-    it is sealed under another key.
+    `latest` is the latest of `host` if it has any. Raises NotThere if nothing matches, OtherKey if
+    the match is sealed under another key.
     """
     names: dict[str, set[str]] = {}
     locked: dict[str, Store] = {}
@@ -183,7 +183,7 @@ def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]
     for service, of_it in names.items():
         some = sorted(of_it)
         latest = backup == "latest"
-        for name in some[-1:] if latest else _one(matching(some, backup), service, backup):
+        for name in some[-1:] if latest else _unique(matching(some, backup), service, backup):
             if name in locked:
                 raise OtherKey(locked[name], service, name)
             found[service] = name
@@ -194,8 +194,8 @@ def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]
     return found
 
 
-def _one(found: list[str], service: str, backup: str) -> list[str]:
-    """Give what was found, unless it is more than one."""
+def _unique(found: list[str], service: str, backup: str) -> list[str]:
+    """Return what was found; raises NotThere if it is ambiguous."""
     if len(found) > 1:
         raise NotThere(
             f"{len(found)} backups of {service} have an id that begins with {backup!r}",
@@ -204,8 +204,8 @@ def _one(found: list[str], service: str, backup: str) -> list[str]:
     return found
 
 
-def _none(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:
-    """Say that nothing can be restored just like that, and what can be done."""
+def _not_restorable(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:
+    """Return the error for a service without a good backup, with advice."""
     if hurt:
         return NotThere(
             f"no backup of {service} is without damage",
@@ -220,18 +220,18 @@ def _none(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:
 
 
 def matching(names: Iterable[str], wanted: str) -> list[str]:
-    """Give the names of archives that a name, an id, a time, or their beginning means."""
+    """Return the names of archives that match a name, or a prefix of an id or a time."""
     parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
     if wanted in [name for name, _ in parsed]:
         return [wanted]
-    of_time = [name for name, parts in parsed if _is_of(wanted, parts.time)]
-    # A pipeline document has the whole id, of which names hold the beginning.
+    of_time = [name for name, parts in parsed if _matches_time(wanted, parts.time)]
+    # A pipeline document has the whole id; a name has only its first digits.
     id_ = wanted[:SHORT] if len(wanted) == WHOLE else wanted
     return of_time[-1:] or [name for name, parts in parsed if id_ and parts.short.startswith(id_)]
 
 
-def _is_of(wanted: str, stamp: str) -> bool:
-    """Say whether a time begins as the user wrote it: local as in a list, or UTC as in JSON."""
+def _matches_time(wanted: str, stamp: str) -> bool:
+    """Return whether a time has a prefix: local time as in `list`, or UTC as in JSON."""
     local, wanted = (text.replace("T", " ") for text in (time_text(stamp), wanted))
     plain = str.maketrans("", "", "-:")
     begins = local.translate(plain).startswith(wanted.translate(plain) or "never")

@@ -1,4 +1,4 @@
-"""A backup that was chosen and opened, for everything that looks into it."""
+"""Open backup, for everything that reads its index."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class OpenedBackup:
-    """Reads the index of one backup; what was read once is not fetched again."""
+    """Reader of the index of one backup; what was read once is not fetched again."""
 
     def __init__(self, service: str, chosen: Chosen, keys: Keys) -> None:
         self.service = service
         self.keys = keys
         self.source = chosen.catalog.destination.name
-        """The destination that it is read from; others step in where that one cannot."""
+        """The destination that it is read from; reads fail over to the others."""
         self.name = chosen.archive.name
         """File name of the archive."""
         self.where = chosen.archive.where
@@ -33,7 +33,7 @@ class OpenedBackup:
     def entries(
         self, paths: Sequence[str] = (), check: Callable[[], None] = lambda: None
     ) -> Iterator[Entry]:
-        """Yield the entries of some paths and more, or of all; raises VaultError."""
+        """Yield all entries, or at least those of some paths; raises VaultError."""
         blocks = self.manifest.index
 
         def fetch(archive_id: str, number: int) -> bytes:

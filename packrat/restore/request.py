@@ -1,4 +1,4 @@
-"""What a restore is asked to do: given on the command line, or picked; one value says all of it."""
+"""Request of a restore, from the command line or the picker."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 class Request(Struct, frozen=True):
-    """One restore, complete: the picker makes it, or the command line."""
+    """All options of one restore, complete."""
 
     service: str
     backup: str = "latest"
-    """The name of an archive; or the beginning of an id or of a time; or `latest`."""
+    """The name of an archive; a prefix of an id or of a time; or `latest`."""
     source: str | None = None
-    """The destination to read from; the nearest one that has the backup when left out."""
+    """The destination to read from; None is the nearest one that has the backup."""
     paths: tuple[str, ...] = ()
-    """What to restore, with all that is below; everything when empty."""
+    """Selection: each path with everything below it; empty for the whole backup."""
     target: str | None = None
-    """The folder to restore to; None is the service's own, in place."""
+    """The folder to restore to; None restores in place."""
     password_file: str | None = None
-    """Has the password of a backup under another key."""
+    """File with the password of a backup under another key."""
 
 
 class Given(Struct, frozen=True):
-    """What the command line said; None where it said nothing."""
+    """Options of the command line; None for those that were left out."""
 
     service: str | None = None
     backup: str | None = None
@@ -44,14 +44,14 @@ class Given(Struct, frozen=True):
     password_file: str | None = None
 
     def at(self, paths: Iterable[str]) -> Given:
-        """Give the same with other paths."""
+        """Return the same options with other paths."""
         return structs.replace(self, paths=tuple(paths))
 
 
 def inside(path: str, folder: str) -> str | None:
-    """Give a path as a backup of a folder names it, "" for the folder; None when it is not below.
+    """Return a path relative to a folder, "" for the folder itself, None if it is outside.
 
-    A relative one is below it already.
+    A relative path is taken as relative to the folder.
     """
     relative = os.path.normpath(os.path.relpath(path, folder) if os.path.isabs(path) else path)
     if relative.split("/")[0] == "..":
@@ -59,8 +59,8 @@ def inside(path: str, folder: str) -> str | None:
     return "" if relative == "." else relative
 
 
-def _as_named(path: str, folder: str | None) -> str:
-    """Give a path as the backup names it; `/` is the top of the service's folder, too."""
+def _path_in_backup(path: str, folder: str | None) -> str:
+    """Return a path as the backup names it; `/` may also mean the service's folder."""
     if not path:
         raise UsageError("--path is empty; leave it out to restore everything")
     named = inside(path, folder) if folder else None
@@ -71,19 +71,19 @@ def _as_named(path: str, folder: str | None) -> str:
 
 
 def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
-    """Restore; on a terminal what was not given is asked for. Gives the exit status."""
+    """Restore, and ask for missing options on a terminal; return the exit status."""
     from packrat.verbs.showing import restore_to
 
     if given.target is not None and given.in_place:
-        raise UsageError("give one of --to and --in-place")
+        raise UsageError("pass only one of --to and --in-place")
     folder = None
     if given.service is not None:
         [service] = program.services([given.service])
         folder = program.config.services[service].path
     if given.paths is not None:
-        paths = [_as_named(path, folder) for path in given.paths]
+        paths = [_path_in_backup(path, folder) for path in given.paths]
         given = given.at([] if "" in paths else paths)
-    if not yes and _can_ask():
+    if not yes and _is_interactive():
         from packrat.picker.steps import Picker
 
         picker = Picker(program, given)
@@ -114,7 +114,7 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
     return restore_to(program, request, opened, as_json=as_json)
 
 
-def _can_ask() -> bool:
-    """Say whether there is a terminal, and one that can move its cursor."""
+def _is_interactive() -> bool:
+    """Return whether there is a terminal that can move its cursor."""
     whole = sys.stdin.isatty() and sys.stderr.isatty()
     return whole and os.environ.get("TERM", "dumb") not in ("", "dumb")

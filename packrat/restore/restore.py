@@ -1,4 +1,4 @@
-"""Restore a backup: run its restore document, to a folder or in place."""
+"""Run of a restore document, to a folder or in place."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Restored:
-    """What a restore did; its fields are the keys of `--json`."""
+    """Result of a restore; its fields are the keys of `--json`."""
 
     service: str
     id: str
@@ -57,9 +57,9 @@ class Restored:
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     partial: bool = False
-    """Something is not as the backup has it; the warnings name it."""
+    """True if something differs from the backup; the warnings name it."""
     lost: list[str] = field(default_factory=list)
-    """Files that could not be restored: what they need is damaged everywhere."""
+    """Files that could not be restored, because their data is damaged at every destination."""
     downtime_seconds: float | None = None
     """Seconds for which containers were down."""
     replaced_folder: str | None = None
@@ -71,9 +71,9 @@ class Restored:
 def restore(
     pipeline: Pipeline, opened: OpenedBackup, listeners: Sequence[Listener] = ()
 ) -> Restored:
-    """Run a restore document on the backup that it names.
+    """Run a restore document on its backup.
 
-    Raises what ended it, and Locked while another run of the service is going on.
+    Raises the error that ended it, and Locked during another run of the service.
     """
     graph = pipeline.graph()
     paths = next(n.stage.paths for n in graph.order if isinstance(n.stage, Select))
@@ -172,7 +172,7 @@ def _written(outcome: Outcome) -> Written:
 
 
 def _after_the_swap(service: str, error: BaseException) -> Exception:
-    """Return what is true when an in-place restore ends badly with the files in place."""
+    """Return the error of an in-place restore that failed after the swap."""
     restored = f"the files are restored; packrat restore --undo {service} takes that back"
     if isinstance(error, KeyboardInterrupt):
         stopped = "post_restore was interrupted" if "post_restore" in error.args else "interrupted"
@@ -182,7 +182,7 @@ def _after_the_swap(service: str, error: BaseException) -> Exception:
 
 
 def unset_text(what: str, unset: Unset) -> str:
-    """Return what could not be set, on how many files, and the names of the first."""
+    """Return a warning about an attribute that could not be set, with the first file names."""
     names = ", ".join(unset.names) + ", …" * (unset.count > len(unset.names))
     if what == "device":
         return f"{count_text(unset.count, 'device')} could not be made: {names}"

@@ -1,4 +1,4 @@
-"""Undo an in-place restore, or delete what it replaced."""
+"""Undo of an in-place restore, and deletion of the replaced folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def undo(program: Program, service: str) -> int:
-    """Put back what the newest in-place restore replaced; raises what ended it."""
+    """Put back what the newest in-place restore replaced; raises the error that ended it."""
     [service] = program.services([service])
     config = program.config
     path = config.services[service].path
@@ -68,7 +68,7 @@ def undo(program: Program, service: str) -> int:
 
 
 def forget_aside(program: Program, service: str) -> int:
-    """Delete what in-place restores replaced, and what undo took out."""
+    """Delete the folders that in-place restores replaced, and those that undo took out."""
     [service] = program.services([service])
     config = program.config
     with service_lock(config.state_dir, service, time.time()):
@@ -91,7 +91,7 @@ def _warned(event: Event) -> None:
 
 
 def _graph(pipeline: Pipeline) -> Graph:
-    """Return the graph of an undo: with the containers stopped, as for the restore."""
+    """Return the graph of an undo, with the containers stopped as for the restore."""
     stages = pipeline.stages
     collect = next(params for params in stages.values() if params["kind"] == "collect")
     params: dict[str, Any] = {

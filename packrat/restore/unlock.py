@@ -1,4 +1,4 @@
-"""A backup under another key: its own password opens it, for this command only."""
+"""Access to a backup under another key, by its own password and for one command only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Lock:
-    """What seals one archive, and the passwords that are tried on it."""
+    """Header of a sealed archive, on which passwords are tried."""
 
     def __init__(self, destination: Store, service: str, name: str) -> None:
         """Read its header; raises VaultError."""
@@ -30,7 +30,7 @@ class Lock:
         )
 
     def fits(self, keys: Keys) -> bool:
-        """Say whether these keys seal it."""
+        """Return whether the archive is sealed under these keys."""
         return keys.key_id == self._header.key_id
 
     def keys(self, password: str) -> Keys | None:
@@ -48,8 +48,8 @@ class Lock:
         return keys if self.fits(keys) else None
 
     def ask(self, password_file: str | None) -> Keys:
-        """Get the password from a file, or on a terminal; raises WrongKey, also for none."""
-        from packrat.text.password import ATTEMPTS, ask_password  # seldom needed
+        """Return the keys of a password from a file or the terminal; raises WrongKey."""
+        from packrat.text.password import ATTEMPTS, ask_password  # rarely needed
 
         attempts = 1
         if password_file is None:
@@ -77,7 +77,7 @@ def choose_and_unlock(
     password_file: str | None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> tuple[Program, Chosen]:
-    """Choose a backup; one under another key with its password, and the program under that key."""
+    """Choose a backup, if necessary by its own password; return it with a matching program."""
     try:
         return program, choose(program, service, backup, source, warn)
     except OtherKey as locked:

@@ -1,1 +1,1 @@
-"""Runs: one of one service at a time, from its lock to its line in the history."""
+"""Runs of services, one at a time for each, from the lock to the row in the history."""

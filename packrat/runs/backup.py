@@ -1,4 +1,4 @@
-"""Back up a service: run its pipeline forward, under its lock."""
+"""Backup of a service: a forward run of its pipeline, under its lock."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class Choices(Struct, frozen=True):
-    """What the user accepts, this once."""
+    """Exceptions that the user allows for one run."""
 
     take_over: bool = False
-    """Go on where another host left off."""
+    """Continue the backups of another host."""
     accept_shrink: bool = False
-    """Take a source that has lost more than half of its files or bytes for a normal one."""
+    """Accept a source that has lost more than half of its files or bytes."""
 
 
 def back_up(
@@ -54,7 +54,7 @@ def back_up(
     choices: Choices | None = None,
     clock: Clock | None = None,
 ) -> Result:
-    """Run one service's pipeline forward; every fault ends in the result."""
+    """Run one service's pipeline forward; every error ends up in the result."""
     result = Result(pipeline.service)
     clock = clock or Clock()
     begun = clock.ticks()
@@ -117,7 +117,7 @@ def _run(
 def _drop_delivered(
     result: Result, stores: Stores, job: Job, keys: Keys, cache: CatalogCache, waiting: Catalog
 ) -> None:
-    """Delete from the spool what a destination has that also took the new backup."""
+    """Delete spooled archives that are at a destination which also has the new backup."""
     for name in result.holders:
         with suppress(VaultError):
             there = [held.stored for held in cache.catalog(stores[name], job.service, keys).held]

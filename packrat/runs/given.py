@@ -1,4 +1,4 @@
-"""Facts and resources that every job gets that may stop containers or run commands."""
+"""Facts and resources for every job that may stop containers or run commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def service_given(pipeline: Pipeline) -> tuple[Any, ...]:
-    """Return them, without the journal."""
+    """Return these facts and resources; the journal is not among them."""
     log = CommandLog(log_file(pipeline.state_dir, pipeline.service))
     state = pipeline.state_dir
     return log, Secrets(resolve), DowntimeClock(), StateFolder(state), ScratchFolder.of(state)

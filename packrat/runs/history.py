@@ -1,7 +1,7 @@
-"""Every run there was, in `history.sqlite` of the state folder.
+"""History of runs, in `history.sqlite` of the state folder.
 
-A run is written down when it begins and again when it ends. One that has begun, has not ended, and
-whose lock can be taken, was killed. It is a cache: where it cannot be written, backups go on.
+A run is recorded when it begins and when it ends. One that has begun, has not ended and whose lock
+is free was killed. The history is a cache: if it cannot be written, backups go on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 KEPT = 1000
-"""Runs of one service that are remembered."""
+"""Runs of one service that are kept."""
 COLUMNS = (
     "service", "job", "by", "scheduled", "started", "ended", "status", "document", "stages",
     "progress",
@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 class Past(Struct, frozen=True):
-    """A run, as it was or as it is now."""
+    """A past or current run."""
 
     number: int
     service: str
@@ -42,20 +42,20 @@ class Past(Struct, frozen=True):
     by: str
     """daemon or hand."""
     scheduled: float | None
-    """The instant of the schedule that it was for."""
+    """The scheduled instant that it was for."""
     started: float
     ended: float | None
     status: str
     """running, killed, interrupted, done, partial or failed."""
     document: dict[str, Any]
-    """What `backup --json` prints of it."""
+    """Its result, as `backup --json` prints it."""
     stages: dict[str, dict[str, Any]]
     """Stage -> its seconds, bytes and items."""
     progress: dict[str, Any]
-    """Of a running one: the stage that went on last, with its bytes and items."""
+    """Last progress of a running one: stage, bytes and items."""
 
     def json(self) -> dict[str, Any]:
-        """Give the documented keys."""
+        """Return the documented keys."""
         keys = ("service", "job", "by", "scheduled", "started", "ended", "status", "stages")
         return {key: getattr(self, key) for key in keys} | {
             key: self.document.get(key)
@@ -70,16 +70,16 @@ class History:
     """The runs of one state folder."""
 
     def __init__(self, state_dir: str, *, aside: bool = False) -> None:
-        """With `aside`, a copy is read, and nothing written."""
+        """With `aside`, read from a copy in memory and write nothing."""
         path = os.path.join(state_dir, "history.sqlite")
         self._state_dir = state_dir
         self._db = copied(path, _prepare) if aside else opened(path, _prepare)
 
     def begin(self, service: str, job: str, now: float, **more: Any) -> int:
-        """Write down that a run begins; gives its number, 0 when that cannot be written."""
+        """Record the start of a run; return its number, 0 if it cannot be written."""
         row = {"service": service, "job": job, "started": now, "status": "running"} | more
         try:
-            # The lock is ours: whatever has not ended by now was killed.
+            # We hold the lock: a run that has not ended was killed.
             self._db.execute(
                 "UPDATE runs SET status = 'killed' WHERE service = ? AND ended IS NULL", (service,)
             )
@@ -98,20 +98,20 @@ class History:
         return cursor.lastrowid or 0
 
     def advance(self, number: int, progress: dict[str, Any]) -> None:
-        """Write down how far a run is."""
+        """Record the progress of a run."""
         self._note("UPDATE runs SET progress = ? WHERE number = ?", json.dumps(progress), number)
 
     def end(
         self, number: int, status: str, now: float, document: dict[str, Any], stages: dict[str, Any]
     ) -> None:
-        """Write down how a run ended."""
+        """Record the end of a run."""
         self._note(
             "UPDATE runs SET ended = ?, status = ?, document = ?, stages = ? WHERE number = ?",
             *(now, status, json.dumps(document), json.dumps(stages), number),
         )
 
     def amend(self, service: str, instant: float, now: float, error: str) -> None:
-        """Write down why a run of the daemon's failed that could not say so itself."""
+        """Record the failure of a daemon's run that could not record it itself."""
         document = json.dumps({"service": service, "status": "failed", "error": error})
         changed = (
             "UPDATE runs SET ended = ?, status = 'failed', document = ? WHERE service = ?"
@@ -124,12 +124,12 @@ class History:
                 self.end(number, "failed", now, json.loads(document), {})
 
     def runs(self, service: str | None = None, last: int = -1) -> list[Past]:
-        """Give runs, the newest first."""
+        """Return runs, the newest first; -1 for all."""
         where, values = ("WHERE service = ?", (service,)) if service else ("", ())
         return self._read(f"{where} ORDER BY number DESC LIMIT ?", *values, last)
 
     def newest(self) -> dict[str, list[Past]]:
-        """Give the last two backups of each service, the newest first; a running one is extra."""
+        """Return the last two finished backups of each service and a running one, newest first."""
         found: dict[str, list[Past]] = {}
         rows = self._read(
             "WHERE number IN (SELECT number FROM (SELECT number, row_number() OVER"
@@ -143,7 +143,7 @@ class History:
     def good_until(self, now: float) -> dict[str, float]:
         """Return, for each service, when its last good backup up to `now` ended.
 
-        Runs by a clock that was ahead at that time do not count.
+        Runs that ended in the future, by a wrong clock, do not count.
         """
         with suppress(sqlite3.Error):
             rows = self._db.execute(
@@ -155,7 +155,7 @@ class History:
         return {}
 
     def instants(self, service: str, last: int = 500) -> list[float]:
-        """Give the instants that were run to an end in order, the newest first."""
+        """Return the instants whose runs ended without interruption, the newest first."""
         with suppress(sqlite3.Error):
             return [
                 instant
@@ -169,21 +169,21 @@ class History:
         return []
 
     def mark(self, service: str, schedule: str, now: float) -> float:
-        """Give since when a schedule is known and seen to; a new or changed one is so from now."""
+        """Return up to when a schedule is handled; for a new or changed one, that is now."""
         known = self.marks().get((service, schedule))
         if known is None:
             self.set_mark(service, schedule, now)
         return now if known is None else known
 
     def marks(self) -> dict[tuple[str, str], float]:
-        """Give up to when each service's schedule is seen to."""
+        """Return up to when each (service, schedule) is handled."""
         with suppress(sqlite3.Error):
             rows = self._db.execute("SELECT service, schedule, mark FROM marks")
             return {(service, schedule): mark for service, schedule, mark in rows}
         return {}
 
     def set_mark(self, service: str, schedule: str, mark: float) -> None:
-        """Remember up to when a schedule is seen to."""
+        """Record up to when a schedule is handled."""
         self._note("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", service, schedule, mark)
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class History:
         self._db.close()
 
     def _note(self, statement: str, *values: Any) -> None:
-        with suppress(sqlite3.Error):  # a cache: no room, no right, then not
+        with suppress(sqlite3.Error):  # a cache: it may be full or read-only
             self._db.execute(statement, values)
 
     def _read(self, rest: str, *values: Any) -> list[Past]:
@@ -215,7 +215,7 @@ class History:
 
 
 def document_of(result: Result) -> dict[str, Any]:
-    """Give what is remembered of a result: the keys of `--json`."""
+    """Return the part of a result that is recorded: the keys of `--json`."""
     return {key: value for key, value in asdict(result).items() if key != "exit"}
 
 

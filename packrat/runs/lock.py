@@ -1,4 +1,4 @@
-"""One run of a service at a time: a kernel lock, which dies with its process."""
+"""Lock for one run of a service at a time: a kernel lock, which ends with its process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GLANCE_SECONDS = 0.02
 
 @contextmanager
 def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
-    """Hold the lock of a service; raises Locked, naming the holder."""
+    """Hold the lock of a service; raises Locked with the name of the holder."""
     folder = os.path.join(state_dir, "locks")
     # Never deleted: a lock on a file that another process has just replaced protects nothing.
     file = os.path.join(folder, f"{service}.lock")
@@ -45,7 +45,7 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
         words = " ".join(["packrat", *sys.argv[1:]])[:200]
         os.ftruncate(fd, 0)
         holder = f"process {os.getpid()} ({words}) since {time_text(stamp(now))}\n"
-        with suppress(OSError):  # on a full disk nobody learns the name, and the lock still holds
+        with suppress(OSError):  # on a full disk only the name is missing
             os.pwrite(fd, holder.encode(errors="backslashreplace"), 0)
         yield
         os.ftruncate(fd, 0)
@@ -54,7 +54,7 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
 
 
 def is_held(state_dir: str, service: str) -> bool:
-    """Say whether a run of a service goes on."""
+    """Return whether a run of a service is going on."""
     try:
         fd = os.open(os.path.join(state_dir, "locks", f"{service}.lock"), os.O_RDONLY)
     except OSError:
@@ -70,7 +70,7 @@ def is_held(state_dir: str, service: str) -> bool:
 
 
 def _take(fd: int) -> None:
-    """Take a lock at once, but for the moment in which somebody only looks whether it is held."""
+    """Take a lock without waiting, except for the moment in which `is_held` tests it."""
     for _ in range(GLANCES):
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

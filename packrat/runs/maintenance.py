@@ -1,4 +1,4 @@
-"""Run a prune or verify document on what is stored of one service."""
+"""Run of a prune or verify document on the stored archives of one service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def maintain(
     pipeline: Pipeline, keys: Keys, cache: CatalogCache, listeners: Sequence[Listener] = ()
 ) -> Outcome:
-    """Run the document; raises what ended it before it had come to any destination."""
+    """Run the document; raises an error that ended it before any destination was reached."""
     stores = Stores(open_destinations(pipeline))
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     scratch = ScratchFolder.of(pipeline.state_dir)

@@ -1,4 +1,4 @@
-"""Write a run down while it goes: a listener of its events, and a last word."""
+"""Recorder of a run in the history: a listener of its events."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from packrat.runs.result import Result
 
 INSTANT = "PACKRAT_INSTANT"
-"""The daemon tells its jobs in this variable for which instant they run."""
+"""Variable with the scheduled instant of a daemon's job."""
 PROGRESS_SECONDS = 1.0
 
 
 class Recorder:
-    """Keeps the history of one run."""
+    """Writer of one run's row in the history."""
 
     def __init__(self, state_dir: str, service: str, clock: Clock, job: str = "backup") -> None:
         self._history = History(state_dir)
@@ -30,7 +30,7 @@ class Recorder:
         self._due = 0.0
 
     def begin(self) -> None:
-        """Write down that the run has begun; its lock is held."""
+        """Record the start of the run; the caller holds its lock."""
         instant = os.environ.pop(INSTANT, None)  # not for the commands that we run
         self._number = self._history.begin(
             self._service,
@@ -41,7 +41,7 @@ class Recorder:
         )
 
     def __call__(self, event: Event) -> None:
-        """Note what each stage took, and now and then how far the run is."""
+        """Record the figures of finished stages, and the progress once a second."""
         if isinstance(event, Finished):
             self._stages[event.stage] = {
                 "seconds": round(event.seconds, 3),
@@ -56,7 +56,7 @@ class Recorder:
             )
 
     def end(self, result: Result) -> None:
-        """Write down how it ended; one that only found the lock held was no run."""
+        """Record the end of the run; one that only found the lock held does not count."""
         if result.exit != Exit.LOCKED:
             if not self._number:
                 self.begin()

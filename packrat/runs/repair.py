@@ -1,4 +1,4 @@
-"""Put back what a dead run left: containers that it stopped, files, commands that it owes."""
+"""Repair after a killed run: stopped containers, moved files, commands still to be run."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Repaired:
-    """What became of the things that a dead run left: a sentence for each."""
+    """Results of a repair: a sentence for each thing that a killed run left behind."""
 
     done: list[str] = field(default_factory=list)
     owed: list[str] = field(default_factory=list)
-    """These could not be put back; the journal keeps them for the next command."""
+    """Things that could not be repaired; the journal keeps them for the next command."""
 
 
 def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]:
-    """Put back what dead runs of all services left; gives a sentence for each thing.
+    """Repair what killed runs of all services left behind; return a sentence for each thing.
 
-    A run is dead when its lock can be taken; those that are alive are left alone. `spools` are the
-    services' folders in the spool: what stands there unfinished would take room until the next run.
+    A run is dead if its lock is free; live runs are not touched. `spools` are the services' folders
+    in the spool: unfinished files there would take space until the next run.
     """
     said = []
     littered = {name: folder for name, folder in (spools or {}).items() if unfinished(folder)}
@@ -54,9 +54,9 @@ def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]
 
 
 def clear(spool: str) -> list[str]:
-    """Delete what a dead run left half-written in a service's spool; gives the names.
+    """Delete the unfinished files of a killed run in a service's spool; return their names.
 
-    The service's lock is ours.
+    The caller holds the service's lock.
     """
     names = unfinished(spool)
     for name in names:
@@ -65,30 +65,28 @@ def clear(spool: str) -> list[str]:
 
 
 def unfinished(spool: str) -> list[str]:
-    """Give the names of what is half-written in a service's spool, by a live run or a dead one."""
+    """Return the names of unfinished files in a service's spool, of a live or a killed run."""
     with suppress(OSError):
         return [name for name in os.listdir(spool) if unfinished_archive(name)]
     return []
 
 
 def require_repaired(state_dir: str, service: str) -> list[str]:
-    """Put back what a dead run of one service left, whose lock we hold; gives what to tell.
+    """Repair what a killed run of one service left behind; return a sentence for each thing.
 
-    Raises SourceError while something is not back: a backup would take the half for the whole, and
-    then delete the other half.
+    The caller holds the lock. Raises SourceError if something cannot be repaired: a backup would
+    take half of the files for all of them, and later delete the other half.
     """
     repaired = put_back(state_dir, service)
     if repaired.owed:
-        raise SourceError(
-            "; ".join(repaired.owed), "until that is put back nothing else is done with the service"
-        )
+        raise SourceError("; ".join(repaired.owed), "the service is blocked until this is repaired")
     return repaired.done
 
 
 def put_back(state_dir: str, service: str) -> Repaired:
-    """Put back what a dead run of one service left, whose lock we hold.
+    """Repair what a killed run of one service left behind; the caller holds the lock.
 
-    The last thing that was held is let go first. One that cannot be keeps no other from it.
+    The notes of its journal are handled in reverse order; one that fails does not stop the others.
     """
     journal = Journal(state_dir, service)
     repaired = Repaired()
@@ -109,7 +107,7 @@ def put_back(state_dir: str, service: str) -> Repaired:
             repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
         except SecretFault as error:
             repaired.owed.append(f"{service}: a run died, and {error}")
-        except Exception as error:  # noqa: BLE001 (a note of another version may hold anything)
+        except Exception as error:  # noqa: BLE001 (a note of another version may contain anything)
             what = (
                 f"{service}: a run died, and what its {stage} left cannot be put back:"
                 f" {type(error).__name__}: {error}; the version of packrat that wrote"
@@ -122,11 +120,11 @@ def put_back(state_dir: str, service: str) -> Repaired:
 def _recover_files(
     state_dir: str, service: str, notes: list[tuple[str, dict[str, Any]]], repaired: Repaired
 ) -> None:
-    """Bring an in-place restore or its undo to an end, with the service's containers down."""
+    """Finish an in-place restore or its undo, with the service's containers stopped."""
     try:
         if must_move(state_dir, service):
             for _, note in notes:
-                with suppress(KeyError, ValueError):  # of another version: it is reported below
+                with suppress(KeyError, ValueError):  # of another version: `put_back` reports it
                     _holder(note).stand_still(note["found"])
     except SourceError as error:
         repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
@@ -158,5 +156,5 @@ def _holder(note: dict[str, Any]) -> Journaled:
 
 
 def resolve(reference: Any) -> str:
-    """Turn the reference to a secret into its text; raises SecretFault."""
+    """Return the text of a referenced secret; raises SecretFault."""
     return Secret.parse(reference).resolve()

@@ -1,4 +1,4 @@
-"""How a backup went: the result of one service, summed up from its run."""
+"""Result of a backup of one service, summed up from its run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Status = Literal["done", "partial", "failed"]
 
 @dataclass
 class Result:
-    """The fields are the keys of `--json`, but for `exit`."""
+    """Result of one backup; all fields except `exit` are the keys of `--json`."""
 
     service: str
     id: str | None = None
@@ -46,13 +46,13 @@ class Result:
         return [name for name, at in self.destinations.items() if at["status"] != "failed"]
 
     def fail(self, error: BaseException) -> None:
-        """Note what ended the run."""
+        """Record the error that ended the run."""
         self.status = "failed"
         self.exit, self.error = explain(error)
 
 
 def sum_up(graph: Graph, outcome: Outcome, job: Job, result: Result) -> None:
-    """Fill in a result: each destination by itself, and the whole."""
+    """Fill in a result, for each destination and as a whole."""
     if manifest := outcome.fact(Manifest):
         result.id, result.kind = manifest.id[:8], manifest.kind
         result.files, result.size, result.read = manifest.files, manifest.size, manifest.read

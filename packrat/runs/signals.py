@@ -1,4 +1,4 @@
-"""How a run is ended from outside: by signals, in order, and in the middle of a transfer."""
+"""Signal handling, which ends a run in order, even in the middle of a transfer."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from engine.run import Run
 
 TOGETHER_SECONDS = 0.5
-"""Signals that come so soon after the first one are the same."""
-_asked = threading.Event()
-"""Set once this process was asked to end before its run had begun."""
+"""Signals within this time after the first one count as the same."""
+_end_requested = threading.Event()
+"""Set if a signal requested this process to end before its run began."""
 
 
 def end_when_asked() -> None:
-    """Let SIGTERM end this process in order, also before its run has begun."""
+    """Make SIGTERM end this process in order, also before its run begins."""
     signal.signal(signal.SIGTERM, _interrupt_once)
 
 
 def check_asked() -> None:
-    """Raise KeyboardInterrupt when this process was asked to end."""
-    if _asked.is_set():
+    """Raise KeyboardInterrupt if a signal has requested this process to end."""
+    if _end_requested.is_set():
         raise KeyboardInterrupt
 
 
 def _interrupt_once(number: int, _: object) -> None:
-    """End in order; a daemon's other threads, which die after the first, signal as well.
+    """Raise KeyboardInterrupt once; the threads of a dying daemon send several signals.
 
-    Python drops an exception that it cannot raise, such as in the lock of an import: whoever goes
-    on looks whether it was asked.
+    Python drops an exception that it cannot raise, for example in the lock of an import. So the
+    request is stored as well, and checked later.
     """
     signal.signal(number, signal.SIG_IGN)
-    _asked.set()
+    _end_requested.set()
     raise KeyboardInterrupt
 
 
 @contextmanager
 def interruptible(run: Run) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in order; the second one ends it at once.
+    """Make Ctrl-C and SIGTERM end the run in order, and a second one end it at once.
 
-    Those that come together are one: who dies with several threads sends its children several.
+    Signals that arrive together count as one: each thread of a dying parent may send one.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    if _asked.is_set():  # a signal before, whose exception got lost
+    if _end_requested.is_set():  # an earlier signal, whose exception was dropped
         run.cancel()
     first = math.inf
 

@@ -1,1 +1,1 @@
-"""Output: what people and programs read of all this."""
+"""Output for people and programs."""

@@ -1,4 +1,4 @@
-"""Draw a graph: as a tree for people, or as Mermaid, DOT or JSON for programs."""
+"""Drawings of graphs: a tree for people, Mermaid and DOT for programs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def tree(graph: Graph, notes: dict[str, str]) -> str:
-    """Draw stages in the order in which they run, branches indented.
+    """Return a tree of the stages in the order in which they run, with branches indented.
 
-    `notes` say more of a stage, such as what it would do now.
+    `notes` maps stages to remarks, for example what they would do now.
     """
     lines = []
     depths: dict[str, int] = {}
@@ -34,7 +34,7 @@ def tree(graph: Graph, notes: dict[str, str]) -> str:
 
 
 def mermaid(graphs: dict[str, Graph]) -> str:
-    """Draw as a Mermaid flowchart, a subgraph for each service."""
+    """Return a Mermaid flowchart with a subgraph for each service."""
     lines = ["flowchart LR"]
     for number, (service, graph) in enumerate(graphs.items()):
         ids = {node.name: f"s{number}n{place}" for place, node in enumerate(graph.order)}
@@ -48,7 +48,7 @@ def mermaid(graphs: dict[str, Graph]) -> str:
 
 
 def dot(graphs: dict[str, Graph]) -> str:
-    """Draw as a DOT digraph, a cluster for each service."""
+    """Return a DOT digraph with a cluster for each service."""
     lines = ["digraph packrat {", "  rankdir=LR;", "  node [shape=box];"]
     for number, (service, graph) in enumerate(graphs.items()):
         lines.append(f"  subgraph cluster_{number} {{")
@@ -66,5 +66,5 @@ def dot(graphs: dict[str, Graph]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Make a text safe inside a quoted Mermaid label, by its own entity codes."""
+    """Escape a text for a quoted Mermaid label, with Mermaid's entity codes."""
     return "".join(c if c.isalnum() or c in " /.:,-_…" else f"#{ord(c)};" for c in text)

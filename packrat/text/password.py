@@ -1,4 +1,4 @@
-"""The password: asked for on a terminal, or read from a file."""
+"""Password input, from a terminal or a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packrat.errors import UsageError
 from packrat.text.report import warn
 
 LEAST = 8
-"""Characters of a new password."""
+"""Minimum length of a new password, in characters."""
 ATTEMPTS = 3
 LONGEST_LINE = 1 << 16
 """Bytes of a password file that are read, so that a device or an endless pipe ends."""
@@ -21,10 +21,10 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 def ask_password(password_file: str | None, *, new: bool, prompt: str = "Password: ") -> str:
     """Return the password from the first line of a file, or from the terminal.
 
-    A `new` one must be long enough, and is asked for twice on a terminal.
+    A `new` password must be long enough, and is typed twice on a terminal.
 
     Raises:
-        UsageError: The file has none, it is too short, or there is no terminal.
+        UsageError: The file has no password, it is too short, or there is no terminal.
     """
     if password_file is not None:
         password = _read(password_file)
@@ -56,7 +56,7 @@ def _read(file: str) -> str:
             line = stream.readline(LONGEST_LINE + 1)
     except OSError as error:
         raise UsageError(f"password file {file}: {error.strerror}") from None
-    # Windows editors write these marks; nobody could type them on a bare machine.
+    # Windows editors write these marks, which cannot be typed on a bare machine.
     line = line.removeprefix(UTF_8_MARK)
     if line.startswith(UTF_16_MARKS) or b"\0" in line:
         raise UsageError(f"password file {file} is UTF-16 or not text; save it as UTF-8")

@@ -1,4 +1,4 @@
-"""Progress on a terminal: bars with bytes, files, rate and time left, after a second."""
+"""Progress bars on a terminal with bytes, files, rate and time left, after one second."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ QUIET_SECONDS = 1.0
 def progress(
     title: str, stages: dict[str, str], total: Callable[[], int | None] = lambda: None
 ) -> Iterator[Listener]:
-    """Show the progress of some stages (name -> what to call them) on standard error.
+    """Show the progress of some stages (name -> title) on standard error.
 
-    `total` is asked for the bytes that the first of them will see, as soon as somebody knows; the
-    stage may know it itself.
-    Off a terminal only warnings are printed.
+    `total` returns the number of bytes that the first stage will see, None while it is unknown; the
+    events of the stage may have it too. Without a terminal, only warnings are printed.
     """
     if not sys.stderr.isatty():
         yield _only_warnings
@@ -53,7 +52,7 @@ def progress(
     )
     tasks: dict[str, TaskID] = {}
     first = next(iter(stages))
-    # A run of less than a second should leave no trace of a bar.
+    # A run of less than a second shows no bar.
     timer = threading.Timer(QUIET_SECONDS, bars.start)
     timer.daemon = True
 

@@ -1,4 +1,4 @@
-"""The recovery sheet: what to print and keep for the day when this machine is gone."""
+"""Recovery sheet, to be printed and kept for the loss of this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Without the password nothing can be restored, by anybody."""
 
 
 def recovery_sheet(config: Config, keys: Keys) -> str:
-    """Write the sheet; it has no secret on it."""
+    """Return the sheet; it contains no secret."""
     derivation = keys.derivation
     places = [f"{name}: {_place(spec)}" for name, spec in config.destinations().items()]
     return SHEET.format(

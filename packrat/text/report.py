@@ -1,4 +1,4 @@
-"""What people read: tables and sentences; rich on a terminal, plain in a pipe."""
+"""Tables, sentences and JSON documents, styled on a terminal and plain in a pipe."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 
 def as_json(document: Any) -> None:
-    """Print one JSON document: letters as they are, what could harm a terminal as escapes."""
+    """Print one JSON document, with only unprintable characters escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def complain(message: str, *, bare: bool = False) -> None:
-    """Print an error for a person; `bare` where each line begins with its file."""
+    """Print an error; `bare` omits the prefix, for lines that begin with their file."""
     lines = "\n".join(map(printable, masked(message).split("\n")))
     print(lines if bare else f"packrat: {lines}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
-    """Print what a person should know, though the command goes on."""
+    """Print a warning; the command goes on."""
     print(f"warning: {printable(masked(text))}", file=sys.stderr)
 
 
 def count_text(count: int, what: str) -> str:
-    """Write a number of things: 1 file, 2 files."""
+    """Return a number of things: 1 file, 2 files."""
     return f"{count:,} {what}" + "s" * (count != 1)
 
 
 def missed_text(summary: Summary) -> str:
-    """Say that a backup lacks what could not be read when it was made."""
+    """Return a warning that a backup lacks files that could not be read when it was made."""
     return (
         f"when backup {summary.id[:8]} was made, {count_text(summary.missed, 'file')}"
         " could not be read, and are not in it"
@@ -50,7 +50,7 @@ def missed_text(summary: Summary) -> str:
 
 
 def bytes_text(count: float, of: float | None = None) -> str:
-    """Write a number of bytes for people: 1.4 MiB; with `of`, how many of how many."""
+    """Return a number of bytes in a readable unit: 1.4 MiB; with `of`, 1.4/2.0 MiB."""
     unit, size = "B", 1.0
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if abs(of or count) < 1024 * size:
@@ -61,13 +61,13 @@ def bytes_text(count: float, of: float | None = None) -> str:
 
 
 def time_text(stamp: str) -> str:
-    """Write an archive's time for people, in their zone."""
+    """Return an archive's time in the local time zone."""
     moment = datetime.fromisoformat(stamp)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def when_text(stamp: str, now: float | None = None) -> str:
-    """Write an archive's time in words: yesterday 02:00, Sunday 02:00, 12 days ago."""
+    """Return an archive's time in words: yesterday 02:00, Sunday 02:00, 12 days ago."""
     moment = datetime.fromisoformat(stamp).astimezone()
     today = (datetime.fromtimestamp(now) if now else datetime.now()).date()  # noqa: DTZ005, DTZ006
     days = (today - moment.date()).days
@@ -82,7 +82,7 @@ def when_text(stamp: str, now: float | None = None) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Print a table whose columns are parted by two spaces; nothing is cut, however narrow."""
+    """Print a table with two spaces between columns; cells are never cut."""
     cells = [list(columns), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -103,7 +103,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
 
 
 def result_text(result: Result) -> str:
-    """Sum up one backup in a line or two."""
+    """Return a summary of one backup in one or two lines."""
     if result.error and result.status == "failed":
         return f"{result.service}: failed: {printable(result.error)}"
     where = ", ".join(
@@ -122,14 +122,14 @@ def result_text(result: Result) -> str:
 
 
 def result_json(result: Result) -> dict[str, Any]:
-    """Give the documented keys of a backup."""
+    """Return the documented keys of a backup."""
     document = asdict(result)
     del document["exit"]
     return document
 
 
 def restored_json(restored: Restored) -> dict[str, Any]:
-    """Give the documented keys of a restore."""
+    """Return the documented keys of a restore."""
     document = asdict(restored)
     del document["partial"]
     return {("from" if key == "source" else key): value for key, value in document.items()}

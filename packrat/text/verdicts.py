@@ -37,7 +37,7 @@ def print_verdicts(rows: list[dict[str, Any]]) -> None:
 
 
 def summary_of(rows: list[dict[str, Any]]) -> str:
-    """Say how many are good, and how many are neither good nor bad."""
+    """Return how many archives are good, and how many could not be read."""
     good = sum(row["status"] == "ok" for row in rows)
     unknown = sum(row["status"] == "unreadable" for row in rows)
     more = f", {unknown} could not be read" if unknown else ""

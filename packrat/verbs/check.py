@@ -1,4 +1,4 @@
-"""`packrat check`: the configuration, what is risky in it, and with --connect every destination."""
+"""`packrat check`: validation, risky settings, and with --connect a test of the destinations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: bool) -> int:
-    """Validate the configuration, and with `connect` try every destination."""
+    """Validate the configuration, and with `connect` test every destination."""
     from specs.compile import compile_service
 
     config = program.config
@@ -52,7 +52,7 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
 
 
 def _notes(config: Config, file: str) -> Iterator[str]:
-    """Yield what is valid, but should be looked at."""
+    """Yield notes about valid settings that may be mistakes or risks."""
     for name, service in config.services.items():
         if not os.path.isdir(service.path):
             yield f"services.{name}.path: {service.path} is not a folder on this machine"

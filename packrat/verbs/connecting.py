@@ -1,6 +1,7 @@
-"""Try every destination: reach it, log in, write, read back, rename, delete; say how to mend it.
+"""Tests of destinations and containers for `packrat check`.
 
-And look at the containers: whether they are there, and whether a service covers what they write.
+A destination is tested by a login and by writing, reading, renaming and deleting a file. Each
+container must exist, and a service must cover each folder that it writes to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from specs.faults import printable
 from vault.errors import UnknownHost, VaultError
 
 ASKING_SECONDS = 5
-"""How long `check` waits for a Docker engine."""
+"""Time that `check` waits for a Docker engine."""
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, Any]]:
-    """Try each destination; returns {destination, free, problem, limits} of each.
+    """Test each destination; return {destination, free, problem, limits} for each.
 
-    `limits` are sentences on what its filesystem cannot do. A destination that held backups and
-    now lists none is only accepted if the user says so.
+    `limits` are sentences about what its filesystem cannot do. A destination that had backups and
+    now lists none is a problem unless the user accepts it.
     """
     return [
         {"destination": name} | _try(program, store, accept_empty=accept_empty)
@@ -34,7 +35,7 @@ def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, 
 
 
 def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
-    """Give (notes, problems): what no backup covers of containers, and engines that are away."""
+    """Return (notes, problems): folders that no service covers, engines that do not answer."""
     from stages.errors import SourceError
     from stages.service.docker import Engine, EngineAway
 
@@ -69,9 +70,9 @@ def _covered(folder: str, paths: list[str]) -> bool:
 
 
 def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any]:
-    """Return its free space in words and its limits, or what is wrong and what to do."""
+    """Return a destination's free space and limits, or its problem with advice."""
     try:
-        # First: the trial creates the folder, and an empty mount point should stay as it is.
+        # First, because the test creates the folder, and an empty mount point must stay empty.
         if count := program.cache.emptied(store):
             held = f"held {count_text(count, 'backup')} and lists none"
             if not accept_empty and not _empty_on_purpose(store, held):
@@ -98,7 +99,7 @@ def _problem(text: str) -> dict[str, Any]:
 
 
 def _empty_on_purpose(destination: Store, held: str) -> bool:
-    """Ask on a terminal whether backups are gone because somebody deleted them."""
+    """Ask on a terminal whether the missing backups were deleted on purpose."""
     if not sys.stdin.isatty():
         return False
     import typer
@@ -108,7 +109,7 @@ def _empty_on_purpose(destination: Store, held: str) -> bool:
 
 
 def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
-    """Ask on a terminal whether to trust a host key, and remember it by the key file."""
+    """Ask on a terminal whether to trust a host key; store it beside the key file."""
     if not (sys.stdin.isatty() and error.line):
         return False
     import typer

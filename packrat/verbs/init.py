@@ -1,4 +1,4 @@
-"""`packrat init`: the key file, from a new password."""
+"""`packrat init`: creation of the key file from a new password."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def initialize(program: Program, password_file: str | None) -> None:
 
 
 def _rehearse(keys: Keys) -> None:
-    """Have the password typed from what was written down, before anything depends on it."""
+    """Require the user to type the password from paper, before anything depends on it."""
     from getpass import getpass
 
     from vault.errors import WrongKey

@@ -1,4 +1,4 @@
-"""List backups and files."""
+"""`packrat list` and `packrat ls`: lists of backups and files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def list_backups(program: Program, service: str | None, *, as_json: bool) -> int:
-    """Print each backup once, with the destinations that hold it; gives the exit status."""
+    """Print each backup once, with its destinations; return the exit status."""
     services = program.services([service]) if service else list(program.config.services)
     rows: dict[str, dict[str, Any]] = {}
     others = 0
@@ -46,7 +46,7 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
             [
                 row["service"],
                 row["id"],
-                time_text(row["time"])[:-3],  # an id tells two of one minute apart
+                time_text(row["time"])[:-3],  # the id distinguishes two in one minute
                 row["kind"][:4],
                 f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
@@ -84,7 +84,7 @@ def list_files(
     *,
     as_json: bool,
 ) -> None:
-    """Print what is directly in a folder of a backup, or the file itself."""
+    """Print the entries directly in a folder of a backup, or a single file."""
     from packrat.restore.opened import OpenedBackup
     from packrat.restore.unlock import choose_and_unlock
     from vault.archive.index import selected

@@ -1,4 +1,4 @@
-"""Show what a run would do, without doing it; say why a path is in or out."""
+"""`packrat plan` and `packrat explain`: what a run would do, and why a path is in or out."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
 
 
 def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) -> list[Pipeline]:
-    """Give the pipelines of a pipeline document, or compile those of a configuration.
+    """Return the pipelines of a pipeline document, or compile those of a configuration.
 
-    Raises ConfigFaults, and UsageError for a service that is not there.
+    Raises ConfigFaults, and UsageError for an unknown service.
     """
     from specs.compile import compile_service
     from specs.faults import ConfigFaults
@@ -55,20 +55,20 @@ def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) ->
 
 
 def is_pipeline_file(spec: str) -> bool:
-    """Say whether a file holds pipeline documents; one that cannot be read does not."""
+    """Return whether a file contains pipeline documents; an unreadable file does not."""
     from specs.pipeline import is_pipeline
 
     try:
         with open(spec, encoding="utf-8", errors="replace") as file:
             return is_pipeline(file.read(1 << 20))
     except OSError:
-        return False  # the loader of configurations says what is wrong with it
+        return False  # the loader of configurations reports why
 
 
 def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | None) -> None:
-    """Print the graphs of some services, or of all: of backups, or of restores (`back`).
+    """Print the graphs of some or all services: of backups, or of the restore `back`.
 
-    `what` is [prune | verify | FILE] and names of services.
+    `what` is one of prune, verify and FILE, or neither, and then names of services.
     """
     from packrat.program import Program as ProgramOf
     from specs.pipeline import to_yaml
@@ -108,7 +108,7 @@ def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | 
 
 
 class WayBack(Struct, frozen=True):
-    """The restore whose plan is shown."""
+    """Options of the restore whose plan is shown."""
 
     to: str | None = None
     """The folder; None for in place."""
@@ -117,9 +117,9 @@ class WayBack(Struct, frozen=True):
     paths: tuple[str, ...] = ()
 
     def of(self, program: Program, service: str) -> Pipeline:
-        """Compile it, reading from the destination that the restore will read from.
+        """Compile the restore from the destination that it would read from.
 
-        Without the key, or a destination that answers, that is the nearest one configured.
+        Without the key or an answer, that is the nearest configured destination.
         """
         from packrat.restore.choose import choose
         from specs.compile import compile_restore
@@ -149,7 +149,7 @@ def _verify(program: Program, service: str) -> Pipeline:
 
 
 JOBS: dict[str, Callable[[Program, str], Pipeline]] = {"prune": _prune, "verify": _verify}
-"""Jobs other than a backup that plan shows by name."""
+"""Jobs other than a backup, which `plan` shows by name."""
 
 
 def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
 
 
 def _notes(pipeline: Pipeline) -> dict[str, str]:
-    """Return what stages would do now: how much there is to read."""
+    """Return stage -> note on how much there is to read now."""
     notes = {}
     for name, params in pipeline.stages.items():
         if params.get("kind") == "collect":
@@ -184,7 +184,7 @@ def _notes(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _mounts(pipeline: Pipeline) -> dict[str, str]:
-    """Return what an in-place restore will not restore, because something is mounted there."""
+    """Return stage -> note on mounted folders that an in-place restore leaves out."""
     notes = {}
     for name, params in pipeline.stages.items():
         if params.get("kind") == "collect" and (mounts := mounts_in(params["path"])):
@@ -197,7 +197,7 @@ def _mounts(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
-    """Return what prune would delete (after the next backup), where the key is there."""
+    """Return stage -> note on what prune would delete; for a backup, after it. Needs the key."""
     from packrat.runs.maintenance import maintain
     from specs.compile import compile_prune
     from specs.secret import SecretFault
@@ -209,7 +209,7 @@ def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     look = compile_prune(program.config, pipeline.service, dry_run=True, coming=coming, tidy=False)
     try:
         outcome = maintain(look, program.keys, program.cache)
-    except (VaultError, SecretFault) as error:  # no key, no secret: that is no fault of a plan
+    except (VaultError, SecretFault) as error:  # a plan must work without them
         warn(f"what prune would delete is not known: {error}")
         return {}
     notes = {stage: f"now: {error}" for stage, error in outcome.failed.items()}
@@ -224,7 +224,7 @@ def _prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
 def count_source(
     state_dir: str, path: str, exclude: Iterable[str], never: Iterable[str] = ()
 ) -> tuple[int, int]:
-    """Count files and bytes below a path as collect would; raises OSError."""
+    """Count the files and bytes below a path that `collect` would read; raises OSError."""
     excludes = Excludes(exclude)
     own = folders(never) | own_folders(state_dir, path)
     files = size = 0
@@ -255,7 +255,7 @@ def count_source(
 
 
 def explain_path(program: Program, service: str, path: str) -> None:
-    """Print whether a path is backed up, and which pattern says so."""
+    """Print whether a path is backed up, and which pattern decides it."""
     [service] = program.services([service])
     settings = program.config.services[service]
     named = inside(path, settings.path)
@@ -283,7 +283,7 @@ def explain_path(program: Program, service: str, path: str) -> None:
 
 
 def _own_above(program: Program, service: str, path: str) -> str | None:
-    """Give which of packrat's own folders a path is, or is in."""
+    """Return the folder of packrat's own that is or contains a path, or None."""
     from specs.compile import compile_service
 
     collect = compile_service(program.config, service).stages["collect"]

@@ -1,4 +1,4 @@
-"""Apply retention now, or report what would be deleted."""
+"""`packrat prune`: deletion by retention, or a report of what would be deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def prune(program: Program, service: str | None, *, dry_run: bool, as_json: bool) -> int:
-    """Delete, or with `dry_run` name, what no retained backup needs; return the exit status."""
+    """Delete, or with `dry_run` list, archives that are not needed; return the exit status."""
     from specs.compile import compile_prune
 
     services = program.services([service]) if service else list(program.config.services)

@@ -1,8 +1,8 @@
-"""`packrat rekey`: the key file again, from the password and any backup.
+"""`packrat rekey`: recreation of the key file from the password and any backup.
 
-It is what a bare machine begins with, and everything it reads can be forged by whoever can write to
-a destination. A forged header costs a key derivation, so the plausible and cheap ones come first,
-and one that asks for more than packrat ever wrote is only tried if the user agrees.
+It is the first command on a bare machine, and anyone who can write to a destination can forge what
+it reads. A forged header costs a key derivation, so plausible and cheap headers come first, and one
+that is costlier than packrat ever wrote is only tried if the user agrees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LEAST_BYTES = 256
 """A smaller file cannot be an archive: header, manifest, table and trailer are larger."""
 FUTURE_SECONDS = 86400
-"""An archive that is further in the future was not written by a clock that is right."""
+"""An archive that is further in the future was written by a wrong clock or forged."""
 BATCHES = (1, 10, None)
 """Archives of each service at each destination whose headers are read before keys are tried."""
 MOST_WARNINGS = 3
@@ -36,7 +36,7 @@ MOST_WARNINGS = 3
 
 
 class Candidate(Struct, frozen=True):
-    """A key that the password may belong to."""
+    """A key that may belong to the password."""
 
     derivation: Derivation
     key_id: bytes
@@ -103,7 +103,7 @@ def _write(program: Program, keys: Keys) -> None:
 
 
 def _matching(candidates: list[Candidate], password: str) -> Keys | None:
-    """Derive one key after the other until one is the candidate's own."""
+    """Derive the candidates' keys until one matches its key id; return it, or None."""
     for number, one in enumerate(candidates, 1):
         if len(candidates) > 1:
             cost = f"{one.derivation.memory >> 10} MiB, {one.derivation.passes} passes"
@@ -119,7 +119,7 @@ def _matching(candidates: list[Candidate], password: str) -> Keys | None:
 
 
 def _accepts_cost(costly: list[Candidate]) -> bool:
-    """Ask whether keys are tried that cost more than packrat's own."""
+    """Ask whether to try keys that are costlier than packrat's own."""
     dearest = max(one.derivation.memory for one in costly)
     warn(
         f"{count_text(len(costly), 'header')} with a costlier key derivation than packrat writes,"
@@ -134,10 +134,10 @@ def _accepts_cost(costly: list[Candidate]) -> bool:
 
 
 def _batches(program: Program) -> Iterator[list[Candidate]]:
-    """Yield new candidates: of the key file, then of more and more headers.
+    """Yield batches of new candidates: from the key file, then from more and more headers.
 
-    In each batch, a key that more destinations know comes first, then the cheaper one. A forged
-    header may carry the id of the true key, so the parameters count as well.
+    In each batch, a key at more destinations comes first, then the cheaper one. A forged
+    header may have the id of the true key, so the parameters are part of the comparison.
     """
     from vault.archive.keys import read_key_file
     from vault.errors import VaultError
@@ -216,7 +216,7 @@ def _by_plausibility(stored: list[Stored]) -> list[Stored]:
 
 
 def _prove(program: Program, keys: Keys) -> str | None:
-    """Open the newest backup that is sealed under these keys. Return where it is, None if none."""
+    """Open the newest backup under these keys; return its location, None if there is none."""
     from vault.catalog.catalog import open_archive
     from vault.errors import Damaged, VaultError, WrongKey
 

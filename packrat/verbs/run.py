@@ -1,4 +1,4 @@
-"""Run a specification file: a configuration, or pipeline documents of any job."""
+"""`packrat run`: run of a configuration, or of pipeline documents for any job."""
 
 from __future__ import annotations
 

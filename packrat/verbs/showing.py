@@ -1,4 +1,4 @@
-"""Commands that show progress while something runs: the border between run and terminal."""
+"""Backups and restores with progress bars and reports, for several commands."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def show_backup(pipeline: Pipeline) -> Iterator[Listener]:
-    """Show the progress of a backup: what is read, and what each destination has taken."""
+    """Show the progress of a backup: bytes read, and bytes sent to each destination."""
     stages = {"collect": "reading"}
     if "warm" in pipeline.stages:
         stages = {"warm": "reading", "collect": "reading what has changed"}
     for name in pipeline.destinations:
         stages |= {f"catch_up:{name}": f"{name} catches up", f"upload:{name}": f"to {name}"}
-    total = _Census(pipeline) if sys.stderr.isatty() else lambda: None
+    total = _SourceCounter(pipeline) if sys.stderr.isatty() else lambda: None
     with progress(pipeline.service, stages, total) as listener:
         yield listener
 
@@ -54,7 +54,7 @@ def back_up_all(
     as_json: bool,
     tells: ByHand | None = None,
 ) -> int:
-    """Back up one after the other and report; gives the exit status."""
+    """Run backups one after the other and report; return the exit status."""
     from packrat.runs.backup import back_up
     from packrat.runs.repair import repair
 
@@ -84,8 +84,8 @@ def back_up_all(
     return worst(result.exit for result in results)
 
 
-class _Census:
-    """Counts the bytes of a source beside the backup, so that the bar knows its length."""
+class _SourceCounter:
+    """Counter of a source's bytes in a thread, for the length of the progress bar."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._bytes = 0
@@ -113,7 +113,7 @@ def restore_to(
 ) -> int:
     """Restore to a folder, or in place, and report; return the exit status.
 
-    `opened` is the backup, if it was opened to choose it.
+    `opened` is the backup if the picker has already opened it.
     """
     from packrat.restore.opened import OpenedBackup
     from packrat.restore.unlock import choose_and_unlock

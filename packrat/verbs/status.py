@@ -1,4 +1,4 @@
-"""Status: last and next runs, destinations, what is overdue. Uses no network."""
+"""`packrat status` and `packrat history`: state of the services, without network access."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 CLOCK_SECONDS = 300
-"""A backup that is dated further in the future was made while the clock was wrong."""
+"""A backup dated further in the future was made with a wrong clock."""
 
 
 def age_of(newest: str | None, good: float | None, now: float) -> float | None:
-    """Return the age of the newest backup in seconds; None if there is none, or it is not known.
+    """Return the age of the newest backup in seconds; None if there is none, or it is unknown.
 
-    Every backup is dated after the one before. So after one from the future only the history
-    (`good`: when the last good run ended) knows the age.
+    Every backup is dated after the one before. So after one from the future, only the history knows
+    the age: `good` is the time at which the last good run ended.
     """
     if newest is None:
         return None
@@ -38,7 +38,7 @@ def age_of(newest: str | None, good: float | None, now: float) -> float | None:
 
 
 def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
-    """Give a row for each service; the keys are those of `--json`, times are stamps in UTC."""
+    """Return a row for each service, with the keys of `--json` and times as stamps in UTC."""
     newest, marks = history.newest(), history.marks()
     good = history.good_until(now + CLOCK_SECONDS)
     zone = zone_of(config.timezone)
@@ -86,7 +86,7 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
 
 
 def newest_overdue(config: Config, history: History, now: float) -> dict[str, str | None]:
-    """Return each overdue service with the time of its newest backup: cheap, for the daemon."""
+    """Return overdue service -> time of its newest backup; cheap enough for the daemon's loop."""
     good = history.good_until(now + CLOCK_SECONDS)
     with closing(open_cache(config.state_dir)) as cache:
         remembered = cache.remembered()
@@ -101,14 +101,14 @@ def newest_overdue(config: Config, history: History, now: float) -> dict[str, st
 
 
 def is_well(row: dict[str, Any]) -> bool:
-    """Say whether nobody needs to look at a service."""
+    """Return whether a service needs no attention."""
     bad = row["last"] is not None and row["last"]["status"] not in ("done", "interrupted")
     damaged = any(at["damaged"] for at in row["destinations"].values())
     return not (bad or damaged or row["overdue"])
 
 
 def show_status(program: Program, *, as_json: bool) -> int:
-    """Print it; gives the exit status: 0 when all is well, else 5."""
+    """Print the status; return DONE if all is well, else PARTIAL."""
     config, now = program.config, time.time()
     with closing(History(config.state_dir)) as history:
         rows = look(config, history, now)
@@ -123,7 +123,7 @@ def show_status(program: Program, *, as_json: bool) -> int:
 
 
 def show_history(program: Program, service: str | None, last: int, *, as_json: bool) -> int:
-    """Print past runs, the newest first."""
+    """Print past runs, the newest first; return the exit status."""
     if service:
         program.services([service])
     with closing(History(program.config.state_dir)) as history:

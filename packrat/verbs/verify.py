@@ -1,4 +1,4 @@
-"""Verify by hand: prove what is stored, at the depth that was requested, and report it."""
+"""`packrat verify`: verification of the stored archives at the requested depth."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def verify_stored(
 
 
 def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
-    """Run verify documents and report; return the exit status. Raises Away if none answers."""
+    """Run verify documents and report; return the exit status. Raises Away if no store answers."""
     rows: list[dict[str, Any]] = []
     failed: list[BaseException] = []
     answered = False
@@ -91,7 +91,7 @@ def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json
 
 
 def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:
-    """Return the exit status that verdicts lead to; `status` if all of them are good."""
+    """Return the exit status for the statuses of verdicts; `status` if all are good."""
     found = set(statuses)
     if found & {Status.DAMAGED, Status.MISSING}:
         return Exit.FAILED

@@ -1,8 +1,8 @@
-"""Verification on a schedule: what was proven longest ago is read in full, a share each time.
+"""`packrat verify --due`: scheduled verification of a share, those proven longest ago first.
 
-So all that is stored is proven again within 100 / `deep_percent` runs, as long as no more than
-that share is new each time. A damaged archive is repaired from a destination that has a good
-replica; where there is none, nothing builds on it any more.
+All archives are proven again within 100 / `deep_percent` runs, as long as no more than that share
+is new each time. A damaged archive is repaired from a destination that has a good replica; if there
+is none, no later backup refers to it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from vault.store.base import Stored
 
 NAME = ".verify"
-"""Its lock and its rows in the history; no service begins with a dot."""
+"""Name of its lock and its rows in the history; no service name begins with a dot."""
 
 
 class Candidate(Struct, frozen=True):
-    """An archive at a destination, and when it was proven last."""
+    """An archive at a destination, with the time of its last proof."""
 
     proven: float
     service: str
@@ -56,19 +56,19 @@ class Candidate(Struct, frozen=True):
 
 
 class Work:
-    """The state of one verification: what was read, and a verifier for each catalog."""
+    """State of one verification: its rows, and a verifier for each catalog."""
 
     def __init__(self, program: Program, recorder: Recorder) -> None:
         self.program = program
         self.rows: list[dict[str, Any]] = []
         self.away: list[str] = []
-        """Why destinations could not be asked at all."""
+        """Reasons why destinations did not answer."""
         self.read = 0
         self.told: tuple[Listener, ...] = (recorder,)
         self._verifiers: dict[tuple[str, str], Verifier] = {}
 
     def step(self, size: int) -> None:
-        """Count bytes that were read; raises KeyboardInterrupt when asked to end."""
+        """Count bytes that were read; raises KeyboardInterrupt if a signal requested the end."""
         check_asked()
         self.read += size
         for listener in self.told:
@@ -89,13 +89,13 @@ class Work:
         return self._verifiers[at]
 
     def close(self) -> None:
-        """Drop what the verifiers have noted."""
+        """Close the verifiers."""
         for verifier in self._verifiers.values():
             verifier.close()
 
 
 def verify_due(program: Program, *, as_json: bool) -> int:
-    """Prove the share that is due, repair what can be repaired, and return the exit status."""
+    """Prove the share that is due and repair damage; return the exit status."""
     state_dir = program.config.state_dir
     recorder = Recorder(state_dir, NAME, Clock(), job="verify")
     result = Result(NAME)
@@ -135,7 +135,7 @@ def _sum_up(result: Result, work: Work) -> None:
 
 
 def _prove_due(work: Work) -> None:
-    """Read the archives that were proven longest ago until the share is read."""
+    """Prove archives, those proven longest ago first, until the share is proven."""
     program = work.program
     candidates = sorted(
         _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
@@ -157,7 +157,7 @@ def _prove_due(work: Work) -> None:
 
 
 def _candidates(work: Work) -> Iterator[Candidate]:
-    """Yield every archive there is, at every destination that answers."""
+    """Yield every archive at every destination that answers."""
     program = work.program
     for service in program.config.services:
         destinations = program.destinations(service)
@@ -170,31 +170,31 @@ def _candidates(work: Work) -> Iterator[Candidate]:
             for held in catalog.held:
                 if not held.locked:
                     name = ArchiveName.parse(held.stored.name)
-                    made = unstamp(name.time) if name else 0  # it was read back then
+                    made = unstamp(name.time) if name else 0  # it was read back at that time
                     yield Candidate(
                         proofs.get(held.stored.name, made), service, catalog, held.stored
                     )
 
 
 def _examine(work: Work, one: Candidate, candidates: list[Candidate]) -> dict[str, Any] | None:
-    """Prove one archive, and repair it; None when it has just been pruned, or is out of reach."""
+    """Prove and repair one archive; return its row, None if it was pruned or is out of reach."""
     program, catalog, now = work.program, one.catalog, time.time()
     verifier = work.verifier(catalog)
     if verifier.gave_up:
-        return None  # it stopped answering, as the rows before say
+        return None  # it stopped answering, which an earlier row reports
     verdicts = verifier.verify({one.stored.name})
     if verdicts[0].status is Status.PRUNED:
         return None
     remember(program.cache, catalog, verdicts, Depth.FRAMES, now)
     row = row_of(one.service, verdicts[0])
     if verdicts[0].status is Status.DAMAGED:
-        status, how = _mend(program, one, candidates)
+        status, how = _repair(program, one, candidates)
         row |= {"status": status, "problems": [*row["problems"], masked(how)]}
     return row
 
 
-def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tuple[str, str]:
-    """Replace a damaged archive by the same bytes from elsewhere; return a status and the how."""
+def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tuple[str, str]:
+    """Replace a damaged archive by a good replica; return a status and an explanation."""
     destination = one.catalog.destination
     others = [
         other.catalog.destination
@@ -208,18 +208,20 @@ def _mend(program: Program, one: Candidate, candidates: list[Candidate]) -> tupl
         with service_lock(program.config.state_dir, one.service, time.time()):
             for source in others:
                 try:
-                    copy_archive(source, destination, one.service, one.stored, program.keys, _go_on)
+                    copy_archive(
+                        source, destination, one.service, one.stored, program.keys, _check_signal
+                    )
                 except VaultError as error:
                     failed.append(str(error))
                     continue
                 program.cache.prove(destination, one.service, one.stored, time.time())
                 return "mended", f"mended from {source.name}"
     except Locked:
-        return "damaged", "a backup runs now; it, or the next one, brings it anew from elsewhere"
+        return "damaged", "a backup is running; it, or the next one, replaces the archive"
     what = "; ".join(failed) or "no other destination has it"
-    return "damaged", f"not mended: {what}. The next backup stores anew what it needs of it"
+    return "damaged", f"not mended: {what}. The next backup stores again what it needs of it"
 
 
-def _go_on(_: int) -> None:
-    """Take nothing from the share that is to be read: this is for mending."""
+def _check_signal(_: int) -> None:
+    """Check for a signal, without counting bytes: repairs are not part of the share."""
     check_asked()

@@ -1,4 +1,4 @@
-"""A service's own user, who works against a restore in the service's folder."""
+"""Attacks by a service's own user on a restore in the service's folder."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ MODES = ("link", "own", "flip", "entries")
 
 
 def require_compiler():
-    """Skip without a C compiler; in CI there is one, so fail."""
+    """Skip without a C compiler; fail in CI, where there is one."""
     if shutil.which("cc"):
         return
     words = "needs a C compiler (Debian: apt-get install gcc libc6-dev)"
@@ -29,7 +29,7 @@ def require_compiler():
 
 
 def compiled(folder: Path) -> Path:
-    """Compile the attacker's program."""
+    """Compile the attacker's program; return its path."""
     require_compiler()
     program = folder / "race"
     subprocess.run(["cc", "-O2", "-w", "-o", program, SOURCE], check=True)
@@ -39,7 +39,7 @@ def compiled(folder: Path) -> Path:
 
 @contextmanager
 def attacked(program: Path, folder: Path, target: Path, mode: str):
-    """Let the service's user work against its folder meanwhile."""
+    """Run the attacker as the service's user while the context lasts."""
     words = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
     with subprocess.Popen(
         [*words, program, folder, target, mode], stdout=subprocess.PIPE, text=True
@@ -55,7 +55,7 @@ def attacked(program: Path, folder: Path, target: Path, mode: str):
 def attempt(room: Path, program: Path, mode: str) -> bool:
     """Restore, undo and forget against an attacker; return whether the restore went through.
 
-    Root's folder `etc` must stay as it is, and root must be able to settle the service afterwards.
+    Root's folder `etc` must stay unchanged, and root must be able to repair the service afterwards.
     """
     room.mkdir(mode=0o755)
     etc = room / "etc"
@@ -90,7 +90,7 @@ def attempt(room: Path, program: Path, mode: str) -> bool:
 
 
 def own(folder: Path) -> None:
-    """Let a tree belong to the service's user."""
+    """Chown a tree to the service's user."""
     subprocess.run(["chown", "-hR", f"{UID}:{UID}", folder], check=True)
 
 

@@ -16,7 +16,7 @@ from tests.helpers.servers import need
 ROOT = Path(__file__).parents[2]
 IMAGE = "booted"
 PACKAGES = "systemd,systemd-sysv,python3,openssl,ca-certificates,sudo"
-"""What Debian's Python and ours load is in python3's dependencies."""
+"""python3 depends on everything that Debian's Python and ours load."""
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE"
     " NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO"
@@ -24,7 +24,7 @@ CAPABILITIES = (
     " SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG"
     " WAKE_ALARM BLOCK_SUSPEND AUDIT_READ"
 )
-"""In the kernel's order. --privileged fails where this machine lacks one of them itself."""
+"""Capabilities in the kernel's order. --privileged fails if this machine lacks one of them."""
 
 
 def suite() -> str:
@@ -35,7 +35,7 @@ def suite() -> str:
 
 
 def root_archive() -> Path:
-    """Return a tar of a small Debian with systemd; made once for each release."""
+    """Return a tar of a small Debian with systemd, which is made once for each release."""
     debootstrap = need("debootstrap", "apt install debootstrap, as root")
     archive = Path(f"/var/tmp/packrat-test-{suite()}-1.tar")
     if archive.exists() and archive.stat().st_uid == 0:
@@ -81,7 +81,7 @@ class Machine:
 
 @contextmanager
 def booted(engine: Engine, *folders: Path):
-    """Boot a machine that may write to some folders, and sees our program and the engine."""
+    """Boot a machine that can write to some folders and sees our program and the engine."""
     with open(root_archive(), "rb") as archive:
         subprocess.run(
             ["docker", "-H", engine.host, "import", "-", IMAGE],

@@ -1,4 +1,4 @@
-"""A real Docker engine for the tests, with an image that was made here: nothing is pulled."""
+"""Real Docker engine for the tests, with a locally built image: nothing is pulled."""
 
 import io
 import json
@@ -22,11 +22,11 @@ IMAGE = "busybox"
 APPLETS = ["sh", "sleep", "cat", "echo", "kill", "ls", "date", "touch", "head", "yes", "false",
            "true", "mkdir", "rm", "setsid", "tr", "grep"]  # fmt: skip
 HOST_FOLDERS = ["/usr", "/lib", "/lib64", "/bin", "/etc"]
-"""Bind-mounted read-only, they let a container run any program of this machine."""
+"""Folders that, bind-mounted read-only, let a container run any program of this machine."""
 
 
 class Engine:
-    """`dockerd` with everything of its own below one folder."""
+    """`dockerd` with all its files below one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.program = need("dockerd", "apt install docker.io iptables, as root")
@@ -48,7 +48,7 @@ class Engine:
             self._process.wait()
 
     def start(self) -> None:
-        """Start it."""
+        """Start the engine and wait until it answers."""
         self._launch()
         self.wait()
 
@@ -60,7 +60,7 @@ class Engine:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def wait(self) -> None:
-        """Wait until it answers."""
+        """Wait until the engine answers."""
         for _ in range(600):
             asked = subprocess.run(self._words("info"), capture_output=True, check=False)
             if asked.returncode == 0:
@@ -71,18 +71,18 @@ class Engine:
         pytest.fail(f"dockerd does not start: {(self.folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the engine, as a crash would."""
         self._process.kill()
         self._process.wait()
 
     def docker(self, *words: str, check: bool = True) -> str:
-        """Run the client."""
+        """Run the client; return its output."""
         done = subprocess.run(self._words(*words), capture_output=True, text=True, check=False)
         assert done.returncode == 0 or not check, done.stderr
         return done.stdout.strip()
 
     def run(self, name: str, script: str = "sleep 1000 & wait", *options: str) -> str:
-        """Start a container with a script of busybox's shell; gives its name."""
+        """Start a container with a script for busybox's shell; return its name."""
         shell = [IMAGE, "sh", "-c", f"trap 'exit 0' TERM; {script}"]
         self.docker("run", "-d", "--name", name, "--network", "none", *options, *shell)
         return name
@@ -91,7 +91,7 @@ class Engine:
         return json.loads(self.docker("inspect", name))[0]["State"]
 
     def running(self, *names: str) -> bool:
-        """Say whether all of them run."""
+        """Return whether all these containers run."""
         return all(self.state(name)["Running"] for name in names)
 
     def _words(self, *words: str) -> list[str]:
@@ -115,7 +115,7 @@ class Engine:
 
 @contextmanager
 def engine_of_its_own() -> Iterator[Engine]:
-    """Run an engine as long as the context lasts; its folder's name is short, as a socket's is."""
+    """Run an engine while the context lasts, in a folder short enough for a socket."""
     if os.geteuid() != 0:
         pytest.skip("needs root: a Docker engine of its own")
     folder = Path(tempfile.mkdtemp(prefix="dk-", dir="/var/tmp"))

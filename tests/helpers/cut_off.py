@@ -1,8 +1,7 @@
-"""The real program, with a process of a restore that ends itself after so many bytes.
+"""The real program, with a restore that sends a signal to itself after a number of bytes.
 
-`python -m tests.helpers.cut_off METHOD BYTES SIGNAL WORDS…`: the process which calls that method of
-the writer: `complete` is the program's own, `write` is called by its copies. From outside, it might
-all be over before anybody has counted the bytes.
+`python -m tests.helpers.cut_off METHOD BYTES SIGNAL WORDS…` counts the bytes of that method of the
+writer: `write` or `complete`. A signal from outside could come after the restore has ended.
 """
 
 import os
@@ -13,7 +12,7 @@ from stages.restore_target.writer import Writer, Written
 
 
 def cut_off(method: str, after: int, number: int) -> None:
-    """Let the writer's method send its process a signal after so many bytes."""
+    """Make a method of the writer send a signal to its process after a number of bytes."""
     called = getattr(Writer, method)
     left = after
 

@@ -1,4 +1,4 @@
-"""A real daemon over a house: started, signalled, and asked by its history."""
+"""Real daemons on a house, observed through their log and history."""
 
 import json
 import os
@@ -20,18 +20,18 @@ HOUR = 3600.0
 
 
 def quiet_minute() -> str:
-    """A schedule of every hour that does not come in the next minutes."""
+    """Return an hourly schedule that is not due within the next minutes."""
     return f"{(time.gmtime().tm_min + 30) % 60} * * * *"
 
 
 def settle(house, **more) -> None:
-    """Change the configuration."""
+    """Change keys of the configuration."""
     document = yaml.safe_load(house.config_file.read_text())
     house.config_file.write_text(yaml.safe_dump(document | {"timezone": "UTC"} | more))
 
 
 def schedule(house, *, service=None, **settings) -> None:
-    """Give a service a schedule of which some instants were missed."""
+    """Set a schedule of a service, some of whose instants were missed."""
     document = yaml.safe_load(house.config_file.read_text())
     name = service or house.service
     own = {"path": str(house.source), "schedule": quiet_minute()} | settings
@@ -42,7 +42,7 @@ def schedule(house, *, service=None, **settings) -> None:
 
 
 class Running:
-    """The daemon's process, and what it says."""
+    """A running daemon with its log."""
 
     def __init__(
         self,
@@ -72,30 +72,30 @@ class Running:
         return self.log.read_text()
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the daemon, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """End it in order; gives the exit status."""
+        """Stop the daemon in order; return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
     def until(self, true, seconds: float = 20.0) -> None:
-        """Wait until something holds."""
+        """Wait until a condition is true."""
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, self.said
             time.sleep(0.05)
 
     def runs(self) -> list[dict]:
-        """The history, the oldest first."""
+        """Return the backups in the history, the oldest first."""
         return runs(self.house)
 
 
 def runs(house) -> list[dict]:
-    """The backups in the history, the oldest first."""
+    """Return the backups in the history of a house, the oldest first."""
     with closing(History(str(house.state))) as history:
         found = [past.json() for past in reversed(history.runs())]
     return json.loads(json.dumps([run for run in found if run["job"] == "backup"]))

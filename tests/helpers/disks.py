@@ -1,4 +1,4 @@
-"""Small disks of their own, for what happens when one is full or read-only."""
+"""Small disks, for tests with full or read-only ones."""
 
 import gc
 import subprocess

@@ -11,7 +11,7 @@ NEEDS = "needs root, mkfs.{} (Debian: e2fsprogs, xfsprogs) and loop devices"
 
 
 def require_loop(kind):
-    """Skip where nothing can be mounted; in CI everything is there, so fail."""
+    """Skip if nothing can be mounted; fail in CI, where that is possible."""
     there = (
         os.geteuid() == 0 and shutil.which(f"mkfs.{kind}") and os.path.exists("/dev/loop-control")
     )
@@ -23,7 +23,7 @@ def require_loop(kind):
 
 @contextmanager
 def mounted(image, point, kind="ext4", megabytes=32, options="loop"):
-    """Mount an image at a folder; the image is made if it does not exist."""
+    """Mount an image at a folder; create the image if it does not exist."""
     require_loop(kind)
     if not image.exists():
         with image.open("wb") as file:

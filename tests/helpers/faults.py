@@ -1,7 +1,6 @@
-"""Fault injection: fail, or kill the process, at the n-th call that changes something on a disk.
+"""Fault injection: a failure, or the kill of the process, at the n-th call that changes a disk.
 
-Counts the calls of the functions in `CALLS`, and of those in `linux`, that the modules below a
-package make.
+It counts the calls from modules of one package to the functions in `CALLS` and in `linux`.
 """
 
 import errno
@@ -31,7 +30,7 @@ ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
 
 
 class Fault:
-    """Counter of calls; fails the n-th, or with `lasting` all from the n-th on."""
+    """Counter of calls, which fails the n-th, or with `lasting` all from the n-th on."""
 
     def __init__(self, number=0, how="EIO", package="stages.in_place", *, lasting=False):
         self.number, self.how, self.package, self.lasting = number, how, package, lasting
@@ -39,7 +38,7 @@ class Fault:
         self.hit = ""
 
     def meet(self, name):
-        """Count a call made by the package; fail or kill if its turn has come."""
+        """Count a call from the package; fail or kill the process at the n-th."""
         if not sys._getframe(2).f_globals["__name__"].startswith(self.package):
             return
         self.count += 1
@@ -52,7 +51,7 @@ class Fault:
 
 @contextmanager
 def injected(fault):
-    """Put the fault into every counted call."""
+    """Inject the fault into the counted functions."""
     real = {(os, name): getattr(os, name) for name in CALLS}
     real |= {(linux, name): getattr(linux, name) for name in LINUX_CALLS}
 

@@ -1,11 +1,11 @@
-"""A store between `Retrying` and a real one that fails as networks do."""
+"""Store between `Retrying` and a real one that fails as networks do."""
 
 from vault.errors import Retryable
 from vault.store.wrapper import UploadWrapper, Wrapper
 
 
 class Faulty(Wrapper):
-    """Does what it is told, then loses the first answer of a method, or reads another range."""
+    """Store that carries out a call but loses its first answer, or reads a wrong range."""
 
     def __init__(self, store, lost="", shift=0, cut_after=None):
         super().__init__(store)

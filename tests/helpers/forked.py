@@ -1,6 +1,6 @@
-"""A run in a child that may end itself by a signal at an event.
+"""Runs in a child process that may send itself a signal at an event.
 
-The child is forked: it is as warm as the test, so the run begins at once.
+The child is forked: everything is loaded, so the run begins at once.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.helpers.restoring import restore
 
 
 def forked(work: Callable[[], int]) -> int:
-    """Do in a child what gives an exit status; gives its process id."""
+    """Run a function that returns an exit status in a child; return the process id."""
     child = os.fork()
     if not child:
         status = 99
@@ -31,12 +31,12 @@ def forked(work: Callable[[], int]) -> int:
 
 
 def ended(child: int) -> int:
-    """Wait until it ends; gives its exit status, or the signal's number below zero."""
+    """Wait for a child; return its exit status, or the negative number of its signal."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def signalling(when: int | str, number: int = signal.SIGKILL) -> Listener:
-    """Make a listener that signals its own process at the n-th event, or at `Finished stop`."""
+    """Return a listener that signals its own process at the n-th event, or at `Finished stop`."""
     events = count(1)
 
     def listen(event: Event) -> None:
@@ -47,12 +47,12 @@ def signalling(when: int | str, number: int = signal.SIGKILL) -> Listener:
 
 
 def backing_up(house: House, listener: Listener) -> int:
-    """Back up in a child; gives its process id."""
+    """Back up in a child; return the process id."""
     return forked(lambda: back_up(house.pipeline(), [listener]).exit)
 
 
 def restoring_in_place(house: House, listener: Listener) -> int:
-    """Restore in place in a child; gives its process id."""
+    """Restore in place in a child; return the process id."""
 
     def work() -> int:
         program = house.program

@@ -1,4 +1,4 @@
-"""Servers that lie: S3 that sends too much or for ever, SFTP that does the same."""
+"""Hostile servers: S3 and SFTP that send too much, or endlessly."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ BLOCK = bytes(1 << 20)
 
 
 class HostileS3(ThreadingHTTPServer):
-    """Answers every request in one way; `MODES` says which there are."""
+    """S3 server that answers every request in one of the hostile `MODES`."""
 
     daemon_threads = True
     MODES = (
@@ -39,7 +39,7 @@ class HostileS3(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing when the client hangs up."""
+        """Print nothing when the client hangs up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -122,11 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 class HostileSftp:
-    """An SFTP server that sends more than was requested, and lists files for ever."""
+    """SFTP server that sends more than was requested, and lists files endlessly."""
 
     def __init__(self) -> None:
         self.key = asyncssh.generate_private_key("ssh-ed25519")

@@ -1,9 +1,9 @@
-"""A FUSE filesystem that misbehaves by plan: a program of its own, one mount for many trees.
+"""FUSE filesystem that misbehaves by plan: a separate program, one mount for many trees.
 
 `python hostile_fs.py MOUNT PLANS` serves the tree `/N` from `PLANS/N.json`: path -> node. A node
-has what lstat reports, its content or target, its attributes, and `faults`: call -> [errno, first
-call that fails, first that does not]. Once `PLANS/N.calm` exists, nothing fails any more; what a
-node reports stays as absurd as it is. `versions` are [call, content, mtime]: from that call on.
+has the values of lstat, a content or target, attributes, and `faults`: call -> [errno, first call
+that fails, first that does not]. Once `PLANS/N.calm` exists, no call fails any more, but the nodes
+keep their absurd values. `versions` are [call, content, mtime], valid from that call on.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ def serve(mount: str, plans: str) -> None:
             prefix = below + "/" if below else ""
             names = [p.removeprefix(prefix) for p in tree if p.startswith(prefix) and p]
             names = [name for name in names if name and "/" not in name]
-            # An entry without an inode is passed over by the C library.
+            # The C library skips an entry without an inode.
             return [
                 (name, {"st_ino": 1}, 0) for name in [".", "..", *names, *node.get("again", ())]
             ]
@@ -122,7 +122,7 @@ def serve(mount: str, plans: str) -> None:
 
 
 def missing() -> str:
-    """Say what this machine lacks for a FUSE filesystem; empty when it lacks nothing."""
+    """Return what this machine lacks for a FUSE filesystem; empty if nothing."""
     from ctypes.util import find_library
 
     if not os.path.exists("/dev/fuse"):
@@ -134,7 +134,7 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def mounted(folder: Path):
-    """Serve hostile trees below `folder`; yields (mount, plans)."""
+    """Serve hostile trees below `folder`; yield (mount, plans)."""
     if why := missing():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
     mount, plans = folder / "mount", folder / "plans"

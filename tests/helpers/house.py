@@ -1,4 +1,4 @@
-"""A whole packrat below one folder: configuration, key, state, spool, destinations, source."""
+"""Complete setup below one folder: configuration, key, state, spool, destinations, source."""
 
 import json
 import subprocess
@@ -28,12 +28,12 @@ SALT = b"sixteen of salt."
 
 @cache
 def cheap_keys(password: str = PASSWORD, salt: bytes = SALT) -> Keys:
-    """Derive keys with the least that the format allows."""
+    """Derive keys with the lowest cost that the format allows."""
     return Derivation(salt, 64 * 1024, 1, 2).keys(password)
 
 
 class House:
-    """What a test needs of one machine; everything stands below `root`."""
+    """All that a test needs of one machine, below `root`."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class House:
         return sorted(self.store.glob("*.packrat"))
 
     def pipeline(self, *, full: bool = False) -> Pipeline:
-        """Compile the service."""
+        """Return the compiled backup of the service."""
         return compile_service(self.program.config, self.service, full=full)
 
     def back_up(self, *, full: bool = False, clock: Clock | None = None) -> Result:
@@ -84,7 +84,7 @@ class House:
         return back_up(self.pipeline(full=full), clock=clock)
 
     def backed_up(self, *, full: bool = False) -> Path:
-        """Back up, which must succeed, and give the new archive's file."""
+        """Back up, which must succeed; return the file of the new archive."""
         before = set(self.archives)
         result = self.back_up(full=full)
         assert (result.status, result.error) == ("done", None), result
@@ -92,13 +92,13 @@ class House:
         return new
 
     def catalog(self, destination: str | None = None) -> Catalog:
-        """List a destination as `packrat list` does."""
+        """Return the catalog of a destination, as `packrat list` reads it."""
         program = self.program
         name = destination or next(iter(self.stores))
         return program.cache.catalog(program.destination(name), self.service, program.keys)
 
     def restore(self, to: str = "out", backup: str = "latest", *paths: str) -> Path:
-        """Restore in this process to a folder below root; raises what ends it."""
+        """Restore in this process to a folder below root; raises the error that ends it."""
         program = self.program
         target = self.root / to
         restore(program, self.service, choose(program, self.service, backup), paths, str(target))
@@ -110,12 +110,12 @@ class House:
         return Verifier(self.catalog(), self.program.keys, depth).verify()
 
     def forget(self) -> None:
-        """Lose the cache, as on a new machine."""
+        """Delete the cache, as on a new machine."""
         for name in self.state.glob("catalog.sqlite*"):
             name.unlink()
 
     def litter(self) -> list[str]:
-        """Give every file that is neither an archive, nor packrat's own state, nor the source."""
+        """Return every file that is neither an archive, nor packrat's own state, nor the source."""
         own = {self.key_file, self.config_file, self.root / "password"}
         kept = (self.source, self.state / "locks", self.root / "out")
         return sorted(
@@ -133,7 +133,7 @@ class House:
         )
 
     def password_file(self, password: str = PASSWORD) -> str:
-        """Write a password file and give its name."""
+        """Write a password file; return its path."""
         path = self.root / "password"
         path.write_text(password + "\n")
         path.chmod(0o600)
@@ -145,7 +145,7 @@ class House:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def json(self, *words: str, wrap: tuple[str, ...] = (), status: int = 0) -> Any:
-        """Run the real program with --json and give its document."""
+        """Run the real program with --json; return its document."""
         done = self.cli(*words, "--json", wrap=wrap)
         assert done.returncode == status, done.stderr
         return json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""A service's folder with a restored tree beside it, for tests of in-place restores."""
+"""Service's folder with a restored tree beside it, for tests of in-place restores."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ NEW = {
 
 
 class Place:
-    """One service with its state folder. `old` and `new` are the two states it may be in."""
+    """A service with its state folder. `old` and `new` are the two states it may be in."""
 
     def __init__(self, base: Path, exclude=EXCLUDE):
         self.base, self.exclude = base, exclude
@@ -46,7 +46,7 @@ class Place:
         self.backup = base / "backup"
 
     def fill(self, old=OLD, new=NEW):
-        """Make both states; the new one is what a restore would write."""
+        """Create both states; the new one is what a restore would write."""
         for root, files in ((self.path, old), (self.backup, new)):
             fill(root, files)
             os.symlink("a", root / "link")
@@ -65,11 +65,11 @@ class Place:
         return self
 
     def look(self):
-        """Everything of the user's: packrat's own folders aside."""
+        """Return the state of everything except packrat's own folders."""
         return look(self.path, own_folders(self.state, str(self.path)))
 
     def everywhere(self):
-        """Contents of all files below the service's folder, wherever they are."""
+        """Return the contents of all files below the service's folder, also in packrat's."""
         files = [p for p in self.path.rglob("*") if p.is_file() and not p.is_symlink()]
         return {p.read_bytes() for p in files}
 
@@ -77,7 +77,7 @@ class Place:
         return prepare(self.state, "svc", str(self.path), archive, paths, 1e9)
 
     def write(self, staging):
-        """Write the restored tree, as the writer of a restore does."""
+        """Write the restored tree to the staging folder, as the writer of a restore does."""
         tree = f"/proc/self/fd/{staging.tree}"
         for name in os.listdir(tree):
             full = os.path.join(tree, name)
@@ -102,7 +102,7 @@ class Place:
 
 
 def copy_tree(source: Path, target: Path):
-    """Copy a tree with its modes and times, also fifos and symlinks."""
+    """Copy a tree with its modes and times, including fifos and symlinks."""
     for at, folders, files in os.walk(source):
         there = target / Path(at).relative_to(source)
         for name in folders + files:
@@ -123,7 +123,7 @@ def copy_tree(source: Path, target: Path):
 
 
 def look(root: Path, own=()):
-    """Type, content, mode and time of everything below a folder, and of itself."""
+    """Return type, content, mode and time of a folder and everything below it."""
     found = {}
     todo = [Path()]
     while todo:

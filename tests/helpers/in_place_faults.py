@@ -1,7 +1,7 @@
 """Campaign of faults against an in-place restore, its undo and its forget.
 
-For every n, the n-th call fails or the process is killed before it. Then: nothing of the user's is
-lost, recovery leaves the old state or the new one, and the operation can be repeated.
+For every n, the n-th call fails or the process is killed before it. After that, no file of the user
+is lost, recovery leaves the old state or the new one, and the operation can be repeated.
 """
 
 import os
@@ -30,8 +30,8 @@ def campaign(
 ):
     """Run one operation with a fault at each of the numbers; return how many were injected.
 
-    All calls in turn without `numbers`. `fill` prepares the service's folder before its content is
-    made. With `power`, the fault is a power cut: what follows happens on what the disk had.
+    Without `numbers`, each call fails in turn. `fill` prepares the service's folder before its
+    content is created. With `power`, the fault is a power cut: recovery runs on the disk's image.
     """
     injected_faults = 0
     for number in numbers or range(1, MOST_CALLS):
@@ -52,7 +52,7 @@ def campaign(
 
 
 def forbid_flags(patch):
-    """Make renames with flags fail, as on a filesystem that has none."""
+    """Make renames with flags fail, as on a filesystem that does not support them."""
 
     def refuse(*_):
         raise OSError(22, "Invalid argument")
@@ -62,7 +62,7 @@ def forbid_flags(patch):
 
 
 class PowerCut:
-    """A small ext4 in memory; its image is what the disk has, without what is not synced yet."""
+    """A small ext4 in memory, whose image lacks what is not synced yet."""
 
     def __init__(self, base):
         self._base = base
@@ -78,12 +78,12 @@ class PowerCut:
         shutil.rmtree(self._memory)
 
     def sync(self):
-        """Write everything to the disk, as time does."""
+        """Sync the filesystem, as happens with time."""
         subprocess.run(["sync", "--file-system", self.disk], check=True)
 
     @contextmanager
     def cut(self, place):
-        """Return the service on what the disk has now, as after a power cut."""
+        """Yield the service on the current image, as after a power cut."""
         with self.snapshot() as disk:
             after = Place(disk / place.base.relative_to(self.disk))
             after.old, after.new = place.old, place.new
@@ -91,7 +91,7 @@ class PowerCut:
 
     @contextmanager
     def snapshot(self):
-        """Mount what the disk has now, as after a power cut."""
+        """Mount a copy of the current image, as after a power cut."""
         snapshot = self._memory / "snapshot"
         shutil.copyfile(self._memory / "image", snapshot)
         with mounted(snapshot, self._base / "after") as disk:
@@ -127,7 +127,7 @@ def _one(place, operation, fault, power):
 
 
 def _settle(place, operation, before, known, where):
-    """Check what is there after the fault, after the recovery, and after a repetition."""
+    """Check the state after the fault, after the recovery, and after a repetition."""
     assert known <= place.everywhere(), f"lost: {where}"
     result = place.recover()
     assert result.owed == (), (where, result)
@@ -139,7 +139,7 @@ def _settle(place, operation, before, known, where):
 
 
 def names(place):
-    """The state without the time of the top, which the working folder's own coming changes."""
+    """Return the state without the time of the top folder, which packrat's own folder changes."""
     found = place.look()
     found["."] = found["."][:3]
     return found
@@ -181,7 +181,7 @@ def _repeat(place, operation, where):
 
 
 def _run(work, fault):
-    """Run in this process, or in one that is killed; return whether the fault was injected."""
+    """Run in this process, or in a child to be killed; return whether the fault was injected."""
     if fault.how != KILL:
         with injected(fault), suppress(OSError, TargetError):
             work()
@@ -198,7 +198,7 @@ def _run(work, fault):
 
 
 def _die_half_way(place, operation):
-    """Be killed in the middle of the moves."""
+    """Run an operation in a child that is killed in the middle of the moves."""
     work = {"swap": place.restore, "undo": place.undo}[operation]
 
     def child():

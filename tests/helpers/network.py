@@ -1,4 +1,4 @@
-"""A house whose destinations are servers, and what holds after a backup to them."""
+"""Houses whose destinations are servers, and checks after a backup to them."""
 
 import yaml
 
@@ -19,13 +19,13 @@ def house_with(tmp_path, destinations, **more) -> House:
 
 
 def bucket(s3):
-    """Give the bucket, reached without anything in between."""
+    """Return the bucket, through a direct connection."""
     url = f"http://127.0.0.1:{s3.port}"
     return S3("s3", "bucket", "backups/packrat", KEY, SECRET, url, "us-east-1")
 
 
 def unfinished(s3) -> list[str]:
-    """Give the unfinished uploads that the server knows of."""
+    """Return the unfinished uploads that the server lists."""
     try:
         answer = bucket(s3).request("list uploads", "list_multipart_uploads", Prefix="backups/")
     except NotThere:
@@ -34,12 +34,12 @@ def unfinished(s3) -> list[str]:
 
 
 def done(result):
-    """Say whether a backup is done; what else it says, pytest shows."""
+    """Assert that a backup is done, and return True."""
     assert (result.status, result.error) == ("done", None)
     return True
 
 
 def level(house, *names):
-    """Say whether all destinations hold the same backups."""
+    """Return whether all destinations have the same backups."""
     held = [[h.stored for h in house.catalog(name).backups] for name in names]
     return all(one == held[0] for one in held) and bool(held[0])

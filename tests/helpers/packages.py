@@ -1,4 +1,4 @@
-"""Make packages that add stage kinds, as `pip install` leaves them on the path."""
+"""Packages that add stage kinds, as `pip install` puts them on the path."""
 
 import itertools
 from pathlib import Path
@@ -24,12 +24,12 @@ class VirusScan(Link):
 
     inverse = forward
 """
-"""A kind that may stand at every position that is allowed."""
+"""Source of a kind that is valid at every allowed position."""
 _numbers = itertools.count()
 
 
 def install(folder: Path, source: str, *kinds: str) -> None:
-    """Put a package into a folder of the path; each kind is the class of that name, in capitals."""
+    """Write a package to a folder of the path; `my_kind` is the class MyKind."""
     module = f"added_{next(_numbers)}"
     (folder / f"{module}.py").write_text(HEAD + dedent(source))
     info = folder / f"{module}-1.0.dist-info"

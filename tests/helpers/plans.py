@@ -1,4 +1,4 @@
-"""Runs compared with their plans: the same stages, in an order that the plan allows."""
+"""Comparison of runs with their plans: the same stages, in an order that the plan allows."""
 
 from collections import Counter
 from itertools import pairwise
@@ -80,10 +80,10 @@ def assert_allowed(graph, events):
 
 
 def chain_of(graph, name):
-    """Return the chain that holds a node."""
+    """Return the chain that contains a node."""
     return next(chain for chain in graph.chains() if graph.nodes[name] in chain)
 
 
 def in_order(graph, *names):
-    """Return whether stages stand in this order in the plan, each after the one before it."""
+    """Return whether the plan orders stages like this, each after the one before it."""
     return all(later in graph.downstream(earlier) for earlier, later in pairwise(names))

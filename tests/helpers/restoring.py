@@ -1,4 +1,4 @@
-"""Restore through the program's own code, without its command line."""
+"""Restores by the program's own code, without its command line."""
 
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.restore import restore as run_restore

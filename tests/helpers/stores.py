@@ -1,4 +1,4 @@
-"""Every kind of store on a real server, and a client of its own to look at what is there."""
+"""Every kind of store on a real server, with an independent client to inspect it."""
 
 import itertools
 import os
@@ -84,13 +84,13 @@ class Servers:
 
 
 class At:
-    """A store as two processes see it, and a look from the side at what is there."""
+    """A store as two processes see it, with an independent view of its files."""
 
     def __init__(self, kind: str, servers: Servers) -> None:
         self.kind = kind
         self.servers = servers
         self.sending = kind in NETWORK and kind != "webdav"
-        """It sends parts as they come, several at once."""
+        """True if it sends parts as they come, several in parallel."""
         match kind:
             case "local":
                 self.port, self.side, self.root = 0, LocalFileSystem(), f"{servers.folder}/disk/x"
@@ -134,17 +134,17 @@ class At:
         return Sftp("it", "x" if self.kind == "sftp" else "/share/x", login)
 
     def line(self, **faults) -> Line:
-        """A line to the server that can be cut, silent or slow."""
+        """Return a line to the server that can be cut, silent or slow."""
         return Line(self.port, **faults)
 
     def begin(self) -> None:
-        """Go on with a service that nobody has used so far."""
+        """Switch to a service that no test has used so far."""
         self.service = f"svc{next(number)}"
         self.name = f"{self.service}-20260101T000000Z-00112233.packrat"
         self.other = f"{self.service}-20260102T000000Z-44556677.packrat"
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file behind the store's back."""
+        """Write a file without the store."""
         folder = f"{self.root}/{self.service}"
         if not self.kind.startswith("s3"):
             self.side.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
@@ -156,7 +156,7 @@ class At:
 
     @property
     def files(self) -> list[str]:
-        """The names of all files that are there."""
+        """The names of all existing files."""
         self.side.invalidate_cache()
         with suppress(FileNotFoundError):
             found = self.side.find(f"{self.root}/{self.service}")
@@ -165,7 +165,7 @@ class At:
 
     @property
     def uploads(self) -> list:
-        """The unfinished uploads that an S3 server itself knows of."""
+        """The unfinished uploads that an S3 server lists."""
         if not self.kind.startswith("s3"):
             return []
         bucket, path = self.root.split("/")
@@ -178,7 +178,7 @@ class At:
 
 
 def s3_client(port):
-    """An S3 client of its own."""
+    """Return an independent S3 client."""
     return fsspec.filesystem(
         "s3",
         key=KEY,

@@ -1,4 +1,4 @@
-"""What a user types and sees, in a form that can be compared to the letter."""
+"""Transcripts of commands and their output, for comparison with golden files."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ SWAPS = (
 
 
 def seen(house: House, *words: str, cwd: Path | None = None, **env: str) -> str:
-    """Run packrat as typed, without a terminal; give the command, all it said, its status."""
+    """Run packrat without a terminal; return the command line, the output and the status."""
     surroundings = {**os.environ, "PACKRAT_CONFIG": str(house.config_file), "HOME": "/nonexistent"}
     done = subprocess.run(
         [sys.executable, "-m", "packrat", *words],
@@ -42,9 +42,9 @@ def seen(house: House, *words: str, cwd: Path | None = None, **env: str) -> str:
 
 
 def check_golden(file: Path, title: str, said: str) -> None:
-    """Compare a text with its section of a golden file, in which a line `## title` begins each.
+    """Compare a text with its section of a golden file; a section begins with `## title`.
 
-    With PACKRAT_REWRITE_GOLDEN=1 the section is replaced instead: review the difference.
+    With PACKRAT_REWRITE_GOLDEN=1 the section is replaced instead; review the difference.
     """
     said = said.rstrip("\n") + "\n"
     if os.environ.get("PACKRAT_REWRITE_GOLDEN"):

@@ -1,4 +1,4 @@
-"""Make trees of files, age them, and compare two trees."""
+"""Trees of files: creating, ageing and comparing them."""
 
 import hashlib
 import importlib.util
@@ -13,12 +13,12 @@ SETTLED_SECONDS = 2.1
 
 
 def settle() -> None:
-    """Wait until files written just now are old enough to be believed unchanged."""
+    """Wait until files written just now are old enough to count as unchanged."""
     time.sleep(SETTLED_SECONDS)
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Give bytes that no compression makes smaller, fast, and the same for the same seed."""
+    """Return incompressible bytes, fast, and the same for the same seed."""
     return random.Random(seed).randbytes(size)
 
 
@@ -31,7 +31,7 @@ def fill(root: Path, files: dict[str, bytes]) -> None:
 
 
 def differences(original: Path, copy: Path) -> list[str]:
-    """Say how two trees differ, by the program that packrat's demo uses for it."""
+    """Return the differences of two trees, by the program that packrat's demo uses."""
     spec = importlib.util.spec_from_file_location("same_tree", SAME_TREE)
     assert spec
     assert spec.loader
@@ -47,6 +47,6 @@ def differences(original: Path, copy: Path) -> list[str]:
 
 
 def digest(path: Path) -> str:
-    """Give the SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Stages in which anything may go wrong, for tests of the engine, and a pipeline of them."""
+"""Pipeline of stages in which anything can go wrong, for tests of the engine."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ class Item: ...
 
 
 class World:
-    """What happened, in order, and the levers that a test pulls."""
+    """Record of what happened, in order, and events that a test sets."""
 
     def __init__(self):
         self.lines = []

@@ -1,4 +1,4 @@
-"""A house for the picker's tests: its names and sizes stand on golden screens."""
+"""House for the picker's tests, whose names and sizes appear on golden screens."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.helpers.trees import fill, noise
 
 @pytest.fixture
 def root():
-    """A folder whose name is short, and always as long: it stands on golden screens."""
+    """A folder with a short name of constant length, which appears on golden screens."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="pk") as folder:
         yield Path(folder)
 

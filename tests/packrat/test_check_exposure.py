@@ -1,4 +1,4 @@
-"""check names what is valid, but exposes something to other users of the machine."""
+"""Notes of check about valid settings that expose something to other users."""
 
 import os
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_literal_secret_in_a_world_readable_file_is_warned_of_with_its_line(sh
     assert "a literal secret" not in house.cli("check").stdout
     house.config_file.chmod(0o644)
     shared.chmod(0o700)
-    assert "a literal secret" not in house.cli("check").stdout, "nobody else reaches it"
+    assert "a literal secret" not in house.cli("check").stdout, "no other user can reach it"
 
 
 def house_with(root, **command):
@@ -119,7 +119,7 @@ def test_every_command_refuses_a_configuration_of_another_user(tmp_path, command
 
 @pytest.mark.root
 def test_a_planted_journal_is_not_run(tmp_path):
-    """Root would execute what it says must be run to put a dead run right."""
+    """Root would execute the commands that the journal says are still to be run."""
     house = House(tmp_path)
     mark = tmp_path / "ran"
     journal = house.state / "journal"

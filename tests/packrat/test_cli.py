@@ -1,4 +1,4 @@
-"""The command line as a user meets it: statuses, messages, documents."""
+"""Command line as a user sees it: statuses, messages, documents."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def packrat(*words, **more):
 
 
 def failing(house, *words, status=4):
-    """Run what must fail: give its message, which is one line and no traceback."""
+    """Run a command that must fail; return its message, which is one line without traceback."""
     done = house.cli(*words)
     assert done.returncode == status, (done.returncode, done.stderr)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
@@ -44,14 +44,14 @@ def test_the_seeds_example_is_valid():
 
 
 def test_plan_draws_the_seeds_services():
-    """The plan of the example, to the letter; no key is needed."""
+    """The plan of the example equals the golden file; no key is needed."""
     done = packrat("-c", SEED, "plan")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (GOLDEN / "seed_plan.txt").read_text()
 
 
 def test_plans_parse():
-    """JSON, YAML and DOT parse with real parsers, and tell the same graph."""
+    """JSON, YAML and DOT parse with real parsers, and describe the same graph."""
     documents = json.loads(packrat("-c", SEED, "plan", "--format", "json").stdout)
     pipelines = list(yaml.safe_load_all(packrat("-c", SEED, "plan", "--format", "yaml").stdout))
     names = ["gitea", "postgres", "documents", "nextcloud"]
@@ -83,9 +83,9 @@ def test_mermaid_parses():
 
 
 def test_a_plan_changes_nothing(house):
-    """Not a file or a time changes below the configuration: with backups, without them, or a key.
+    """No file or time changes, with backups, without backups and without a key.
 
-    Nor is what is gone from a destination forgotten: whoever deletes next must still be told.
+    Backups that a destination has lost stay in the record: the next command must still warn.
     """
     fill(house.source, {"a": b"1"})
     house.backed_up()
@@ -127,8 +127,8 @@ def test_a_pipeline_document_runs_as_printed_and_as_edited(house):
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
-def test_a_word_of_help_loads_no_library(option):
-    """--version and --help import none of the costly libraries."""
+def test_help_and_version_load_no_slow_library(option):
+    """--version and --help import no slow library."""
     script = (
         "import sys\nsys.argv = ['packrat', %r]\nfrom packrat.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
@@ -142,7 +142,7 @@ def test_a_word_of_help_loads_no_library(option):
 
 
 def test_documents_have_the_documented_keys(house):
-    """The keys of list, backup, restore and verify are a promise."""
+    """The keys of list, backup, restore and verify are documented and must stay."""
     fill(house.source, {"a": b"1"})
     [backup] = house.json("backup", "svc")
     assert list(backup) == [
@@ -204,7 +204,7 @@ def test_documents_have_the_documented_keys(house):
 
 
 def test_no_configuration(tmp_path):
-    """Without a configuration anywhere: exit 3, and where it was looked for."""
+    """Without any configuration: exit 3, and the places that were searched."""
     done = packrat("backup", "--all", cwd=tmp_path)
     assert done.returncode == 3
     assert "packrat.yaml" in done.stderr
@@ -228,11 +228,11 @@ def test_unusable_configurations(tmp_path, content, says):
     assert done.returncode == 3, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - begun < 60  # a bomb would take for ever
+    assert time.monotonic() - begun < 60  # a bomb would not end
 
 
 def test_a_source_that_is_not_there(house):
-    """A path that does not exist, or is a file."""
+    """The path does not exist, or is a file."""
     house.source.rmdir()
     assert failing(house, "backup", "svc") == (
         "packrat: svc: ROOT/source does not exist; is it mounted?"
@@ -243,7 +243,7 @@ def test_a_source_that_is_not_there(house):
 
 
 def test_a_destination_inside_the_source_is_never_backed_up(tmp_path):
-    """Neither destination, nor state, nor spool inside the source is in the backup."""
+    """Destination, state and spool inside the source are not in the backup."""
     house = House(tmp_path, state_dir=str(tmp_path / "source" / "state"))
     house.state = house.source / "state"
     text = house.config_file.read_text().replace(
@@ -268,7 +268,7 @@ def test_a_destination_that_is_the_source(tmp_path):
 
 @pytest.mark.root
 def test_a_destination_that_is_read_only_or_full(tmp_path):
-    """The message names the destination and what to do; the exit status is 4; nothing is left."""
+    """The message names destination and remedy; the exit status is 4; no file is left behind."""
     disk = tmp_path / "store"
     disk.mkdir()
     for options, says in (
@@ -298,14 +298,14 @@ def test_a_destination_that_is_read_only_or_full(tmp_path):
     ],
 )
 def test_a_key_file_that_cannot_be_used(house, spoil, says):
-    """Wrong permissions, wrong content, no file: exit 7."""
+    """Wrong permissions, wrong content or a missing file: exit 7."""
     fill(house.source, {"a": b"1"})
     spoil(house.key_file)
     assert says in failing(house, "backup", "svc", status=7)
 
 
 def test_init_never_overwrites(house):
-    """An existing key file is an error, and stays."""
+    """An existing key file is an error, and is kept."""
     before = house.key_file.read_bytes()
     assert "never overwritten" in failing(
         house, "init", "--password-file", house.password_file(), status=7
@@ -314,7 +314,7 @@ def test_init_never_overwrites(house):
 
 
 def test_archives_under_another_key(house):
-    """They are shown as locked, never referred to, never pruned."""
+    """They are listed as locked, and never referred to or pruned."""
     fill(house.source, {"a": b"1"})
     old = house.backed_up()
     house.key_file.unlink()
@@ -327,7 +327,7 @@ def test_archives_under_another_key(house):
 
 
 def test_a_source_that_has_become_empty(house):
-    """No files where there were some is a failure, not a backup."""
+    """No files where there were some before is a failure, not a backup."""
     fill(house.source, {"a": b"1", "b": b"2"})
     house.backed_up()
     for file in house.source.iterdir():
@@ -339,7 +339,7 @@ def test_a_source_that_has_become_empty(house):
 
 
 def test_a_clock_set_back(house):
-    """The new backup is never before the newest known one, and a warning says why."""
+    """The new backup is never dated before the newest known one, and a warning explains it."""
     fill(house.source, {"a": b"1"})
     house.backed_up()
     yesterday = Clock(now=lambda: time.time_ns() - 86_400 * 10**9)
@@ -358,12 +358,12 @@ def test_another_hosts_backups(house):
     pipeline = house.pipeline().model_copy(update={"host": "other"})
     refused = back_up(pipeline)
     assert "are of host 'here', and this is 'other'" in refused.error
-    assert growing.exists()  # what that host is writing just now is none of ours
+    assert growing.exists()  # the other host may still be writing it
     assert back_up(pipeline, choices=Choices(take_over=True)).status == "done"
 
 
 def test_what_cannot_be_restored(house):
-    """No such backup, no such path in it, a target that is not empty or is a file."""
+    """An unknown backup, an unknown path, a target that is not empty or is a file."""
     fill(house.source, {"a": b"1"})
     house.backed_up()
     to = ("--to", str(house.root / "out"), "--yes")
@@ -380,7 +380,7 @@ def test_what_cannot_be_restored(house):
 
 
 def test_names_are_shown_harmless(house):
-    """Control characters of a name never reach the terminal."""
+    """Control characters in a name never reach the terminal."""
     fill(house.source, {"evil\x1b[31m": b"1", "ok": b"2"})
     house.backed_up()
     done = house.cli("ls", "svc")
@@ -392,8 +392,8 @@ AWAY = {"type": "s3", "bucket": "b", "path": "p", "access_key_id": "k"}
 
 
 @pytest.mark.parametrize("words", [["list"], ["verify"], ["restore", "svc", "--to", "x", "--yes"]])
-def test_what_a_dead_run_left_is_mended_though_no_destination_can_be_asked(tmp_path, words):
-    """A secret that is not there ends the command, but only after that."""
+def test_a_killed_run_is_repaired_although_no_destination_can_be_opened(tmp_path, words):
+    """A missing secret ends the command, but only after the repair."""
     house = House(tmp_path)
     settings = yaml.safe_load(house.config_file.read_text())
     secret = {"env": "PACKRAT_TEST_NONE"}
@@ -409,7 +409,7 @@ def test_what_a_dead_run_left_is_mended_though_no_destination_can_be_asked(tmp_p
 
 
 def test_a_destination_is_opened_once(tmp_path):
-    """What finds its secret may ask a person, or take a minute."""
+    """Finding its secret may need a person, or take a minute."""
     house = House(tmp_path)
     settings = yaml.safe_load(house.config_file.read_text())
     asked = tmp_path / "asked"

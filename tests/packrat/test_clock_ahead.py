@@ -1,4 +1,4 @@
-"""A clock that was ahead during one backup does not silence the alarm for years."""
+"""Overdue alarm after a backup with a clock that was ahead."""
 
 import time
 from contextlib import closing
@@ -25,7 +25,7 @@ def looked(house, now):
 
 
 def test_a_backup_from_the_future_does_not_hide_that_a_service_is_overdue(tmp_path):
-    """Every later backup is dated after it; its age is that of the last good run."""
+    """Every later backup is dated after it, so the age is that of the last good run."""
     house = House(tmp_path, settings={"path": str(tmp_path / "source"), "max_age": "1d"})
     fill(house.source, {"a": b"1"})
     house.back_up(clock=ahead(12 * YEAR))
@@ -42,7 +42,7 @@ def test_a_backup_from_the_future_does_not_hide_that_a_service_is_overdue(tmp_pa
 
 
 def test_a_backup_from_the_future_without_history_has_no_age_and_is_overdue(tmp_path):
-    """Nobody knows how old it is: somebody should look."""
+    """Its real age is unknown, so the user should check."""
     house = House(tmp_path, settings={"path": str(tmp_path / "source"), "max_age": "1d"})
     fill(house.source, {"a": b"1"})
     house.back_up(clock=ahead(12 * YEAR))

@@ -1,4 +1,4 @@
-"""A real daemon: on time, every time, whatever ends it or what it runs."""
+"""A real daemon: every scheduled run happens, even if the daemon or a job is killed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.helpers.trees import fill, noise
 
 @pytest.fixture
 def slow(tmp_path):
-    """A house whose destination takes half a minute: another disk, with a limit."""
+    """A house whose destination takes half a minute, through another disk and a rate limit."""
     store = Path("/dev/shm") / f"packrat-{os.getpid()}-{tmp_path.name}"
     place = {"type": "local", "path": str(store), "limit": "1 MiB/s"}
     house = House(tmp_path, backup={"retain_backups": 9, "destinations": {"slow": place}})
@@ -33,12 +33,12 @@ def slow(tmp_path):
 
 
 def children(pid):
-    """The processes that a process has started."""
+    """Return the child processes of a process."""
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_what_was_missed_is_made_up_once(house):
-    """Five missed hours make one run, for the last of them; a restart makes no other."""
+    """Five missed hours cause one run, for the last one; a restart causes no other."""
     fill(house.source, {"a": b"1"})
     schedule(house)
     with Running(house) as daemon:
@@ -54,7 +54,7 @@ def test_what_was_missed_is_made_up_once(house):
 
 
 def test_what_is_not_to_be_made_up_is_not(house):
-    """`catch_up: false`: it says so, and waits for the next one."""
+    """With `catch_up: false` the daemon logs it, and waits for the next instant."""
     fill(house.source, {"a": b"1"})
     schedule(house, catch_up=False)
     with Running(house) as daemon:
@@ -64,7 +64,7 @@ def test_what_is_not_to_be_made_up_is_not(house):
 
 
 def test_every_minute_by_the_configuration_in_force(house):
-    """A real minute. The file breaks meanwhile: that is reported, the old one stays in force."""
+    """A real minute. A broken file is reported, and the old configuration stays in force."""
     fill(house.source, {"a": b"1"})
     settle(house, services={"svc": {"path": str(house.source), "schedule": "* * * * *"}})
     right = house.config_file.read_text()
@@ -81,7 +81,7 @@ def test_every_minute_by_the_configuration_in_force(house):
 
 
 def test_a_daemon_that_is_killed_loses_no_instant(slow):
-    """SIGKILL: its job ends in order, the next daemon makes up for it, the history tells both."""
+    """After SIGKILL its job ends in order, and the next daemon repeats it; the history has both."""
     schedule(slow)
     daemon = Running(slow)
     daemon.until(lambda: any(r["status"] == "running" for r in daemon.runs()))
@@ -96,7 +96,7 @@ def test_a_daemon_that_is_killed_loses_no_instant(slow):
 
 @pytest.mark.root
 def test_what_cannot_be_put_back_yet_is_tried_again(house, engine):
-    """The Docker engine comes up after packrat: nobody has to do anything."""
+    """The Docker engine starts after packrat, and the repair needs no user."""
     engine.docker("stop", "-t", "0", engine.run("late"))
     socket = house.root / "ignored-socket"
     owed = Containers(names=("late",), host=f"unix://{socket}")
@@ -111,7 +111,7 @@ def test_what_cannot_be_put_back_yet_is_tried_again(house, engine):
 
 
 def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
-    """SIGTERM while a job runs: the job ends in order, and no unfinished file stays."""
+    """After SIGTERM the running job ends in order, and no unfinished file is left."""
     schedule(slow)
     with Running(slow) as daemon:
         daemon.until(lambda: any(r["status"] == "running" for r in daemon.runs()))
@@ -124,7 +124,7 @@ def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
 
 
 def test_a_job_that_takes_too_long_or_is_killed_is_written_down(slow):
-    """`timeout:` ends a hang; a job that is killed says nothing, and the daemon says it for it."""
+    """`timeout:` ends a hung job; the daemon records the failure of a killed one."""
     schedule(slow, timeout="3s")
     schedule(slow, service="other")
     settle(slow, max_parallel=2)
@@ -157,7 +157,7 @@ def test_many_with_one_schedule_neither_start_at_once_nor_starve(house):
 
 
 def test_a_run_by_hand_is_waited_for(house):
-    """The daemon does not run beside a manual run; when that is over, it does."""
+    """The daemon waits for a manual run to end, and then runs."""
     fill(house.source, {"a": b"1"})
     schedule(house)
     with service_lock(str(house.state), "svc", time.time()), Running(house) as daemon:
@@ -170,7 +170,7 @@ def test_a_run_by_hand_is_waited_for(house):
 
 
 def test_two_daemons_do_not_share_a_state(house):
-    """The second one is refused, and names the first."""
+    """The second one is refused with the name of the first."""
     with Running(house) as daemon:
         daemon.until(lambda: "packrat is up" in daemon.said)
         done = house.cli("daemon")
@@ -179,7 +179,7 @@ def test_two_daemons_do_not_share_a_state(house):
 
 
 def test_health_and_metrics(house):
-    """Prometheus' own parser reads the metrics; JSON logs are one object a line."""
+    """Prometheus' parser reads the metrics; JSON logs have one object per line."""
     fill(house.source, {"a": b"1"})
     schedule(house, max_age="1d")
     port = free_port()
@@ -202,8 +202,8 @@ def test_health_and_metrics(house):
     assert all(json.loads(line)["level"] for line in daemon.said.splitlines())
 
 
-def test_systemd_is_told(house, tmp_path):
-    """READY, then signs of life, RELOADING and READY again, STOPPING."""
+def test_systemd_is_notified(house, tmp_path):
+    """READY, watchdog messages, RELOADING and READY again, STOPPING."""
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(address)
@@ -234,7 +234,7 @@ def test_a_secret_does_not_reach_the_log(house):
 
 
 def test_what_a_run_finds_out_is_masked_wherever_it_is_written(tmp_path, s3, monkeypatch):
-    """A secret of any form that a command prints: not in the daemon's log, the history, its own."""
+    """A secret that a command prints is not in the daemon's log, the history or the run's log."""
     secrets = {"file": "from a file", "env": "from the environment", "command": SECRET}
     monkeypatch.setenv("PACKRAT_TEST_SECRET", secrets["env"])
     (tmp_path / "secret").write_text(secrets["file"])

@@ -1,4 +1,4 @@
-"""docs/first-steps.md, tried word for word in a home of its own."""
+"""Commands of docs/first-steps.md, run literally in a new home folder."""
 
 import os
 import re
@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_first_steps_word_for_word(tmp_path):
-    """Every command of the page works, in its order, and ends with a restored letter."""
+    """Every command of the page works in order, and the last one restores a letter."""
     text = (DOCS / "first-steps.md").read_text()
     blocks = re.findall(r"```(sh|yaml)\n(.*?)```", text, re.DOTALL)
     venv = Path(sys.executable).parent
@@ -53,7 +53,7 @@ def test_first_steps_word_for_word(tmp_path):
 
 
 def test_every_key_of_status_and_history_is_documented(house):
-    """docs/json.md names each key that the two commands print, and no other."""
+    """docs/json.md documents each key that the two commands print, and no other."""
     text = (DOCS / "json.md").read_text()
     house.source.joinpath("a").write_text("1")
     house.backed_up()

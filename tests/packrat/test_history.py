@@ -1,4 +1,4 @@
-"""The history of runs, and what status makes of it."""
+"""History of runs, and the status that is derived from it."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.helpers.trees import fill, noise
 
 
 def test_a_run_by_hand_is_written_down(house):
-    """With its stages' times, bytes, destinations, and the error of one that failed."""
+    """With times and bytes of its stages, its destinations, and the error of a failed one."""
     fill(house.source, {"a": noise(100_000, 1)})
     [result] = house.json("backup", "svc")
     house.source.rename(house.root / "elsewhere")
@@ -31,7 +31,7 @@ def test_a_run_by_hand_is_written_down(house):
 
 
 def test_a_killed_run_shows_as_such(house):
-    """SIGKILL in the middle: no end, and its lock can be taken."""
+    """After SIGKILL in the middle, it has no end and its lock is free."""
     fill(house.source, {"a": b"1"})
     assert ended(backing_up(house, signalling(9))) == -signal.SIGKILL
     [run] = house.json("history")
@@ -43,7 +43,7 @@ def test_a_killed_run_shows_as_such(house):
 
 
 def test_what_runs_now_is_shown_with_its_progress(house):
-    """Stopped in the middle: status says that it runs, where it is, and since when."""
+    """During a run, status shows the stage, the progress and the start."""
     fill(house.source, {f"f{n}": noise(1 << 20, n) for n in range(8)})
     run = backing_up(house, signalling(25, signal.SIGSTOP))
     try:
@@ -62,7 +62,7 @@ def test_what_runs_now_is_shown_with_its_progress(house):
 
 @pytest.mark.root
 def test_a_state_that_is_full_stops_no_backup(tmp_path):
-    """The history is a cache: without room for it, the backup is made."""
+    """The history is a cache: if it cannot be written, the backup goes on."""
     house = House(tmp_path, spool={"path": str(tmp_path / "spool"), "min_free": "1"})
     fill(house.source, {"a": b"1"})
     with disk(house.state, "size=64k"):
@@ -71,8 +71,8 @@ def test_a_state_that_is_full_stops_no_backup(tmp_path):
         assert result.status == "done", result.error
 
 
-def test_a_damaged_history_is_made_anew(house):
-    """As every cache."""
+def test_a_damaged_history_is_recreated(house):
+    """It is a cache."""
     fill(house.source, {"a": b"1"})
     house.state.mkdir()
     (house.state / "history.sqlite").write_bytes(noise(8192, 3))
@@ -80,8 +80,8 @@ def test_a_damaged_history_is_made_anew(house):
     assert len(house.json("history")) == 1
 
 
-def test_status_says_whether_all_is_well(house):
-    """0 when all is well; 5 when overdue, and when the last run was not done."""
+def test_exit_status_of_status_shows_whether_all_is_well(house):
+    """Exit 0 if all is well; 5 if overdue, or if the last run was not done."""
     settings = {"path": str(house.source), "max_age": "1h"}
     other = House(house.root, settings=settings)
     assert other.json("status", status=5)[0]["overdue"], "there is no backup yet"
@@ -98,7 +98,7 @@ def test_status_says_whether_all_is_well(house):
 
 
 def test_the_history_stays_small(tmp_path):
-    """Of each service the newest thousand runs stay."""
+    """The newest thousand runs of each service are kept."""
     with closing(History(str(tmp_path))) as history:
         for number in range(KEPT + 20):
             history.end(history.begin("svc", "backup", number), "done", number, {}, {})
@@ -108,7 +108,7 @@ def test_the_history_stays_small(tmp_path):
 
 
 def test_status_needs_neither_key_nor_destination(house):
-    """It tells what was seen last, and asks nobody."""
+    """It shows what was last seen, without contacting a destination."""
     fill(house.source, {"a": b"1"})
     house.backed_up()
     house.key_file.unlink()

@@ -1,4 +1,4 @@
-"""Health and metrics over HTTP: who is answered, and how much a client can cost."""
+"""HTTP server for health and metrics: accepted names, and limits on clients."""
 
 import http.client
 import socket
@@ -43,12 +43,12 @@ def test_a_loopback_name_is_answered(listening, host):
 @pytest.mark.parametrize("path", ["/metrics", "/healthz"])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:9180", "192.168.1.5", "x]"])
 def test_another_name_is_refused_on_loopback(listening, host, path):
-    """A web page reaches 127.0.0.1 under a name of its own: DNS rebinding."""
+    """A web page can reach 127.0.0.1 under a name of its own (DNS rebinding)."""
     assert ask(listening(), host, path) == 403
 
 
 def test_any_name_is_answered_off_loopback(listening):
-    """Prometheus asks for the name under which it knows the machine."""
+    """Prometheus uses the name under which it knows the machine."""
     assert ask(listening("0.0.0.0"), "homelab:9180") == 200
 
 
@@ -59,7 +59,7 @@ def test_connections_do_not_start_threads_without_bound(listening):
         for _ in range(60):
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         time.sleep(1)
-        # A thread and its timer for each connection that is served.
+        # Each served connection has a thread and its timer.
         assert threading.active_count() - before <= 2 * server.MOST_THREADS
     end = time.monotonic() + 20
     while (status := _try(port)) != 200:
@@ -74,7 +74,7 @@ def _try(port):
         return None
 
 
-def test_a_client_that_sends_a_byte_at_a_time_is_cut_off(listening, monkeypatch):
+def test_a_client_that_sends_one_byte_at_a_time_is_disconnected(listening, monkeypatch):
     monkeypatch.setattr(server, "REQUEST_SECONDS", 1.0)
     with socket.create_connection(("127.0.0.1", listening())) as client:
         begun = time.monotonic()

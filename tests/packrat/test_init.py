@@ -1,4 +1,4 @@
-"""init: the password is proven before anything depends on it, and a sheet says the rest."""
+"""`packrat init`: rehearsal of the password, and the recovery sheet."""
 
 import re
 from pathlib import Path
@@ -34,8 +34,8 @@ def fresh(tmp_path):
     return house
 
 
-def test_the_recovery_sheet_to_the_letter(fresh):
-    """It names key, salt, services, destinations and the way back, and holds no secret."""
+def test_the_recovery_sheet_equals_the_golden_file(fresh):
+    """It shows key, salt, services, destinations and the recovery steps, and no secret."""
     done = fresh.cli("init", "--password-file", fresh.password_file())
     assert done.returncode == 0, done.stderr
     said = done.stdout.replace(str(fresh.root), "ROOT")
@@ -56,7 +56,7 @@ def typed(house, *answers):
 
 
 def test_the_password_is_proven_once_more(fresh):
-    """A slip is told; the right one makes the key."""
+    """A typing error is reported; the right password creates the key."""
     code, said = typed(fresh, PASSWORD, PASSWORD, "a slip of it", PASSWORD)
     assert code == 0
     assert "RECOVERY SHEET" in said
@@ -64,7 +64,7 @@ def test_the_password_is_proven_once_more(fresh):
 
 
 def test_a_password_that_cannot_be_proven_makes_no_key(fresh):
-    """Three times wrong: exit 7, and nothing was written."""
+    """After three wrong attempts: exit 7, and nothing was written."""
     code, said = typed(fresh, PASSWORD, PASSWORD, "one", "two", "three")
     assert code == 7
     assert said.strip().endswith(
@@ -74,8 +74,8 @@ def test_a_password_that_cannot_be_proven_makes_no_key(fresh):
     assert not fresh.key_file.exists()
 
 
-def test_the_length_is_asked_for_again_after_a_mismatch(fresh):
-    """A one-letter password was accepted after two that differed."""
+def test_the_length_is_checked_again_after_a_mismatch(fresh):
+    """A one-letter password was once accepted after two that differed."""
     child = terminal(fresh, "init")
     for question, answer in (
         ("Password:", "abc"),
@@ -104,7 +104,7 @@ def test_the_length_is_asked_for_again_after_a_mismatch(fresh):
         (b"x" * (1 << 17), "longer than 64 KiB"),
     ],
 )
-def test_a_password_file_that_nobody_could_type_is_refused(fresh, content, says):
+def test_a_password_file_that_cannot_be_typed_is_refused(fresh, content, says):
     file = fresh.root / "password"
     file.write_bytes(content)
     done = fresh.cli("init", "--password-file", str(file))
@@ -114,7 +114,7 @@ def test_a_password_file_that_nobody_could_type_is_refused(fresh, content, says)
 
 
 def test_a_byte_order_mark_is_not_part_of_the_password(tmp_path):
-    """Notepad writes one; the words that were typed then did not open anything."""
+    """Notepad writes one, and the typed password then opened nothing."""
     house = House(tmp_path)
     house.key_file.unlink()
     file = house.root / "password"
@@ -124,7 +124,7 @@ def test_a_byte_order_mark_is_not_part_of_the_password(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_password_file_that_others_can_read_is_warned_of(fresh):
+def test_a_password_file_that_others_can_read_causes_a_warning(fresh):
     file = fresh.password_file()
     Path(file).chmod(0o644)
     assert "can be read by other users" in fresh.cli("init", "--password-file", file).stderr

@@ -1,4 +1,4 @@
-"""What one destination or one service lacks takes nothing from what is said of the others."""
+"""Lists and verifications when a destination is away or lacks a backup."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def statuses(rows):
 
 
 def test_a_service_whose_only_destination_is_away_hides_no_other(house):
-    """Its destination is named, all that answers is listed and proven, the exit status is 5."""
+    """Its destination is named, the others are listed and verified, the exit status is 5."""
     shutil.rmtree(house.stores["two"])
     [row] = house.json("list", status=5)
     assert (row["service"], row["destinations"]) == ("svc", ["one"])
@@ -38,7 +38,7 @@ def test_a_service_whose_only_destination_is_away_hides_no_other(house):
 
 
 def test_a_destination_that_lacks_a_backup_is_a_row_of_verify(house):
-    """The others are proven all the same, and other services need not have it."""
+    """The other destinations are verified, and other services need not have the backup."""
     newest = house.backed_up()
     os.unlink(house.stores["two"] / "svc" / newest.name)
     id_ = newest.name.rpartition("-")[2][:8]
@@ -52,7 +52,7 @@ def test_a_destination_that_lacks_a_backup_is_a_row_of_verify(house):
 
 
 def test_a_damaged_backup_can_be_verified_again(house):
-    """By its id, however often: what was found of it before does not hide it."""
+    """It can be named by its id again: an earlier verdict does not hide it."""
     [archive] = house.archives
     data = bytearray(archive.read_bytes())
     data[len(data) // 2] ^= 1
@@ -63,8 +63,8 @@ def test_a_damaged_backup_can_be_verified_again(house):
         assert statuses(house.json(*words, status=4)) == {("svc", "one"): "damaged"}
 
 
-def test_a_backup_that_misses_files_says_so(house, monkeypatch):
-    """In list, ls and restore; and no number of such backups pushes the last whole one out."""
+def test_a_backup_that_lacks_files_is_reported(house, monkeypatch):
+    """In list, ls and restore; and retention keeps the last complete backup."""
 
     def broken(found, *report):
         if found.path == "b":

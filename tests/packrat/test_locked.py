@@ -1,4 +1,4 @@
-"""Backups under another key: their own password opens them, given in any of three ways."""
+"""Backups under another key, opened by their own password in any of three ways."""
 
 import os
 import time
@@ -17,9 +17,9 @@ OTHER = Derivation(b"another salt 16.", 64 * 1024, 1, 2)
 
 @pytest.fixture
 def locked(house):
-    """A house with a backup under a key that it has no more, and one under its own."""
+    """A house with a backup under a key that it no longer has, and one under its own."""
     fill(house.source, {"old": b"old"})
-    an_hour_ago = Clock(now=lambda: time.time_ns() - 3600 * 10**9)  # the names tell which is newer
+    an_hour_ago = Clock(now=lambda: time.time_ns() - 3600 * 10**9)  # the names show which is newer
     house.locked = house.back_up(clock=an_hour_ago).id
     house.key_file.unlink()
     write_key_file(str(house.key_file), OTHER.keys("new password"))
@@ -30,13 +30,13 @@ def locked(house):
 
 
 def restore(house, *more):
-    """Restore the locked backup off a terminal."""
+    """Restore the locked backup without a terminal."""
     out = str(house.root / "out")
     return house.cli("restore", "svc", "--backup", house.locked, "--to", out, "--yes", *more)
 
 
 def test_a_password_file_opens_it_for_this_command_only(locked):
-    """`restore` and `ls` read it; key file and cache are as before."""
+    """`restore` and `ls` read it; key file and cache are unchanged."""
     key = locked.key_file.read_bytes()
     words = ("--password-file", locked.password_file())
     assert restore(locked, *words).returncode == 0
@@ -52,7 +52,7 @@ def test_a_password_file_opens_it_for_this_command_only(locked):
     [("wrong", "is not the password of local:svc/svc-"), (None, "give it with --password-file")],
 )
 def test_without_its_password_it_stays_locked(locked, password, says):
-    """Exit 7 off a terminal for a wrong one and for none; nothing is made."""
+    """Without a terminal, a wrong or missing password is exit 7, and nothing is created."""
     words = ("--password-file", locked.password_file(password)) if password else ()
     for done in (restore(locked, *words), locked.cli("ls", "svc", locked.locked, *words)):
         assert done.returncode == 7
@@ -61,18 +61,18 @@ def test_without_its_password_it_stays_locked(locked, password, says):
     assert not (locked.root / "out").exists()
 
 
-def test_the_latest_is_never_a_locked_one_while_there_is_another(locked):
-    """`latest` is of the key in use, and asks for nothing."""
+def test_latest_is_never_a_locked_backup_if_there_is_another(locked):
+    """`latest` is a backup under the current key, and needs no password."""
     out = locked.root / "out"
     assert locked.cli("restore", "svc", "--to", str(out), "--yes").returncode == 0
     assert sorted(os.listdir(out)) == ["new", "old"]
     (locked.archives[1]).unlink()
     done = locked.cli("restore", "svc", "--to", str(out) + "2", "--yes")
-    assert done.returncode == 7, "what is left is locked"
+    assert done.returncode == 7, "the remaining backup is locked"
 
 
 def test_a_terminal_is_asked_up_to_three_times(locked):
-    """A wrong password is told, and may be typed again; the password is never shown."""
+    """A wrong password is reported and may be typed again; the password is never shown."""
     out = locked.root / "out"
     words = ("restore", "svc", "--backup", locked.locked, "--to", str(out), "--yes")
     child = terminal(locked, *words)
@@ -92,7 +92,7 @@ def test_a_terminal_is_asked_up_to_three_times(locked):
 
 
 def test_ctrl_c_at_the_password_ends_it(locked):
-    """Exit 130, and nothing is made."""
+    """Exit 130, and nothing is created."""
     child = terminal(locked, "ls", "svc", locked.locked)
     child.expect("Its password: ")
     child.sendintr()
@@ -100,7 +100,7 @@ def test_ctrl_c_at_the_password_ends_it(locked):
 
 
 def test_the_picker_asks_for_the_password_of_one_that_was_given(locked):
-    """With `--backup` the list is passed by, and the password is still asked for; Esc leaves."""
+    """`--backup` skips the list but not the password prompt; Esc leaves."""
     out = locked.root / "out"
     words = ("restore", "svc", "--backup", locked.locked, "--to", str(out))
     with screen(locked, *words) as shown:
@@ -121,7 +121,7 @@ def test_the_picker_asks_for_the_password_of_one_that_was_given(locked):
 
 
 def test_a_password_that_was_given_is_not_asked_for_again(locked):
-    """Going back and forth between backups under two keys: each password once."""
+    """Switching between backups under two keys asks for each password once."""
     with screen(locked, "restore", "svc") as shown:
         shown.until("Which backup")
         shown.keys("Down", "Enter")

@@ -1,4 +1,4 @@
-"""Every bad input has its one message, to the letter: what failed, where, and what to do next."""
+"""Messages for bad input, compared with a golden file: what failed, where, and the remedy."""
 
 import re
 import shutil
@@ -246,14 +246,14 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_messages_to_the_letter(case, tmp_path):
-    """Each fault: what failed, where, what to do next, and the documented status."""
+def test_messages_equal_the_golden_file(case, tmp_path):
+    """Each message names the failure, the place and the remedy, with the documented status."""
     said = "".join(case(House(tmp_path)))
     assert "Traceback" not in said
     check_golden(GOLDEN, case.__name__.replace("_", " "), said)
 
 
 def test_no_message_is_unexpected():
-    """What a user can do wrong is foreseen: no golden message is an `unexpected` one."""
+    """Mistakes of users are foreseen: no golden message is an `unexpected` one."""
     assert "unexpected" not in GOLDEN.read_text()
     assert "-> 1\n" not in GOLDEN.read_text()

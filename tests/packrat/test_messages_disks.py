@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: the message to the letter, and what is left behind."""
+"""Messages for full and read-only disks, compared with a golden file, and no files left behind."""
 
 from pathlib import Path
 
@@ -88,7 +88,7 @@ CASES = [
 
 @pytest.mark.root
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_disks_to_the_letter(case, tmp_path):
-    """No disk that is full or read-only ends in a traceback, or leaves litter behind."""
+def test_messages_about_disks_equal_the_golden_file(case, tmp_path):
+    """A full or read-only disk causes no traceback, and leaves no unfinished files behind."""
     said = "".join(case(House(tmp_path)))
     check_golden(GOLDEN, case.__name__.replace("_", " "), said)

@@ -1,4 +1,4 @@
-"""What is around the program: the unit, the image, the schema that editors use, completion."""
+"""Packaging: systemd unit, container image, JSON schema for editors, shell completion."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def packrat(*words, **env):
 
 @pytest.mark.parametrize("root", [True, False], ids=["machine", "user"])
 def test_the_unit_is_accepted_by_systemd(tmp_path, root):
-    """systemd-analyze verify finds nothing to say."""
+    """systemd-analyze verify reports nothing."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("needs systemd-analyze: apt install systemd")
     unit = tmp_path / "packrat.service"
@@ -42,8 +42,8 @@ def test_the_unit_is_accepted_by_systemd(tmp_path, root):
     ), done.stderr
 
 
-def test_the_unit_takes_nothing_away_that_a_run_needs():
-    """No file system, device or /tmp of its own: see packrat/daemon/unit.py.
+def test_the_unit_does_not_restrict_what_a_run_needs():
+    """It has no private filesystem, devices or /tmp; packrat/daemon/unit.py explains why.
 
     tests/packrat/test_unit_booted.py runs it.
     """
@@ -58,7 +58,7 @@ def test_the_unit_takes_nothing_away_that_a_run_needs():
 
 
 def test_the_unit_is_printed_or_written(house):
-    """`--print` only prints; the unit's daemon is this packrat, with this configuration."""
+    """`--print` only prints; the unit starts this packrat with this configuration."""
     done = house.cli("service", "install", "--print")
     [line] = [line for line in done.stdout.splitlines() if line.startswith("ExecStart=")]
     assert line.endswith(f"daemon --config {house.config_file}")
@@ -68,7 +68,7 @@ def test_the_unit_is_printed_or_written(house):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_valid_by_the_schema(example):
-    """What an editor checks by `packrat schema` accepts what packrat accepts."""
+    """An editor with `packrat schema` accepts what packrat accepts."""
     schema = json.loads(packrat("schema").stdout)
     Draft202012Validator.check_schema(schema)
     document = read_document(str(example)).data  # YAML 1.2, as editors read: `on` is a word
@@ -77,7 +77,7 @@ def test_every_example_is_valid_by_the_schema(example):
 
 
 def test_the_schema_refuses_what_packrat_refuses():
-    """A misspelt key, a word that is none: an editor underlines them."""
+    """An editor underlines a misspelt key and an unknown word."""
     schema = Draft202012Validator(json.loads(packrat("schema").stdout))
     document = read_document(str(ROOT / "examples" / "daemon.yaml")).data
     document["verifi"] = {}
@@ -87,7 +87,7 @@ def test_the_schema_refuses_what_packrat_refuses():
     assert not schema.is_valid(document)
 
 
-def test_the_image_has_all_that_the_wheel_has():
+def test_the_image_contains_every_package_of_the_wheel():
     """Every package of pyproject.toml is copied; compose mounts the Docker socket."""
     text = (ROOT / "Dockerfile").read_text()
     for package in ("engine", "stages", "specs", "vault", "packrat"):
@@ -100,7 +100,7 @@ def test_the_image_has_all_that_the_wheel_has():
 
 
 def test_the_image_is_installed_from_a_lock_without_development_tools():
-    """requirements-run.lock is a part of requirements.lock, with the same versions."""
+    """requirements-run.lock is a subset of requirements.lock, with the same versions."""
 
     def pinned(file):
         return set(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (ROOT / file).read_text(), re.MULTILINE))
@@ -117,7 +117,7 @@ def test_the_image_is_installed_from_a_lock_without_development_tools():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes(shell):
-    """The script of each shell is printed; bash asks packrat itself for the words."""
+    """The script of each shell is printed; bash asks packrat for the completions."""
     done = packrat("--show-completion", shell)
     assert "_PACKRAT_COMPLETE" in done.stdout, done.stderr
     words = {"_PACKRAT_COMPLETE": "complete_bash", "COMP_WORDS": "packrat st", "COMP_CWORD": "1"}

@@ -1,4 +1,4 @@
-"""The picker in a real terminal of 80 by 24: every screen of it, to the letter."""
+"""Screens of the picker in a real terminal of 80 by 24, compared with golden files."""
 
 import shutil
 from pathlib import Path
@@ -19,8 +19,8 @@ def check(title, said):
     check_golden(GOLDEN, title, said)
 
 
-def test_the_whole_way_to_a_new_folder(filled):
-    """Service, backup, everything, a folder, the plan, yes: and it is all there."""
+def test_a_restore_to_a_new_folder_through_every_step(filled):
+    """Service, backup, everything, a folder, the plan, yes: all files are restored."""
     with screen(filled, "restore", env="NO_COLOR=1") as shown:
         check("which service", shown.until("which service?", "leave"))
         shown.keys("Enter")
@@ -38,8 +38,8 @@ def test_the_whole_way_to_a_new_folder(filled):
     assert differences(filled.source, filled.root / "out") == []
 
 
-def test_what_was_read_back_in_full_is_marked(filled):
-    """After `verify --deep` the list says which backups are proven."""
+def test_proven_backups_are_marked(filled):
+    """After `verify --deep` the list shows which backups are proven."""
     assert filled.cli("verify", "--deep").returncode == 0
     with screen(filled, "restore", "gitea") as shown:
         assert shown.until("Which backup", "back").count("local, nas  proven") == 2
@@ -47,8 +47,8 @@ def test_what_was_read_back_in_full_is_marked(filled):
         shown.until("EXIT 130")
 
 
-def test_the_whole_way_in_place_and_back(filled):
-    """What is there now is set aside, which the plan says before, and one command puts it back."""
+def test_a_restore_in_place_through_every_step_and_its_undo(filled):
+    """The plan announces the replaced folder, and one command puts it back."""
     (filled.source / "app.ini").write_bytes(b"spoilt")
     with screen(filled, "restore", "gitea", "--backup", "latest") as shown:
         shown.until("What of")
@@ -56,7 +56,7 @@ def test_the_whole_way_in_place_and_back(filled):
         shown.until("Where to?")
         shown.keys("Down", "Enter")
         check("the plan in place", shown.until("Restore?", "download"))
-        shown.keys("Up", "Enter")  # what overwrites is not the first answer
+        shown.keys("Up", "Enter")  # the answer that overwrites is not the default
         check("restored in place", shown.until("EXIT"))
     assert (filled.source / "app.ini").read_bytes() == noise(3000)
     assert filled.cli("restore", "--undo", "gitea").returncode == 0
@@ -64,7 +64,7 @@ def test_the_whole_way_in_place_and_back(filled):
 
 
 def test_some_files_by_ticking_searching_and_going_back(filled):
-    """Ticks in two folders and from a search, kept while going back and forth."""
+    """Ticks in two folders and in a search are kept while going back and forth."""
     with screen(filled, "restore", "gitea", "--to", str(filled.root / "out")) as shown:
         shown.until("Which backup")
         shown.keys("Enter")
@@ -77,7 +77,7 @@ def test_some_files_by_ticking_searching_and_going_back(filled):
         check("inside a folder", shown.until("018.png"))
         shown.keys("Escape")
         shown.until("[x] app.ini")
-        shown.keys("Up", "Up", "Up", "Enter")  # from the folder it came out of
+        shown.keys("Up", "Up", "Up", "Enter")  # from the folder that was left
         shown.until("Search for")
         shown.keys("no such", "Enter")
         check("nothing is called so", shown.until("Search for what else"))
@@ -106,7 +106,7 @@ def test_some_files_by_ticking_searching_and_going_back(filled):
 
 
 def test_a_destination_that_is_away_is_named_and_the_other_serves(filled):
-    """One away: a note on the screen. Both away: the message of any command, exit 4."""
+    """One away causes a note on the screen; both away cause the usual message and exit 4."""
     shutil.move(filled.stores["local"], filled.root / "unplugged")
     filled.stores["local"].write_text("")
     with screen(filled, "restore") as shown:
@@ -120,7 +120,7 @@ def test_a_destination_that_is_away_is_named_and_the_other_serves(filled):
 
 
 def test_no_backups_at_all(root):
-    """It says so, and what to do: no list of nothing."""
+    """A message with advice appears instead of an empty list."""
     house = House(root, service="gitea")
     with screen(house, "restore") as shown:
         check("no backup of any service", shown.until("no backup yet"))
@@ -129,7 +129,7 @@ def test_no_backups_at_all(root):
 
 
 def test_another_key_is_asked_for_its_password(filled):
-    """Locked backups are shown so; a wrong password is told; the right one restores, this once."""
+    """Locked backups are marked; a wrong password is reported; the right one restores once."""
     filled.key_file.unlink()
     write_key_file(str(filled.key_file), cheap_keys("another"))
     key = filled.key_file.read_bytes()
@@ -151,8 +151,8 @@ def test_another_key_is_asked_for_its_password(filled):
     assert filled.key_file.read_bytes() == key
 
 
-def test_a_folder_that_is_taken_is_told_at_once(filled):
-    """What cannot be restored to is said where it is typed."""
+def test_a_target_that_is_not_empty_is_refused_at_once(filled):
+    """The reason appears at the prompt where it is typed."""
     with screen(filled, "restore", "gitea", "--backup", "latest", "--path", "late") as shown:
         shown.until("Where to?")
         shown.keys("Enter")
@@ -161,8 +161,8 @@ def test_a_folder_that_is_taken_is_told_at_once(filled):
         check("a folder that is taken", shown.until("is not empty"))
 
 
-def test_what_cannot_be_is_told_before_the_plan(filled):
-    """A path that is not in the backup, a folder of `--to` that is taken: an error, and no yes."""
+def test_impossible_options_are_refused_before_the_plan(filled):
+    """A missing path or a `--to` folder that is not empty is an error without a question."""
     words = ("restore", "gitea", "--backup", "latest", "--to")
     with screen(filled, *words, str(filled.root / "out"), "--path", "nowhere") as shown:
         check("a path that is not there", shown.until("EXIT"))
@@ -170,8 +170,8 @@ def test_what_cannot_be_is_told_before_the_plan(filled):
         check("a given folder that is taken", shown.until("EXIT"))
 
 
-def test_a_long_plan_fits_the_screen_and_tells_paths_in_full(filled):
-    """Many paths, a deep target: folded, not cut; every answer is on the screen."""
+def test_a_long_plan_fits_the_screen_and_shows_full_paths(filled):
+    """Many paths and a deep target are wrapped, not cut, and every answer is visible."""
     deep = filled.root / "a-folder-with-a-name-that-is-long" / "and-another-one-that-is-so-too"
     paths = [f"--path=avatars/{number:03}.png" for number in range(12)]
     with screen(filled, "restore", "gitea", "--backup", "latest", "--to", str(deep), *paths) as s:
@@ -180,15 +180,15 @@ def test_a_long_plan_fits_the_screen_and_tells_paths_in_full(filled):
         s.until("EXIT 130")
 
 
-def test_letters_stand_for_what_a_long_list_scrolls_away(filled):
-    """From anywhere in a folder: `d` is done, `s` searches; a folder shows that something is."""
+def test_letters_select_lines_that_have_scrolled_out_of_view(filled):
+    """Anywhere in a folder, `d` is done and `s` searches; a folder shows ticks inside."""
     with screen(filled, "restore", "gitea", "--to", str(filled.root / "out")) as shown:
         shown.until("Which backup")
         shown.keys("Enter")
         shown.until("What of")
         shown.keys("Down", "Enter")
         shown.until("nothing is ticked")
-        shown.keys("d", "Down", "Enter")  # done with nothing is not done
+        shown.keys("d", "Down", "Enter")  # nothing is ticked, so `d` does nothing
         shown.until("000.png")
         shown.keys("Down", "Space")
         shown.until("done: 1 file")
@@ -202,8 +202,8 @@ def test_letters_stand_for_what_a_long_list_scrolls_away(filled):
         assert "avatars/001.png" in shown.until("Restore?", "back")
 
 
-def test_a_terminal_that_cannot_move_its_cursor_is_told_the_flags(filled):
-    """TERM=dumb: a usage error that names the flags."""
+def test_a_terminal_without_cursor_movement_causes_a_usage_error(filled):
+    """With TERM=dumb the error names the flags."""
     with screen(filled, "restore", env="TERM=dumb") as shown:
         check("a dumb terminal", shown.until("EXIT"))
 
@@ -226,7 +226,7 @@ def large(tmp_path_factory):
 
 
 def test_100_000_entries_are_quick_on_every_screen(large):
-    """Folders, a folder of 50,000, its pages, a search: none is read in full first."""
+    """Folders, a folder of 50,000, its pages and a search appear without a full read."""
     with screen(large, "restore", "svc") as shown:
         shown.until("Which backup")
         shown.keys("Enter")
@@ -243,5 +243,5 @@ def test_100_000_entries_are_quick_on_every_screen(large):
         shown.keys("Up", "Up", "Enter")
         shown.until("Search for")
         took["search"] = shown.seconds_until("000123.dat", "0123", "Enter")
-    # 0.02 to 0.25 s on a quiet machine; a test is no stopwatch, but nobody waits for ever.
+    # 0.02 to 0.25 s on an idle machine; the limit allows for a busy one.
     assert max(took.values()) < 10, took

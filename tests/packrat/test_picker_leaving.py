@@ -1,4 +1,4 @@
-"""Leaving the picker, in a real terminal: Ctrl-C at every prompt, Esc all the way back."""
+"""Ways to leave the picker in a real terminal: Ctrl-C at every prompt, Esc all the way back."""
 
 import pytest
 
@@ -30,12 +30,12 @@ LOCKED = [*WAY[:2], ("Its password", ["wrong", "Enter"]), ("That is not", [])]
 
 
 def everything(house):
-    """Every file and folder, but for the caches, which any look at a destination may change."""
+    """Return every file and folder except the caches, which any command may change."""
     return sorted(path for path in house.root.rglob("*") if "sqlite" not in path.name)
 
 
 def left_at(house, way, number):
-    """Go a part of a way, press Ctrl-C there, and give what stays on the screen."""
+    """Take the first steps of a way, press Ctrl-C, and return what stays on the screen."""
     with screen(house, "restore") as shown:
         for prompt, keys in way[:number]:
             shown.until(prompt)
@@ -47,7 +47,7 @@ def left_at(house, way, number):
 
 @pytest.mark.parametrize("way", [WAY, BROWSER], ids=["way", "browser"])
 def test_ctrl_c_at_every_prompt_changes_nothing(filled, way):
-    """Exit 130, one line, nothing made: at each question, in the folders, and in the search."""
+    """Exit 130 with one line and no changes, at each prompt, in the folders and in the search."""
     before = everything(filled)
     for number in range(0 if way is WAY else 3, len(way)):
         assert left_at(filled, way, number) == LEFT, way[number][0]
@@ -55,7 +55,7 @@ def test_ctrl_c_at_every_prompt_changes_nothing(filled, way):
 
 
 def test_ctrl_c_at_a_password_changes_nothing(filled):
-    """Also where the password of a locked backup is asked for, the first time and again."""
+    """At the first and at a repeated prompt for the password of a locked backup."""
     filled.key_file.unlink()
     write_key_file(str(filled.key_file), cheap_keys("another"))
     before = everything(filled)
@@ -65,7 +65,7 @@ def test_ctrl_c_at_a_password_changes_nothing(filled):
 
 
 def test_going_back_from_the_last_screen_to_the_first_and_out(filled):
-    """Esc at each screen leads to the one before, and at the first one out."""
+    """Esc at each screen leads to the one before, and leaves at the first one."""
     with screen(filled, "restore") as shown:
         for prompt, keys in WAY:
             shown.until(prompt)

@@ -1,4 +1,4 @@
-"""The tree of a backup: what a folder holds and weighs. What is wanted. Times in words."""
+"""Tree of a backup with counts and sizes, selections of paths, and times in words."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ paths = st.sets(st.lists(steps, min_size=1, max_size=4).map("/".join), max_size=
 
 
 def entries_of(files):
-    """Give the entries of some files, with the folders that they need; none is both."""
+    """Return the entries of some files and of their folders; no path is both."""
     folders = {path[:at] for path in files for at, c in enumerate(path) if c == "/"}
     found = [Entry(type="dir"), *(Entry(path, type="dir") for path in folders)]
     found += [Entry(path, size=len(path) + n) for n, path in enumerate(sorted(files - folders))]
@@ -26,8 +26,8 @@ def entries_of(files):
 
 
 @given(paths)
-def test_a_folder_holds_and_weighs_what_is_below_it(files):
-    """Children, pages, counts and sums agree with a count of every path."""
+def test_counts_and_sizes_of_a_folder_include_all_below_it(files):
+    """Children, pages, counts and sums agree with a count over all paths."""
     entries = entries_of(files)
     tree = Tree(reversed(entries))
     for folder in [e.path for e in entries if e.type == "dir"]:
@@ -45,8 +45,8 @@ def test_a_folder_holds_and_weighs_what_is_below_it(files):
 
 
 @given(paths, paths)
-def test_wanted_is_what_is_named_and_what_is_below(files, named):
-    """A set of paths decides as the list of them would."""
+def test_a_selection_covers_named_paths_and_all_below(files, named):
+    """The set-based decision equals a search through the list."""
     wanted = Wanted(named)
     for path in files:
         below = any(path == one or path.startswith(one + "/") for one in named)
@@ -64,7 +64,7 @@ def test_wanted_is_what_is_named_and_what_is_below(files, named):
     ],
 )
 def test_times_in_words(day, says):
-    """As people say it: by day and clock, by weekday, by days."""
+    """Recent times by day and clock, older ones by weekday or number of days."""
     now, then = (
         datetime(2026, 11, *moment).astimezone().timestamp()
         for moment in ((24, 18, 0), (day, 2, 0))
@@ -73,7 +73,7 @@ def test_times_in_words(day, says):
 
 
 def test_a_destination_that_a_service_no_longer_goes_to_still_restores(house):
-    """`--from` takes any destination of the configuration."""
+    """`--from` accepts any destination of the configuration."""
     fill(house.source, {"a": b"1"})
     house.backed_up()
     document = yaml.safe_load(house.config_file.read_text())

@@ -1,4 +1,4 @@
-"""rekey on a bare machine: whoever can write to a destination cannot prevent it."""
+"""`packrat rekey` on a bare machine, with headers forged at a destination."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ PROGRAM = [sys.executable, "-m", "packrat"]
 
 
 def plant(house, count, memory, passes, *, key_id=None, salt=None):
-    """Write headers of another key, newer than all archives, and return their files."""
+    """Write headers of another key, newer than all archives; return their files."""
     planted = []
     for number in range(count):
         archive = os.urandom(16)
@@ -44,7 +44,7 @@ def bare(tmp_path):
     house = House(tmp_path)
     fill(house.source, {"a": b"1"})
     real = house.backed_up()
-    global VERSION  # noqa: PLW0603 (of the format that is written now)
+    global VERSION  # noqa: PLW0603 (of the current format)
     VERSION = struct.unpack(">H", real.read_bytes()[8:10])[0]
     house.key = read_key_file(str(house.key_file))
     house.key_file.unlink()
@@ -56,14 +56,14 @@ def rekey(house, *wrap, password=PASSWORD):
 
 
 def test_a_planted_header_is_what_packrat_would_read(bare):
-    """Else the tests below would prove nothing."""
+    """Otherwise the tests below would prove nothing."""
     [planted] = plant(bare, 1, 64 * MIB, 1)
     header = Header.unpack(planted.read_bytes(), "planted")
     assert header.derivation.memory == 64 * MIB
 
 
 def test_a_costly_header_is_skipped_and_the_true_key_is_found(bare):
-    """4 GiB and 16 passes would take this machine for hours."""
+    """A derivation with 4 GiB and 16 passes would take hours."""
     plant(bare, 5, 4096 * MIB, 16)
     begun = time.monotonic()
     done = rekey(bare)
@@ -73,7 +73,7 @@ def test_a_costly_header_is_skipped_and_the_true_key_is_found(bare):
 
 
 def test_the_true_header_comes_before_planted_ones(bare):
-    """They are small, or from the future, so no key is derived from them."""
+    """The planted ones are small or from the future, so no key is derived from them."""
     plant(bare, 40, 256 * MIB, 3)
     done = rekey(bare)
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ def test_the_true_header_comes_before_planted_ones(bare):
 
 
 def test_a_header_with_the_id_of_the_true_key_does_not_hide_it(bare):
-    """The id stands in the clear in every archive; the salt under it was believed."""
+    """The id is readable in every archive; the salt beside it was once trusted."""
     plant(bare, 3, 64 * MIB, 1, key_id=bare.key.key_id)
     assert rekey(bare).returncode == 0
     assert read_key_file(str(bare.key_file)) == bare.key
@@ -112,10 +112,10 @@ def test_on_a_terminal_a_costly_header_is_tried_after_a_question(bare):
 
 
 def test_a_machine_without_the_memory_says_so_and_tries_the_next(bare):
-    """HashingError was an unexpected error."""
+    """HashingError was once an unexpected error."""
     plant(bare, 1, 500 * MIB, 1)
     [planted] = bare.store.glob("*2099*")
-    with planted.open("ab") as file:  # plausible by its size and its time
+    with planted.open("ab") as file:  # plausible by size and time
         file.truncate(5000)
     planted.rename(bare.store / planted.name.replace("20990101", "20260101"))
     for archive in bare.archives[1:]:
@@ -151,7 +151,7 @@ def test_a_restore_does_not_pay_for_a_costly_header_either(bare):
 
 @pytest.mark.parametrize("folder", ["new/deep", "."])
 def test_the_key_files_folder_is_synced(tmp_path, monkeypatch, folder):
-    """After a power cut the key file was gone."""
+    """Otherwise a power cut may lose the key file."""
     from vault.archive.keys import write_key_file
 
     synced = []

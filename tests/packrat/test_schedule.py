@@ -1,4 +1,4 @@
-"""Schedules over whole years, with both changes of the clock, sleeps, and clocks set back."""
+"""Schedules over whole years, with both clock changes, sleeps, and clocks set back."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -21,13 +21,13 @@ zones = st.sampled_from(ZONES).map(ZoneInfo)
 
 
 def shown(moment, zone):
-    """What a clock on the wall shows."""
+    """Return the local time at a moment."""
     return datetime.fromtimestamp(moment, zone).replace(tzinfo=None, fold=0)
 
 
 @cache
 def walls(text):
-    """The local times that a schedule names in the year and the day around it, zone or not."""
+    """Return the local times that a schedule names in the year and a day around it."""
     found = croniter(Schedule(text, UTC).fields, datetime(2025, 12, 30, tzinfo=UTC))
     times = []
     while not times or times[-1] < datetime(2027, 1, 3):  # noqa: DTZ001
@@ -37,7 +37,7 @@ def walls(text):
 
 @cache
 def instants(text, zone, begin=BEGIN, end=END):
-    """All instants of a year."""
+    """Return all instants of a year."""
     schedule, found = Schedule(text, zone), []
     moment = begin
     while (moment := schedule.after(moment)) < end:
@@ -48,7 +48,7 @@ def instants(text, zone, begin=BEGIN, end=END):
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("text", FIXED)
 def test_a_fixed_hour_comes_exactly_once_on_each_day_it_names(text, zone):
-    """Also when it is skipped, then at the change, and when it comes twice, then the first time."""
+    """A skipped time comes at the change; a repeated one comes the first time."""
     zone = ZoneInfo(zone)
     found = instants(text, zone)
     assert found == sorted(set(found))
@@ -56,7 +56,7 @@ def test_a_fixed_hour_comes_exactly_once_on_each_day_it_names(text, zone):
     for wall in walls(text):
         minutes = [wall.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1)]
         shows = [moment for moment in minutes if shown(moment, zone) == wall]
-        if not shows:  # the clock skips it: the first minute after the gap
+        if not shows:  # the clock skips it: due in the first minute after the gap
             earlier = int(min(minutes)) // 60 * 60
             shows = [next(m for m in range(earlier, earlier + 86400, 60) if shown(m, zone) > wall)]
         expected.add(float(min(shows)))
@@ -66,7 +66,7 @@ def test_a_fixed_hour_comes_exactly_once_on_each_day_it_names(text, zone):
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("text", WILD)
 def test_a_wildcard_hour_comes_whenever_the_clock_shows_it(text, zone):
-    """At each real interval: twice in the hour that comes twice, never in the one skipped."""
+    """At each real interval: twice in the repeated hour, never in the skipped one."""
     zone = ZoneInfo(zone)
     named = set(walls(text))
     expected = [
@@ -78,7 +78,7 @@ def test_a_wildcard_hour_comes_whenever_the_clock_shows_it(text, zone):
 
 
 def test_the_hours_around_a_change_in_berlin():
-    """To the letter, for who reads only one test."""
+    """A literal example for readers."""
     berlin = ZoneInfo("Europe/Berlin")
 
     def local(text, day):
@@ -95,7 +95,7 @@ def test_the_hours_around_a_change_in_berlin():
 @settings(max_examples=60)
 @given(st.sampled_from(FIXED + WILD), zones, st.floats(BEGIN, END), st.floats(60, 40 * DAY))
 def test_the_latest_is_the_last_of_all_between(text, zone, since, length):
-    """`latest` finds by windows what a walk through all would find."""
+    """`latest`, which searches in windows, equals a search through all instants."""
     schedule, upto = (
         Schedule(text, zone),
         since + min(length, 3 * DAY if text[0] == "*" else length),
@@ -107,9 +107,9 @@ def test_the_latest_is_the_last_of_all_between(text, zone, since, length):
 
 
 def run_year(text, zone, jumps=(), *, takes=0.0):
-    """Run a machine for a year: give (instant, when it ran).
+    """Simulate a machine for a year; return (instant, time of its run) for each run.
 
-    `jumps` are (when, seconds): a sleep, which ends so much later, or a clock set back.
+    `jumps` are (when, seconds): a sleep of that length, or for a negative one a clock set back.
     """
     table, runs, clock = Timetable(Schedule(text, zone), BEGIN), [], BEGIN
     left = sorted(jumps)
@@ -130,7 +130,7 @@ sleeps = st.lists(st.tuples(st.floats(BEGIN, END), st.floats(600, 20 * DAY)), ma
 @settings(max_examples=25)
 @given(st.sampled_from(FIXED + WILD[1:4]), zones, sleeps)
 def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
-    """Awake, each instant runs at once; those of one sleep make one run after it, the last."""
+    """Instants run at once while awake; those of one sleep cause one run, for the last."""
     whole, clock, gaps = instants(text, zone), BEGIN, []
     for begin, length in sorted(asleep):
         gaps.append((max(clock, begin), max(clock, begin) + length))
@@ -153,7 +153,7 @@ def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     st.lists(st.tuples(st.floats(BEGIN + 10 * DAY, END), st.floats(60, 9 * DAY)), max_size=1),
 )
 def test_a_clock_set_back_runs_nothing_twice(text, zone, setbacks):
-    """Set back by minutes or by days: no instant has two runs, and none is lost."""
+    """After setbacks of minutes or days, no instant has two runs, and none is lost."""
     ran = [i for i, _ in run_year(text, zone, [(at, -length) for at, length in setbacks])]
     assert len(ran) == len(set(ran))
     assert set(instants(text, zone)) == set(ran)
@@ -161,7 +161,7 @@ def test_a_clock_set_back_runs_nothing_twice(text, zone, setbacks):
 
 @given(st.sampled_from(FIXED), zones, st.floats(30 * DAY, 400 * DAY))
 def test_a_clock_that_was_far_ahead_is_obeyed_when_corrected(text, zone, ahead):
-    """A year in the future and back: schedules come again as if nothing had been."""
+    """After a year in the future and back, schedules are due as before."""
     table = Timetable(Schedule(text, zone), BEGIN)
     if (instant := table.due(BEGIN + ahead)) is not None:
         table.done(instant)
@@ -173,7 +173,7 @@ def test_a_clock_that_was_far_ahead_is_obeyed_when_corrected(text, zone, ahead):
 
 
 def test_a_run_that_takes_longer_than_the_interval_is_followed_by_one():
-    """Busy counts as missed: the minutes of an hour's run make one run after it."""
+    """Instants during a run count as missed: the minutes of an hour cause one run after it."""
     zone = ZoneInfo("UTC")
     runs = run_year("*/30 * * * *", zone, takes=3600.0)
     assert {later - sooner for (_, sooner), (_, later) in pairwise(runs)} == {3600.0}
@@ -181,7 +181,7 @@ def test_a_run_that_takes_longer_than_the_interval_is_followed_by_one():
 
 
 def test_an_instant_is_the_same_however_it_is_asked_for():
-    """From any moment in between, the next one is the same."""
+    """The next instant is the same from any moment before it."""
     for zone in map(ZoneInfo, ZONES):
         for text in FIXED[:3] + WILD[1:2]:
             found = instants(text, zone)

@@ -1,4 +1,4 @@
-"""What packrat inherits from its caller: folder, streams, umask, locale."""
+"""Environment that packrat inherits from its caller: folder, streams, umask, locale."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ PLANTED = "open({mark!r}, 'a').write('ran')\nraise SystemExit(9)\n"
 
 @pytest.fixture
 def trap(house, tmp_path):
-    """A folder with modules that packrat's children import, planted by whoever can write there."""
+    """A writable folder with planted modules that packrat's children would import."""
     fill(house.source, {"a": b"1"})
     folder = tmp_path / "trap"
     folder.mkdir()
@@ -36,7 +36,7 @@ def test_a_module_in_the_working_folder_is_not_run_by_the_sender_of_messages(hou
     words = [PROGRAM, "-c", str(house.config_file), "backup", "svc"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "127.0.0.1" in done.stderr, "the child has run"
+    assert "127.0.0.1" in done.stderr, "the child ran"
     assert not mark.exists()
 
 
@@ -73,7 +73,7 @@ def test_what_packrat_writes_is_its_users_only_whatever_the_umask(house):
 
 @pytest.mark.root
 def test_without_proc_packrat_refuses_to_run(house):
-    """Every symlink and fifo was left out silently."""
+    """Every symlink and fifo was once left out silently."""
     fill(house.source, {"a": b"1"})
     unshare = need("unshare", "apt install util-linux")
     config = str(house.config_file)

@@ -1,4 +1,4 @@
-"""Notifications and pings at a real HTTP server: the right words, and never in the way."""
+"""Notifications and pings at a real HTTP server: their content, and no delay of backups."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from tests.helpers.trees import fill
 
 
 class Ears(ThreadingHTTPServer):
-    """Hears what is sent; answers 500 to the first `deaf` requests."""
+    """Server that records what is sent, and answers 500 to the first `deaf` requests."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class Ears(ThreadingHTTPServer):
         self.port = self.server_address[1]
 
     def posts(self):
-        """What the notification service has got."""
+        """The messages that the notification service has received."""
         return [(b["title"], b["message"], b["type"]) for p, b in self.heard if p == "/notify"]
 
     def pings(self):
@@ -63,15 +63,15 @@ def ears(**more):
 
 
 def told(house, server, *on, ping=True):
-    """Have the house told to the server."""
+    """Configure a house to notify the server."""
     notify = {"urls": [f"json://127.0.0.1:{server.port}/notify"]} | ({"on": list(on)} if on else {})
     settle(house, notify=notify)
     if ping:
         settle(house, ping=f"http://127.0.0.1:{server.port}/ping")
 
 
-def test_a_run_by_hand_is_told(house):
-    """Success when it is asked for; failure; recovery; each with a ping before and after."""
+def test_a_manual_run_sends_messages_and_pings(house):
+    """Success if requested, failure and recovery, each with a ping before and after."""
     fill(house.source, {"a": b"1"})
     with ears() as server:
         told(house, server, "success", "failure", "recovery")
@@ -92,8 +92,8 @@ def test_a_run_by_hand_is_told(house):
     assert ends == ["", "/fail", ""]
 
 
-def test_by_default_only_what_matters_is_told(house):
-    """Good runs are silent; the first good one after a bad one is not."""
+def test_by_default_good_runs_send_no_message(house):
+    """The first good run after a bad one sends a message."""
     fill(house.source, {"a": b"1"})
     with ears() as server:
         told(house, server, ping=False)
@@ -107,8 +107,8 @@ def test_by_default_only_what_matters_is_told(house):
         assert [kind for _, _, kind in server.posts()] == ["failure", "success"]
 
 
-def test_it_is_tried_again(house):
-    """A service that answers 500 twice gets the message at the third try."""
+def test_sending_is_retried(house):
+    """A service that answers 500 twice gets the message at the third attempt."""
     fill(house.source, {"a": b"1"})
     with ears(deaf=2) as server:
         told(house, server, "success", ping=False)
@@ -116,8 +116,8 @@ def test_it_is_tried_again(house):
         assert len(server.posts()) == 1
 
 
-def test_the_daemon_tells_of_crashes_and_of_what_is_overdue(house):
-    """What no job could tell; a job's own end; a dead man's switch that sees start and end."""
+def test_the_daemon_notifies_of_crashes_and_overdue_services(house):
+    """A crash, the end of a job, and pings at start and end for the dead man's switch."""
     fill(house.source, {"a": b"1"})
     schedule(house, path="/nowhere", max_age="1h")
     with ears() as server:
@@ -132,7 +132,7 @@ def test_the_daemon_tells_of_crashes_and_of_what_is_overdue(house):
 
 
 def test_a_dead_server_delays_no_backup(house):
-    """One that accepts and never answers: all runs go on as if it were not there."""
+    """A server that accepts and never answers does not delay the runs."""
     fill(house.source, {"a": b"1"})
     for name in ("svc", "two", "three"):
         schedule(house, service=name)
@@ -145,8 +145,8 @@ def test_a_dead_server_delays_no_backup(house):
             assert time.monotonic() - begun < 10
 
 
-def test_all_is_well_only_when_all_is(house):
-    """A good run while another service still fails does not calm the switch."""
+def test_the_ping_is_a_success_only_if_no_service_fails(house):
+    """A good run while another service still fails does not reset the dead man's switch."""
     fill(house.source, {"a": b"1"})
     document = yaml.safe_load(house.config_file.read_text())
     document["services"]["bad"] = {"path": "/nowhere"}
@@ -159,8 +159,8 @@ def test_all_is_well_only_when_all_is(house):
 
 
 @pytest.mark.parametrize("url", ["nonsense://x", "json://127.0.0.1:1/secret-token"])
-def test_what_cannot_be_told_is_said_without_the_secret(house, url):
-    """A sentence on standard error names the kind of service, and not its URL."""
+def test_a_failed_notification_is_reported_without_the_secret(house, url):
+    """The warning names the kind of service, and not its URL."""
     settle(house, notify={"urls": [url], "on": ["success"]})
     batch = {
         "config": str(house.config_file),

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: bars that move, and are gone at the end; nothing in a pipe."""
+"""Progress bars on a terminal, which move and disappear at the end; none in a pipe."""
 
 import re
 import signal
@@ -21,7 +21,7 @@ BAR = re.compile(
 
 @pytest.fixture
 def slow_house(tmp_path):
-    """A house whose destination is a slow disk of its own: nothing is linked there."""
+    """A house whose destination is a slow separate disk, so that no file is linked there."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as store:
         places = {"local": {"type": "local", "path": store, "limit": "8 MiB/s"}}
         house = House(tmp_path, backup={"retain_backups": 7, "destinations": places})
@@ -37,7 +37,7 @@ def bars(text):
 
 
 def test_a_backup_shows_bytes_files_rate_and_time_left(slow_house):
-    """What is read and what each destination takes; the bars are gone at the end."""
+    """One bar for reading and one for each destination; they disappear at the end."""
     child = terminal(slow_house, "backup", "svc")
     assert status(child) == 0
     shown = bars(child.before)
@@ -50,7 +50,7 @@ def test_a_backup_shows_bytes_files_rate_and_time_left(slow_house):
 
 
 def test_ctrl_c_at_a_bar_ends_in_one_sentence(slow_house):
-    """Exit 130, one message, and nothing half-done stays at the destination."""
+    """Exit 130, one message, and no unfinished file at the destination."""
     child = terminal(slow_house, "backup", "svc")
     child.expect("to local")
     child.kill(signal.SIGINT)

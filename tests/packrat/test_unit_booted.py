@@ -1,4 +1,4 @@
-"""The systemd unit on a machine that systemd has booted: it takes nothing away that a run needs."""
+"""Runs under the systemd unit on a booted machine: the unit restricts nothing that they need."""
 
 import os
 import re
@@ -37,7 +37,7 @@ rmdir mounted
 
 @pytest.fixture
 def place():
-    """A folder that a booted machine does not hide below a /tmp of its own."""
+    """A folder that a booted machine does not hide behind its own /tmp."""
     folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="packrat-booted-"))
     folder.chmod(0o755)
     yield folder
@@ -52,7 +52,7 @@ def until(machine, true):
 
 
 def test_backups_commands_containers_and_restores_in_place_work_under_the_unit(place, engine):
-    """The daemon stops a container and runs commands; a restore brings owners and devices back."""
+    """The daemon stops a container and runs commands; a restore sets owners and devices."""
     name = engine.run("hardened")
     house = House(place / "house")
     fill(house.source, {"a": noise(100_000), "b/program": b"#!"})
@@ -73,7 +73,7 @@ def test_backups_commands_containers_and_restores_in_place_work_under_the_unit(p
     started = engine.state(name)["StartedAt"]
 
     with booted(engine, place) as machine:
-        # The schedule's mark stands in the house's own state folder; the unit has StateDirectory.
+        # The schedule's mark is in the house's state folder; the unit has StateDirectory.
         machine.run(str(PROGRAM), "-c", str(house.config_file), "service", "install")
         machine.run("cp", "-a", f"{house.state}/.", "/var/lib/packrat")
         machine.run("systemctl", "enable", "--now", "packrat")
@@ -119,7 +119,7 @@ def _check_a_restore(place, machine, house, engine, name):
 
 
 def test_systemd_rates_the_unit_below_5(tmp_path):
-    """7.9 before; what is left is what a restore and commands need, see packrat/daemon/unit.py."""
+    """The rest is needed by restores and commands; packrat/daemon/unit.py explains it."""
     analyze = need("systemd-analyze", "apt install systemd")
     unit = tmp_path / "packrat.service"
     unit.write_text(unit_text("/etc/packrat/config.yaml", root=True))

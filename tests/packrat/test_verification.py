@@ -1,4 +1,4 @@
-"""Verification on a schedule: all is proven in its time, damage is mended or built around."""
+"""Scheduled verification: every archive is proven in time, and damage is repaired or avoided."""
 
 import time
 from contextlib import closing
@@ -12,7 +12,7 @@ from tests.helpers.trees import differences, fill, noise
 
 
 def damage(archive):
-    """Flip one bit in the middle, where only a full read finds it."""
+    """Flip one bit in the middle, which only a full read finds."""
     data = bytearray(archive.read_bytes())
     data[len(data) // 2] ^= 1
     archive.write_bytes(data)
@@ -29,7 +29,7 @@ def settle(house, **verify):
 
 
 def test_all_is_proven_within_its_stated_time(house):
-    """A share of a fifth: each archive once in five runs or fewer, the oldest-proven first."""
+    """With a share of a fifth, each archive is proven within five runs, the oldest proof first."""
     for number in range(5):
         fill(house.source, {f"f{number}": noise(200_000, number)})
         clock = Clock(now=lambda number=number: (1_577_880_000 + 86_400 * number) * 10**9)
@@ -46,8 +46,8 @@ def test_all_is_proven_within_its_stated_time(house):
     assert row["verified"]
 
 
-def test_damage_at_one_destination_is_mended_from_another(tmp_path):
-    """A flipped bit: found, replaced by the good bytes, reported, and good from then on."""
+def test_damage_at_one_destination_is_repaired_from_another(tmp_path):
+    """A flipped bit is found, reported and replaced by the good bytes."""
     house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
     fill(house.source, {"a": noise(3 << 20, 1)})
     house.backed_up()
@@ -66,15 +66,15 @@ def test_damage_at_one_destination_is_mended_from_another(tmp_path):
         assert "mended from two" in before.document["error"]
 
 
-def test_damage_everywhere_is_built_around(tmp_path):
-    """No destination has it good: the next backup stores it anew, and says so."""
+def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
+    """If no destination has a good replica, the next backup stores the data again."""
     house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
     fill(house.source, {"a": noise(3 << 20, 1)})
     house.backed_up()
     broken = [damage(next((store / "svc").glob("*.packrat"))) for store in house.stores.values()]
     rows = due(house, status=4)
     assert [row["status"] for row in rows] == ["damaged", "damaged"]
-    assert "The next backup stores anew what it needs of it" in rows[0]["problems"][-1]
+    assert "The next backup stores again what it needs of it" in rows[0]["problems"][-1]
     assert house.json("list") == []
     assert house.json("status", status=5)[0]["destinations"]["one"]["damaged"] == 1
     result = house.back_up()
@@ -82,15 +82,15 @@ def test_damage_everywhere_is_built_around(tmp_path):
     assert result.read == 3 << 20, "read again"
     assert result.kind == "full"
     assert any("this backup stores again what it needs of that" in w for w in result.warnings)
-    assert house.archives[0].read_bytes() == broken[0], "retention counts it, and nothing else"
+    assert house.archives[0].read_bytes() == broken[0], "only retention may delete it"
     assert (house.restore() / "a").read_bytes() == noise(3 << 20, 1)
     assert [row["id"] for row in house.json("list")] == [result.id]
 
 
 def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
-    """The NAS is mended from S3; when both are damaged, the next backup stores anew, and says so.
+    """The NAS is repaired from S3; if both are damaged, the next backup stores the data again.
 
-    The bytes change on the servers' own disks, and the daemon finds them on its schedule.
+    The bytes change on the servers' disks, and the daemon finds them on its schedule.
     """
     places = {"s3": s3.destination(), "nas": nas.destination("./backups")}
     house = House(tmp_path, backup={"retain_backups": 9, "destinations": places})
@@ -108,7 +108,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     damage(in_bucket)
     s3.restart()
     status, said = verified_by_daemon(house, minutes_ago=2)
-    assert (status, "The next backup stores anew" in said) == ("failed", True), said
+    assert (status, "The next backup stores again" in said) == ("failed", True), said
     result = house.back_up()
     assert (result.status, result.kind, result.read) == ("done", "full", 3 << 20)
     assert any("this backup stores again what it needs of that" in w for w in result.warnings)
@@ -117,7 +117,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
 
 
 def verified_by_daemon(house, minutes_ago):
-    """Have a daemon make up for a verification; gives how it ended and what it said last of it."""
+    """Let a daemon run a missed verification; return its status and last message."""
     text = f"{time.gmtime(time.time() - 60 * minutes_ago).tm_min} * * * *"
     daemons.settle(house, verify={"schedule": text, "deep_percent": 100})
     with closing(History(str(house.state))) as history:
@@ -133,8 +133,8 @@ def verified_by_daemon(house, minutes_ago):
     return past.status, what
 
 
-def test_what_the_next_run_brings_is_good_again(tmp_path):
-    """Damage that could not be mended at once is mended by the catch-up of the next backup."""
+def test_the_next_run_repairs_damage_by_its_catch_up(tmp_path):
+    """For damage that could not be repaired at once."""
     house = House(tmp_path, ("one", "two"), verify={"deep_percent": 100})
     fill(house.source, {"a": noise(3 << 20, 1)})
     archive = house.backed_up()
@@ -149,7 +149,7 @@ def test_what_the_next_run_brings_is_good_again(tmp_path):
 
 
 def test_a_deep_verification_by_hand_counts(house):
-    """`verify --deep` proves as well; damage that it finds is remembered until it is good again."""
+    """`verify --deep` counts as a proof; damage that it finds is recorded until it is repaired."""
     fill(house.source, {"a": noise(1 << 20, 1)})
     archive = house.backed_up()
     good = archive.read_bytes()

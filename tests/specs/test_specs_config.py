@@ -23,7 +23,7 @@ def test_examples_compile(name):
     """Every example is a valid configuration, and its pipelines build, both ways."""
     text = (EXAMPLES / name).read_text()
     if "\nbackup:" not in text:
-        return  # of another program, such as a compose file
+        return  # for another program, for example a compose file
     config = load_config(str(EXAMPLES / name))
     for service in config.services:
         pipeline = compile_service(config, service)
@@ -32,7 +32,7 @@ def test_examples_compile(name):
 
 
 def test_seed_services(seed):
-    """The seed's services mean what it says of them."""
+    """The seed's services have the values that it describes."""
     assert list(seed.services) == ["gitea", "postgres", "documents", "nextcloud"]
     gitea = seed.services["gitea"]
     assert (gitea.path, gitea.schedule) == ("/var/lib/gitea", "0 2 * * *")
@@ -43,7 +43,7 @@ def test_seed_services(seed):
 
 
 def test_seed_commands(seed):
-    """A command runs where it says, else in the service's path; the shell's ${…} is left alone."""
+    """A command runs in its folder, else in the service's path; ${…} is not substituted."""
     postgres, nextcloud = seed.services["postgres"], seed.services["nextcloud"]
     assert postgres.pre_backup.timeout == 30 * 60
     assert postgres.pre_backup.environment["PGPASSWORD"].resolve() == "your-password"
@@ -54,7 +54,7 @@ def test_seed_commands(seed):
 
 
 def test_seed_destinations(seed):
-    """The seed's two destinations are where every service goes."""
+    """Every service goes to the seed's two destinations."""
     synology, s3 = seed.destinations().values()
     assert (synology.type, synology.host, synology.port) == ("sftp", "192.168.1.100", 22)
     assert (synology.key_file, synology.path) == ("/home/user/.ssh/id_rsa", "./backups/test/")
@@ -64,13 +64,13 @@ def test_seed_destinations(seed):
 
 
 def test_global_retention():
-    """Without a word of its own, a service keeps as many backups as `backup` says."""
+    """Without its own setting, a service keeps as many backups as `backup` says."""
     config = load_config(str(EXAMPLES / "destinations.yaml"))
     assert config.retention_of(config.services["photos"]) == 14
 
 
 def test_chosen_destinations():
-    """Fixed destinations come first, then the named as written; a service may pick some."""
+    """Fixed destinations come first, then the named ones as written; a service may choose some."""
     config = load_config(str(EXAMPLES / "destinations.yaml"))
     assert list(config.destinations()) == ["local", "synology", "s3", "garage", "attic"]
     assert list(config.destinations_of(config.services["photos"])) == ["local", "garage"]
@@ -89,7 +89,7 @@ def test_docker_options():
 
 
 def test_commands_in_containers():
-    """In a container a command runs where the container's processes do."""
+    """In a container, a command runs in the container's default folder."""
     postgres = load_config(str(EXAMPLES / "postgres.yaml")).services["postgres-dump"]
     nextcloud = load_config(str(EXAMPLES / "nextcloud.yaml")).services["nextcloud"]
     assert postgres.working_dir_of(postgres.pre_backup) is None
@@ -98,7 +98,7 @@ def test_commands_in_containers():
 
 
 def test_defaults(monkeypatch):
-    """What the file does not say has a default, and the state folder one by user."""
+    """Missing settings have defaults; that of the state folder depends on the user."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("PACKRAT_STATE_DIR", raising=False)
@@ -117,7 +117,7 @@ def test_defaults(monkeypatch):
 
 
 def test_notify_on():
-    """`on` is a key, not a boolean; it takes one outcome or several, also in the words of JSON."""
+    """`on` is a key, not a boolean; it accepts one or several outcomes, also in JSON's words."""
     data = {"services": {"a": {"path": "/a"}}, "backup": {"local": {"path": "/b"}}}
     for on, outcomes in [
         ("failure", ("failure",)),

@@ -19,14 +19,14 @@ def read(tmp_path, monkeypatch):
 
 
 def test_a_fault_is_one_line():
-    """A fault says file, line, column, where, what and what to write instead, in one line."""
+    """A fault is one line with file, line, column, path, message and hint."""
     fault = Fault("f.yaml", 3, 5, "services.gitea", "wrong\x1b[2J\nreally", "write this")
     assert str(fault) == r"f.yaml:3:5: services.gitea: wrong\x1b[2J\nreally; write this"
     assert str(Fault("f.yaml", 1, 1, "", "the file is empty")) == "f.yaml:1:1: the file is empty"
 
 
 def test_faults_are_sorted():
-    """Faults come in the order of the file, each once."""
+    """Faults are in the order of the file, each once."""
     faults = [Fault("f", 9, 1, "b", "x"), Fault("f", 2, 7, "a", "y"), Fault("f", 9, 1, "b", "x")]
     assert [fault.line for fault in ConfigFaults(faults).faults] == [2, 9]
 
@@ -43,7 +43,7 @@ def test_faults_are_sorted():
     ],
 )  # fmt: skip
 def test_scalars_keep_their_text(read, text, value):
-    """A plain scalar is a number or a boolean only when that prints as the very same text."""
+    """A plain scalar is a number or a boolean only if that prints as the same text."""
     found = read(f"a: {text}").data["a"]
     assert found == value
     assert type(found) is type(value)
@@ -55,7 +55,7 @@ def test_keys_are_text(read):
 
 
 def test_positions(read):
-    """Every key and every value knows its line and column, and a missing one its parent's key."""
+    """Keys and values have a line and a column; a missing one has those of its parent's key."""
     document = read("a:\n  b: x\n  c:\n    - y\n    -   z\n")
     assert document.keys["a", "b"] == (2, 3)
     assert document.values["a", "b"] == (2, 6)
@@ -65,14 +65,14 @@ def test_positions(read):
 
 
 def test_merge_keys(read):
-    """`<<` merges mappings: what stands there itself wins, then the first one merged."""
+    """`<<` merges mappings: own keys win, then those of the first merged mapping."""
     document = read("x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz:\n  <<: [*x, *y]\n  a: 0")
     assert document.data["z"] == {"a": 0, "b": 1, "c": 2}
     assert not document.faults
 
 
 def test_byte_order_mark(read):
-    """A byte order mark, as Windows editors write it, is no mistake."""
+    """A byte order mark, as Windows editors write it, is accepted."""
     assert read(b"\xef\xbb\xbfa: 1").data == {"a": 1}
 
 
@@ -104,25 +104,25 @@ def test_byte_order_mark(read):
     ],
 )  # fmt: skip
 def test_unreadable(read, content, line):
-    """What cannot be read at all is told with its place and a hint, and nothing is repeated."""
+    """Unreadable YAML is reported with a position and a hint, without quoting the file."""
     with pytest.raises(ConfigFaults) as caught:
         read(content)
     [fault] = caught.value.faults
-    column = 1 if "nested" in line else fault.column  # there it depends on the depth of the stack
+    column = 1 if "nested" in line else fault.column  # it depends on the depth of the stack
     assert f"{fault.line}:{column}: {fault.message}" == line
     assert fault.hint
     assert "hidden" not in str(fault)
 
 
 def test_no_such_file(tmp_path):
-    """A file that is missing, or a folder, or has an impossible name is a fault like any other."""
+    """A missing file, a folder or an impossible name is a fault like any other."""
     for name, what in [("no", "no such file"), (".", "a folder, not a file"), ("\0", "null byte")]:
         with pytest.raises(ConfigFaults, match=what):
             read_document(str(tmp_path / name))
 
 
 def test_lesser_faults_come_together(read):
-    """Double keys, tags, keys that are no words: all are told, and the rest is read."""
+    """Duplicate keys, tags and keys that are not words are all reported, and the rest is read."""
     document = read('a: 1\na: 2\nb: !x 3\n? [c]\n: 4\n<<: 5\nd: "\\0"\ne: 6')
     assert document.data["e"] == 6
     assert [str(fault) for fault in document.faults] == [

@@ -1,4 +1,4 @@
-"""`type: fsspec`, and paths on servers, as they are written."""
+"""Settings of `type: fsspec` destinations, and paths on servers."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def refused(load, text):
 
 
 def test_options_keep_their_types_and_secrets_are_references(load, tmp_path, monkeypatch):
-    """Numbers and lists are given to the filesystem as such; a secret is looked up when used."""
+    """Numbers and lists reach the filesystem unchanged; a secret is resolved when used."""
     monkeypatch.setenv("DAV", "the password")
     options = "{auth: [me, {env: DAV}], port: 445, deep: {flag: true, password: {env: DAV}}}"
     spec = load(f"{{type: fsspec, url: webdav://a/b, options: {options}}}")
@@ -54,7 +54,7 @@ def test_options_keep_their_types_and_secrets_are_references(load, tmp_path, mon
     ],
 )
 def test_a_secret_in_plain_text_is_refused_and_not_repeated(load, options):
-    """It would be shown by `plan`."""
+    """Otherwise `plan` would show it."""
     said = refused(load, f"{{type: fsspec, url: webdav://a, options: {options}}}")
     assert "is a secret, written as plain text" in said
     assert "{env: NAME}" in said
@@ -70,7 +70,7 @@ def test_a_secret_in_plain_text_is_refused_and_not_repeated(load, options):
     ],
 )
 def test_a_url_that_is_none_or_has_a_password_is_refused(load, url, said):
-    """A local folder has a type of its own."""
+    """A local folder has its own type."""
     assert said in refused(load, f"{{type: fsspec, url: '{url}'}}")
 
 
@@ -79,13 +79,13 @@ def test_a_url_that_is_none_or_has_a_password_is_refused(load, url, said):
     [("~/x", "x"), ("~", "."), ("~/", "."), ("x/~y", "x/~y"), ("/x", "/x")],
 )
 def test_the_home_on_an_ssh_server_is_the_login_folder(load, path, is_):
-    """No folder called `~` is made."""
+    """No folder called `~` is created."""
     spec = load(f"{{type: sftp, host: h, username: u, password: x, path: '{path}'}}")
     assert spec.path == is_
 
 
 def test_the_home_of_another_user_is_refused(load):
-    """SFTP knows no such path."""
+    """SFTP has no such path."""
     said = refused(load, "{type: sftp, host: h, username: u, password: x, path: '~other/x'}")
     assert "not a path" in said
 

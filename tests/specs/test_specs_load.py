@@ -30,7 +30,7 @@ def faults(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["five_mistakes", "every_mistake"])
 def test_golden_faults(name, monkeypatch):
-    """Every mistake is told at once, with line, column and what to write instead."""
+    """All mistakes are reported at once, with line, column and hint."""
     monkeypatch.chdir(GOLDEN)
     with pytest.raises(ConfigFaults) as caught:
         load_config(f"{name}.yaml")
@@ -39,7 +39,7 @@ def test_golden_faults(name, monkeypatch):
 
 
 def test_parts_that_do_not_fit(faults):
-    """What no single value can know is told in the same words: all that is missing or too much."""
+    """Faults between sections are reported in the same form as those of single values."""
     assert faults("services: {}\nbackup: {}\n") == [
         "f.yaml:1:11: services: is empty; write at least one",
         "f.yaml:2:1: backup: names no destination; write one, such as local: {path: /mnt/backup}",
@@ -54,16 +54,16 @@ def test_parts_that_do_not_fit(faults):
     assert faults(text % "container: a, containers: [b]") == [f"f.yaml:1:34: {one}"]
 
 
-def test_a_list_is_told_from_a_word(faults):
-    """A word where a list belongs is told; so is a list where a mapping belongs."""
+def test_a_word_instead_of_a_list_is_reported(faults):
+    """Also a list instead of a mapping."""
     assert faults("services: {a: {path: /a, exclude: '*.log'}}\nbackup: [local]") == [
         "f.yaml:1:35: services.a.exclude: not a list; write lines that begin with '- '",
         "f.yaml:2:9: backup: not a mapping; write KEY: VALUE lines below it",
     ]
 
 
-def test_an_empty_optional_is_told(faults):
-    """A key with nothing behind it is no silent default: `s3:` alone is not no S3."""
+def test_an_empty_optional_section_is_reported(faults):
+    """A key without a value is not a silent default: `s3:` alone does not mean no S3."""
     assert faults(SMALL + "listen:\nnotify:\n") == [
         "f.yaml:3:1: listen: has no value; write one, or remove the key",
         "f.yaml:4:1: notify: has no value; write one, or remove the key",
@@ -72,7 +72,7 @@ def test_an_empty_optional_is_told(faults):
 
 
 def test_aws_is_an_empty_endpoint(tmp_path):
-    """For AWS the endpoint is left empty, in whichever way."""
+    """For AWS the endpoint is empty, in any form of an empty value."""
     for endpoint in ("", " ''", " ~"):
         file = tmp_path / "f.yaml"
         file.write_text(
@@ -83,7 +83,7 @@ def test_aws_is_an_empty_endpoint(tmp_path):
 
 
 def test_paths_of_this_machine_are_absolute(tmp_path, monkeypatch):
-    """`~` is the home, relative is beside the configuration, or in the login folder."""
+    """`~` is the home; a relative path starts at the configuration or the login folder."""
     monkeypatch.setenv("HOME", "/home/me")
     (tmp_path / "f.yaml").write_text(
         "services: {a: {path: data/./a/, pre_backup: {command: x, working_dir: dumps}}}\n"
@@ -102,7 +102,7 @@ def test_paths_of_this_machine_are_absolute(tmp_path, monkeypatch):
 
 
 def test_literal_secrets_know_their_place(tmp_path):
-    """A literal secret can be referred to: its file and a JSON pointer, and that resolves to it."""
+    """A reference to a literal secret is its file and a JSON pointer, and resolves to it."""
     file = tmp_path / "f.yaml"
     file.write_text(
         "services:\n  a.b:\n    path: /a\n    post_backup:\n      command: x\n"
@@ -119,7 +119,7 @@ def test_literal_secrets_know_their_place(tmp_path):
 
 
 def test_find_config(tmp_path, monkeypatch):
-    """The file given wins, then the variable, then the first place that has one."""
+    """The given file wins, then the variable, then the first existing candidate."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PACKRAT_CONFIG", raising=False)
@@ -142,7 +142,7 @@ def test_find_config(tmp_path, monkeypatch):
 
 
 def test_loading_imports_nothing_costly():
-    """Start-up time is a feature: what is costly is imported where it is used."""
+    """For a fast start, slow modules are imported where they are used."""
     code = (
         "import sys, specs.load; "
         "print(*{'croniter', 'networkx', 's3fs', 'sshfs', 'docker', 'pathspec'} & set(sys.modules))"
@@ -178,7 +178,7 @@ RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], 
 @example(b"? {a: b}\n: c")
 @example(b"%YAML 9999999999999999999.1\n---\na: b")
 def test_any_bytes(tmp_path, content):
-    """Whatever the bytes, the loader gives a configuration or its faults."""
+    """For any bytes, the loader returns a configuration or raises its faults."""
     _load(tmp_path, content)
 
 
@@ -191,5 +191,5 @@ TOKENS = st.sampled_from(
 @RELAXED
 @given(st.integers(0, len(SEED)), st.integers(0, 60), st.lists(TOKENS, max_size=6))
 def test_any_edit_of_the_seed(tmp_path, start, length, tokens):
-    """Whatever is cut out of a good configuration and typed in, the answer has the same form."""
+    """For any edit of a valid configuration, the result is a configuration or its faults."""
     _load(tmp_path, (SEED[:start] + " ".join(tokens) + SEED[start + length :]).encode())

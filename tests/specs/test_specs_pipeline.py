@@ -1,4 +1,4 @@
-"""A pipeline document is validated like the configuration that it may have been compiled from."""
+"""Validation of pipeline documents, as strict as that of configurations."""
 
 import os
 
@@ -23,14 +23,14 @@ def load(tmp_path, document):
 
 
 def test_what_was_compiled_is_accepted(tmp_path, document):
-    """The document itself has no fault."""
+    """A compiled document has no fault."""
     [pipeline] = load(tmp_path, document)
     assert pipeline.document() == document
 
 
 @pytest.mark.parametrize("fault", ["no confirm", "of another destination", "not after it"])
 def test_an_upload_that_nothing_confirms_is_refused(tmp_path, document, fault):
-    """It would be sent, and never published: such a run must not even begin."""
+    """It would be sent and never published, so such a run must not begin."""
     stages = document["stages"]
     [confirm] = [name for name, stage in stages.items() if stage["kind"] == "confirm"]
     if fault == "no confirm":
@@ -49,7 +49,7 @@ def test_an_upload_that_nothing_confirms_is_refused(tmp_path, document, fault):
 
 @pytest.mark.parametrize("name", ["../..", "/etc", ".hidden", ""])
 def test_names_that_would_lead_elsewhere_are_refused(tmp_path, document, name):
-    """They become paths: of the spool, the lock, the log and the archives."""
+    """Names become paths of the spool, the lock, the log and the archives."""
     with pytest.raises(ConfigFaults):
         load(tmp_path, document | {"service": name})
     document["destinations"][name] = document["destinations"]["local"]
@@ -58,7 +58,7 @@ def test_names_that_would_lead_elsewhere_are_refused(tmp_path, document, name):
 
 
 def test_only_what_packrat_left_half_written_is_cleared(tmp_path):
-    """Anything else in a spool's folder stays, whoever put it there."""
+    """Any other file in a spool's folder is kept."""
     ours = ".svc-20261123T110910Z-d1a66e71.packrat.part"
     for name in (ours, ".bashrc", ".svc.part", ours.lstrip(".")):
         (tmp_path / name).touch()

@@ -11,7 +11,7 @@ class Holder(BaseModel):
 
 
 def test_nothing_shows_a_secret(tmp_path):
-    """A literal appears neither in repr and str, nor in a dump, nor in an error."""
+    """A literal appears in no repr, str, dump or error."""
     secret = Secret.parse(HIDDEN)
     object.__setattr__(secret, "source", "/f.yaml#/a")
     holder = Holder(secret=secret)
@@ -29,7 +29,7 @@ def test_nothing_shows_a_secret(tmp_path):
     [("a\n", "a"), ("a\n\n", "a\n"), ("a\r", "a\r"), (5, "5"), (1.5, "1.5"), (True, "true")],
 )
 def test_literals(value, text):
-    """A number is the text it was written as, and one trailing newline is dropped."""
+    """A number is its text as written, and one trailing newline is removed."""
     assert Secret.parse(value).resolve() == text
 
 
@@ -47,7 +47,7 @@ def test_environment(monkeypatch):
 
 
 def test_file(tmp_path):
-    """{file: PATH} is the content of a file, beside the configuration when it is relative."""
+    """{file: PATH} is the content of a file; a relative path starts at the configuration."""
     (tmp_path / "key").write_text(HIDDEN + "\r\n")
     secret = Secret.parse({"file": "key"}, str(tmp_path))
     assert secret.reference() == {"file": f"{tmp_path}/key"}
@@ -61,7 +61,7 @@ def test_file(tmp_path):
 
 
 def test_command():
-    """{command: …} is what it prints under bash; one failure in a pipe is a failure of it all."""
+    """{command: …} is the output of a command under bash; a failure in a pipe is a failure."""
     assert Secret.parse({"command": f"printf '%s\\n' {HIDDEN} | cat"}).resolve() == HIDDEN
     with pytest.raises(SecretFault, match="ended with status 3") as caught:
         Secret.parse({"command": f"(echo {HIDDEN} >&2; exit 3) | cat"}).resolve()
@@ -70,7 +70,7 @@ def test_command():
 
 
 def test_slow_command(monkeypatch):
-    """A command that does not end is not waited for."""
+    """A command that does not end is stopped at the time limit."""
     assert PATIENCE == 60
     monkeypatch.setattr("specs.secret.PATIENCE", 0.1)
     with pytest.raises(SecretFault, match="took longer than"):
@@ -78,7 +78,7 @@ def test_slow_command(monkeypatch):
 
 
 def test_config(tmp_path):
-    """{config: FILE#/pointer} reads the configuration again, and whatever secret is there."""
+    """{config: FILE#/pointer} reads the configuration again and resolves the secret there."""
     file = tmp_path / "c.yaml"
     file.write_text("a~b:\n  - x/y: 1.10\n    z: {file: key}\n    again: {config: c.yaml#/a}\n")
     (tmp_path / "key").write_text(HIDDEN)
@@ -98,7 +98,7 @@ def test_config(tmp_path):
     [None, [], {}, {"evn": HIDDEN}, {"env": ""}, {"env": 5}, {"env": "A", "file": "b"}, [HIDDEN]],
 )
 def test_forms(value):
-    """What has none of the forms is refused without being repeated."""
+    """An unknown form is refused without quoting the value."""
     with pytest.raises(ValidationError, match="not a secret") as caught:
         TypeAdapter(Secret).validate_python(value)
     assert HIDDEN not in caught.value.errors()[0]["msg"]
@@ -106,13 +106,13 @@ def test_forms(value):
 
 @pytest.mark.parametrize("value", ["/run/x", "~/x", "./x", "../x", "", " \n"])
 def test_a_password_is_never_a_path(value):
-    """The path of a secret is not taken for the secret; a variable's value may be a path."""
+    """A literal path is not taken for a secret; the value of a variable may be a path."""
     with pytest.raises(ValidationError, match=r"looks like a path|an empty secret"):
         TypeAdapter(Password).validate_python(value)
     assert TypeAdapter(Secret).validate_python(value).form == "text"
 
 
 def test_a_huge_file_is_not_read_whole():
-    """A file without an end, named by mistake, does not fill the memory."""
+    """An endless file, named by mistake, does not fill the memory."""
     with pytest.raises(SecretFault, match="longer than 65536 characters"):
         Secret.parse({"file": "/dev/zero"}).resolve()

@@ -1,4 +1,4 @@
-"""Files that Packrat believes belong to trusted users only."""
+"""Ownership checks of the files that Packrat trusts."""
 
 import os
 import subprocess
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(autouse=True)
 def nobody_else(monkeypatch):
-    """Forget whom the environment of the test names."""
+    """Remove variables that name trusted users from the environment."""
     monkeypatch.delenv(TRUST_UID, raising=False)
     monkeypatch.delenv("SUDO_UID", raising=False)
 
 
 @pytest.fixture
 def configuration(tmp_path):
-    """A configuration, a key and a state folder that load as they stand."""
+    """A configuration, a key and a state folder that pass the checks."""
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "spool").mkdir(mode=0o700)
     (tmp_path / "key").touch(0o600)
@@ -44,7 +44,7 @@ def test_a_file_of_another_user_is_refused(configuration, monkeypatch, name):
         load_config(str(configuration))
     assert str(path) in str(caught.value)
     assert "belongs to uid 4242" in str(caught.value)
-    assert f"{TRUST_UID}=4242" in str(caught.value), "it says how to correct it"
+    assert f"{TRUST_UID}=4242" in str(caught.value), "the hint shows the remedy"
 
     monkeypatch.setenv(TRUST_UID, str(STRANGER))
     assert load_config(str(configuration))
@@ -61,7 +61,7 @@ def test_a_file_that_others_can_write_is_refused_whoever_owns_it(configuration, 
 
 
 def test_an_entry_of_the_state_folder_that_belongs_to_another_user_is_refused(configuration):
-    """Packrat would execute a planted journal."""
+    """Otherwise Packrat would execute a planted journal."""
     journal = configuration.parent / "state" / "journal"
     journal.mkdir()
     os.chown(journal, STRANGER, STRANGER)
@@ -78,8 +78,8 @@ def test_the_user_behind_sudo_is_trusted(configuration, monkeypatch):
         load_config(str(configuration))
 
 
-def test_only_root_believes_in_sudo(monkeypatch):
-    """A user's own environment names nobody."""
+def test_only_root_trusts_the_variable_of_sudo(monkeypatch):
+    """A user's own environment must not add trusted users."""
     monkeypatch.setenv("SUDO_UID", str(STRANGER))
     os.seteuid(4343)
     try:
@@ -113,10 +113,10 @@ def test_a_folder_on_the_way_that_others_can_write_is_refused_unless_it_is_stick
     assert distrust(str(own / "packrat.yaml"))
     shared.chmod(0o1777)
     assert distrust(str(own / "packrat.yaml")) is None
-    assert distrust(str(shared)), "nobody owns the sticky folder itself"
+    assert distrust(str(shared)), "the sticky folder itself is not trusted"
 
 
-def test_a_private_group_may_write_but_an_acl_is_nobodys_group(configuration):
+def test_a_private_group_may_write_unless_there_is_an_acl(configuration):
     """Ubuntu and Fedora create files with mode 0664 and a group of the user's own."""
     configuration.chmod(0o664)
     os.chown(configuration, 0, 0)
@@ -127,7 +127,7 @@ def test_a_private_group_may_write_but_an_acl_is_nobodys_group(configuration):
 
 
 def test_a_group_with_other_members_may_not_write(configuration):
-    os.chown(configuration, 0, 1)  # daemon, whose primary group it is
+    os.chown(configuration, 0, 1)  # daemon's primary group
     configuration.chmod(0o664)
     with pytest.raises(ConfigFaults, match="can be written by other users"):
         load_config(str(configuration))

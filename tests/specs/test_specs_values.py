@@ -31,7 +31,7 @@ def test_duration_of_a_bare_number(seconds):
     ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1d", 86400)]
 )
 def test_duration_examples(text, seconds):
-    """The durations that the documentation names mean what people think."""
+    """The examples in the documentation have the expected values."""
     assert duration(text) == seconds
 
 
@@ -39,27 +39,27 @@ def test_duration_examples(text, seconds):
     "text", ["", " ", "s", "1x", "30 minutes", "1.5h", "-5", "2m1h", "9999d", "٣s", True, None, 1.5]
 )
 def test_duration_refused(text):
-    """What is no duration is refused, with what to write instead."""
+    """Other texts are refused with a hint."""
     with pytest.raises(ValidationError, match=r"is not a duration|longer than ten years"):
         duration(text)
 
 
 @given(st.text())
 def test_any_text_is_a_duration_or_refused(text):
-    """No text makes the reading of a duration fail otherwise than by refusing it."""
+    """The parser of durations raises no other error for any text."""
     with contextlib.suppress(ValidationError):
         assert duration(text) >= 0
 
 
 def test_wait_is_never_zero():
-    """A time limit of nothing is refused: nothing would finish in it."""
+    """A time limit of zero is refused: nothing could finish in it."""
     with pytest.raises(ValidationError, match="is zero"):
         TypeAdapter(Wait).validate_python("0s")
 
 
 @given(st.integers(0, 10**6), st.sampled_from("KMGTP"))
 def test_size_units(number, prefix):
-    """K and KiB count in 1024s, KB in 1000s, whatever the case and the space between."""
+    """K and KiB are 1024, KB is 1000, in any case and with any spaces."""
     power = "KMGTP".index(prefix) + 1
     assert size(f"{number}{prefix}") == size(f"{number} {prefix}iB") == number * 1024**power
     assert size(f"{number} {prefix}B") == size(f"{number}{prefix.lower()}b") == number * 1000**power
@@ -70,26 +70,26 @@ def test_size_units(number, prefix):
     [("256 MiB", 256 << 20), ("10GB", 10**10), ("4G", 4 << 30), (7, 7), ("7 B", 7), ("1.5K", 1536)],
 )
 def test_size_examples(text, count):
-    """The sizes that the documentation names mean what people think."""
+    """The examples of sizes in the documentation have the expected values."""
     assert size(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "G", "lots", "-1", "1 Gbit", "1e9", "1,5G", True, None])
 def test_size_refused(text):
-    """What is no size is refused."""
+    """Texts that are not a size are refused."""
     with pytest.raises(ValidationError, match="is not a size"):
         size(text)
 
 
 @given(st.text())
 def test_any_text_is_a_size_or_refused(text):
-    """No text makes the reading of a size fail otherwise than by refusing it."""
+    """The parser of sizes raises no other error for any text."""
     with contextlib.suppress(ValidationError):
         assert size(text) >= 0
 
 
 def test_rate():
-    """A limit is a size a second, and never nothing."""
+    """A rate is a size per second, and never zero."""
     rate = TypeAdapter(Rate).validate_python
     assert rate("20 MiB/s") == rate("20 MiB") == 20 << 20
     with pytest.raises(ValidationError, match="is zero"):
@@ -101,7 +101,7 @@ def test_rate():
     ["0 2 * * *", "*/5 * * * *", "30 4 1,15 jan-mar mon", "@daily", "@midnight", "0 0 29 2 *"],
 )
 def test_schedule_keeps_its_text(text):
-    """A schedule is what the user wrote."""
+    """The value is the text that the user wrote."""
     assert TypeAdapter(Schedule).validate_python(text) == text
 
 
@@ -111,21 +111,21 @@ def test_schedule_keeps_its_text(text):
      "R * * * *", "r(0-5) * * * *", "0 0 31 2 *", "@daily @daily"],
 )  # fmt: skip
 def test_schedule_refused(text):
-    """Seconds, random fields, nonsense and days that never come are no schedules."""
+    """Seconds, random fields, nonsense and days that never come are refused."""
     with pytest.raises(ValidationError, match=r"is not a schedule|never comes"):
         TypeAdapter(Schedule).validate_python(text)
 
 
 @given(st.text(alphabet="0123456789*/-,#@LRHrl adeimntuw", max_size=20))
 def test_any_text_is_a_schedule_or_refused(text):
-    """No text makes the reading of a schedule fail otherwise than by refusing it."""
+    """The parser of schedules raises no other error for any text."""
     with contextlib.suppress(ValidationError):
         assert TypeAdapter(Schedule).validate_python(text) == text
 
 
 @pytest.mark.parametrize("text", ["**/tmp/**", "*.log", "!keep.log", "/cache/", "**/.git", "a\\ "])
 def test_pattern_keeps_its_text(text):
-    """A pattern is what the user wrote."""
+    """The pattern is the text that the user wrote."""
     assert TypeAdapter(Pattern).validate_python(text) == text
 
 
@@ -142,14 +142,14 @@ def test_pattern_refused(text):
 
 @given(st.text(alphabet="ab*?![]^-\\/. :#\n", max_size=12))
 def test_any_text_is_a_pattern_or_refused(text):
-    """No text makes the reading of a pattern fail otherwise than by refusing it."""
+    """The parser of patterns raises no other error for any text."""
     with contextlib.suppress(ValidationError):
         assert TypeAdapter(Pattern).validate_python(text) == text
 
 
 @pytest.mark.parametrize("text", ["gitea", "a", "Nextcloud-2.0_x", "9" * 64])
 def test_name_accepted(text):
-    """Letters, digits and . _ - make a name."""
+    """A name consists of letters, digits and . _ -"""
     assert TypeAdapter(Name).validate_python(text) == text
 
 
@@ -157,6 +157,6 @@ def test_name_accepted(text):
     "text", ["", ".", "..", ".hidden", "-x", "a/b", "a b", "é", "9" * 65, "a\n"]
 )
 def test_name_refused(text):
-    """What could leave or hide in a folder is no name."""
+    """Names that could leave a folder or hide in it are refused."""
     with pytest.raises(ValidationError, match="cannot be a folder's name"):
         TypeAdapter(Name).validate_python(text)
