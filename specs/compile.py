@@ -55,6 +55,7 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         key_file=config.encryption.key_file,
         state_dir=config.state_dir,
         spool=config.spool_path,
+        timeout=service.timeout,
         destinations=destinations,
         stages=stages,
     )
@@ -158,10 +159,14 @@ def compile_restore(
     stages = graph.document()
     if to is not None:
         _end_with_writing(stages, graph.downstream("gather"))
+    for params in stages.values():
+        if params.get("kind") == "containers":
+            params["path"] = service.path
     others = {other: named[other] for other in config.destinations_of(config.services[name])}
     return pipeline.model_copy(
         update={
             "job": "restore",
+            "timeout": None,
             "backup": backup,
             "to": to,
             "destinations": {source: named[source]} | others,
@@ -225,7 +230,7 @@ def _at_each(
     for destination in pipeline.destinations:
         line.last = "survey"
         line.then(f"{kind}:{destination}", kind, destination=destination, **params)
-    return pipeline.model_copy(update={"job": kind, "stages": line.stages})
+    return pipeline.model_copy(update={"job": kind, "timeout": None, "stages": line.stages})
 
 
 def _own_folders(config: Config, service: Service) -> list[str]:

@@ -11,7 +11,7 @@ from specs.destinations import Section, Typed
 from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
 from specs.translate import translate
-from specs.values import Name, refusal
+from specs.values import Name, Wait, refusal
 from stages.foreign import UnusableKind, misplaced
 from stages.given import GIVEN
 from stages.kinds import BUILT_IN, kinds_for
@@ -53,6 +53,8 @@ class Pipeline(Section):
     """Folder of locks, caches and journals."""
     spool: str
     """Folder in which the sealed archive waits for its destinations."""
+    timeout: Wait | None = None
+    """Most seconds that a backup may take; without a limit if left out."""
     destinations: dict[Name, Typed] = Field(min_length=1)
     """Name -> destination; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)

@@ -10,11 +10,13 @@ from stages.facts import CommandLog, Downtime, Dump, Secrets
 from stages.journal import Journal, Journaled
 from stages.service.docker import EngineAway
 from stages.service.shell import Shell
+from stages.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.run import Run
+    from stages.service.container_lock import ContainerLocks
 
 
 class Command(Link, Shell):
@@ -55,12 +57,13 @@ class Commands(Scope, Journaled):
 
     def release(self, run: Run) -> None:
         """Run the second; raises SourceError."""
+        run.emit(Waiting(run.stage, self.then.timeout))
         try:
             self.then.run("post_backup", run.fact(Secrets).text, run.fact(CommandLog).file)
         finally:  # a command that fails would fail again: the next run does not repeat it
             run.fact(Journal).done(run.scope)
 
-    def put_back(self, _: dict[str, Any], secret: Callable[[Any], str]) -> str:
+    def put_back(self, _: dict[str, Any], secret: Callable[[Any], str], __: ContainerLocks) -> str:
         """Run the second for a dead run; one that fails is not tried again.
 
         Raises EngineAway, SecretFault.
@@ -99,6 +102,7 @@ class PostRestore(Link, Shell):
         """Pass on what comes, then run it; raises SourceError."""
         yield from items
         run.fact(Downtime)  # not when the containers did not start again
+        run.emit(Waiting(run.stage, self.timeout))
         self.run("post_restore", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
 
     def describe(self, *, backwards: bool = False) -> str:
@@ -107,6 +111,7 @@ class PostRestore(Link, Shell):
 
 
 def _dump(shell: Shell, run: Run) -> None:
+    run.emit(Waiting(run.stage, shell.timeout))
     since = run.clock.now()
     shell.run("pre_backup", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
     run.provide(Dump(since))

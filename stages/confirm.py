@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from engine.stage import Stage
 from stages.facts import Base, Job, NotBrought, Published, Stores
 from stages.items import Place
+from stages.waiting import work_on
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.catalog import missing, open_archive
@@ -50,7 +51,9 @@ class Confirm(Stage):
             def prove(at: str, length: int = place.length) -> None:
                 archive = open_archive(store, job.service, name, keys, at, check=run.check)
                 depth = Depth.FRAMES if self.full else Depth.SAMPLES
-                prove_archive(archive, length, depth, random=run.random, step=lambda _: run.check())
+                prove_archive(
+                    archive, length, depth, random=run.random, step=lambda _: work_on(run)
+                )
                 self._require_references(archive, run)
 
             # A run that is killed within this leaves the mark, and the next survey proves it.

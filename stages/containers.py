@@ -11,16 +11,22 @@ from stages.errors import SourceError
 from stages.facts import AtRest, Downtime, DowntimeClock
 from stages.items import Piece
 from stages.journal import Journal, Journaled
-from stages.service.docker import Engine, NoContainer
+from stages.service.container_lock import LOCK_SECONDS, ContainerLocks
+from stages.service.docker import REVIVAL_SECONDS, Engine, NoContainer
+from stages.service.neighbours import others, restart_text, uses
+from stages.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.run import Run
+    from stages.service.docker import Container
 
 STEADY_SECONDS = 3.0
 """A container without a HEALTHCHECK counts as healthy when it has run for so long."""
 POLL_SECONDS = 0.1
+REPAIR_SECONDS = 5.0
+"""How long a repair waits for a run that is using the same container; the next one tries again."""
 ENTRY_BYTES = 800
 """Memory that an entry of the index takes, about."""
 
@@ -33,8 +39,8 @@ class Containers(Scope, Journaled):
     read_ahead: ClassVar[int] = 80 << 20
     """Memory, in bytes, for what is read while containers are down: they start before chunking,
     compression and the spool go on with it."""
-    needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock)
-    inverse_needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock)
+    needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock, ContainerLocks)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock, ContainerLocks)
     provides: ClassVar[tuple[type, ...]] = (AtRest,)
     inverse_provides: ClassVar[tuple[type, ...]] = (AtRest,)
     release_provides: ClassVar[tuple[type, ...]] = (Downtime,)
@@ -44,6 +50,8 @@ class Containers(Scope, Journaled):
     stop_timeout: int = 30
     health_timeout: int = 120
     max_downtime: int | None = None
+    path: str | None = None
+    """Folder whose files are exchanged meanwhile: other containers that use it must restart."""
 
     def weight(self, item: Any) -> int:
         """Return about how much memory an item takes, in bytes."""
@@ -61,105 +69,187 @@ class Containers(Scope, Journaled):
         return f"{', '.join(reversed(self.names))}, and see that all is well"
 
     def acquire(self, run: Run) -> None:
-        """Stop those that run; raises SourceError.
+        """Lock all and stop those that run; raises SourceError.
 
         What runs is written into the journal before anything is stopped, and which one is being
         stopped, so that it runs again whatever becomes of this process.
         """
-        journal = run.fact(Journal)
+        journal, locks = run.fact(Journal), run.fact(ContainerLocks)
         engine = Engine(self.host)
-        found = [engine.look(name) for name in self.names]
+        found = self._look_and_lock(engine, locks, run)
         for container in found:
             container.require_stoppable()
+        self._warn_of_others(engine, found, run)
         ran = [container.name for container in found if container.running]
-        if not ran:
-            run.provide(AtRest(looked=True))
-            return
-        journal.note(run.scope, self, {"ran": ran, "stopping": None})
-        run.fact(DowntimeClock).begin(run.clock.ticks(), self.max_downtime)
+        note: dict[str, Any] = {
+            "ran": ran,
+            "paused": [container.name for container in found if container.paused],
+            "stopping": None,
+        }
+        if ran:
+            journal.note(run.scope, self, note)
+            run.fact(DowntimeClock).begin(run.clock.ticks(), self.max_downtime)
         for name in ran:
             run.check()
-            journal.note(run.scope, self, {"ran": ran, "stopping": name})
-            begun = run.clock.ticks()
-            engine.stop(name, self.stop_timeout)
-            if engine.look(name).running:
-                raise SourceError(
-                    f"container {name} runs again right after it was stopped",
-                    "something starts it at once: end that first",
-                )
-            if run.clock.ticks() - begun >= max(self.stop_timeout, 1):
-                run.warn(
-                    f"container {name} did not end within {self.stop_timeout} s and was killed;"
-                    " docker.stop_timeout gives it longer"
-                )
-            run.advance(1)
-        journal.note(run.scope, self, {"ran": ran, "stopping": None})
+            journal.note(run.scope, self, note | {"stopping": name})
+            self._stop(engine, name, run)
+        if ran:
+            journal.note(run.scope, self, note)
+        locks.note_at_rest()
         run.provide(AtRest(tuple(ran), looked=True))
 
     def release(self, run: Run) -> None:
-        """Start what ran, and see that it is well; raises SourceError with all that went wrong."""
-        journal = run.fact(Journal)
+        """Start what ran and check that it is well; raises SourceError with all that went wrong."""
+        locks = run.fact(ContainerLocks)
+        try:
+            run.provide(self._start_again(locks, run))
+        finally:
+            locks.release()
+
+    def put_back(
+        self, found: dict[str, Any], _: Callable[[Any], str], locks: ContainerLocks
+    ) -> str:
+        """Start what a dead run left down, and return a sentence; raises SourceError."""
+        engine = Engine(self.host)
+        names, gone = self._lock_again(engine, found["ran"], locks)
+        stopping = found.get("stopping")
+        down = [name for name in names if name == stopping or not engine.look(name).running]
+        problems = self._start(engine, down, stopping)
+        paused = [name for name in found.get("paused", ()) if name in names]
+        if problems := [*problems, *self._pause(engine, paused)]:
+            raise problems[0]
+        started = f"started {', '.join(down)} again" if down else "its containers run"
+        missing = "".join(f"; {error} any more" for error in gone)
+        return f"a run died while containers were down: {started}{missing}"
+
+    def stand_still(self, found: dict[str, Any], locks: ContainerLocks) -> None:
+        """Stop again what was started since the run died; raises SourceError."""
+        engine = Engine(self.host)
+        names, _ = self._lock_again(engine, found["ran"], locks)
+        for name in names:
+            if engine.look(name).running:
+                engine.stop(name, self.stop_timeout)
+
+    def _look_and_lock(self, engine: Engine, locks: ContainerLocks, run: Run) -> list[Container]:
+        """Return what the containers are like once all are locked."""
+        found = [engine.look(name) for name in self.names]
+        while True:
+            locks.take(
+                found,
+                LOCK_SECONDS,
+                lambda reason: run.emit(Waiting(run.stage, LOCK_SECONDS, reason)),
+                run.check,
+            )
+            now = [engine.look(name) for name in self.names]
+            if [one.id for one in now] == [one.id for one in found]:
+                return [*{one.id: one for one in now}.values()]
+            found = now  # it was made again while we waited
+
+    def _warn_of_others(self, engine: Engine, found: list[Container], run: Run) -> None:
+        """Warn of other containers that a stop or the new files affect."""
+        for other in others(engine, {container.id for container in found}):
+            for container in found:
+                if container.running and other.shares_network_of(container):
+                    run.warn(
+                        f"container {other.name} uses the network of container {container.name}"
+                        " and loses it when that one stops: name it in docker.containers, too"
+                    )
+            if self.path and uses(other, self.path):
+                run.warn(restart_text(other, self.path))
+
+    def _stop(self, engine: Engine, name: str, run: Run) -> None:
+        run.emit(Waiting(run.stage, self.stop_timeout))
+        begun = run.clock.ticks()
+        engine.stop(name, self.stop_timeout)
+        if engine.look(name).running:
+            raise SourceError(
+                f"container {name} runs again right after it was stopped",
+                "something starts it at once: end that first",
+            )
+        if run.clock.ticks() - begun >= max(self.stop_timeout, 1):
+            run.warn(
+                f"container {name} did not end within {self.stop_timeout} s and was killed;"
+                " docker.stop_timeout gives it longer"
+            )
+        run.advance(1)
+
+    def _start_again(self, locks: ContainerLocks, run: Run) -> Downtime:
+        journal, engine = run.fact(Journal), Engine(self.host)
+        if locks.at_rest:
+            for name in self.names:
+                self._look_meanwhile(engine, name, run)
         found = journal.found(run.scope)
         if found is None:  # nothing ran
-            run.provide(Downtime())
-            return
-        engine = Engine(self.host)
-        if found.get("stopping") is None:
-            for name in found["ran"]:
-                self._look_meanwhile(engine, name, run)
-        problems = self._start(engine, found["ran"], found.get("stopping"))
+            return Downtime()
+        run.emit(Waiting(run.stage, REVIVAL_SECONDS * len(found["ran"])))
+        problems = self._start(engine, found["ran"], found["stopping"])
+        down = bool(problems)
         downtime = Downtime(run.fact(DowntimeClock).end(run.clock.ticks()))
-        if not problems:
+        if not down and not found["paused"]:
             journal.done(run.scope)
-            if not run.cancelled:
-                problems = list(filter(None, (self._ill(engine, n, run) for n in found["ran"])))
-        if problems:
+        if not problems and not run.cancelled:
+            problems = list(filter(None, (self._ill(engine, n, run) for n in found["ran"])))
+        pausing = self._pause(engine, found["paused"])
+        if found["paused"] and not down and not pausing:
+            journal.done(run.scope)
+        if problems := [*problems, *pausing]:
             raise SourceError(
                 "; ".join(map(str, problems)), next((p.hint for p in problems if p.hint), "")
             )
-        run.provide(downtime)
-
-    def put_back(self, found: dict[str, Any], _: Callable[[Any], str]) -> str:
-        """Start what a dead run left down, and say so; raises SourceError."""
-        engine = Engine(self.host)
-        down, gone = [], []
-        for name in found["ran"]:
-            try:
-                if name == found.get("stopping") or not engine.look(name).running:
-                    down.append(name)
-            except NoContainer as error:  # nobody can start it, and it keeps no other down
-                gone.append(f"; {error} any more")
-        if problems := self._start(engine, down, found.get("stopping")):
-            raise problems[0]
-        started = f"started {', '.join(down)} again" if down else "its containers run"
-        return f"a run died while containers were down: {started}{''.join(gone)}"
+        return downtime
 
     def _start(self, engine: Engine, names: list[str], stopping: str | None) -> list[SourceError]:
-        """Start what ran, the one that was stopped last first; one that fails stops no other."""
+        """Start what ran, the one that was stopped last first; return what went wrong.
+
+        One that fails is tried again after the others, since it may need one of them, for example
+        its network.
+        """
+        left = [*reversed(names)]
+        while True:
+            problems: dict[str, SourceError] = {}
+            for name in left:
+                try:
+                    if name == stopping:
+                        # The engine goes on with a stop that was broken off: a start before its
+                        # end does nothing, and then the container is down.
+                        with suppress(SourceError):
+                            engine.stop(name, self.stop_timeout)
+                    engine.start(name)
+                except SourceError as error:
+                    problems[name] = error
+            if len(problems) in (0, len(left)):
+                return [*problems.values()]
+            left = [*problems]
+
+    @staticmethod
+    def _pause(engine: Engine, names: Sequence[str]) -> list[SourceError]:
+        """Pause what was paused before; return what went wrong."""
         problems = []
-        for name in reversed(names):
+        for name in names:
             try:
-                if name == stopping:
-                    # The engine goes on with a stop that was broken off: a start before its end
-                    # does nothing, and then the container is down.
-                    with suppress(SourceError):
-                        engine.stop(name, self.stop_timeout)
-                engine.start(name)
+                if not engine.look(name).paused:
+                    engine.pause(name)
             except SourceError as error:
                 problems.append(error)
         return problems
 
-    def stand_still(self, found: dict[str, Any]) -> None:
-        """Stop again what somebody has started since the run died; raises SourceError."""
-        engine = Engine(self.host)
-        for name in found["ran"]:
-            with suppress(NoContainer):  # what is gone uses no files
-                if engine.look(name).running:
-                    engine.stop(name, self.stop_timeout)
+    @staticmethod
+    def _lock_again(
+        engine: Engine, names: Sequence[str], locks: ContainerLocks
+    ) -> tuple[list[str], list[NoContainer]]:
+        """Lock what a dead run had locked; return the names, and errors for what is gone."""
+        there, gone = [], []
+        for name in names:
+            try:
+                there.append(engine.look(name))
+            except NoContainer as error:  # it keeps no other one down
+                gone.append(error)
+        locks.take(there, REPAIR_SECONDS, lambda _: None)
+        return [container.name for container in there], gone
 
     @staticmethod
     def _look_meanwhile(engine: Engine, name: str, run: Run) -> None:
-        """Warn of a container that somebody else started while its files were read."""
+        """Warn of a container that was started while its files were read."""
         try:
             if engine.look(name).running:
                 run.warn(f"somebody started container {name} while its files were read or written")
@@ -168,6 +258,7 @@ class Containers(Scope, Journaled):
 
     def _ill(self, engine: Engine, name: str, run: Run) -> SourceError | None:
         """Wait until a container is healthy; return what is wrong if it is not in time."""
+        run.emit(Waiting(run.stage, self.health_timeout))
         begun = time.monotonic()
         restarts = None
         while True:

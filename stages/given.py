@@ -16,12 +16,21 @@ from stages.in_place.staging import Staging
 from stages.journal import Journal
 from stages.replicas import Replicas
 from stages.restore_target.target import Target
+from stages.service.container_lock import ContainerLocks
 from stages.spool_folder import SpoolFolder
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 
 _CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder)
-_SERVICE = (Journal, Secrets, CommandLog, DowntimeClock, StateFolder, ScratchFolder)
+_SERVICE = (
+    Journal,
+    Secrets,
+    CommandLog,
+    DowntimeClock,
+    StateFolder,
+    ScratchFolder,
+    ContainerLocks,
+)
 
 GIVEN: dict[str, tuple[type, ...]] = {
     "backup": (*_CATALOG, *_SERVICE),

@@ -17,6 +17,8 @@ from stages.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stages.service.container_lock import ContainerLocks
+
 
 class Journaled(Stage):
     """A stage whose work another process can take back, when the one that did it has died."""
@@ -24,21 +26,27 @@ class Journaled(Stage):
     guards: ClassVar[bool] = False
     """What was held later can only be put back while this one stands still."""
 
-    def put_back(self, found: dict[str, Any], secret: Callable[[Any], str]) -> str:
-        """Put things back, and say so; raises SourceError.
+    def put_back(
+        self, found: dict[str, Any], secret: Callable[[Any], str], locks: ContainerLocks
+    ) -> str:
+        """Put things back and return a sentence about it; raises SourceError.
 
-        `found` is what was noted in the journal, `secret` resolves the reference to a secret.
+        Args:
+            found: What was noted in the journal.
+            secret: Resolves the reference to a secret.
+            locks: Takes the locks of containers; the caller releases them.
         """
         raise NotImplementedError
 
-    def stand_still(self, found: dict[str, Any]) -> None:
-        """Keep from the service's files what put_back starts again; raises SourceError."""
+    def stand_still(self, found: dict[str, Any], locks: ContainerLocks) -> None:
+        """Stop what may use the service's files until `put_back` starts it; raises SourceError."""
 
 
 class Journal:
     """What one service's run has changed and will put back."""
 
     def __init__(self, state_dir: str, service: str) -> None:
+        self.service = service
         self._folder = os.path.join(state_dir, "journal")
         self.file = os.path.join(self._folder, f"{service}.json")
         self._held: dict[str, dict[str, Any]] = {}

@@ -12,6 +12,7 @@ from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Nothing, Standing
 from stages.restore_target.selection import Wanted
 from stages.restore_target.target import Target
+from stages.waiting import work_on
 from vault.archive.index import blocks_of, read_entries
 from vault.archive.keys import Keys
 from vault.errors import NotThere
@@ -48,7 +49,7 @@ class Select(Stage):
         blocks = job.backup.index
         index = blocks_of(blocks, self.paths) if self.paths else blocks
         for _ in replicas.opened((block.chunk[1] for block in index), run.check):
-            run.check()
+            work_on(run)
 
         def fetch(archive_id: str, number: int) -> bytes:
             return replicas.index(archive_id, number, run.check)

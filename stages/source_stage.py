@@ -11,6 +11,7 @@ from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.items import Piece
 from stages.service.docker import Engine
+from stages.service.neighbours import others, uses
 from stages.source.walk import open_source
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import SEGMENT_BYTES
@@ -73,13 +74,11 @@ class Source(Stage):
 
     def _warn_of_sharing(self, engine: Engine, run: Run) -> None:
         """Warn of a container that goes on writing to the same files."""
-        for name in engine.running():
-            if name not in self.containers and any(
-                writes and overlap(folder, self.path) for folder, writes in engine.look(name).mounts
-            ):
+        for container in others(engine, {engine.look(name).id for name in self.containers}):
+            if uses(container, self.path, writes=True):
                 run.warn(
-                    f"container {name} keeps running and may write to {self.path}, too: name it in"
-                    " docker.containers to stop it as well"
+                    f"container {container.name} keeps running and may write to {self.path}, too:"
+                    " name it in docker.containers to stop it as well"
                 )
 
     def _require_room(self, folder: str, waiting: int, run: Run) -> None:
@@ -92,12 +91,6 @@ class Source(Stage):
                 "no destination answers, and the spool has no more room for a backup",
                 f"bring a destination back, or give the spool {folder} more room",
             )
-
-
-def overlap(one: str, other: str) -> bool:
-    """Return whether one folder is the other, or is inside it."""
-    one, other = os.path.realpath(one), os.path.realpath(other)
-    return os.path.commonpath([one, other]) in (one, other)
 
 
 def spool_error(folder: str, error: OSError) -> SourceError:

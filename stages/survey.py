@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Stage
 from stages.facts import Holdings, Job, Stores
 from stages.spool_folder import SpoolFolder
+from stages.waiting import work_on
 from vault.archive.format import stamp
 from vault.archive.keys import Keys
 from vault.catalog.cache import UNPROVEN, CatalogCache
@@ -117,7 +118,7 @@ def _prove_begun(run: Run, catalog: Catalog) -> bool:
     for one in begun:
         problem = ""
         try:
-            prove_stored(catalog.destination, job.service, one, keys, lambda _: run.check())
+            prove_stored(catalog.destination, job.service, one, keys, lambda _: work_on(run))
         except (Damaged, NotThere) as error:
             problem = str(error)
         cache.prove(catalog.destination, job.service, one, run.clock.now() / 1e9, problem)

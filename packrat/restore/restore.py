@@ -10,13 +10,14 @@ from msgspec import structs
 
 from engine.events import Warned
 from engine.facts import Facts
-from engine.run import Cancelled, Run, Shared
+from engine.run import Cancelled, Clock, Run, Shared
 from engine.wiring import execute
 from packrat.errors import Interrupted
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.runs.signals import interruptible
+from packrat.runs.watchdog import Watchdog
 from packrat.text.report import count_text, missed_text
 from stages.collect import Collect
 from stages.errors import SourceError
@@ -127,12 +128,15 @@ def _run(
 
     journal = Journal(pipeline.state_dir, pipeline.service)
     given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline))
-    run = Run(Shared([note, *listeners], facts=Facts(given)))
-    with interruptible(run):
+    clock = Clock()
+    watchdog = Watchdog(job.service, clock)
+    run = Run(Shared([watchdog, note, *listeners], clock, facts=Facts(given)))
+    with interruptible(run, watchdog):
         outcome = execute(graph, run)
     swapped = outcome.fact(Swapped)
     for stage, error in outcome.failed.items():
         ended: BaseException = KeyboardInterrupt(stage) if isinstance(error, Cancelled) else error
+        ended = watchdog.problem or ended
         if swapped:
             raise _after_the_swap(job.service, ended) from error
         raise ended

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from engine.events import Warned
 from engine.facts import Facts
 from engine.graph import Graph
-from engine.run import Cancelled, Run, Shared
+from engine.run import Cancelled, Clock, Run, Shared
 from engine.wiring import execute
 from packrat.errors import Exit
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.runs.signals import interruptible
+from packrat.runs.watchdog import Watchdog
 from packrat.text.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
@@ -54,11 +55,13 @@ def undo(program: Program, service: str) -> int:
             )
         pipeline = compile_service(config, service)
         given = (Journal(config.state_dir, service), *service_given(pipeline))
-        run = Run(Shared([_warned], facts=Facts(given)))
-        with interruptible(run):
+        clock = Clock()
+        watchdog = Watchdog(service, clock)
+        run = Run(Shared([watchdog, _warned], clock, facts=Facts(given)))
+        with interruptible(run, watchdog):
             outcome = execute(_graph(pipeline), run)
         for error in outcome.failed.values():
-            raise KeyboardInterrupt if isinstance(error, Cancelled) else error
+            raise watchdog.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
     print(f"{service}: {path} is as it was before the restore")
     print(
         f"what was there until now is in {os.path.join(path, record.folder)};"
@@ -102,6 +105,6 @@ def _graph(pipeline: Pipeline) -> Graph:
     }
     if "stop" in stages:
         spec["undo"]["after"] = ["stop"]
-        spec["stop"] = stages["stop"] | {"after": []}
+        spec["stop"] = stages["stop"] | {"after": [], "path": collect["path"]}
         spec["start"] = {"releases": "stop", "after": ["undo"]}
     return Graph.build(spec, KINDS, GIVEN["undo"])

@@ -20,6 +20,7 @@ from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.signals import interruptible
+from packrat.runs.watchdog import Watchdog
 from stages.facts import Holdings, Job, SourceReport, Stores
 from stages.in_place.forget import forget
 from stages.journal import Journal
@@ -100,11 +101,12 @@ def _run(
     )
     given = (job, keys, stores, cache, spool, journal, *service_given(pipeline))
     clear(spool.path)
-    run = Run(Shared([note, *listeners], clock, facts=Facts(given)))
+    watchdog = Watchdog(pipeline.service, clock, pipeline.timeout)
+    run = Run(Shared([watchdog, note, *listeners], clock, facts=Facts(given)))
     try:
-        with interruptible(run):
+        with interruptible(run, watchdog):
             outcome = execute(graph, run)
-        sum_up(graph, outcome, job, result)
+        sum_up(graph, outcome, job, result, watchdog.problem)
         if result.exit == Exit.DONE and (source := outcome.fact(SourceReport)):
             for text in forget(pipeline.state_dir, pipeline.service, source.path).failed:
                 result.warnings.append(f"what a restore had replaced could not be deleted: {text}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from packrat.program import log_file
 from packrat.runs.repair import resolve
 from stages.facts import CommandLog, DowntimeClock, ScratchFolder, Secrets, StateFolder
+from stages.service.container_lock import ContainerLocks
 
 if TYPE_CHECKING:
     from specs.pipeline import Pipeline
@@ -16,4 +17,11 @@ def service_given(pipeline: Pipeline) -> tuple[Any, ...]:
     """Return these facts and resources; the journal is not among them."""
     log = CommandLog(log_file(pipeline.state_dir, pipeline.service))
     state = pipeline.state_dir
-    return log, Secrets(resolve), DowntimeClock(), StateFolder(state), ScratchFolder.of(state)
+    return (
+        log,
+        Secrets(resolve),
+        DowntimeClock(),
+        StateFolder(state),
+        ScratchFolder.of(state),
+        ContainerLocks(state, pipeline.service),
+    )

@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from engine.facts import Facts
-from engine.run import Cancelled, Run, Shared
+from engine.run import Cancelled, Clock, Run, Shared
 from engine.wiring import execute
 from packrat.program import open_destinations
 from packrat.runs.signals import interruptible
+from packrat.runs.watchdog import Watchdog
 from stages.facts import Job, ScratchFolder, Stores
 from stages.spool_folder import SpoolFolder
 
@@ -31,9 +32,14 @@ def maintain(
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     scratch = ScratchFolder.of(pipeline.state_dir)
     job = Job(service=pipeline.service, host=pipeline.host)
-    run = Run(Shared(listeners, facts=Facts((job, keys, stores, cache, spool, scratch))))
-    with interruptible(run):
+    clock = Clock()
+    watchdog = Watchdog(pipeline.service, clock)
+    facts = Facts((job, keys, stores, cache, spool, scratch))
+    run = Run(Shared([watchdog, *listeners], clock, facts=facts))
+    with interruptible(run, watchdog):
         outcome = execute(pipeline.graph(), run)
+    if watchdog.problem and outcome.failed:
+        raise watchdog.problem
     for stage, error in outcome.failed.items():
         if isinstance(error, Cancelled | KeyboardInterrupt):
             raise KeyboardInterrupt

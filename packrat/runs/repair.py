@@ -16,6 +16,7 @@ from stages.in_place.recover import must_move, recover
 from stages.in_place.recover import unfinished as unfinished_swaps
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
+from stages.service.container_lock import ContainerLocks
 from vault.store.base import unfinished_archive
 
 if TYPE_CHECKING:
@@ -95,11 +96,27 @@ def put_back(state_dir: str, service: str) -> Repaired:
     except SourceError as error:
         repaired.owed.append(masked(f"{service}: {error}; {error.hint}"))
         return repaired
-    _recover_files(state_dir, service, notes, repaired)
+    locks = ContainerLocks(state_dir, service)
+    try:
+        _recover_files(state_dir, service, notes, repaired, locks)
+        _put_back_stages(journal, notes, repaired, locks)
+    finally:
+        locks.release()
+    return repaired
+
+
+def _put_back_stages(
+    journal: Journal,
+    notes: list[tuple[str, dict[str, Any]]],
+    repaired: Repaired,
+    locks: ContainerLocks,
+) -> None:
+    """Let every stage put back what it held, the last one first."""
+    service = journal.service
     for stage, note in reversed(notes):
         try:
             holder = _holder(note)
-            said = holder.put_back(note["found"], resolve)
+            said = holder.put_back(note["found"], resolve, locks)
             repaired.done.append(masked(f"{service}: {said}"))
             if not (holder.guards and repaired.owed):
                 journal.done(stage)
@@ -114,18 +131,21 @@ def put_back(state_dir: str, service: str) -> Repaired:
                 f" {journal.file} can, or put it right by hand and delete that file"
             )
             repaired.owed.append(masked(what))
-    return repaired
 
 
 def _recover_files(
-    state_dir: str, service: str, notes: list[tuple[str, dict[str, Any]]], repaired: Repaired
+    state_dir: str,
+    service: str,
+    notes: list[tuple[str, dict[str, Any]]],
+    repaired: Repaired,
+    locks: ContainerLocks,
 ) -> None:
     """Finish an in-place restore or its undo, with the service's containers stopped."""
     try:
         if must_move(state_dir, service):
             for _, note in notes:
                 with suppress(KeyError, ValueError):  # of another version: `put_back` reports it
-                    _holder(note).stand_still(note["found"])
+                    _holder(note).stand_still(note["found"], locks)
     except SourceError as error:
         repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
         return

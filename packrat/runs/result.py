@@ -16,6 +16,7 @@ from vault.spool import Spool
 if TYPE_CHECKING:
     from engine.graph import Graph
     from engine.run import Outcome
+    from stages.errors import SourceError
     from stages.facts import Job
 
 Status = Literal["done", "partial", "failed"]
@@ -51,8 +52,17 @@ class Result:
         self.exit, self.error = explain(error)
 
 
-def sum_up(graph: Graph, outcome: Outcome, job: Job, result: Result) -> None:
-    """Fill in a result, for each destination and as a whole."""
+def sum_up(
+    graph: Graph,
+    outcome: Outcome,
+    job: Job,
+    result: Result,
+    ended: SourceError | None = None,
+) -> None:
+    """Fill in a result: each destination by itself, and the whole.
+
+    `ended` is why the watchdog ended the run, if it did.
+    """
     if manifest := outcome.fact(Manifest):
         result.id, result.kind = manifest.id[:8], manifest.kind
         result.files, result.size, result.read = manifest.files, manifest.size, manifest.read
@@ -79,7 +89,7 @@ def sum_up(graph: Graph, outcome: Outcome, job: Job, result: Result) -> None:
     cancelled = [e for e in outcome.failed.values() if isinstance(e, Cancelled)]
     problems = [explain(error) for error in outcome.failed.values()]
     if cancelled or trunk:
-        result.fail([*cancelled, *trunk][0])
+        result.fail(ended or [*cancelled, *trunk][0])
         if result.holders:
             result.error = f"{result.error}. The backup {result.id} is stored all the same"
     elif not result.holders:

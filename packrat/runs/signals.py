@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
+    from packrat.runs.watchdog import Watchdog
 
 TOGETHER_SECONDS = 0.5
 """Signals within this time after the first one count as the same."""
@@ -43,13 +44,15 @@ def _interrupt_once(number: int, _: object) -> None:
 
 
 @contextmanager
-def interruptible(run: Run) -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM end the run in order, and a second one end it at once.
+def interruptible(run: Run, watchdog: Watchdog) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and the watchdog end the run in order; the second signal ends it at once.
 
-    Signals that arrive together count as one: each thread of a dying parent may send one.
+    Signals that come together count as one: a parent that dies with several threads sends several.
+    Outside of the main thread, the watchdog alone asks the run to stop.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        with watchdog.over(run, None):
+            yield
         return
 
     if _end_requested.is_set():  # an earlier signal, whose exception was dropped
@@ -63,9 +66,17 @@ def interruptible(run: Run) -> Iterator[None]:
         if time.monotonic() - first > TOGETHER_SECONDS:
             raise KeyboardInterrupt
 
+    def interrupt() -> None:
+        nonlocal first
+        first = -math.inf
+        # To this thread: a blocking system call of another one would not be interrupted.
+        signal.pthread_kill(main, signal.SIGTERM)
+
+    main = threading.get_ident()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with watchdog.over(run, interrupt):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.events import Finished, Progress, Warned
 from packrat.text.report import bytes_text, count_text, warn
 from specs.faults import printable
+from stages.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,10 +27,10 @@ def progress(
     """Show the progress of some stages (name -> title) on standard error.
 
     `total` returns the number of bytes that the first stage will see, None while it is unknown; the
-    events of the stage may have it too. Without a terminal, only warnings are printed.
+    events of the stage may have it too. Without a terminal, only messages are printed.
     """
     if not sys.stderr.isatty():
-        yield _only_warnings
+        yield _only_messages
         return
     from rich.console import Console
     from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -59,6 +60,8 @@ def progress(
     def listen(event: Event) -> None:
         if isinstance(event, Warned):
             bars.console.print(f"warning: {printable(event.text)}", style="yellow", markup=False)
+        elif isinstance(event, Waiting) and event.reason:
+            bars.console.print(f"waiting for {printable(event.reason)}", markup=False)
         if event.stage not in stages or not isinstance(event, Progress | Finished):
             return
         if event.stage not in tasks and not event.bytes:
@@ -91,6 +94,8 @@ def progress(
         bars.stop()
 
 
-def _only_warnings(event: Event) -> None:
+def _only_messages(event: Event) -> None:
     if isinstance(event, Warned):
         warn(event.text)
+    elif isinstance(event, Waiting) and event.reason:
+        print(f"waiting for {printable(event.reason)}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from packrat.errors import UsageError
 from packrat.restore.request import inside
 from packrat.text import drawing
 from packrat.text.report import as_json, bytes_text, count_text, warn
+from packrat.verbs.plan_sharing import sharing_notes
 from specs.faults import printable
 from stages.facts import Pruned
 from stages.in_place.folder import own_folders
@@ -101,7 +102,8 @@ def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | 
     else:
         for number, pipeline in enumerate(pipelines):
             print("\n" * bool(number) + pipeline.service)
-            notes = _notes(pipeline) if pipeline.job == "backup" else _mounts(pipeline)
+            forward = pipeline.job == "backup"
+            notes = _notes(pipeline) if forward else _mounts(pipeline) | sharing_notes(pipeline)
             if compiled and pipeline.job in ("backup", "prune"):
                 notes |= _prune_notes(program, pipeline)
             print(drawing.tree(graphs[pipeline.service], notes))

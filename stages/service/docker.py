@@ -1,4 +1,4 @@
-"""The Docker engine: the few things that are asked of it. The SDK's errors become ours here."""
+"""Docker engine: a small client whose errors are SourceError, not those of the SDK."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_SECONDS = 60
-"""How long an answer may take, beyond what was asked for."""
+"""Seconds for an answer, beyond the time that the request itself takes."""
 REVIVAL_SECONDS = 60.0
-"""How long a container's start waits for an engine that is itself being started again."""
+"""Seconds for which a start waits for an engine that is itself being restarted."""
 
 
 class EngineAway(SourceError):  # noqa: N818
@@ -29,10 +29,14 @@ class NoContainer(SourceError):  # noqa: N818
 
 
 class Container(Struct, frozen=True):
-    """What the engine says of a container now."""
+    """State of a container when it was looked at."""
 
     name: str
+    """As in the configuration."""
+    id: str
     running: bool
+    """Also true while it is paused."""
+    paused: bool
     health: str
     """`starting`, `healthy`, `unhealthy`; empty without a HEALTHCHECK."""
     health_output: str
@@ -44,6 +48,12 @@ class Container(Struct, frozen=True):
     """(folder of the host, whether it may be written) of each volume and bind mount."""
     vanishes: bool
     """It is removed when it is stopped."""
+    network: str
+    """Id or name of the container whose network it uses; empty without one."""
+
+    def shares_network_of(self, other: Container) -> bool:
+        """Return whether it loses its network when the other container stops."""
+        return self.network in (other.id, other.name) if self.network else False
 
     def require_stoppable(self) -> None:
         """Raise SourceError when a stop would be its end."""
@@ -55,56 +65,65 @@ class Container(Struct, frozen=True):
 
 
 class Engine:
-    """A Docker engine; connects when it is first asked."""
+    """Docker engine; connects at the first request."""
 
     def __init__(self, host: str | None, patience: float = PATIENCE_SECONDS) -> None:
-        """`host` None is what `docker` itself would use: DOCKER_HOST, then the current context."""
+        """`host` None is what `docker` itself uses: DOCKER_HOST, then the current context.
+
+        For a host that begins with tcp://, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH count as they do
+        for `docker -H`.
+        """
         self.host = host
         self._patience = patience
         self._api: Any = None
 
     def look(self, name: str) -> Container:
-        """Say how a container is; raises NoContainer, EngineAway."""
-        with self._border(f"look at container {name}", name):
+        """Return the state of a container; raises NoContainer, EngineAway."""
+        with self._translated(f"look at container {name}", name):
             found = self._client().inspect_container(name)
         state = found["State"]
         health = state.get("Health") or {}
         log = health.get("Log") or [{}]
+        settings = found.get("HostConfig") or {}
+        kind, _, whose = str(settings.get("NetworkMode") or "").partition(":")
         return Container(
-            name,
-            bool(state.get("Running") or state.get("Restarting")),
-            health.get("Status") or "",
-            str(log[-1].get("Output", "")).strip(),
-            str(state.get("StartedAt")),
-            int(found.get("RestartCount", 0)),
-            int(state.get("ExitCode", 0)),
-            tuple(
+            name=name,
+            id=str(found["Id"]),
+            running=bool(state.get("Running") or state.get("Restarting")),
+            paused=bool(state.get("Paused")),
+            health=health.get("Status") or "",
+            health_output=str(log[-1].get("Output", "")).strip(),
+            started=str(state.get("StartedAt")),
+            restarts=int(found.get("RestartCount", 0)),
+            exit_code=int(state.get("ExitCode", 0)),
+            mounts=tuple(
                 (mount["Source"], bool(mount.get("RW")))
                 for mount in found.get("Mounts") or []
                 if mount.get("Source")
             ),
-            bool(found.get("HostConfig", {}).get("AutoRemove")),
+            vanishes=bool(settings.get("AutoRemove")),
+            network=whose if kind == "container" else "",
         )
 
     def running(self) -> list[str]:
-        """Give the names of all running containers; raises EngineAway."""
-        with self._border("list containers"):
+        """Return the names of all running containers; raises EngineAway."""
+        with self._translated("list containers"):
             return sorted(one["Names"][0].lstrip("/") for one in self._client().containers())
 
     def stop(self, name: str, seconds: int) -> None:
-        """Ask it to end, and kill it after some seconds; raises NoContainer, EngineAway."""
-        with self._border(f"stop container {name}", name):
+        """Stop it, and kill it after some seconds; raises NoContainer, EngineAway."""
+        with self._translated(f"stop container {name}", name):
             self._client().stop(name, timeout=seconds)
 
     def start(self, name: str) -> None:
-        """Start it; an engine that is just being restarted is waited for.
+        """Start it; wait for an engine that is being restarted.
 
         Raises NoContainer, EngineAway, SourceError.
         """
         limit = time.monotonic() + REVIVAL_SECONDS
         while True:
             try:
-                with self._border(f"start container {name}", name):
+                with self._translated(f"start container {name}", name):
                     self._client().start(name)
             except EngineAway:
                 self._api = None
@@ -113,6 +132,11 @@ class Engine:
                 time.sleep(1)
             else:
                 return
+
+    def pause(self, name: str) -> None:
+        """Pause it; raises NoContainer, EngineAway, SourceError."""
+        with self._translated(f"pause container {name}", name):
+            self._client().pause(name)
 
     def begin(
         self,
@@ -126,20 +150,20 @@ class Engine:
 
         `user` is NAME or UID, or either with :GROUP, of the container; by default the container's.
         """
-        with self._border(f"run a command in container {name}", name):
+        with self._translated(f"run a command in container {name}", name):
             made = self._client().exec_create(
                 name, command, environment=env, workdir=folder, user=user
             )
         return str(made["Id"])
 
     def output(self, id_: str, name: str) -> Iterator[bytes]:
-        """Run a prepared command, and give what it prints as it comes."""
-        with self._border(f"run a command in container {name}", name):
+        """Run a prepared command, and yield what it prints as it comes."""
+        with self._translated(f"run a command in container {name}", name):
             yield from self._client().exec_start(id_, stream=True)
 
     def status(self, id_: str, name: str) -> int | None:
-        """Give a command's exit status, None as long as it runs."""
-        with self._border(f"look at a command in container {name}", name):
+        """Return a command's exit status, None while it runs."""
+        with self._translated(f"look at a command in container {name}", name):
             code = self._client().exec_inspect(id_)["ExitCode"]
         return None if code is None else int(code)
 
@@ -152,18 +176,19 @@ class Engine:
         if self._api is None:
             import docker
 
+            environment = dict(os.environ)
+            if self.host:
+                here = {"DOCKER_HOST": self.host}
+                environment = environment | here if self.host.startswith("tcp://") else here
             # For ssh:// the user's own client, with its keys and its known hosts.
-            made = (
-                docker.DockerClient(self.host, timeout=self._patience, use_ssh_client=True)
-                if self.host
-                else docker.from_env(timeout=self._patience, use_ssh_client=True)
-            )
-            self._api = made.api
+            self._api = docker.from_env(
+                timeout=self._patience, use_ssh_client=True, environment=environment
+            ).api
         return self._api
 
     @contextmanager
-    def _border(self, action: str, name: str = "") -> Iterator[None]:
-        """Turn what the SDK raises into one of our errors."""
+    def _translated(self, action: str, name: str = "") -> Iterator[None]:
+        """Turn an error of the SDK into one of ours."""
         from docker import errors
         from requests import exceptions as requests
 

@@ -1,0 +1,33 @@
+"""Threads of this process that the kernel holds, for messages."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+
+TASKS = "/proc/self/task"
+UNINTERRUPTIBLE = "D"
+"""State of a thread in proc(5) that no signal ends."""
+
+
+def held_threads() -> list[str]:
+    """Return a few words about each thread that the kernel holds; nothing without /proc."""
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
+    names[os.getpid()] = threading.main_thread().name
+    held = []
+    with suppress(OSError):
+        for task in os.listdir(TASKS):
+            if _read(task, "stat").rpartition(")")[2].split()[:1] == [UNINTERRUPTIBLE]:
+                where = _read(task, "wchan").strip("\0\n")
+                name = names.get(int(task), task)
+                known = f" in {where}" if where not in ("", "0") else ""
+                held.append(f"the kernel holds thread {name}{known}")
+    return held
+
+
+def _read(task: str, file: str) -> str:
+    """Return a file about a thread; empty if the thread has ended, or the file is not readable."""
+    with suppress(OSError), open(f"{TASKS}/{task}/{file}", encoding="utf-8") as stream:
+        return stream.read()
+    return ""

@@ -1,0 +1,131 @@
+"""Watchdog of a run: ends it when it makes no progress, takes too long, or does not end.
+
+It is a listener of the run's events, and a thread that looks at the time. It ends a run in three
+steps, each of which gives the run ASKED_SECONDS without any event: ask all stages to stop, then
+interrupt the main thread, then report what holds the run and end the process. The last step loses
+nothing: what is owed then is put back by the next command, as after a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from packrat.errors import Exit
+from packrat.runs.threads import held_threads
+from stages.errors import SourceError
+from stages.waiting import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.events import Event
+    from engine.run import Clock, Run
+
+STALL_SECONDS = 3600.0
+"""A run without any event for so long is ended. A wait with a limit of its own does not count."""
+ASKED_SECONDS = 20.0
+"""How long a run that was asked to end may go on without any event. Twice this is less than the
+minute that the daemon gives its jobs."""
+LOOK_SECONDS = 0.5
+ENDING = {signal.SIGINT, signal.SIGTERM}
+"""Signals that end a run."""
+
+
+class Watchdog:
+    """Watches one run."""
+
+    def __init__(self, service: str, clock: Clock, timeout: float | None = None) -> None:
+        """`timeout` is the longest time in seconds for the whole run."""
+        self.problem: SourceError | None = None
+        """Why it ended the run, if it did."""
+        self._service, self._clock, self._timeout = service, clock, timeout
+        self._begun = self._moved = clock.ticks()
+        self._asked: float | None = None
+        self._interrupted = False
+        self._stage = ""
+        self._waits: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """Note that the run is alive."""
+        with self._lock:
+            self._moved = self._clock.ticks()
+            self._stage = event.stage
+            self._waits.pop(event.stage, None)
+            if isinstance(event, Waiting):
+                self._waits[event.stage] = self._moved + event.seconds
+
+    @contextmanager
+    def over(self, run: Run, interrupt: Callable[[], None] | None) -> Iterator[None]:
+        """Watch a run; `interrupt` raises KeyboardInterrupt in the main thread.
+
+        Without it the run is only asked to stop: its process belongs to something else.
+        """
+        done = threading.Event()
+
+        def watch() -> None:
+            # The main thread handles signals, but not while the kernel holds it: then they stay
+            # pending, and sigpending(2) shows those that the calling thread blocks.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+            while not done.wait(LOOK_SECONDS):
+                if interrupt and signal.sigpending() & ENDING:
+                    run.cancel()
+                self.look(run, interrupt)
+
+        thread = threading.Thread(target=watch, name="watchdog", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def look(self, run: Run, interrupt: Callable[[], None] | None) -> None:
+        """Take the next step of ending the run, if it is time for one."""
+        now = self._clock.ticks()
+        with self._lock:
+            idle = now - max(self._moved, self._asked or 0, *self._waits.values())
+        if not run.cancelled:
+            self.problem = self._reason(now, idle)
+            if self.problem:
+                run.cancel()
+        elif self._asked is None:
+            self._asked = now
+        elif idle > ASKED_SECONDS and interrupt:
+            self._asked = now
+            if self._interrupted:
+                self._give_up()
+            self._interrupted = True
+            interrupt()
+
+    def _reason(self, now: float, idle: float) -> SourceError | None:
+        """Return why the run must end, if it must."""
+        if self._timeout and now - self._begun > self._timeout:
+            return SourceError(
+                f"the run took longer than its timeout of {self._timeout:.0f} s, and was ended",
+                f"services.{self._service}.timeout gives it longer",
+            )
+        if idle > STALL_SECONDS:
+            held = "".join(f"; {text}" for text in held_threads())
+            return SourceError(
+                f"no progress for {STALL_SECONDS:.0f} s, last in stage {self._stage}; the run was"
+                f" ended{held}",
+                "look at the disk, the network filesystem or the program that it waits for",
+            )
+        return None
+
+    def _give_up(self) -> None:
+        """End the process; its threads cannot be stopped."""
+        why = f"{self.problem}; {self.problem.hint}. It" if self.problem else "the run"
+        held = "; ".join(held_threads()) or "a thread does not come back"
+        text = (
+            f"packrat: {self._service}: {why} could not be stopped in order: {held}. The process"
+            " ends as soon as the kernel lets go of it; the next packrat command puts back what"
+            " is owed"
+        )
+        os.write(2, f"{text}\n".encode())  # the thread that is held may hold the lock of stderr
+        os._exit(Exit.FAILED if self.problem else Exit.INTERRUPTED)

@@ -1,0 +1,126 @@
+"""Locks on containers: a container belongs to one run from the look at it to its start.
+
+Each lock is a kernel lock on a file of the state folder, which ends with its process. It is named
+by the container's id, because that is the same whatever name and address the engine is asked by.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from stages.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from stages.service.docker import Container
+
+LOCK_SECONDS = 3600.0
+"""How long a run waits for another one that has stopped the same container."""
+POLL_SECONDS = 0.2
+
+
+class ContainerLocks:
+    """The container locks that one run, or the repair of a dead one, holds."""
+
+    def __init__(self, state_dir: str, service: str) -> None:
+        self._folder = os.path.join(state_dir, "locks", "containers")
+        self._holder = f"service {service} (process {os.getpid()})"
+        self._held: dict[str, int] = {}
+        self._at_rest = False
+
+    def take(
+        self,
+        containers: Iterable[Container],
+        seconds: float,
+        waiting: Callable[[str], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Lock containers that are not locked yet; those of a failed call stay locked.
+
+        Args:
+            containers: In any order. Locks are taken in the order of ids, so that two runs never
+                wait for each other.
+            seconds: How long to wait for each.
+            waiting: Called before a wait with what is waited for.
+            check: Called several times a second; what it raises ends the wait.
+
+        Raises:
+            SourceError: Another run still holds one, or the state folder cannot be written.
+        """
+        for id_, container in sorted({one.id: one for one in containers}.items()):
+            if id_ not in self._held:
+                self._held[id_] = self._wait(container, seconds, waiting, check)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all these containers were seen stopped since they are locked."""
+        return self._at_rest
+
+    def note_at_rest(self) -> None:
+        """Note that all these containers are stopped."""
+        self._at_rest = True
+
+    def release(self) -> None:
+        """Release all locks."""
+        self._at_rest = False
+        while self._held:
+            id_, fd = self._held.popitem()
+            os.unlink(self._file(id_))  # nobody else does, as long as we hold it
+            os.close(fd)
+
+    def _wait(
+        self,
+        container: Container,
+        seconds: float,
+        waiting: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> int:
+        limit: float | None = None
+        while True:
+            fd, holder = self._try(container)
+            if fd is not None:
+                return fd
+            if limit is None:
+                limit = time.monotonic() + seconds
+                waiting(f"container {container.name}, which {holder} is using")
+            elif time.monotonic() > limit:
+                raise SourceError(
+                    f"container {container.name} is in use by {holder}, and was not free within"
+                    f" {seconds:.0f} s",
+                    "let that run end first, or give the two services other times",
+                )
+            check()
+            time.sleep(min(POLL_SECONDS, seconds))
+
+    def _try(self, container: Container) -> tuple[int | None, str]:
+        """Return the lock if it is free, or else its holder."""
+        file = self._file(container.id)
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise SourceError(
+                f"cannot lock container {container.name}: {file}: {error.strerror}",
+                "make room in the state folder, or correct state_dir",
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 400, 0).decode(errors="replace") or "another run"
+            os.close(fd)
+            return None, holder
+        if not os.fstat(fd).st_nlink:  # its holder has deleted it since: there may be a new one
+            os.close(fd)
+            return self._try(container)
+        with suppress(OSError):  # on a full disk the lock still holds, without a name
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, self._holder.encode(), 0)
+        return fd, ""
+
+    def _file(self, id_: str) -> str:
+        return os.path.join(self._folder, f"{id_}.lock")
