@@ -1,4 +1,4 @@
-"""Select: where a restore begins; lays out what is needed of a backup."""
+"""Selection, where a restore begins: lay out what it needs of a backup."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Select(Stage):
     provides: ClassVar[tuple[type, ...]] = (Layout, Selected)
 
     paths: tuple[str, ...] = ()
-    """What to restore, with all that is below; everything if empty."""
+    """Paths to restore, with everything below them; everything if empty."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Provide the layout; raises NotThere when a path is not in the backup."""
+        """Provide the layout; raises NotThere if a path is not in the backup."""
         layout = Layout(run.fact(ScratchFolder).folder, run.fact(RestoreJob).where)
         run.open(layout, layout.close)
         self._lay_out(layout, run)
@@ -81,7 +81,7 @@ def _standing(target: Target, keys: Keys) -> Standing | Nothing:
 def require_found(
     service: str, archive: str, paths: Sequence[str], found: Collection[str | None]
 ) -> None:
-    """Raise NotThere when an archive has nothing at some of the paths."""
+    """Raise NotThere if an archive has nothing at some of the paths."""
     if absent := [path for path in paths if path not in found]:
         raise NotThere(
             f"{archive} has no {', '.join(map(repr, absent))}",

@@ -17,9 +17,9 @@ DATA_MOST = 8 << 40
 
 
 def data_extents(fd: int, found: os.stat_result) -> Extents:
-    """Return the extents of an open file; raises OSError when it has more data than can be stored.
+    """Return the extents of an open file; raises OSError if it has more data than can be stored.
 
-    A file system that answers nonsense is believed to have data everywhere.
+    If the answers of the filesystem make no sense, the file counts as data throughout.
     """
     size = found.st_size
     whole = [(0, size)] if size else []
@@ -40,14 +40,14 @@ def cut_off(extents: Extents, end: int) -> Extents:
 
 
 def _sought(fd: int, size: int) -> Extents:
-    """Ask the file system; fill the smallest holes of a file that has too many."""
+    """Read the extents from the filesystem; fill the smallest holes if there are too many."""
     extents: Extents = []
     hole = end = 0
     while end < size:
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole follows
+            if error.errno == errno.ENXIO:  # only a hole follows
                 break
             raise
         if start >= size:
@@ -66,7 +66,7 @@ def _sought(fd: int, size: int) -> Extents:
 
 
 def _append(extents: Extents, start: int, stop: int, hole: int) -> None:
-    """Add an extent, as part of the one before when the hole between them is this small."""
+    """Add an extent, merged with the previous one if the hole between them is at most `hole`."""
     if extents and start - sum(extents[-1]) <= hole:
         start = extents.pop()[0]
     extents.append((start, stop - start))
