@@ -138,7 +138,7 @@ class Replicas:
         failed: VaultError | None = None,
         first: str = "",
     ) -> Found:
-        """Return the result of the first usable destination; if none is, raise the nearest error."""
+        """Return the result of the first usable destination; if none is, raise the first error."""
         catalogs = sorted(self._catalogs, key=lambda catalog: catalog.destination.name != first)
         for catalog in catalogs:
             check()
