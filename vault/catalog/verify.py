@@ -1,4 +1,4 @@
-"""Verification: prove what a destination holds of a service, and say only what is proven."""
+"""Verification: prove what a destination has of a service, and report only what is proven."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 END_BYTES = 64 << 10
-"""What opening an archive reads, at most, for most archives."""
+"""Most bytes that opening an archive reads, for most archives."""
 AWAY_IN_A_ROW = 2
-"""Archives that a destination fails to deliver before the others are not attempted: each attempt
-may wait for as long as the destination is given to answer."""
+"""Consecutive archives that a destination fails to deliver before the others are not attempted:
+each attempt may take the whole time limit of the destination."""
 
 
 class Verifier:
-    """Proves archives of one service at one destination.
+    """Prover of the archives of one service at one destination.
 
-    A backup is proven whole: its ends, its index, its frames. A *base* is what retention let go
-    and other backups still need: it is proven as far as those refer to it, for what it refers to
+    A backup is proven whole: its ends, its index, its frames. A *base* is expired, but other
+    backups still need it. It is proven only as far as they refer to it, since what it refers to
     itself may have been deleted. Archives and indexes are read once, however often they are needed.
     """
 
@@ -51,10 +51,10 @@ class Verifier:
         step: Step = lambda _: None,
         scratch: str = "",
     ) -> None:
-        """`catalog` is listed without marks of earlier damage; `bases` are names of archives.
+        """Verify a `catalog` listed without marks of earlier damage; `bases` are names of archives.
 
-        `step` is called with the bytes read since the last call, also with 0, and may raise to
-        break off. `scratch` is a folder for a temporary file. Raises VaultError if it is full.
+        `step` is called with the bytes read since the last call, which may be 0, and may raise to
+        cancel. `scratch` is a folder for a temporary file. Raises VaultError if it is full.
         """
         self._catalog = catalog
         self._keys = keys
@@ -74,11 +74,11 @@ class Verifier:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the destination has stopped answering, and nothing more is attempted."""
+        """Whether the destination has stopped answering, so that nothing more is attempted."""
         return self._away >= AWAY_IN_A_ROW
 
     def close(self) -> None:
-        """Drop the temporary file."""
+        """Delete the temporary file."""
         self._references.close()
 
     def verify(self, names: Collection[str] | None = None) -> list[Verdict]:
@@ -99,7 +99,7 @@ class Verifier:
         return self._judge(chosen)
 
     def _open(self, name: str) -> Archive | None:
-        """Open an archive once; None if that is impossible, which its finding says."""
+        """Open an archive once; None if that is impossible, which its finding records."""
         if name in self._opened:
             return self._opened[name]
         finding = self._findings[name]
@@ -121,7 +121,7 @@ class Verifier:
         summary = archive.manifest if archive else finding.held.summary
         for gone in missing(summary, self._standing) if summary else ():
             other = self._findings.get(gone)
-            if other is None or other.held.summary:  # else its own verdict says what is wrong
+            if other is None or other.held.summary:  # otherwise its own verdict says what is wrong
                 finding.fault(Status.MISSING, f"{gone}, which it refers to, is not there")
 
     def _referring(self, base: str) -> list[str]:
@@ -137,7 +137,7 @@ class Verifier:
         ]
 
     def _read_index(self, name: str) -> None:
-        """Read the index of a backup, and note each chunk that it refers to."""
+        """Read the index of a backup, and record each chunk that it refers to."""
         if name in self._indexed:
             return
         self._indexed.add(name)
@@ -146,14 +146,14 @@ class Verifier:
             return
         blocks = archive.manifest.index
         ids = dict.fromkeys(block.chunk[1] for block in blocks)
-        # What is missing or cannot be opened has been said where it belongs.
+        # What is missing or cannot be opened has already been recorded in its own finding.
         if not all(id_ in self._names and self._open(self._names[id_]) for id_ in ids):
             return
         check = IndexCheck(archive.where, known_archives(archive.manifest))
         arrived: list[tuple[str, int]] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
-            """Read an index frame; several threads do, each of another archive."""
+            """Read an index frame; called by several threads, each for another archive."""
             other = self._names[archive_id]
             source = self._opened[other]
             assert source is not None
@@ -202,7 +202,7 @@ class Verifier:
                 return
 
     def _judge(self, chosen: list[str]) -> list[Verdict]:
-        """Form the verdicts; what is not listed any more was pruned meanwhile."""
+        """Form the verdicts; archives that are no longer listed were pruned meanwhile."""
         pruned: set[str] = set()
         if any(finding.gone for finding in self._findings.values()):
             with suppress(VaultError), contained(self._catalog.destination):
@@ -231,7 +231,7 @@ class Verifier:
 
     @contextmanager
     def _judging(self, finding: Finding) -> Iterator[None]:
-        """Turn what reading an archive ends in into a finding."""
+        """Record the error with which reading an archive ends as a finding."""
         try:
             with contained(self._catalog.destination):
                 yield
@@ -254,13 +254,13 @@ class Verifier:
 
 
 class _BlockedError(VaultError):
-    """An index cannot be read because of another archive, whose finding says why."""
+    """Error of an index that is unreadable because of another archive, whose finding says why."""
 
 
 def remember(
     cache: CatalogCache, catalog: Catalog, verdicts: list[Verdict], depth: Depth, now: float
 ) -> None:
-    """Note in the cache what was read in full, and what is damaged. The rest proves nothing."""
+    """Record in the cache what was read in full and what is damaged. The rest proves nothing."""
     for verdict in verdicts:
         if verdict.status is Status.DAMAGED:
             problem = "; ".join(verdict.problems)

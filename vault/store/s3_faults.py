@@ -1,4 +1,4 @@
-"""Meaning of what S3 servers answer, and of what the libraries below s3fs raise."""
+"""Meaning of the answers of S3 servers, and of exceptions of the libraries below s3fs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ELSEWHERE = Fault("the bucket is elsewhere ({error})", "correct the region or t
 _CLOCK = Fault("the server refuses the time of the request ({error})", "set this machine's clock")
 
 EXCEPTIONS: Table = {
-    # Of botocore: its base classes, and what means more than they do.
+    # botocore: its base classes, and classes that mean more than they do.
     "botocore.exceptions.BotoCoreError": Fault("{error}", "is the endpoint right?"),
     "botocore.exceptions.UndefinedModelAttributeError": Fault("{kind}: {error}", SERVER),
     "botocore.exceptions.HTTPClientError": _AWAY,
@@ -41,7 +41,7 @@ EXCEPTIONS: Table = {
     "vault.store.s3_session.AnswerTooLongError": Fault(
         "{server} sends {error}", "is the endpoint right?"
     ),
-    # Of Python: what s3fs makes of a code has the code as its cause, which comes first.
+    # Python: what s3fs makes of a code has the code as its cause, which is preferred.
     "builtins.FileNotFoundError": _MISSING,
     "builtins.PermissionError": _FORBIDDEN,
     "builtins.TimeoutError": _SILENT,
@@ -93,7 +93,7 @@ CODES: dict[str, Fault] = {
 
 
 def answered(code: str, status: int) -> Fault:
-    """Return the meaning of an answer. One that is not known is retried if its status says so."""
+    """Return the meaning of an answer. An unknown one is retried if its status allows that."""
     fault = CODES.get(code) or CODES.get(str(status))
     if fault:
         return fault

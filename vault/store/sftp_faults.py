@@ -1,4 +1,4 @@
-"""Meaning of what asyncssh and sshfs raise."""
+"""Meaning of the exceptions of asyncssh and sshfs."""
 
 from __future__ import annotations
 
@@ -98,4 +98,4 @@ EXCEPTIONS: Table = {
     "builtins.ValueError": Fault("{error}", "is it an SFTP server?"),
     "builtins.Exception": _STRANGE,
 }
-"""Exception -> its meaning. An unknown host key is an error of its own, see sftp_host_key."""
+"""Exception -> its meaning. An unknown host key has its own error, see sftp_login."""
