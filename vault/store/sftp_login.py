@@ -102,7 +102,7 @@ def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
             return key.get_fingerprint() == login.host_key
 
     class OnLoop(SSHFileSystem):  # type: ignore[misc]
-        """Filesystem on our loop. If passed as an argument, asyncssh gets the loop and refuses it."""
+        """Filesystem on our loop. As an argument, asyncssh would get the loop and refuse it."""
 
         @property
         def loop(self) -> asyncio.AbstractEventLoop:
