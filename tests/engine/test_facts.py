@@ -1,4 +1,4 @@
-"""Facts and resources: declared, provided once, waited for across threads, closed in reverse."""
+"""Facts and resources: declared, provided once, awaited across threads, closed in reverse."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from tests.helpers.troubled import Fan, Item, World
 
 
 def test_need_without_a_provider_is_refused_by_name():
-    """Also when the provider comes later, or stands beside: only a stage before counts."""
+    """A provider that comes later, or in parallel, does not count."""
     document = {"ask": {"kind": "ask"}, "step": {"kind": "step"}, "tell": after("tell", "step")}
     assert faults(document) == ["ask: needs Note, but no stage before it provides it"]
 
@@ -34,7 +34,7 @@ def test_two_providers_are_refused():
 
 
 def test_unknown_stage_before_causes_no_second_fault():
-    """It may be the one that provides."""
+    """The unknown stage may be the one that provides the fact."""
     [fault] = faults({"telll": {"kind": "telll"}, "ask": after("ask", "telll")})
     assert fault.startswith("telll: unknown stage kind")
 
@@ -65,7 +65,7 @@ def test_fact_asked_for_too_early_in_the_own_chain_is_an_error_at_once():
 
 
 def test_who_asks_is_skipped_because_of_the_stage_that_failed():
-    """The provider was skipped itself: the reason is the first failure."""
+    """If the provider itself was skipped, the reason is the first failure."""
     document = {"broken": {"kind": "broken"}, "tell": after("tell", "broken")}
     outcome, heard, _ = go(document | {"step": after("step", "tell"), "ask": after("ask", "step")})
     assert failed(outcome) == {"broken": "broken"}
@@ -74,7 +74,7 @@ def test_who_asks_is_skipped_because_of_the_stage_that_failed():
 
 
 def branches(**tell):
-    """Return a trunk that tells, and a branch that asks before its first item."""
+    """Return a trunk that provides a note, and a branch that needs it before its first item."""
     return {
         "source": {"kind": "source"},
         "tell": after("tell", "source", **tell),
@@ -200,7 +200,7 @@ def test_release_that_lacks_a_fact_is_skipped_because_of_its_provider():
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_resources_are_closed_in_reverse_after_the_last_stage(fails):
-    """Also when closing one of them fails: that is an outcome of the stage that opened it."""
+    """An error in closing one of them is an outcome of the stage that opened it."""
     document = {
         "one": {"kind": "open"},
         "two": after("open", fails=fails),

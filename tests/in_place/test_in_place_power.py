@@ -1,4 +1,4 @@
-"""Power cuts: what the disk has at any moment of a restore, an undo or a forget."""
+"""Power cuts: the content of the disk at any moment of a restore, an undo or a forget."""
 
 import pytest
 
@@ -13,7 +13,7 @@ STEP = 19
 
 @pytest.fixture
 def power(tmp_path):
-    """A disk whose content at any moment can be mounted elsewhere."""
+    """Disk whose content at any moment can be mounted elsewhere."""
     require_loop("ext4")
     with PowerCut(tmp_path) as power:
         yield power

@@ -1,4 +1,4 @@
-"""Faults in `stages:` of a service: told at once, each with line and column."""
+"""Faults in `stages:` of a service: reported at once, each with line and column."""
 
 import re
 
