@@ -1,4 +1,4 @@
-"""A stop that is broken off goes on in the engine: what ran before must run after all the same."""
+"""Interrupted stop, which continues in Docker: a container that ran must run afterwards."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from tests.helpers.trees import fill, noise
 pytestmark = pytest.mark.root
 SLOWLY = "trap 'sleep 3; exit 0' TERM; while true; do sleep 0.1; done"
 ONCE_DEAD = 5.0
-"""Seconds after which a stop that goes on has come to its end."""
+"""Seconds after which an unfinished stop has ended."""
 
 
 @pytest.mark.parametrize(
