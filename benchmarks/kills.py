@@ -62,7 +62,7 @@ class Watch:
 
     @property
     def down(self) -> bool:
-        """Whether any of them is not running."""
+        """True if any of them is not running."""
         return bool(self._since)
 
     def _look(self) -> None:

@@ -50,7 +50,7 @@ class Results:
     """Result of the comparison of each peer's restored tree."""
 
     def faithful(self) -> bool:
-        """Whether packrat restored an identical tree."""
+        """Return whether packrat restored an identical tree."""
         return self.restored.get("packrat", "identical").endswith("identical")
 
     def table(self) -> str:

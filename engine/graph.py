@@ -65,7 +65,7 @@ class Graph:
             if len(fed) > 1 and not self.forks(name):
                 faults.append(f"{name}: feeds {', '.join(fed)}; only a fan-out feeds several")
         self.providers: dict[str, dict[type, str]] = {}
-        """Node -> fact or resource that it asks for -> the node that provides it."""
+        """Node -> type of a fact or resource that it uses -> the node that provides it."""
         faults += [*self._scopes(), *self._facts()]
         unsure = any(isinstance(node.stage, Unknown) for node in self.order)
         if faults or (not unsure and (faults := [*self._wiring()])):

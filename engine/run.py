@@ -40,7 +40,7 @@ class Clock(Struct, frozen=True):
 
 @dataclass
 class Shared:
-    """What all stages of one run have in common."""
+    """State shared by all stages of one run."""
 
     listeners: Sequence[Listener] = ()
     clock: Clock = field(default_factory=Clock)
@@ -74,7 +74,7 @@ class Run:
         self.whole: int | None = None
         """Bytes that will have passed at the end; set by the stage once it knows."""
         self.orphaned = threading.Event()
-        """Set when what feeds this stage will never end well."""
+        """Set when the input of this stage can no longer end well."""
         self._position = position or Position()
         self._due = 0.0
 
@@ -145,7 +145,7 @@ class Run:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was cancelled."""
+        """True once the run was cancelled."""
         return self.shared.cancelled.is_set()
 
     def check(self) -> None:
@@ -181,7 +181,7 @@ class Outcome(Struct, frozen=True):
     skipped: dict[str, str]
     """Stage -> the stage because of which it did not run to its end."""
     facts: Facts
-    """What the stages have provided."""
+    """Facts that the stages have provided."""
 
     def fact(self, kind: type[T]) -> T | None:
         """Return the fact of this type, if a stage has provided one; the last one of several."""

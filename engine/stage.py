@@ -77,7 +77,7 @@ class Scope(Link):
     read_ahead: ClassVar[int] = 0
     """Total weight of items that the releasing link may hold back; items beyond that pass on."""
     release_provides: ClassVar[tuple[type, ...]] = ()
-    """What the releasing link provides."""
+    """Types that the releasing link provides."""
 
     def acquire(self, run: Run) -> None:
         """Acquire what the scope holds."""

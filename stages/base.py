@@ -38,7 +38,7 @@ class ChooseBase(Stage):
     incremental: bool = True
     """False: refer to no other archive and store everything again."""
     keep: int = Field(1, ge=1)
-    """How many backups a destination keeps; expired archives that are little used are replaced."""
+    """Number of backups that a destination keeps; little used expired archives are replaced."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide Base and the parent's index; raises SourceError for another host's backups."""

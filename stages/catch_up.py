@@ -37,7 +37,7 @@ class CatchUp(Link):
 
     destination: str
     keep: int = Field(ge=1)
-    """How many backups the destination should have."""
+    """Number of backups that the destination should have."""
 
     def forward(self, parts: Iterator[Any], run: Run) -> Iterator[Any]:
         """Copy what is missing, then pass the parts on; raises Away."""

@@ -63,9 +63,9 @@ class _Cutting:
         self._cutter = Cutter()
         self._entry: Entry | None = None
         self._tail = b""
-        """Data that has no true cut behind it yet."""
+        """Data that is not followed by a true cut yet."""
         self._at = 0
-        """Where the tail stands in the file."""
+        """Position of the tail in the file."""
         self._again = False
 
     def has(self, entry: Entry) -> bool:

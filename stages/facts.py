@@ -111,7 +111,7 @@ class DowntimeClock:
 
     @property
     def running(self) -> bool:
-        """Whether containers are down now."""
+        """True while containers are down."""
         return self._since is not None
 
     def begin(self, ticks: float, most: int | None) -> None:
@@ -182,7 +182,7 @@ class AtRest(Struct, frozen=True):
 
 
 class Downtime(Struct, frozen=True):
-    """How long the containers were down, in seconds; None if none was stopped."""
+    """Seconds that the containers were down; None if none was stopped."""
 
     seconds: float | None = None
 

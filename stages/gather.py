@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.run import Run
 
 LOST_NAMED = 20
-"""How many lost files a message names."""
+"""Most lost files that a message names."""
 
 
 class Gather(Stage):

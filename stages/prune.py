@@ -29,7 +29,7 @@ class Prune(Link):
 
     destination: str
     keep: int = Field(ge=1)
-    """How many backups stay."""
+    """Number of backups to keep."""
     dry_run: bool = False
     """Only report, delete nothing."""
     coming: int = 0

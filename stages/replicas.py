@@ -48,7 +48,7 @@ class Replicas:
         self._opened = {backup.manifest.id: backup}
         self._away: set[str] = set()
         self.notes: dict[str, str] = {}
-        """What had to come from elsewhere, and why: once for each archive and destination."""
+        """Data that had to be read elsewhere, and why: one note per archive and destination."""
         self._segments: dict[tuple[str, int], bytes] | None = None
 
     @property

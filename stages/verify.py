@@ -32,7 +32,7 @@ class Verify(Link):
 
     destination: str
     keep: int = Field(ge=1)
-    """How many backups retention keeps: older archives need not be whole."""
+    """Number of backups that retention keeps: older archives need not be whole."""
     depth: Depth = Depth.SAMPLES
     backup: str | None = None
     """File name of the only backup to verify, with what it needs; None for all."""

@@ -97,7 +97,7 @@ def test_a_secret_that_is_echoed_is_masked(tmp_path):
 
 @pytest.mark.parametrize("first", ["true", "exit 1"])
 def test_post_backup_runs_once_pre_backup_has_begun(tmp_path, first):
-    """Whether it succeeded or not: maintenance mode does not stay on."""
+    """Maintenance mode does not stay on, even if the first command failed."""
     house = house_with(tmp_path, {"command": first}, {"command": "echo off >> ../mode"})
     house.back_up()
     assert (tmp_path / "mode").read_text() == "off\n"

@@ -260,7 +260,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_has_one_clear_message(tmp_path, engine, names, fault):
-    """What failed, and that existing backups are unaffected."""
+    """It says what failed, and that existing backups are unaffected."""
     says, status = FAULTS[fault]
     options = []
     script = "sleep 1000 & wait"

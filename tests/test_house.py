@@ -149,7 +149,7 @@ KIND_MODULES = sorted(name for name, module in MODULES.items() if module.is_stag
 
 @pytest.mark.parametrize("name", KIND_MODULES)
 def test_every_port_is_declared(name):
-    """What a kind requests or provides, also in helpers of its module, is declared in its class."""
+    """The declarations of a kind cover its requests and facts, also those of helpers."""
     module = MODULES[name]
     assert module.asked <= module.declared
     assert {one for one in module.provided if one[0].isupper()} <= module.declared

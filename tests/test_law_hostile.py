@@ -140,7 +140,7 @@ def test_a_manifest_that_lies_is_an_error(trap, lie):
 
 @pytest.mark.root
 def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap):
-    """What cannot be set is reported with the names; exit 5; nothing else is missing."""
+    """Unset properties are reported with the names; exit 5; nothing else is missing."""
     entries = [
         entry("disk", type="block", device=[7, 0]),
         entry("f", uid=1234),

@@ -60,7 +60,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stage", ["survey", "prune:local"])
 def test_a_backup_deletes_nothing_by_such_a_list(house, listing, stage, fault):
-    """Whether all of the run sees it, or only the prune at its end; the next run prunes."""
+    """All of the run sees it, or only the prune at its end; the next run prunes."""
     before = house.archives
 
     def listen(event):

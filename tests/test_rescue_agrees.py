@@ -86,7 +86,7 @@ def entry_with(name, value):
 
 @pytest.mark.parametrize(("name", "value", "allowed"), BOUNDS)
 def test_both_take_each_number_up_to_the_ends_of_its_range(name, value, allowed):
-    """What the kernel can report is stored, and what is stored is rescued."""
+    """Every value that the kernel can report is stored, and every stored value is rescued."""
     entries = [entry_with(name, value)]
     assert (by_packrat(entries), by_rescue(entries)) == (allowed, allowed)
 

@@ -50,17 +50,17 @@ class Spool:
         self._taken = dict.fromkeys(readers, 0)
         self._max_size = max_size
         self.whole = False
-        """Nothing more comes, and nothing of it has gone."""
+        """Nothing more comes, and all of it is still there."""
         self._ended = False
         self._claimed = False
         self._delivered = False
         self.kept = False
         """The whole archive stays under its final name, for a later run."""
         self._wanted: list[int] = []
-        """Up to where the readers that wait for more want it."""
+        """Offsets that the waiting readers want to reach."""
         self.size = 0
         self.gone = 0
-        """Bytes at the beginning that are no longer there."""
+        """Bytes at the beginning that were deleted."""
 
     def write(self, offset: int, data: bytes | memoryview) -> int:
         """Write sealed bytes at their offset; return where they end, for `grow`.

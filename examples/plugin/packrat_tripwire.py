@@ -33,7 +33,7 @@ class Tripwire(Stage):
     text: tuple[str, ...] = ()
     """Texts in files, for example `BEGIN OPENSSH PRIVATE KEY`."""
     allow: int = Field(0, ge=0)
-    """How many files may match."""
+    """Number of files that may match."""
 
     @model_validator(mode="after")
     def _looks_for_something(self) -> Self:
@@ -77,7 +77,7 @@ class _Search:
         self._texts = [text.encode() for text in stage.text]
         self._overlap = max(map(len, self._texts), default=1) - 1
         self._tails: dict[str, tuple[int, bytes]] = {}
-        """File -> (offset where the next piece should begin, end of what came before it)."""
+        """File -> (offset at which the next piece must begin, end of the previous piece)."""
 
     def look(self, piece: Piece) -> None:
         """Search one piece, or the names of files that have not changed."""

@@ -33,7 +33,7 @@ class Forgotten(msgspec.Struct, frozen=True):
     folders: int
     """Folders that were deleted."""
     failed: tuple[str, ...] = ()
-    """What could not be deleted, with the reason; the next command tries it again."""
+    """Files that could not be deleted, with the reason; the next command tries again."""
 
 
 def forget(state_dir: str, service: str, path: str) -> Forgotten:

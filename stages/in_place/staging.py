@@ -31,7 +31,7 @@ class Staging:
         self.record = record
         self.root, self.work = root, work
         self.tree = tree
-        """The folder to write to. Nobody but the caller can enter it."""
+        """The folder to write to, which only the caller can enter."""
         self.again = bool(os.listdir(tree))
         """A restore of the same archive and paths was interrupted here."""
 

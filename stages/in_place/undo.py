@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stages.in_place.survey import Survey
 
 NAMED = 20
-"""How many paths an error names."""
+"""Most paths that an error names."""
 
 
 class Undone(msgspec.Struct, frozen=True):

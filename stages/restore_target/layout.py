@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from vault.errors import VaultError
 
 FOLDER, FILE, PIECED, NO_DATA = range(4)
-"""How an entry is created: with the first entry inside it; from the one stretch that is its whole
-content; before the several stretches that are; or at the end, from the entry alone."""
+"""Way in which an entry is created: with the first entry inside it; from the one stretch that is
+its whole content; before the several stretches that are; or at the end, from the entry alone."""
 TOGETHER = 10_000
 """Rows inserted at once."""
 WANTED_MOST = 2048
@@ -60,9 +60,9 @@ class Layout:
     def __init__(self, scratch: str = "", archive: str = "the backup") -> None:
         """Open a table in the folder `scratch`; errors about entries name `archive`."""
         self.size = 0
-        """Bytes that will be written."""
+        """Bytes to write."""
         self.damage: dict[str, VaultError] = {}
-        """Archive id -> the damage by which files are lost."""
+        """Archive id -> the damage that makes files unrecoverable."""
         self._entries = 0
         self._check = IndexCheck(archive)
         self._links: dict[tuple[int, int], int] = {}

@@ -32,7 +32,7 @@ OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 @dataclass
 class Written:
-    """What was written of some pieces."""
+    """Result of writing some pieces."""
 
     files: int = 0
     """Files that consist of one piece."""
@@ -60,9 +60,9 @@ class Writer:
         self.lost: list[str] = []
         """Files that cannot be restored."""
         self._missing: dict[str, int] = {}
-        """File -> bytes that are still to come, of those of which some have."""
+        """File -> bytes still to come, for partly written files."""
         self._made: dict[int, OwnerAndMode] = {}
-        """The mode that files were made with -> what they then had."""
+        """Requested mode of new files -> the owner and mode that they actually had."""
         allow_deep_trees()
         self._again = target.again
         self._folders = NewFolders(self._root, again=self._again)

@@ -33,7 +33,7 @@ class Account(Struct, frozen=True):
 
     @property
     def is_caller(self) -> bool:
-        """Whether packrat runs as this user."""
+        """True if packrat runs as this user."""
         return self.uid == os.geteuid()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Report = Callable[[str], None]
-    """Told what of a file is not stored as it is, as the end of a sentence about its path."""
+    """Callback for what is not stored as it is, as the end of a sentence about the file's path."""
 
 TYPES = {
     stat.S_IFREG: "file",

@@ -37,7 +37,7 @@ class Listings:
         self._device = os.fstat(root).st_dev
         self._border = border(barrier)
         self._known: dict[int, tuple[tuple[int, int], str]] = {}
-        """Inode -> its times, its names."""
+        """Inode -> its times, and the names in it."""
 
     def names(self, folder: int) -> list[str]:
         """Return the names in an open folder, sorted.

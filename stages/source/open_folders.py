@@ -15,9 +15,9 @@ class OpenFolders:
     def __init__(self, root: int) -> None:
         """Start at `root`, an open folder, which its opener closes."""
         self._handles = [root]
-        """-1 for a closed one."""
+        """File descriptors; -1 for a closed one."""
         self._steps: list[tuple[str, tuple[int, int]]] = []
-        """Name, and (device, inode), of each below the root."""
+        """Name and (device, inode) of each folder below the root."""
 
     def enter(self, name: str, handle: int, found: os.stat_result) -> None:
         """Go down into an open folder; from now on it is closed with the others."""

@@ -66,14 +66,14 @@ class Previous:
             self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
         self._entries: list[Entry] = []
-        """Those of the block."""
+        """Entries of the current block."""
         self._at = 0
         self._waiting: list[Entry] = []
-        """Unchanged ones, one behind the other, that have not gone on."""
+        """Consecutive unchanged entries that have not been passed on."""
         self._altered = False
-        """An entry of the block does not go on as it stands in it."""
+        """An entry of the block is not passed on unchanged."""
         self.last: Entry | None = None
-        """What the parent had at the path that was asked for last."""
+        """The parent's entry at the last requested path."""
 
     def unchanged(self, found: Found) -> Entry | None:
         """Return the parent's entry of this path if the file is unchanged since."""

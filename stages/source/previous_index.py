@@ -32,7 +32,7 @@ class PreviousIndex:
         self._service, self._parent, self._catalogs, self._keys = service, parent, catalogs, keys
         self._opened: dict[tuple[str, str], Archive] = {}
         self._segments: dict[tuple[str, int], bytes] = {}
-        """(archive id, frame) -> what was fetched, compressed."""
+        """(archive id, frame) -> the fetched segment, compressed."""
         self._keep = False
         self._ahead: Iterator[tuple[Block, list[Entry]]] | None = None
 

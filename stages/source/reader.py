@@ -31,7 +31,7 @@ class Reader:
         self._missed = missed
         self._losses = Losses(warn)
         self._linked: dict[tuple[int, int], Entry] = {}
-        """Hard-linked files that were read: their other names need no reading."""
+        """Hard-linked files that were read; their other names need not be read."""
 
     def remember(self, entry: Entry) -> None:
         """Record a file that was read before as read."""

@@ -191,7 +191,7 @@ class _Level:
         self.prefix = prefix
         self.names = iter(names)
         self.vanished: list[str] = []
-        """Names that were listed and were not there."""
+        """Names that were listed but did not exist."""
 
 
 def _enter(

@@ -24,10 +24,10 @@ class WarmRecord:
         `barrier` is the time just before the pass, in nanoseconds since 1970.
         """
         self.covers = root is not None
-        """Whether there was a pass."""
+        """False if there was no warm pass."""
         self.folders = Listings(root, barrier) if root is not None else None
         self.left = 0
-        """Bytes of files that must be read again, as far as is known."""
+        """Known bytes of files that must be read again."""
         self._border = border(barrier)
         self._log = EntryLog(scratch) if self.covers else None
 

@@ -52,10 +52,10 @@ class Days:
         self.keep, self.day = keep, 0
         self.away = 0
         self.good: dict[str, str] = {}
-        """Name of an archive -> digest of what was published."""
+        """Name of an archive -> digest of the published file."""
         self.there: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
         self.source: dict[str, dict[str, str]] = {}
-        """Name of an archive -> what the source held."""
+        """Name of an archive -> content of the source at that time."""
         self.deleted: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
         self.named: dict[str, set[str]] = defaultdict(set)
         """Destination -> archives whose damage or loss the last full verification named."""

@@ -71,7 +71,7 @@ def big(house):
 
 
 def test_a_file_that_changes_once_is_read_again(house, big):
-    """What was read before the change is void: the backup has the new state as a whole."""
+    """The pieces read before the change are void: the backup has the new state as a whole."""
     result = backed_up_with(house, overwrite(big, 100, b"changed behind the reader"))
     assert (result.status, result.warnings) == ("done", [])
     assert not entry_of(house, "big").unsettled

@@ -125,7 +125,7 @@ def test_what_is_excluded_is_not_looked_at(source):
 
 
 def test_a_pattern_for_folders_alone_does_not_hide_an_unreadable_file(source):
-    """Whether `dead/` matches is unknown without a look, so the file is missed."""
+    """It is unknown without a look if `dead/` matches, so the file is missed."""
     house = source({"dead": {"faults": {"getattr": [errno.EIO, *ALWAYS]}}}, exclude=["dead/"])
     assert house.back_up().status == "partial"
 

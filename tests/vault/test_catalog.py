@@ -137,7 +137,7 @@ def test_one_that_is_gone_is_forgotten(chain, place, cache):
 @pytest.mark.parametrize("aside", [False, True])
 @pytest.mark.parametrize("content", [b"", b"not a database at all", bytes(5000), None])
 def test_a_damaged_cache_is_made_anew(place, tmp_path, content, aside):
-    """Whether it has garbage or is a folder, the destination is authoritative."""
+    """If it has garbage or is a folder, the destination is authoritative."""
     path = tmp_path / "damaged.sqlite"
     if content is None:
         path.mkdir()

@@ -52,7 +52,7 @@ def test_a_change_touches_the_chunks_around_it_only(place, change):
 
 
 def test_a_cut_depends_only_on_the_bytes_since_the_last_one():
-    """What follows a cut is cut as if it were alone: data may come in pieces."""
+    """The rest after a cut is cut as if it were alone: data may come in pieces."""
     data = noise(12 * MIB, 5)
     whole = cut(data)
     for start in accumulate(map(len, whole[:-1])):

@@ -63,7 +63,7 @@ def statuses(verdicts):
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_bases_left_by_retention_are_good(copy, depth):
-    """What an expired archive refers to may be gone: that is no alarm."""
+    """The references of an expired archive may be gone: that is no alarm."""
     verdicts = verifier(copy, depth).verify()
     assert {verdict.status for verdict in verdicts} == {Status.GOOD}
     assert any(verdict.base for verdict in verdicts)
@@ -108,7 +108,7 @@ def test_a_base_is_damaged_only_where_a_backup_needs_it(copy, depth):
 
 
 def test_a_reference_that_was_deleted_by_hand_is_missing(copy):
-    """What a retained backup refers to is gone, and not because of retention."""
+    """An archive that a retained backup needs is gone, and not because of retention."""
     catalog = copy.catalog()
     newest = catalog.backups[-1]
     lost = newest.summary.archives[-1].name

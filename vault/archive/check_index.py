@@ -54,7 +54,7 @@ class IndexCheck:
         self._known = known
         self._last: bytes | None = None
         self._above = [""]
-        """The folders that the next entry may be in, each in the one before."""
+        """Folders that the next entry may be in, each inside the previous one."""
         self._links: dict[tuple[int, int], int] = {}
         self.entries = self.files = 0
 

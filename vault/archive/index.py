@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     Fetch = Callable[[str, int], bytes]
-    """(archive id, frame number) -> plaintext of that index segment; several threads ask."""
+    """(archive id, frame number) -> plaintext of that index segment; called by several threads."""
     Pack = Callable[[bytes | memoryview], bytes]
 
 ENTRIES_LEAST, ENTRIES_MOST, CUT_MASK = 32, 1024, 127
@@ -47,11 +47,11 @@ class BlockCutter:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._heavy = 0
-        """Estimated bytes of those that are large."""
+        """Estimated bytes of the large entries."""
 
     @property
     def empty(self) -> bool:
-        """Whether a block begins with the next entry."""
+        """True if a block begins with the next entry."""
         return not self._entries
 
     def add(self, entry: Entry) -> tuple[bytes, Block] | None:
@@ -190,7 +190,7 @@ class Usage:
         self._segments: defaultdict[str, dict[int, array[int]]] = defaultdict(dict)
         """Archive id -> frame -> start, end, start, end, …"""
         self._limits: dict[tuple[str, int], int] = {}
-        """Where it is not MERGED_AT: how long that may become until what is twice in it goes."""
+        """Length at which duplicates are merged, where it is not MERGED_AT."""
         # Chunks that were packed one after the other are referred to in the same order: their
         # stretches are counted as one.
         self._archive, self._frame, self._start, self._end = own, -1, 0, 0

@@ -42,7 +42,7 @@ class Derivation(msgspec.Struct, frozen=True):
 
     @property
     def is_costly(self) -> bool:
-        """Whether it costs far more than that of the keys that packrat makes."""
+        """True if it costs far more than that of the keys that packrat makes."""
         return max(self.cost, self.memory * 3) > COSTLY * USUAL_COST
 
     def check(self, where: str) -> None:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Random = Callable[[int], bytes]
     """n -> n random bytes."""
     Step = Callable[[int], None]
-    """Told how many bytes have passed since it was told last; may raise to end the work."""
+    """Callback for the bytes that have passed since its last call; may raise to end the work."""
 
 SAMPLES = 3
 """Frames of an archive that are read at the lowest depth."""
 
 
 class Depth(StrEnum):
-    """How much of an archive is read besides both ends."""
+    """Share of an archive that is read besides both ends."""
 
     SAMPLES = "samples"
     """A few random frames; a verification reads the index as well."""

@@ -60,7 +60,7 @@ class Fate(Struct, frozen=True):
 
     @property
     def stays(self) -> bool:
-        """Whether the archive is kept."""
+        """True if the archive is kept."""
         return self.reason is not Reason.EXPIRED
 
 

@@ -60,9 +60,9 @@ class Finding:
         self.problems: list[str] = []
         self.bytes_read = 0
         self.gone = False
-        """The file was not there when it was to be read."""
+        """The file was missing when it was to be read."""
         self.stopped = False
-        """Reading it further is useless, or would wait for a destination that does not answer."""
+        """Reading on is useless, or would wait for a destination that does not answer."""
 
     def fault(self, status: Status, problem: str) -> None:
         """Record a problem; the most serious one decides the status."""

@@ -74,7 +74,7 @@ class Verifier:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the destination has stopped answering, so that nothing more is attempted."""
+        """True once the destination has stopped answering, so that nothing more is attempted."""
         return self._away >= AWAY_IN_A_ROW
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def in_thread(work: Callable[[], Result], seconds: float, check: Check) -> Resul
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (raised again by who waits)
+        except BaseException as error:  # noqa: BLE001 (raised again by the waiting thread)
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

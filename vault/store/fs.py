@@ -40,7 +40,7 @@ class FsspecStore(Store):
         """Use the filesystem that `connect` makes; `root` is a path in it."""
         super().__init__(name, root, properties)
         self.base = self.root
-        """Where the root is in the filesystem."""
+        """Path of the root in the filesystem."""
         self._connect = connect
         self._lock = threading.Lock()
         self._filesystem: AbstractFileSystem | None = None

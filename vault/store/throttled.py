@@ -58,7 +58,7 @@ class Rate:
         self._limit = limit
         self._lock = threading.Lock()
         self._free = time.monotonic()
-        """When all turns that were taken are over."""
+        """Time at which all turns taken so far are over."""
 
     def take(self, size: int, check: Check) -> None:
         """Wait for as long as sending `size` bytes may take."""
