@@ -61,7 +61,7 @@ class Journal:
         """Delete the note of a stage: everything is as it should be."""
         if stage in self._held:
             held = {name: note for name, note in self._held.items() if name != stage}
-            self._write(held, "what it names is done, and the next command finds that out")
+            self._write(held, "what it names was put back, and the next command detects that")
 
     def recall(self) -> dict[str, dict[str, Any]]:
         """Return what a dead run left: stage -> {kind, params, found}, in the order of acquisition.

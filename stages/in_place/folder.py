@@ -40,7 +40,7 @@ def make_folder(root: int, name: str) -> int:
     os.close(folder)
     raise TargetError(
         f"{name} was exchanged for another folder while it was made",
-        "another program works against the restore; stop it, then repeat the command",
+        "another program changes this folder; stop it, then repeat the command",
     )
 
 

@@ -102,7 +102,7 @@ def read_records(state_dir: str, service: str) -> list[Record]:
         return []
     except OSError as error:
         raise TargetError(
-            f"cannot read {folder}: {error.strerror}", "see its owner and mode"
+            f"cannot read {folder}: {error.strerror}", "check its owner and mode"
         ) from (None)
     return sorted((_read(os.path.join(folder, name)) for name in names), key=lambda r: r.number)
 

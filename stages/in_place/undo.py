@@ -104,7 +104,7 @@ def finish_undo(
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
             f"the undo of a restore of {record.path} was interrupted: {cause}",
-            f"what is not back yet is in {record.folder}; the next command goes on with it",
+            f"what is not back yet is in {record.folder}; the next command continues it",
         ) from error
     write_record(state_dir, structs.replace(record, phase="undone", finished_later=later))
     return Undone(os.path.join(record.path, record.folder), odd)

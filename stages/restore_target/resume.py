@@ -93,7 +93,7 @@ class Marker(Struct, frozen=True):
         if any(name.startswith(MARKER) for name in names):
             raise TargetError(
                 f"{target} holds an unfinished restore of another backup, or of other paths",
-                "the command that began it goes on with it; this one needs a folder of its own",
+                "the command that began it continues it; use another folder for this one",
             )
         raise TargetError(f"{target} is not empty", ELSEWHERE)
 

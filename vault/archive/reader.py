@@ -184,4 +184,4 @@ class Archive:
         try:
             unstamp(self.manifest.time)
         except ValueError:
-            raise Damaged(self.where, "says that it was made at no time that there is") from None
+            raise Damaged(self.where, "states a time that does not exist") from None

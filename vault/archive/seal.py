@@ -60,7 +60,7 @@ def unpack(archive: str, number: int, kind: Kind, compressed: bytes) -> bytes:
     try:
         size = zstandard.frame_content_size(compressed)
         if not 0 <= size <= PLAINTEXT_MOST[kind]:
-            raise Damaged(archive, f"frame {number} says that it holds {size} bytes")
+            raise Damaged(archive, f"frame {number} claims to have {size} bytes")
         return _decompressor().decompress(compressed)
     except zstandard.ZstdError:
         raise Damaged(archive, f"frame {number} does not decompress") from None

@@ -149,8 +149,8 @@ def bases(catalog: Catalog, keep: int, host: str, pruned: Collection[str] = ()) 
 def incomplete(destination: str, lost: Iterable[str]) -> str:
     """Return the message that nothing is deleted because a listing lacks earlier archives."""
     return (
-        f"no old backup goes from {destination} this time: it no longer lists"
-        f" {', '.join(sorted(lost))}; if that was deleted on purpose, the next run prunes again"
+        f"not pruning {destination}: it no longer lists {', '.join(sorted(lost))};"
+        " if that was deleted on purpose, the next run prunes again"
     )
 
 

@@ -122,7 +122,7 @@ class Verifier:
         for gone in missing(summary, self._standing) if summary else ():
             other = self._findings.get(gone)
             if other is None or other.held.summary:  # otherwise its own verdict says what is wrong
-                finding.fault(Status.MISSING, f"{gone}, which it refers to, is not there")
+                finding.fault(Status.MISSING, f"{gone}, which it refers to, is missing")
 
     def _referring(self, base: str) -> list[str]:
         """Return the backups that refer to an archive."""
@@ -213,7 +213,7 @@ class Verifier:
             if finding.held.summary and name not in self._bases | pruned:
                 for other in finding.held.summary.archives:
                     if other.name in pruned:
-                        problem = f"{other.name}, which it refers to, is not there any more"
+                        problem = f"{other.name}, which it refers to, no longer exists"
                         finding.fault(Status.MISSING, problem)
         return [self._verdict(name, pruned=name in pruned) for name in chosen]
 

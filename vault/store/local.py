@@ -45,7 +45,7 @@ class Local(FsspecStore):
                 if error.errno != errno.EIO:
                     raise
                 # The rest of the file, and of the disk, may well be good.
-                where = f"its disk cannot read what stands at byte {offset:,}"
+                where = f"its disk cannot read byte {offset:,}"
                 raise Damaged(f"{self.name}:{service}/{name}", where) from error
             finally:
                 os.close(fd)

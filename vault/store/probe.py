@@ -106,4 +106,4 @@ def _compare(store: Store, name: str, data: bytes, check: Check) -> None:
         store.size("", f"{name}-absent", check)
     except NotThere:
         return
-    raise store.fault(action, "it has a file that nobody wrote", hint)
+    raise store.fault(action, "it reports a file that was never written", hint)

@@ -178,7 +178,7 @@ class S3(AsyncStore):
                     action, "list_objects_v2", check, 0, Prefix=prefix, Delimiter="/", **more
                 )
             except NotThere as error:  # every bucket can be listed: this is another kind of server
-                why = "what answers there is no S3 server"
+                why = "the server there is not an S3 server"
                 raise self.fault(action, why, "is the endpoint right?") from error
             found, below = self._made(action, partial(_page, page, prefix))
             objects += found

@@ -34,7 +34,7 @@ EXCEPTIONS: Table = {
         " (update-ca-certificates, or SSL_CERT_FILE)",
     ),
     "botocore.parsers.ResponseParserError": Fault(
-        "what answers there is no S3 server: {error}", "is the endpoint right?"
+        "the server there is not an S3 server: {error}", "is the endpoint right?"
     ),
     "aiohttp.client_exceptions.ClientError": _AWAY,
     "aiohttp.http_exceptions.HttpProcessingError": _AWAY,

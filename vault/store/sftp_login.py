@@ -18,7 +18,7 @@ CONNECT_SECONDS = 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """Preferred: every processor has AES. asyncssh prefers ChaCha20, which is half as fast."""
 SSH_PORT = 22
-MITM = "somebody may be in between; if the server was set up again,"
+MITM = "the connection may be intercepted; if the server was reinstalled,"
 
 
 class Login:
