@@ -68,12 +68,12 @@ class CatchUp(Link):
                         self._copy(run, source, held)
                         break
                     except VaultError as error:
-                        self._remember(run, source, held, error)
+                        self._record_damage(run, source, held, error)
                         failed[held.stored.name] = error
                         run.warn(f"{held.stored.name} could not be copied: {error}")
         return failed
 
-    def _remember(self, run: Run, source: Catalog, held: Held, error: VaultError) -> None:
+    def _record_damage(self, run: Run, source: Catalog, held: Held, error: VaultError) -> None:
         """Record damage at the source: the next backup stores again what it needs of it."""
         where = f"{source.destination.name}:"
         if isinstance(error, Damaged) and error.archive.startswith(where):

@@ -138,33 +138,33 @@ class _Pass:
                 warnings.look(found)
             if old is not None:
                 if ready := previous.keep(old):
-                    yield self._kept(ready)
+                    yield self._pass_on(ready)
                 continue
             warnings.look_at_new(found, previous.last)
             if ready := previous.release():
-                yield self._kept(ready)
+                yield self._pass_on(ready)
             if read := self.warm.unchanged(found):
-                yield self._read_before(read)
+                yield self._from_warm_pass(read)
             else:
-                yield from self._new(found)
+                yield from self._read(found)
         if ready := previous.release():
-            yield self._kept(ready)
+            yield self._pass_on(ready)
         self.reader.finish()
 
-    def _kept(self, kept: Kept) -> Piece:
+    def _pass_on(self, kept: Kept) -> Piece:
         """Count what goes on unchanged, and return it."""
         self.files += kept.files
         self.run.advance(len(kept.entries), kept.size)
         return Piece(kept.entries[0], kept=kept)
 
-    def _read_before(self, entry: Entry) -> Piece:
+    def _from_warm_pass(self, entry: Entry) -> Piece:
         """Return what the warm pass has read; `pack` knows its chunks."""
         self.files += 1
         self.run.advance(1)
         self.reader.remember(entry)
         return Piece(entry, stored=True)
 
-    def _new(self, found: Found) -> Iterator[Piece]:
+    def _read(self, found: Found) -> Iterator[Piece]:
         """Read something that is new or has changed."""
         self.clock.check(self.run.clock.ticks())
         for piece in self.reader.read(found):

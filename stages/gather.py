@@ -57,7 +57,7 @@ class Gather(Stage):
 
     def inverse(self, pieces: Iterator[Piece], run: Run) -> Iterator[Any]:
         """Write pieces to their files below the target; raises TargetError and VaultError."""
-        job, layout, stands = run.fact(RestoreJob), run.fact(Layout), run.fact(Selected)
+        job, layout, selected = run.fact(RestoreJob), run.fact(Layout), run.fact(Selected)
         # the files that an interrupted restore has written are not written again
         run.whole = layout.size
         target = run.fact(Target)
@@ -69,7 +69,7 @@ class Gather(Stage):
                 written = writer.write((piece,))
                 run.advance(writer.complete(written), written.bytes)
             writer.finish(run.check)
-        files, size = stands.files + writer.files, stands.size + writer.size
+        files, size = selected.files + writer.files, selected.size + writer.size
         written_all = Written(files, size, writer.unset, tuple(writer.lost))
         if job.in_place and writer.lost:
             raise VaultError(

@@ -115,7 +115,7 @@ class _Packing:
         self.numbers = FIRST_SEGMENT
         self.open: dict[Kind, _Open] = {b"d": _Open(b"d"), b"i": _Open(b"i")}
         self.full: list[Segment] = []
-        self.known = KnownChunks(self._of_parent, scratch)
+        self.known = KnownChunks(self._parent_references, scratch)
         self.usage = Usage(self.own)
         self.admission = Admission(self.own)
         self.cutter = BlockCutter()
@@ -133,7 +133,7 @@ class _Packing:
 
     def add(self, chunk: Chunk) -> None:
         if chunk.kept:
-            self._keep(chunk.kept)
+            self._keep_block(chunk.kept)
             return
         entry = chunk.entry
         if chunk.again:
@@ -152,11 +152,11 @@ class _Packing:
         if chunk.last and chunk.early:
             self.early.add(entry)
         elif chunk.last:
-            self._enter(entry)
+            self._add_entry(entry)
 
     def finish(self) -> None:
         """Complete the open segments."""
-        self._index(self.cutter.flush())
+        self._store_block(self.cutter.flush())
         for segment in self.open.values():
             if segment.size:
                 self._close(segment)
@@ -166,7 +166,7 @@ class _Packing:
         self.early.close()
         self.known.close()
 
-    def _enter(self, entry: Entry) -> None:
+    def _add_entry(self, entry: Entry) -> None:
         """Add a complete entry to the index, unless no restore could accept it."""
         if admitted := self._admit(entry):
             self._add(admitted)
@@ -191,9 +191,9 @@ class _Packing:
         if entry.type != "dir":
             self.files += 1
             self.size += entry.size
-        self._index(self.cutter.add(entry))
+        self._store_block(self.cutter.add(entry))
 
-    def _keep(self, kept: Kept) -> None:
+    def _keep_block(self, kept: Kept) -> None:
         """Refer to a whole block of the parent's index where the block boundaries coincide."""
         block = kept.block
         entries = [admitted for entry in kept.entries if (admitted := self._admit(entry))]
@@ -211,7 +211,7 @@ class _Packing:
         self.usage.add(block.chunk)
         self.blocks.append(block)
 
-    def _index(self, full: tuple[bytes, Block] | None) -> None:
+    def _store_block(self, full: tuple[bytes, Block] | None) -> None:
         """Store a block of the index, unless the parent has the same."""
         if full is None:
             return
@@ -243,11 +243,11 @@ class _Packing:
         self.open[segment.kind] = _Open(segment.kind)
         self.full.append(Segment(self.own, segment.number, segment.kind, tuple(segment.data)))
 
-    def _of_parent(self) -> Iterable[Reference]:
+    def _parent_references(self) -> Iterable[Reference]:
         """Return every reference of the parent that this archive may use as well."""
         return (one for one in self.index.references() if one[1] in self.base.usable)
 
-    def _normal(self) -> tuple[int, int]:
+    def _normal_totals(self) -> tuple[int, int]:
         """Return the files and bytes with which the next backup is compared."""
         parent = self.base.parent
         if parent and not self.job.accept_shrink:
@@ -274,7 +274,7 @@ class _Packing:
             read=self.read,
             payload=self.payload,
             missed=source.missed + self.refused,
-            normal=self._normal(),
+            normal=self._normal_totals(),
             archives=[
                 Referred(archive, base.usable[archive].name, base.usable[archive].size, count)
                 for archive, count in sorted(used.items())

@@ -55,12 +55,12 @@ class Select(Stage):
 
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
-        with closing(_standing(run.fact(Target), run.fact(Keys))) as standing:
+        with closing(_already_written(run.fact(Target), run.fact(Keys))) as already:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
                 if (path := wanted.of(name)) is not None:
-                    stands = layout.is_first(entry) and standing.has(entry)
-                    layout.add(entry, stands=stands)
+                    is_written = layout.is_first(entry) and already.has(entry)
+                    layout.add(entry, stands=is_written)
                     run.advance(1, entry.size)
                     found.add(path)
                 elif name in wanted.above and entry.type == "dir":
@@ -69,11 +69,11 @@ class Select(Stage):
             if not self.paths:
                 layout.require_complete(job.backup)
             layout.complete(replicas.name)
-            run.provide(Selected(standing.files, standing.size))
+            run.provide(Selected(already.files, already.size))
         require_found(job.service, replicas.name(job.backup.id), self.paths, found)
 
 
-def _standing(target: Target, keys: Keys) -> Standing | Nothing:
+def _already_written(target: Target, keys: Keys) -> Standing | Nothing:
     """Return what an interrupted restore has already written; raises TargetError."""
     return Standing(target.fd, keys.naming_key) if target.look() else Nothing()
 

@@ -69,7 +69,7 @@ class Upload(Stage):
             except Damaged:
                 # A bad sector: read the frames around it one by one. Those on it prove to be
                 # damaged.
-                data = self._readable(replicas, wanted, run)
+                data = self._read_frames(replicas, wanted, run)
             return Part(archive, start, end - start, partial(bytes, data), places=wanted)
 
         # Threads of its own: waiting for a network must not occupy the pool that keeps the cores
@@ -83,7 +83,7 @@ class Upload(Stage):
         """Return the destination."""
         return f"from {self.destination}" if backwards else f"to {self.destination}"
 
-    def _readable(self, replicas: Replicas, wanted: tuple[Place, ...], run: Run) -> bytes:
+    def _read_frames(self, replicas: Replicas, wanted: tuple[Place, ...], run: Run) -> bytes:
         """Read frame by frame what can be read; zeros take the place of the rest."""
         start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
         data = bytearray(end - start)

@@ -56,7 +56,7 @@ class Spool:
         self._delivered = False
         self.kept = False
         """The whole archive stays under its final name, for a later run."""
-        self._wanted: list[int] = []
+        self._awaited: list[int] = []
         """Offsets that the waiting readers want to reach."""
         self.size = 0
         self.gone = 0
@@ -93,7 +93,7 @@ class Spool:
                 if not self._taken:
                     raise OSError(errno.EDQUOT, "its max_size is used up, and nothing takes it")
                 self._release()
-                if sum(wanted > self.size for wanted in self._wanted) >= len(self._taken):
+                if sum(wanted > self.size for wanted in self._awaited) >= len(self._taken):
                     # they take more at once than the budget has room for: none would ever go on
                     break
                 if self._over() > 0:
@@ -192,14 +192,14 @@ class Spool:
         os.close(self._fd)
 
     def _wait_for_more(self, size: int, check: Callable[[], None]) -> None:
-        self._wanted.append(size)
+        self._awaited.append(size)
         self._changed.notify_all()
         try:
             while not self._ended and self.size < size:
                 self._changed.wait(POLL_SECONDS)
                 check()
         finally:
-            self._wanted.remove(size)
+            self._awaited.remove(size)
 
     def _over(self) -> int:
         return self.size - self.gone - self._max_size

@@ -79,7 +79,7 @@ def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
 def _recover(state_dir: str, record: Record, path: str | None, result: Recovered) -> Recovered:
     if record.phase == "making":
         with suppress(OSError, TargetError):  # it is empty and does no harm until it can be deleted
-            _unmake(state_dir, record, path)
+            _remove_unused(state_dir, record, path)
         return result
     if record.phase == "discarding":
         try:
@@ -108,7 +108,7 @@ def _recover(state_dir: str, record: Record, path: str | None, result: Recovered
     return structs.replace(result, done=(*result.done, said))
 
 
-def _unmake(state_dir: str, record: Record, path: str | None) -> None:
+def _remove_unused(state_dir: str, record: Record, path: str | None) -> None:
     """Remove the empty folder of a restore that died before it recorded its identity."""
     root = open_root(record, path)
     try:

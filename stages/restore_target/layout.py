@@ -48,7 +48,7 @@ class Stretch(msgspec.Struct, array_like=True, gc=False):
     entry: Entry
 
 
-_place = attrgetter("start", "end")
+_position = attrgetter("start", "end")
 _decode = msgspec.json.Decoder(Entry).decode
 _encode_stretches = msgspec.json.Encoder().encode_lines
 _decode_stretches = msgspec.json.Decoder(Stretch).decode_lines
@@ -222,4 +222,4 @@ class Layout:
 
 def stretches_of(wanted: bytes) -> list[Stretch]:
     """Decode stretches of a frame, and return them in the order of the frame."""
-    return sorted(_decode_stretches(wanted), key=_place)
+    return sorted(_decode_stretches(wanted), key=_position)

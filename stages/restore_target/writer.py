@@ -61,7 +61,7 @@ class Writer:
         """Files that cannot be restored."""
         self._missing: dict[str, int] = {}
         """File -> bytes still to come, for partly written files."""
-        self._made: dict[int, OwnerAndMode] = {}
+        self._initial_states: dict[int, OwnerAndMode] = {}
         """Requested mode of new files -> the owner and mode that they actually had."""
         allow_deep_trees()
         self._again = target.again
@@ -112,7 +112,7 @@ class Writer:
             folder, name = self._folders.parent(entry.name)
             fd = self._new(name, folder, entry.mode) if piece.last else _open(name, folder)
             try:
-                has = self._as_made(fd, entry.mode) if piece.last else None
+                has = self._initial_state(fd, entry.mode) if piece.last else None
                 _write_all(fd, piece.data, piece.offset)
                 if piece.last:
                     for what in set_attributes(entry, name, folder, fd, has):
@@ -238,16 +238,16 @@ class Writer:
         self._clear(name, folder)
         return os.open(name, NEW_FILE, mode & 0o777, dir_fd=folder)
 
-    def _as_made(self, fd: int, mode: int) -> OwnerAndMode:
+    def _initial_state(self, fd: int, mode: int) -> OwnerAndMode:
         """Return the owner and mode of a file as it was created, before anything was set.
 
         A umask, an ACL or the filesystem may have changed the mode that it was created with. They
         do so in the same way in all folders, since this restore has created those, so one check is
         enough.
         """
-        if self._again or mode not in self._made:
-            self._made[mode] = owner_and_mode(os.fstat(fd))
-        return self._made[mode]
+        if self._again or mode not in self._initial_states:
+            self._initial_states[mode] = owner_and_mode(os.fstat(fd))
+        return self._initial_states[mode]
 
     def _clear(self, name: str, folder: int) -> None:
         """Delete what an interrupted restore has left unfinished."""

@@ -104,7 +104,9 @@ class Shell(BaseModel):
         secrets = {name: secret(value) for name, value in self.environment.items()}
         output = Output(log, what, secrets.values())
         process: _Process = (
-            _InContainer(self, secrets) if self.container else _Here(self, secrets, what)
+            _ContainerProcess(self, secrets)
+            if self.container
+            else _LocalProcess(self, secrets, what)
         )
         reader = threading.Thread(target=_drain, args=(process, output), daemon=True)
         reader.start()
@@ -153,7 +155,7 @@ class _Process(Protocol):
         """End the whole process group with SIGTERM, then SIGKILL; do nothing if it has ended."""
 
 
-class _Here:
+class _LocalProcess:
     """Process group on this machine."""
 
     def __init__(self, shell: Shell, secrets: dict[str, str], what: str) -> None:
@@ -202,7 +204,7 @@ class _Here:
             os.killpg(self._process.pid, number)
 
 
-class _InContainer:
+class _ContainerProcess:
     """Command that Docker runs inside a container, in a session of its own."""
 
     def __init__(self, shell: Shell, secrets: dict[str, str]) -> None:

@@ -26,7 +26,7 @@ def data_extents(fd: int, found: os.stat_result) -> Extents:
     extents = whole
     if found.st_blocks * 512 < size:
         try:
-            extents = _sought(fd, size)
+            extents = _read_extents(fd, size)
         except OSError:
             extents = whole
     if sum(length for _, length in extents) > DATA_MOST:
@@ -39,7 +39,7 @@ def cut_off(extents: Extents, end: int) -> Extents:
     return [(offset, min(length, end - offset)) for offset, length in extents if offset < end]
 
 
-def _sought(fd: int, size: int) -> Extents:
+def _read_extents(fd: int, size: int) -> Extents:
     """Read the extents from the filesystem; fill the smallest holes if there are too many."""
     extents: Extents = []
     hole = end = 0

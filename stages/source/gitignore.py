@@ -58,7 +58,7 @@ def _glob(body: str) -> str:
             parts.append("[^/]*")
             at = re.compile(r"\*+").match(body, at).end()  # type: ignore[union-attr]
         elif letter == "[":
-            part, at = _class(body, at + 1)
+            part, at = _bracket(body, at + 1)
             parts.append(part)
         else:
             if letter == "\\":
@@ -74,7 +74,7 @@ def _starts(body: str, at: int) -> bool:
     return at == 0 or body[at - 1] == "/"
 
 
-def _class(body: str, at: int) -> tuple[str, int]:
+def _bracket(body: str, at: int) -> tuple[str, int]:
     """Translate `[…]` after its bracket; return the expression and its end. It matches no slash."""
     sign = "^" if body[at : at + 1] in ("!", "^") else ""
     start = at = at + len(sign)

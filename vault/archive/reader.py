@@ -60,7 +60,7 @@ class Archive:
         self.where = where or name
         if not HEADER_BYTES + TRAILER.size <= size <= ARCHIVE_MOST:
             raise Damaged(self.where, f"is cut off: no archive has {size} bytes")
-        self.header = self._twice(lambda: read_header(self._read, self.where))
+        self.header = self._read_again_if_damaged(lambda: read_header(self._read, self.where))
         if self.header.key_id != keys.key_id:
             raise WrongKey(
                 f"{self.where} is sealed under another key ({self.header.key_id.hex()},"
@@ -69,7 +69,7 @@ class Archive:
             )
         self.sealer = Sealer(keys, self.header, self.where)
         self._table_sealed: bytes | None = None
-        self.trailer, self.manifest = self._twice(self._read_end)
+        self.trailer, self.manifest = self._read_again_if_damaged(self._read_end)
         if (self.manifest.kind == "incremental") != bool(self.manifest.archives):
             raise Damaged(self.where, "is not of the kind that its list of archives says")
         self._check_name(name)
@@ -113,31 +113,33 @@ class Archive:
         offset, length = self.place(number)
 
         def attempt() -> tuple[Kind, bytes]:
-            sealed = self._read(offset, self._allowed(number, b"i", length))
+            sealed = self._read(offset, self._checked_length(number, b"i", length))
             try:
                 return b"d", self._open(number, b"d", sealed)
             except Damaged:
                 return b"i", self._open(number, b"i", sealed)
 
-        return self._twice(attempt)
+        return self._read_again_if_damaged(attempt)
 
     def _frame(
         self, number: int, kind: Kind, offset: int, length: int, sealed: bytes | None = None
     ) -> bytes:
         """Open a frame; `sealed` is its data if it was read already. Raises Damaged."""
-        self._allowed(number, kind, length)
+        self._checked_length(number, kind, length)
         if sealed is not None:
             with suppress(Damaged):
                 return self._open(number, kind, sealed)
-        return self._twice(lambda: self._open(number, kind, self._read(offset, length)))
+        return self._read_again_if_damaged(
+            lambda: self._open(number, kind, self._read(offset, length))
+        )
 
     def _read_end(self) -> tuple[Trailer, Manifest]:
         """Read trailer and manifest, and keep the table if it was read along; raises Damaged."""
         start = max(0, self.size - TAIL_BYTES)
         tail = self._read(start, self.size - start)
         trailer = Trailer.unpack(tail, self.size, self.header, self.where)
-        self._allowed(MANIFEST, b"m", trailer.manifest_length)
-        self._allowed(TABLE, b"t", trailer.table_length)
+        self._checked_length(MANIFEST, b"m", trailer.manifest_length)
+        self._checked_length(TABLE, b"t", trailer.table_length)
         at = trailer.manifest_offset - start
         middle = at + trailer.manifest_length
         if at >= 0:
@@ -150,7 +152,7 @@ class Archive:
         except msgspec.MsgspecError as error:
             raise Damaged(self.where, f"its manifest does not parse: {error}") from None
 
-    def _allowed(self, number: int, kind: Kind, length: int) -> int:
+    def _checked_length(self, number: int, kind: Kind, length: int) -> int:
         """Return a length within its limit; raises Damaged before anything is read."""
         if length > SEALED_MOST[kind]:
             raise Damaged(
@@ -166,7 +168,7 @@ class Archive:
             raise Damaged(self.where, f"more came than was requested at byte {offset:,}")
         return data
 
-    def _twice(self, attempt: Callable[[], Opened]) -> Opened:
+    def _read_again_if_damaged(self, attempt: Callable[[], Opened]) -> Opened:
         """Run an attempt, and run it again, reading again, if it ends in Damaged."""
         try:
             return attempt()

@@ -76,7 +76,7 @@ class CatalogCache:
 
     def _catalog(self, destination: Store, service: str, keys: Keys, *, marks: bool) -> Catalog:
         stored = destination.archives(service)
-        place = (_place(destination), service)
+        place = (_location(destination), service)
         rows = self._file.ask(
             _Row,
             "SELECT name, size, key, summary, checksum FROM archives"
@@ -96,7 +96,7 @@ class CatalogCache:
         new = []
         for one in stored:
             row = known.pop((one.name, one.size), None)
-            summary = _recall(keys, row) if row else None
+            summary = _cached_summary(keys, row) if row else None
             held = Held(one, summary) if summary else look_at(catalog, one, keys)
             held.problem = held.problem or damage.get((one.name, one.size), "")
             catalog.held.append(held)
@@ -139,7 +139,7 @@ class CatalogCache:
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:
         """Record that packrat itself deleted an archive, which is therefore not missed."""
-        self._drop(_place(destination), service, one.name, one.size)
+        self._drop(_location(destination), service, one.name, one.size)
         self._file.note(
             "INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", service, one.name, time.time()
         )
@@ -183,14 +183,14 @@ class CatalogCache:
         rows = self._file.ask(
             tuple[str, int],
             "SELECT service, count(*) FROM archives WHERE destination = ? GROUP BY service",
-            _place(destination),
+            _location(destination),
         )
         with contained(destination):
             return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Store) -> None:
         """Accept that a destination lists less than it had."""
-        self._file.note("DELETE FROM archives WHERE destination = ?", _place(destination))
+        self._file.note("DELETE FROM archives WHERE destination = ?", _location(destination))
 
     def prove(
         self, destination: Store, service: str, one: Stored, now: float, problem: str = ""
@@ -198,7 +198,7 @@ class CatalogCache:
         """Record that an archive was read in full, and what was found wrong with it."""
         self._file.note(
             "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
-            *(_place(destination), service, one.name, one.size, now, problem),
+            *(_location(destination), service, one.name, one.size, now, problem),
         )
 
     def begin_proof(self, destination: Store, service: str, one: Stored) -> None:
@@ -211,7 +211,7 @@ class CatalogCache:
         self._file.note(
             "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
             " AND problem LIKE ?",
-            *(_place(destination), service, one.name, f"%{UNPROVEN}"),
+            *(_location(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Store, service: str) -> dict[str, float]:
@@ -220,7 +220,7 @@ class CatalogCache:
             self._file.ask(
                 tuple[str, float],
                 "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
-                *(_place(destination), service),
+                *(_location(destination), service),
             )
         )
 
@@ -256,11 +256,11 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
-def _place(destination: Store) -> str:
+def _location(destination: Store) -> str:
     return f"{destination.name}={destination.root}"
 
 
-def _recall(keys: Keys, row: tuple[str, int, bytes, bytes, bytes]) -> Summary | None:
+def _cached_summary(keys: Keys, row: tuple[str, int, bytes, bytes, bytes]) -> Summary | None:
     """Return a cached summary if these keys and this version made it, and it is intact."""
     name, size, key, summary, checksum = row
     if key != keys.key_id or checksum != _checksum(name, size, key, summary):

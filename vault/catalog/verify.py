@@ -96,7 +96,7 @@ class Verifier:
                     self._read_index(name)
         for name in chosen:
             self._read_frames(name)
-        return self._judge(chosen)
+        return self._verdicts(chosen)
 
     def _open(self, name: str) -> Archive | None:
         """Open an archive once; None if that is impossible, which its finding records."""
@@ -107,7 +107,7 @@ class Verifier:
         if self.gave_up:
             self._not_attempted(finding)
             return None
-        with self._judging(finding):
+        with self._recording_errors(finding):
             self._step(0)
             archive = self._catalog.open(name, self._keys)
             len(archive.frames)  # reads and checks the table
@@ -166,7 +166,7 @@ class Verifier:
             arrived.append((other, source.place(number)[1]))
             return segment
 
-        with self._judging(finding), suppress(_BlockedError):
+        with self._recording_errors(finding), suppress(_BlockedError):
             for block, entries in read_blocks(blocks, fetch, archive.where):
                 for entry in entries:
                     check.check(entry)
@@ -187,13 +187,13 @@ class Verifier:
         id_, base = archive.manifest.id, name in self._bases
         needed = self._references.frames(id_)
         numbers: list[int] = []
-        with self._judging(finding):
+        with self._recording_errors(finding):
             numbers = frames_to_read(archive, self._depth, self._random, needed if base else None)
             for number in needed:
                 archive.place(number)  # raises Damaged for a reference to nothing
         for number in numbers:
             self._passed(finding, archive.place(number)[1])
-            with self._judging(finding):
+            with self._recording_errors(finding):
                 _, plaintext = archive.any_frame(number)
                 for chunk in self._references.wrong(id_, number, plaintext, self._keys.naming_key):
                     problem = f"chunk {chunk} in frame {number} is not what it was"
@@ -201,7 +201,7 @@ class Verifier:
             if finding.stopped:
                 return
 
-    def _judge(self, chosen: list[str]) -> list[Verdict]:
+    def _verdicts(self, chosen: list[str]) -> list[Verdict]:
         """Form the verdicts; archives that are no longer listed were pruned meanwhile."""
         pruned: set[str] = set()
         if any(finding.gone for finding in self._findings.values()):
@@ -230,7 +230,7 @@ class Verifier:
         )
 
     @contextmanager
-    def _judging(self, finding: Finding) -> Iterator[None]:
+    def _recording_errors(self, finding: Finding) -> Iterator[None]:
         """Record the error with which reading an archive ends as a finding."""
         try:
             with contained(self._catalog.destination):

@@ -97,7 +97,7 @@ class S3(AsyncStore):
         """Begin a multipart upload."""
         action, key = f"write {service}/{name}", self._object(service, name)
         begun = self.request(action, "create_multipart_upload", check, Key=key)
-        upload = Multipart(self, action, key, self._made(action, lambda: str(begun["UploadId"])))
+        upload = Multipart(self, action, key, self._extract(action, lambda: str(begun["UploadId"])))
         self._uploads[service, name] = upload
         return upload
 
@@ -124,7 +124,7 @@ class S3(AsyncStore):
             action = f"list unfinished uploads of {service}"
             answer = self.request(action, "list_multipart_uploads", check, Prefix=prefix)
             for found in answer.get("Uploads") or []:
-                key, upload = self._made(action, partial(_begun, found))
+                key, upload = self._extract(action, partial(_parse_upload, found))
                 name = ArchiveName.parse(key.rpartition("/")[2])
                 if name and name.time < before:
                     self._abort(key, upload, check)
@@ -180,7 +180,7 @@ class S3(AsyncStore):
             except NotThere as error:  # every bucket can be listed: this is another kind of server
                 why = "the server there is not an S3 server"
                 raise self.fault(action, why, "is the endpoint right?") from error
-            found, below = self._made(action, partial(_page, page, prefix))
+            found, below = self._extract(action, partial(_parse_page, page, prefix))
             objects += found
             folders += below
             if not page.get("IsTruncated"):
@@ -193,7 +193,7 @@ class S3(AsyncStore):
             tokens.add(token)
             more = {"ContinuationToken": token}
 
-    def _made(self, action: str, work: Callable[[], Any]) -> Any:
+    def _extract(self, action: str, work: Callable[[], Any]) -> Any:
         """Extract a value from an answer that may lack it."""
         try:
             return work()
@@ -224,7 +224,7 @@ class S3(AsyncStore):
         return self._folder(service) + name
 
 
-def _page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
+def _parse_page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
     """Return objects and folders of one page of a listing; raises KeyError or ValueError."""
     objects = [
         Stored(item["Key"].removeprefix(prefix), int(item["Size"]))
@@ -236,7 +236,7 @@ def _page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
     return objects, folders
 
 
-def _begun(upload: Any) -> tuple[str, str]:
+def _parse_upload(upload: Any) -> tuple[str, str]:
     """Return key and id of an unfinished upload; raises KeyError."""
     return upload["Key"], upload["UploadId"]
 
