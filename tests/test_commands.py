@@ -51,7 +51,7 @@ def test_a_command_that_fails_fails_the_backup(tmp_path, command, says):
     assert says in failed(house_with(tmp_path, {"command": command}))
 
 
-def test_a_missing_working_dir_is_said_before_anything_runs(tmp_path):
+def test_a_missing_working_dir_is_reported_before_anything_runs(tmp_path):
     """The error names the folder and the key."""
     house = house_with(tmp_path, {"command": "true", "working_dir": "nowhere"})
     error = failed(house)
@@ -112,7 +112,7 @@ def test_post_backup_does_not_run_when_pre_backup_never_began(tmp_path):
     assert not (tmp_path / "mode").exists()
 
 
-def test_a_post_backup_that_fails_is_told_though_the_backup_is_stored(tmp_path):
+def test_a_failed_post_backup_is_reported_although_the_backup_is_stored(tmp_path):
     """Exit 4, and the message says that the backup is stored."""
     house = house_with(tmp_path, {"command": "true"}, {"command": "exit 9"})
     result = house.back_up()

@@ -96,7 +96,7 @@ def test_nothing_is_read_from_a_destination_while_a_container_is_down(
     assert differences(house.source, house.restore()) == []
 
 
-def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path, engine, names):
+def test_changes_during_the_warm_pass_are_stored_as_after_the_stop(tmp_path, engine, names):
     """Changed, grown, replaced, deleted, added and renamed files: the second walk decides."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name)
@@ -125,7 +125,7 @@ def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path,
     assert result.read < 1.5 * result.size, "what did not change is not read twice"
 
 
-def test_several_are_stopped_in_order_and_what_was_stopped_stays_so(tmp_path, engine, names):
+def test_several_are_stopped_in_order_and_stopped_ones_stay_stopped(tmp_path, engine, names):
     """They are started in reverse; one that did not run before does not run after."""
     one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
     engine.docker("stop", "-t", "1", off)
@@ -310,7 +310,7 @@ def test_restart_always(tmp_path, engine, names):
     assert engine.running(name)
 
 
-def test_somebody_who_starts_it_meanwhile_and_one_that_shares_its_files(tmp_path, engine, names):
+def test_a_container_started_meanwhile_or_sharing_files_is_warned_of(tmp_path, engine, names):
     """Both may make the backup inconsistent, and both cause a warning."""
     name = engine.run(next(names))
     mount = f"{tmp_path / 'source' / 'b'}:/data"

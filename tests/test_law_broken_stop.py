@@ -26,7 +26,7 @@ ONCE_DEAD = 5.0
     ],
     ids=["killed", "ended", "ended by several at once", "ended impatiently"],
 )
-def test_a_container_runs_again_though_its_stop_was_broken_off(tmp_path, engine, signals):
+def test_a_container_runs_again_after_an_interrupted_stop(tmp_path, engine, signals):
     """Signals while a container takes three seconds to end: it runs, and nothing is owed."""
     name = engine.run("slow", SLOWLY)
     docker = {"container": name, "host": engine.host}

@@ -47,7 +47,7 @@ def restored(house, *more, status=0):
 
 @pytest.mark.parametrize("number", [0, 2], ids=["base", "newest"])
 @pytest.mark.parametrize("where", [0.0, 0.3, 0.7, 1.0])
-def test_what_is_damaged_comes_from_the_next_destination(house, number, where):
+def test_damaged_data_comes_from_the_next_destination(house, number, where):
     """One bit in a base or in the newest, anywhere: everything is restored, and it is reported."""
     path = archive(house, number)
     flip(path, int(where * (path.stat().st_size - 1)))
@@ -99,7 +99,7 @@ def test_only_one_destination_is_asked_when_it_is_named(house):
     assert restored(house, "--from", "nas")["warnings"] == []
 
 
-def test_what_no_copy_has_is_named_and_all_else_is_restored(house):
+def test_data_without_a_good_replica_is_named_and_the_rest_restored(house):
     """The same frame damaged everywhere: exit 5, its files named, no part of them, the rest right.
 
     Once there is a good replica again, the same command fetches what is missing.
@@ -128,7 +128,7 @@ def test_what_no_copy_has_is_named_and_all_else_is_restored(house):
     assert again["downloaded"] < len(whole) * 0.8
 
 
-def test_in_place_nothing_gives_way_to_less(house):
+def test_an_incomplete_restore_in_place_changes_nothing(house):
     """Files that cannot be restored: exit 4, the files named, and everything as it was."""
     path = archive(house, 0)
     shutil.rmtree(house.stores["nas"])
@@ -141,7 +141,7 @@ def test_in_place_nothing_gives_way_to_less(house):
     assert (house.source / "b/one").read_bytes() == b"as it is now"
 
 
-def test_what_verify_found_damaged_is_restored_when_it_is_named(house):
+def test_a_backup_found_damaged_is_restored_if_named(house):
     """`latest` never chooses a damaged backup; its id does, and loses what is damaged."""
     shutil.rmtree(house.stores["nas"])
     newest = archive(house, 2).stem[-8:]

@@ -133,7 +133,7 @@ def test_a_quick_verify_reads_both_ends_of_all(copy):
 
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize(("taken", "left"), [(0, 0), (1, 1), (2, 2)])
-def test_what_refers_to_a_lost_or_cut_archive_is_no_backup(copy, taken, left, cached):
+def test_an_archive_that_refers_to_a_lost_or_truncated_one_is_no_backup(copy, taken, left, cached):
     """Gone or truncated anywhere: the archives that refer to it are no longer listed."""
     path = copy.archives[taken]
     whole = path.read_bytes()

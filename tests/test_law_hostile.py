@@ -159,7 +159,7 @@ def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap)
     check_golden(GOLDEN, "without root", re.sub(r"in \S+ s\n", "in N s\\n", said))
 
 
-def test_what_packrat_itself_writes_is_plausible():
+def test_entries_written_by_packrat_are_plausible():
     """The bounds of an entry are those that its own writer obeys."""
     from vault.archive.format import Entry, decode_entries
 

@@ -192,9 +192,7 @@ def hostile(tmp_path_factory):
     ),
     again=st.booleans(),
 )
-def test_whatever_is_published_of_a_hostile_filesystem_restores(
-    tmp_path_factory, hostile, tree, again
-):
+def test_every_archive_of_a_hostile_filesystem_restores(tmp_path_factory, hostile, tree, again):
     """By packrat and by rescue.py alike; a warning names each path that differs."""
     mount, plans, numbers = hostile
     number = str(next(numbers))

@@ -53,7 +53,7 @@ WAS = {"a", "b", "b/c", "b/d", "b/d/e", "f", "f/g"}
 KEPT = {"cache", "cache/1", "b/keep", "b/keep/2", "f/h.tmp", "gone", "gone/only.tmp"}
 
 
-def test_what_was_backed_up_is_back_and_what_is_excluded_stays(house):
+def test_backed_up_files_are_restored_and_excluded_ones_stay(house):
     """Everything that the backup has, everything that no backup has, and nothing else."""
     before = tree(house.source)
     folders = [house.source, house.source / "b"]
@@ -69,7 +69,7 @@ def test_what_was_backed_up_is_back_and_what_is_excluded_stays(house):
     assert [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders] == states
 
 
-def test_what_is_excluded_by_now_stays_as_it_is(house):
+def test_files_excluded_since_the_backup_stay(house):
     """Although the backup has it: the restore reports it and does not touch it."""
     text = house.config_file.read_text()
     house.config_file.write_text(text.replace("'*.tmp'", "'*.tmp'\n    - /f/g\n    - /b/d/"))
@@ -133,7 +133,7 @@ def test_some_paths_alone(house):
     assert "f" not in tree(house.source)
 
 
-def test_what_was_set_aside_is_never_backed_up_and_goes_with_the_next_backup(house):
+def test_replaced_folders_are_never_backed_up_and_deleted_by_the_next_backup(house):
     """--forget leaves nothing of it either."""
     spoil(house)
     in_place(house)
@@ -189,7 +189,7 @@ def test_killed_between_two_exchanges_the_next_command_puts_the_old_state_back(h
     assert set(tree(house.source)) == WAS | KEPT
 
 
-def test_no_room_is_said_before_anything_is_written(house, monkeypatch):
+def test_missing_room_is_reported_before_anything_is_written(house, monkeypatch):
     """A disk without room for both states is refused, and nothing changes."""
     from stages.restore_target import writer as write
 

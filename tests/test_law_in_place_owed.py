@@ -105,7 +105,7 @@ def died_with_a_fresh_folder(house):
     fill(house.source, {"data/fresh": b"4"})
 
 
-def test_what_an_application_wrote_since_is_kept_when_a_restore_is_taken_back(house):
+def test_files_written_since_are_kept_when_a_restore_is_taken_back(house):
     """The old state comes back whole; the new file is beside it, until it is forgotten."""
     copy = copied(house)
     died_with_a_fresh_folder(house)
@@ -120,7 +120,7 @@ def test_what_an_application_wrote_since_is_kept_when_a_restore_is_taken_back(ho
     assert house.backed_up()
 
 
-def test_nothing_goes_on_while_a_restore_cannot_be_taken_back(house):
+def test_the_service_is_blocked_while_a_restore_cannot_be_taken_back(house):
     """Backup, restore, undo and --forget end with 4; the only copy of the data stays."""
     copy = copied(house)
     died_with_a_fresh_folder(house)
@@ -143,7 +143,7 @@ def test_nothing_goes_on_while_a_restore_cannot_be_taken_back(house):
     assert (house.source / "data" / "new").read_bytes() == (copy / "data" / "new").read_bytes()
 
 
-def test_what_was_written_since_is_kept_when_an_undo_takes_it_out(house):
+def test_files_written_since_are_kept_by_an_undo(house):
     """Also a file that is replaced by the old one."""
     fill(house.source, {"b": b"old"})
     in_place(house)
@@ -179,7 +179,7 @@ def test_an_undo_that_the_repair_has_finished_is_not_repeated_on_an_older_restor
 
 
 @pytest.mark.parametrize("how", ["forget", "backup"])
-def test_what_is_half_deleted_can_be_neither_undone_nor_backed_up(house, monkeypatch, how):
+def test_a_half_deleted_folder_can_be_neither_undone_nor_backed_up(house, monkeypatch, how):
     """Killed while it deletes; the restored state stays."""
     in_place(house)
     restored = (house.source / "data" / "x").read_bytes()
@@ -312,7 +312,7 @@ def test_names_that_are_not_utf8_can_be_set_aside(house):
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "fails"])
-def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
+def test_a_failed_post_restore_reports_the_state(tmp_path, how):
     """The files are restored, and the message says how to go back."""
     begun = tmp_path / "begun"
     last = "sleep 30" if how == "ctrl-c" else "exit 3"

@@ -82,7 +82,7 @@ def test_an_old_archive_replayed_under_a_newer_name_is_found(chain):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_what_is_restored_of_a_damaged_backup_is_identical(chain, tmp_path, seed):
+def test_files_restored_from_a_damaged_backup_are_identical(chain, tmp_path, seed):
     """A restore from a damaged chain names what is lost; what it writes is correct."""
     house = House(tmp_path)
     shutil.copytree(chain.store, house.store)

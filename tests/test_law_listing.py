@@ -90,7 +90,7 @@ def test_prune_deletes_nothing_by_such_a_list(house, listing, capsys, fault):
     assert house.archives == before[-1:]
 
 
-def test_what_was_deleted_by_packrat_is_not_missed(house):
+def test_archives_deleted_by_packrat_are_not_missed(house):
     """Its own deletions do not hold back later ones."""
     for number in range(3):
         fill(house.source, {"a": noise(9000, 10 + number)})

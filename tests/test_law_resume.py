@@ -65,7 +65,7 @@ def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
     assert (last["files"], last["size"]) == (whole["files"], whole["size"])
 
 
-def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
+def test_only_incomplete_files_are_fetched(filled, tmp_path):
     """Of a nearly complete restore, only the few missing files are fetched."""
     out = tmp_path / "out"
     whole = filled.json("restore", "svc", "--to", str(out), "--yes")
@@ -96,7 +96,7 @@ def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
     assert differences(filled.source, out) == []
 
 
-def test_its_progress_ends_at_what_it_said_from_the_beginning(filled, tmp_path):
+def test_progress_ends_at_the_announced_total(filled, tmp_path):
     """Whole or continued: the total is exactly the number of bytes that are written."""
     events, sizes = [], []
     program = filled.program
@@ -112,7 +112,7 @@ def test_its_progress_ends_at_what_it_said_from_the_beginning(filled, tmp_path):
     assert sizes[1] < sizes[0], "some of it stood"
 
 
-def test_another_restore_is_not_gone_on_with(filled, tmp_path):
+def test_another_restore_is_not_continued(filled, tmp_path):
     """Other paths, another backup, a folder without a marker: refused, and nothing changes."""
     out = tmp_path / "out"
     assert killed(filled, out, 1_000_000)[0] == -signal.SIGKILL
@@ -126,7 +126,7 @@ def test_another_restore_is_not_gone_on_with(filled, tmp_path):
     assert sorted(out.rglob("*")) == before
 
 
-def test_ctrl_c_says_how_to_go_on(filled, tmp_path):
+def test_ctrl_c_reports_how_to_continue(filled, tmp_path):
     """Exit 130 and one sentence on how to continue, which works."""
     out = tmp_path / "out"
     code, said = killed(filled, out, 4_000_000, signal.SIGINT)

@@ -114,7 +114,7 @@ def test_a_second_hard_link_alone_brings_its_content(house):
     assert os.getxattr(out / "two", "user.x") == b"kept"
 
 
-def test_what_is_restored_takes_over_no_acl_of_the_folder_it_comes_to(house):
+def test_restored_files_inherit_no_acl_of_the_target(house):
     """A target whose default ACL lets others in does not pass it on to restored files."""
     (house.source / "folder").mkdir()
     for path in ("private", "folder/private"):
@@ -130,7 +130,7 @@ def test_what_is_restored_takes_over_no_acl_of_the_folder_it_comes_to(house):
 @pytest.mark.root
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
 @pytest.mark.parametrize("group", [0, 1234])
-def test_owner_and_mode_are_the_backup_s_whatever_new_files_get(house, umask, group):
+def test_owner_and_mode_are_independent_of_those_of_new_files(house, umask, group):
     """A umask and a set-group-id folder affect new files, but not restored ones."""
     for mode in (0o000, 0o400, 0o600, 0o644, 0o666, 0o755, 0o777, 0o2755, 0o4711, 0o6777):
         for owner in ((0, 0), (0, 1234), (1000, 0)):

@@ -119,7 +119,7 @@ def test_interrupted_at_any_time(two, number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_an_interrupted_restore_says_so(tmp_path, number):
+def test_an_interrupted_restore_reports_it(tmp_path, number):
     """An interrupted restore reports it in one line, with exit status 130."""
     house = House(tmp_path)
     fill(house.source, {f"{n}": noise(4_000_000, n) for n in range(40)})

@@ -35,7 +35,7 @@ def begun(s3, house):
 
 
 @pytest.mark.parametrize("password", [None, "of its own"])
-def test_the_second_is_told_and_the_first_is_left_alone(tmp_path, s3, password):
+def test_the_second_host_is_warned_and_the_first_left_alone(tmp_path, s3, password):
     """Under one key it is refused; under its own key it is allowed, with a warning.
 
     Nothing of the first is deleted, neither archives nor a running upload, whatever the second
@@ -62,7 +62,7 @@ def test_the_second_is_told_and_the_first_is_left_alone(tmp_path, s3, password):
     assert differences(first.source, first.restore()) == []
 
 
-def test_what_is_sealed_under_another_key_is_called_so(tmp_path, s3):
+def test_an_archive_under_another_key_is_reported_as_such(tmp_path, s3):
     """Restoring it by its id does not report that there is no such backup."""
     first = machine(tmp_path / "one", s3, "one")
     id_ = first.back_up().id

@@ -74,7 +74,7 @@ def test_same_size_and_mtime_do_not_hide_a_change(house):
     assert newest(house, "a") == newest(house, "b") == b"other"
 
 
-def test_what_belongs_to_a_file_is_compared_too(house):
+def test_metadata_of_a_file_is_compared(house):
     """A new mode, owner or attribute, without new content, is in the next backup."""
     fill(house.source, {"a": b"same"})
     assert house.back_up(clock=LATER).status == "done"

@@ -99,7 +99,7 @@ def test_a_run_that_dies_while_it_uploads_leaves_no_upload(tmp_path, s3):
     assert len(s3.files()) == 1
 
 
-def test_what_answers_is_no_s3_server(tmp_path):
+def test_a_web_server_that_is_no_s3_server(tmp_path):
     """A web server without such a page is a failure of that destination only."""
 
     class Nothing(BaseHTTPRequestHandler):
@@ -169,7 +169,7 @@ def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, 
     assert differences(house.source, house.restore()) == []
 
 
-def test_a_nas_that_gives_less_than_it_is_asked_for(tmp_path, nas, monkeypatch):
+def test_a_nas_that_returns_less_than_requested(tmp_path, nas, monkeypatch):
     """A server that returns less than requested returns the rest for another request."""
     house = house_with(tmp_path, {})
     only(house, {"nas": nas.destination("dir")})

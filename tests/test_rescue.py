@@ -239,7 +239,7 @@ def test_several_archives(place: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: owners and devices")
-def test_what_root_restores(place: Path) -> None:
+def test_root_restores_owners_devices_and_attributes(place: Path) -> None:
     """Root restores owners, setuid, devices, extended attributes and ACLs."""
     acl = struct.pack("<IHHiHHiHHiHHiHHi", 2, 1, 6, -1, 2, 4, 1234, 4, 4, -1, 16, 4, -1, 32, 0, -1)
     attributes = {"user.note": b"\0\xff", "system.posix_acl_access": acl, "trusted.x": b"y"}
@@ -277,7 +277,7 @@ def test_what_root_restores(place: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become nobody")
-def test_what_others_cannot_restore_is_counted() -> None:
+def test_properties_that_need_root_are_counted() -> None:
     """Without root all data is restored; owners and devices are counted, setuid is dropped."""
     draft = Draft(MASTER)
     (chunk,) = draft.store(b"d", b"data")

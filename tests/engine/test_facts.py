@@ -21,7 +21,7 @@ def test_need_without_a_provider_is_refused_by_name():
     assert faults(document) == ["ask: needs Note, but no stage before it provides it"]
 
 
-def test_need_of_what_the_program_gives_is_met():
+def test_fact_given_by_the_program_needs_no_provider():
     outcome, heard, _ = go({"ask": {"kind": "ask"}}, Note("given"))
     assert (outcome.failed, heard) == ({}, [("ask", "given")])
 
@@ -51,7 +51,7 @@ def test_fact_passes_between_chains_that_only_order(when):
     assert (outcome.failed, heard) == ({}, [("ask", "tell")])
 
 
-def test_fact_asked_for_too_early_in_the_own_chain_is_an_error_at_once():
+def test_fact_requested_too_early_in_its_own_chain_is_an_error_at_once():
     """The last stage of a chain starts first: waiting for the first one would never end."""
     document = {"tell": {"kind": "tell"}, "ask": after("ask", "tell", when="before")}
     begun = time.monotonic()
@@ -64,7 +64,7 @@ def test_fact_asked_for_too_early_in_the_own_chain_is_an_error_at_once():
     assert go(document)[1] == [("ask", "tell")]
 
 
-def test_who_asks_is_skipped_because_of_the_stage_that_failed():
+def test_waiting_stage_is_skipped_because_of_the_stage_that_failed():
     """If the provider itself was skipped, the reason is the first failure."""
     document = {"broken": {"kind": "broken"}, "tell": after("tell", "broken")}
     outcome, heard, _ = go(document | {"step": after("step", "tell"), "ask": after("ask", "step")})
@@ -153,7 +153,7 @@ def test_stage_that_is_not_read_to_its_end_still_owes_its_facts():
     assert outcome.skipped == {"end": "tell"}
 
 
-def test_what_a_branch_provides_is_seen_in_that_branch_only():
+def test_fact_of_a_branch_is_visible_in_that_branch_only():
     """Two destinations may each provide why an archive was not brought."""
     document = {"source": {"kind": "source"}, "fan": after("fan", "source")}
     for name in "ab":

@@ -182,7 +182,7 @@ def test_way_back_of_a_service_writes_stops_swaps_starts(destination):
     assert back.nodes["start"].releases == "stop"
 
 
-def test_what_ordered_through_a_dropped_stage_stays_ordered():
+def test_stages_ordered_through_a_dropped_stage_stay_ordered():
     class Both(TROUBLED[3]):
         kind = "both"
 

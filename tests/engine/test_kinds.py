@@ -21,7 +21,7 @@ def after(kind, *before, **params):
     return {"kind": kind, "after": list(before), **params}
 
 
-def test_only_fitting_kinds_stand_behind_each_other():
+def test_only_matching_kinds_follow_each_other():
     """For every two kinds: one that takes items only follows one that gives exactly that type."""
     for one, other in itertools.product(KINDS, KINDS):
         document = {
@@ -37,7 +37,7 @@ def test_only_fitting_kinds_stand_behind_each_other():
         assert bool(found) != fits, (one.kind, other.kind)
 
 
-def test_only_encryption_gives_what_may_be_stored():
+def test_only_encryption_makes_items_that_may_be_stored():
     """Law 5: of all kinds only `encrypt` gives sealed items, and only `spool` gives parts."""
     assert [kind for kind in KINDS if kind.gives is Sealed] == [Encrypt]
     assert [kind for kind in KINDS if kind.gives is Part and kind.takes is not Part] == [SpoolStage]

@@ -36,7 +36,7 @@ def test_in_order_keeps_the_order_and_the_bound(count, ahead, threads):
 
 
 @given(st.integers(1, 20), st.data())
-def test_in_order_gives_what_came_before_an_error_and_then_the_error(count, data):
+def test_in_order_yields_earlier_results_before_an_error(count, data):
     """A failed task ends the stream at its position."""
     bad = data.draw(st.integers(0, count - 1))
 
@@ -54,7 +54,7 @@ def test_in_order_gives_what_came_before_an_error_and_then_the_error(count, data
     assert seen == list(range(bad))
 
 
-def test_in_order_gives_a_result_without_waiting_for_the_next_item():
+def test_in_order_yields_a_result_without_waiting_for_the_next_item():
     """Finished results are yielded at once if the source is slow."""
     done = threading.Event()
 

@@ -118,7 +118,7 @@ def test_every_kind_survives_its_document(kind):
     assert kind(**entry) == node.stage
 
 
-def test_parameters_of_a_scope_are_given_once():
+def test_parameters_of_a_scope_are_written_once():
     """The releasing stage has the parameters of the acquiring one."""
     start = build(SERVICE).nodes["start"]
     assert start.stage == build(SERVICE).nodes["stop"].stage

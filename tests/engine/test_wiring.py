@@ -170,7 +170,7 @@ def test_release_that_fails_is_an_outcome_of_its_own_and_items_pass_on():
     assert next(e.items for e in events if isinstance(e, Finished) and e.stage == "b") == 3
 
 
-def test_on_the_way_back_the_scope_is_held_around_what_was_inside():
+def test_reversed_scope_is_held_around_the_same_stages():
     """Writing to the staging folder comes before the stop, the swap between stop and start."""
     outcome, world, _ = go(SPEC, reverse=True)
     assert (outcome.failed, outcome.skipped) == ({}, {})
@@ -204,7 +204,7 @@ def test_same_error_of_two_branches_is_the_outcome_of_both():
     assert outcome.skipped == {"a2": "a", "after_a": "a", "end": "a"}
 
 
-def test_stage_is_told_apart_from_the_one_whose_error_it_passes_on():
+def test_error_belongs_to_its_origin_and_not_to_stages_that_pass_it_on():
     """An error that passes through other stages is only the outcome of its origin."""
     outcome, _, events = go(spec(source="last"))
     assert list(outcome.failed) == ["source"]

@@ -25,7 +25,7 @@ def test_a_power_cut_leaves_the_old_state_or_the_new_one_and_loses_nothing(power
     assert campaign(power.disk, operation, KILL, numbers=numbers, power=power) > 1
 
 
-def test_what_a_command_reported_survives_a_power_cut(power):
+def test_a_reported_result_survives_a_power_cut(power):
     place = Place(power.disk / "room").fill()
     power.sync()
     for work, state in ((place.restore, place.new), (place.undo, place.old)):

@@ -96,7 +96,7 @@ def cut(path, size):
 
 
 @pytest.mark.parametrize("sizes", [[None], [BIG - 1, BIG + 1], [BLOCK_BYTES + 7, BIG], [100, BIG]])
-def test_a_file_that_will_not_hold_still_is_stored_flagged_and_told(house, big, sizes):
+def test_a_constantly_changing_file_is_stored_flagged_and_reported(house, big, sizes):
     """After three attempts it is stored as read, with the flag in its entry and a warning."""
     several = list(enumerate(itertools.islice(itertools.cycle(sizes), 30)))
     result = backed_up_with(house, *restless(big, several))
@@ -135,7 +135,7 @@ def test_a_file_deleted_while_it_is_read_is_stored_whole(house, big):
     assert (house.restore() / "big").read_bytes() == content
 
 
-def test_what_goes_away_while_walking_is_nobodys_fault(house):
+def test_files_deleted_while_walking_cause_no_warning(house):
     """Files, folders and links that were listed and are gone: no warning, no missed file."""
     fill(house.source, {"a": b"first"} | {f"b/{n}": b"x" for n in range(9)} | {"c/d/e": b"x"})
     fill(house.source, {"f": b"x", "g": b"stays"})
@@ -152,7 +152,7 @@ def test_what_goes_away_while_walking_is_nobodys_fault(house):
     assert sorted(os.listdir(house.restore())) == ["a", "g"]
 
 
-def test_a_folder_that_goes_while_the_walk_stands_in_it(house):
+def test_a_folder_deleted_while_the_walk_is_in_it(house):
     """The rest of its listing is skipped, and the walk continues after it."""
     fill(house.source, {f"a/{n}": b"x" for n in range(9)} | {"b": b"stays"})
     result = backed_up_with(house, lambda: shutil.rmtree(house.source / "a"))
@@ -161,7 +161,7 @@ def test_a_folder_that_goes_while_the_walk_stands_in_it(house):
     assert os.listdir(house.root / "out" / "a") == ["0"]
 
 
-def test_what_becomes_something_else_while_walking_is_not_followed(house):
+def test_a_file_replaced_while_walking_is_not_followed(house):
     """A folder that becomes a link and a file that becomes a fifo are neither entered nor awaited.
 
     A folder outside does not get into the backup.
@@ -228,7 +228,7 @@ plans = st.dictionaries(
 
 @settings(max_examples=150)
 @given(plans)
-def test_whatever_is_not_flagged_is_one_state_of_the_file(tmp_path_factory, keys, plan):
+def test_every_unflagged_file_is_one_state(tmp_path_factory, keys, plan):
     """For any writes and truncations between any two reads, no mixed state goes unflagged."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

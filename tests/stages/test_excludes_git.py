@@ -130,7 +130,7 @@ def test_every_path_has_the_verdict_that_git_gives(repository, tmp_path_factory,
             assert in_our_words(said[1]) == pattern, (name, said)
 
 
-def test_what_is_out_is_not_even_listed(house):
+def test_excluded_folders_are_not_listed(house):
     """The kernel sees no listing of an excluded folder, nor of one with only excluded content."""
     fill(house.source, {f"{top}/deep/x": b"" for top in ("gone", "hollow", "hollow2", "kept")})
     document = yaml.safe_load(house.config_file.read_text())

@@ -136,7 +136,7 @@ def order(pipeline):
     return [node.name for node in pipeline.graph().order]
 
 
-def test_stages_stand_where_they_were_put(site, tmp_path):
+def test_stages_are_inserted_at_their_configured_position(site, tmp_path):
     """The same kind twice, one next to another, at one destination and at each."""
     house = house_with(
         tmp_path,
@@ -226,7 +226,7 @@ def test_other_jobs_have_no_stage_of_the_package(site, tmp_path):
     assert "virus_scan" not in order(compile_prune(house.program.config, "svc"))
 
 
-def test_what_a_stage_dropped_and_added_is_what_restores(site, tmp_path):
+def test_changes_by_a_stage_are_restored(site, tmp_path):
     """With the package, without it, and with rescue.py, the same files are restored."""
     install(site, CHANGE, "sieve")
     entry = {"kind": "sieve", "after": "gather"}
@@ -273,7 +273,7 @@ def test_contract_refuses_a_stage_that_changes_what_is_restored(site, tmp_path):
         require_contract(tmp_path, {"kind": "shout", "after": "gather"})
 
 
-def test_repair_puts_back_what_a_stage_of_a_package_held(site, tmp_path, monkeypatch):
+def test_repair_undoes_changes_of_a_stage_from_a_package(site, tmp_path, monkeypatch):
     """Without the package the journal keeps its entry, and the message names the kind."""
     install(site, HOLD, "hold")
     [kind] = [kind for kind in all_kinds() if kind.kind == "hold"]

@@ -114,7 +114,7 @@ def test_a_file_too_large_to_be_stored_is_missed_before_it_is_read(source):
     assert "'f' is not in this backup: has more than 8 TiB of data" in result.warnings
 
 
-def test_what_is_excluded_is_not_looked_at(source):
+def test_excluded_files_are_not_examined(source):
     """A dead mount that a pattern excludes is not missed."""
     dead = {"faults": {"getattr": [errno.ENOTCONN, *ALWAYS]}}
     house = source(
@@ -130,7 +130,7 @@ def test_a_pattern_for_folders_alone_does_not_hide_an_unreadable_file(source):
     assert house.back_up().status == "partial"
 
 
-def test_an_inode_that_is_given_again_brings_no_other_content(source):
+def test_a_recycled_inode_does_not_mix_contents(source):
     """Two files with one inode in one backup: the first was deleted when the second came."""
     shared = {"ino": 77, "nlink": 2}
     house = source(

@@ -51,7 +51,7 @@ def test_a_backup_is_an_archive_that_has_all_it_refers_to(chain, place, cache):
     assert missing(catalog.held[1].summary, catalog.standing) == [second]
 
 
-def test_a_reference_of_another_size_does_not_stand(chain, place, cache):
+def test_a_reference_of_another_size_is_missing(chain, place, cache):
     """A referenced archive must have its original size."""
     catalog = cache.catalog(place, "svc", cheap_keys())
     summary = catalog.backups[-1].summary
@@ -60,14 +60,14 @@ def test_a_reference_of_another_size_does_not_stand(chain, place, cache):
     assert missing(summary, catalog.standing) == [other.name]
 
 
-def test_the_cache_spares_the_opening(chain, place, cache, monkeypatch):
+def test_a_cached_archive_is_not_opened(chain, place, cache, monkeypatch):
     """An archive that was opened once under this key is only listed the next time."""
     cache.catalog(place, "svc", cheap_keys())
     monkeypatch.setattr(Local, "read", None)
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
 
 
-def test_what_is_listed_is_opened_by_its_size(chain, place, cache, monkeypatch):
+def test_a_listed_archive_is_opened_by_its_size(chain, place, cache, monkeypatch):
     """The size is not requested again; a file that was truncated since proves damaged."""
     catalog = cache.catalog(place, "svc", cheap_keys())
     newest = catalog.backups[-1].stored
@@ -97,7 +97,7 @@ def test_a_summary_counts_only_under_the_key_that_made_it(place, cache):
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
 
 
-def test_locked_and_damaged_are_told_apart(chain, place, cache):
+def test_locked_and_damaged_are_distinguished(chain, place, cache):
     """Under another key: locked. With other bytes than were written: damaged."""
     with open(os.path.join(place.root, "svc", chain.archives[1].name), "r+b") as file:
         file.write(b"rubbish")
@@ -136,7 +136,7 @@ def test_one_that_is_gone_is_forgotten(chain, place, cache):
 
 @pytest.mark.parametrize("aside", [False, True])
 @pytest.mark.parametrize("content", [b"", b"not a database at all", bytes(5000), None])
-def test_a_damaged_cache_is_made_anew(place, tmp_path, content, aside):
+def test_a_damaged_cache_is_recreated(place, tmp_path, content, aside):
     """If it has garbage or is a folder, the destination is authoritative."""
     path = tmp_path / "damaged.sqlite"
     if content is None:
@@ -149,7 +149,7 @@ def test_a_damaged_cache_is_made_anew(place, tmp_path, content, aside):
 
 
 @pytest.mark.parametrize("aside", [False, True])
-def test_a_cache_of_another_version_is_made_anew(place, tmp_path, aside):
+def test_a_cache_of_another_version_is_recreated(place, tmp_path, aside):
     """The cache of another version of packrat, with other columns, is replaced."""
     path = tmp_path / "old.sqlite"
     db = sqlite3.connect(path)

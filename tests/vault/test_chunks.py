@@ -107,7 +107,7 @@ def test_without_a_parent_only_this_runs_chunks_are_known():
     assert known.find(references(1)[0][0]) == references(1)[0]
 
 
-def test_what_stands_twice_keeps_one_place(monkeypatch):
+def test_a_chunk_stored_twice_keeps_one_reference(monkeypatch):
     """A chunk of parent and of this run is found; both copies are the same bytes."""
     monkeypatch.setattr(chunks, "RECENT_MOST", 2)
     parent = references(3)

@@ -163,7 +163,7 @@ def test_the_order_is_that_of_a_walk(found):
     assert sorted(found, key=lambda path: order(as_text(path))) == by_walk
 
 
-def test_what_is_in_a_folder_comes_before_its_neighbours():
+def test_the_content_of_a_folder_comes_before_its_siblings():
     """`a`, `a/b`, `a-b`: the content of a folder follows it at once."""
     assert sorted(["a-b", "a/b", "a", "a.b", "a/-"], key=order) == ["a", "a/-", "a/b", "a-b", "a.b"]
 

@@ -146,7 +146,7 @@ def test_a_key_file_made_meanwhile_is_not_overwritten(tmp_path, keys, monkeypatc
     assert os.listdir(tmp_path) == ["key"]
 
 
-def test_what_a_killed_rekey_left_is_in_nobodys_way(tmp_path, keys):
+def test_a_temporary_file_of_a_killed_rekey_is_no_obstacle(tmp_path, keys):
     """In a container every run has the same process id: an old temporary file must not matter."""
     path = tmp_path / "key"
     (tmp_path / f"key.{os.getpid()}.part").write_bytes(b"half")
@@ -210,7 +210,7 @@ def test_a_damaged_key_file_is_refused(tmp_path, keys, change):
     assert "packrat rekey" in caught.value.hint
 
 
-def test_a_key_file_that_is_none_says_what_to_do(tmp_path):
+def test_an_invalid_key_file_is_an_error_with_a_hint(tmp_path):
     """Missing: init or rekey. A folder instead: our own error, not Python's."""
     with pytest.raises(KeyFileError) as caught:
         read_key_file(str(tmp_path / "none"))

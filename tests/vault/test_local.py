@@ -47,7 +47,7 @@ def received(place, spool, name=NAME):
     assert taken[-1] == len(DATA)
 
 
-def test_what_is_being_received_is_not_listed(place, spool):
+def test_an_unfinished_file_is_not_listed(place, spool):
     """Until it is published, an archive has a hidden name that no listing shows."""
     for _ in place.write("svc", NAME, spooled(spool)):
         assert place.archives("svc") == []
@@ -99,7 +99,7 @@ def test_a_copy_from_another_destination_is_the_same_bytes(place, spool, tmp_pat
     assert os.stat(f"{place.root}/svc/{NAME}").st_nlink == 2  # the spool and itself
 
 
-def test_others_cannot_read_what_stands_there(place, spool):
+def test_other_users_cannot_read_stored_files(place, spool):
     """Files are 0600, folders 0700, whatever the umask."""
     old = os.umask(0)
     try:
@@ -164,14 +164,14 @@ def test_a_destination_that_was_never_used_is_empty(place):
 
 
 @pytest.mark.parametrize("action", ["read", "size", "delete"])
-def test_a_file_that_is_not_there_says_so(place, action):
+def test_a_missing_file_raises_not_there(place, action):
     """Every access to a missing file raises NotThere, naming destination and file."""
     given = {"read": (0, 1)}.get(action, ())
     with pytest.raises(NotThere, match=f"disk.*{NAME}"):
         getattr(place, action)("svc", NAME, *given)
 
 
-def test_what_the_disk_raises_becomes_ours(tmp_path, spool):
+def test_errors_of_the_disk_are_translated(tmp_path, spool):
     """A file in place of the destination's folder raises Away, with its name and a hint."""
     (tmp_path / "store").write_bytes(b"a file")
     place = Local("disk", str(tmp_path / "store"))

@@ -19,7 +19,7 @@ class PublishesFirst(Local):
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypatch, good):
+def test_an_archive_of_a_killed_run_counts_once_it_is_proven(tmp_path, monkeypatch, good):
     """Killed between publishing and the proof: not listed until the next run has proven it."""
     house = House(tmp_path)
     fill(house.source, {"a": noise(3 << 20, 1)})
@@ -38,7 +38,7 @@ def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypa
     assert len(listed) == 1 + good
 
 
-def test_what_rotted_replaces_nothing_that_could_still_be_read(tmp_path):
+def test_a_damaged_source_replaces_no_readable_archive(tmp_path):
     """If both are damaged, the existing one stays, for its undamaged parts."""
     house = House(tmp_path, ("one", "two"))
     fill(house.source, {"a": noise(3 << 20, 1)})

@@ -80,7 +80,7 @@ def ids(found):
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
-def test_what_is_kept_stays_whole_at_every_moment(found, keep, gone):
+def test_kept_backups_stay_whole_at_every_moment(found, keep, gone):
     """After each single deletion, wherever a run dies, the kept backups are whole."""
     found = [one for number, one in enumerate(found, 1) if number not in gone]
     assume(found)
@@ -109,7 +109,7 @@ def test_never_the_newest_nor_the_owed_nor_what_is_not_ours(found, keep, gone, o
 
 
 @given(histories(), st.integers(1, 5))
-def test_what_nobody_needs_does_go(found, keep):
+def test_unneeded_archives_are_deleted(found, keep):
     """An expired archive of this host that none refers to is deleted, whole or not."""
     backups = own(found)
     needed = {other.id for one in backups[-keep:] for other in one.summary.archives}
@@ -171,7 +171,7 @@ def test_a_new_destination_gets_what_the_kept_backups_need_and_no_more(found, ke
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
-def test_what_catch_up_needs_is_owed_until_it_came(found, keep, lacking):
+def test_archives_needed_by_catch_up_are_owed_until_it_is_done(found, keep, lacking):
     """Prune never deletes what a backup that catch-up will copy refers to."""
     behind = catalog([one for number, one in enumerate(found, 1) if number not in lacking])
     owed = still_owed(behind, [catalog(found)], keep)
@@ -229,7 +229,7 @@ def test_every_archive_has_a_reason():
     assert [fate.held for fate in expired(fates)] == [found[4], found[0]]
 
 
-def test_what_holds_retention_is_a_reason():
+def test_a_pause_of_retention_is_a_reason():
     """While the newest has shrunk, expired ones are paused; a gap in the newest ones is newer."""
     found = [held(1), held(2), held(3, normal=(30, 300))]
     assert reasons(decide(catalog(found), 1, "here"))[1] is Reason.PAUSED
@@ -254,7 +254,7 @@ def test_another_hosts_archives_change_nothing_of_our_own(found, keep, planted, 
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
-def test_what_retention_leaves_incomplete_is_no_alarm(found, keep, gone):
+def test_archives_left_incomplete_by_retention_are_no_alarm(found, keep, gone):
     """No archive that lost a reference because of prune counts as broken."""
     found = [one for one in found if one.summary.host == "here"]
     assume(catalog(found).backups == found)
@@ -268,7 +268,7 @@ def test_what_retention_leaves_incomplete_is_no_alarm(found, keep, gone):
     assert bases(left, keep, "another host") == bases(left, keep, "here")
 
 
-def test_what_was_deleted_by_hand_is_an_alarm_and_a_raised_number_is_not():
+def test_a_manual_deletion_is_an_alarm_and_a_raised_number_is_not():
     """A gap in the newest ones is damage, unless packrat itself is known to have made it."""
     left = catalog([held(2, {1}), held(3, {1}), held(4), held(5)])
     assert bases(left, 2, "here") == {name(2), name(3)}

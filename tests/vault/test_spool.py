@@ -198,7 +198,7 @@ def test_an_unfinished_spool_is_hidden_private_and_never_overwritten(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_kept_stands_under_its_final_name(tmp_path):
+def test_a_kept_archive_has_its_final_name(tmp_path):
     """An archive that no destination could take waits whole, as in another store."""
     spool = new(tmp_path)
     append(spool, b"sealed")

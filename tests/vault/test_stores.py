@@ -77,7 +77,7 @@ def test_an_archive_that_the_proof_refuses_is_not_listed(at):
     assert (at.files, at.uploads) == ([], [])
 
 
-def test_the_proof_reads_what_stands_under_the_final_name_where_a_rename_copies(at):
+def test_the_proof_reads_the_final_file_where_a_rename_copies(at):
     """Without an atomic rename a second proof reads the copy and deletes a bad one."""
     names = []
     written(at)
@@ -97,7 +97,7 @@ def test_the_proof_reads_what_stands_under_the_final_name_where_a_rename_copies(
     assert (at.name in names) != atomic
 
 
-def test_clean_deletes_what_a_dead_writer_left_and_nothing_else(at):
+def test_clean_deletes_only_files_of_dead_writers(at):
     """A dead run leaves an unfinished file; `clean` of the next one deletes nothing else."""
     stored(at, at.other)
     at.put("notes.txt", b"mine")

@@ -168,9 +168,7 @@ Panic.__name__ = "PanicException"
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("error", [Away("it forbids that"), Panic("x"), ConnectionResetError()])
 @pytest.mark.parametrize("first", [0, 73])
-def test_what_a_destination_does_not_deliver_is_unreadable_and_not_damaged(
-    copy, depth, error, first
-):
+def test_an_undelivered_archive_is_unreadable_and_not_damaged(copy, depth, error, first):
     """403, 503, a reset, a panic: nothing is known, nothing is recorded, and it soon ends."""
     place = Refusing(str(copy.stores["local"]), error, lambda _, offset: offset >= first)
     proof = verifier(copy, depth, place)
@@ -199,7 +197,7 @@ def test_one_archive_that_is_refused_does_not_hide_the_others(copy):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_what_is_pruned_meanwhile_has_no_verdict(copy, depth):
+def test_an_archive_pruned_meanwhile_has_no_verdict(copy, depth):
     """Nor do backups that were pruned with it after they had been opened."""
     names = [path.name for path in copy.archives]
 
