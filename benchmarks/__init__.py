@@ -1,1 +1,1 @@
-"""Packrat against restic, borg and a plain tar pipeline: `make bench`."""
+"""Benchmarks of Packrat against restic, borg and a plain tar pipeline: `make bench`."""

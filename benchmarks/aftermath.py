@@ -1,4 +1,4 @@
-"""What must hold when a daemon that was killed again and again has come to rest."""
+"""Checks of the state that a daemon leaves after it was killed again and again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDED = ("done", "partial", "failed")
 
 
 class Aftermath:
-    """Looks for faults; a report goes to standard output."""
+    """Checker that counts faults; its report goes to standard output."""
 
     def __init__(
         self, house: House, s3: S3Server, nas: SshServer, begun: float, last: float
@@ -33,12 +33,12 @@ class Aftermath:
         self._faults = 0
 
     def fault(self, text: str) -> None:
-        """Count and print one."""
+        """Count and print one fault."""
         self._faults += 1
         print("FAULT:", text, flush=True)
 
     def examine(self) -> int:
-        """Look at everything; gives the number of faults."""
+        """Check everything; return the number of faults."""
         listed = self._house.json("list")
         for name in sorted({run["service"] for run in self._runs}):
             own = [run for run in self._runs if run["service"] == name]
@@ -54,7 +54,7 @@ class Aftermath:
         return self._faults
 
     def require_truth_about(self, at: float, running: tuple[float, ...], *, power: bool) -> None:
-        """See that what was killed is said to be so, unless it had ended just before."""
+        """Check that killed runs are reported as such, unless they had ended just before."""
         for run in self._runs:
             if run["started"] not in running:
                 continue
@@ -63,7 +63,7 @@ class Aftermath:
                 self.fault(f"killed, and the history says otherwise: {run}")
 
     def _instants(self, name: str, own: list[dict[str, Any]]) -> None:
-        """See that each minute had its own run or was made up for by the next, and none twice."""
+        """Check that each minute had its own run or was made up for by the next; none had two."""
         ended = [run for run in own if run["status"] in ENDED]
         times = Counter(run["scheduled"] for run in ended)
         first = int(self._begun // 60) + 1
@@ -90,7 +90,7 @@ class Aftermath:
                 self.fault(f"{name}: {run['status']}: {run['error']}")
 
     def _truth(self, name: str, own: list[dict[str, Any]], listed: list[dict[str, Any]]) -> None:
-        """See that what is said to be done is at both destinations, and what is there of a run."""
+        """Check that finished runs are at both destinations, and that every archive has a run."""
         there = {one["id"]: one for one in listed}
         done = {run["id"] for run in own if run["status"] == "done"}
         for id_ in done:
@@ -106,7 +106,7 @@ class Aftermath:
         print(f"{name}: {len(there)} backups, {len(set(there) - done)} of a run that was killed")
 
     def _litter(self) -> None:
-        """See that nothing is left in the state, the temporary folder and at the destinations."""
+        """Check that nothing is left in the state, the temporary folder and at the destinations."""
         state = self._house.state
         kept = ("catalog.sqlite", "history.sqlite")
         found = [
@@ -127,7 +127,7 @@ class Aftermath:
             self.fault(f"litter: an unfinished upload of {upload}")
 
     def _restores(self, listed: list[dict[str, Any]]) -> None:
-        """Restore every backup from every destination; a container's files belong together."""
+        """Restore every backup from every destination; a container's files must be consistent."""
         number = 0
         for one in listed:
             for place in one["destinations"]:

@@ -1,7 +1,7 @@
-"""Run one command and write what it cost: `child.py FIGURES COMMAND…`.
+"""Wrapper that runs one command and writes its cost: `child.py FIGURES COMMAND…`.
 
-A process of its own, for a child begins as a copy of its parent: the most that a benchmark has had
-in memory would count as the command's.
+It is a separate process because a child begins as a copy of its parent: the peak memory of the
+benchmark would otherwise count as the command's.
 """
 
 import json
@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.2
 
 
 class Peak(threading.Thread):
-    """The most memory that a process and all below it have at once, shared pages counted once."""
+    """Peak memory of a process and all its descendants, with shared pages counted once."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -25,14 +25,14 @@ class Peak(threading.Thread):
         self.bytes = 0
 
     def run(self) -> None:
-        """Look now and then."""
+        """Sample the memory at intervals."""
         while True:
             self.bytes = max(self.bytes, sum(map(proportional, family(self.pid))))
             time.sleep(LOOK_SECONDS)
 
 
 def family(pid: int) -> list[int]:
-    """Give a process and all below it."""
+    """Return a process and all its descendants."""
     below: list[str] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -41,7 +41,7 @@ def family(pid: int) -> list[int]:
 
 
 def proportional(pid: int) -> int:
-    """Give the bytes of memory of a process, of shared pages its share."""
+    """Return the memory of a process in bytes, with its share of shared pages."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -57,7 +57,8 @@ if __name__ == "__main__":
     peak.start()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - begun
-    memory = max(peak.bytes, usage.ru_maxrss * 1024)  # of the largest one, and seen by the kernel
+    # of the largest process, as the kernel sees it
+    memory = max(peak.bytes, usage.ru_maxrss * 1024)
     with open(figures, "w", encoding="utf-8") as file:
         json.dump([wall, usage.ru_utime + usage.ru_stime, memory], file)
     sys.exit(os.waitstatus_to_exitcode(status) % 256)

@@ -1,7 +1,7 @@
-"""What the daemon must show, for real: `python -m benchmarks.daemon kills|idle [MINUTES]`.
+"""Real-time trials of the daemon: `python -m benchmarks.daemon kills|idle [MINUTES]`.
 
-`kills`: see benchmarks/kills.py; it needs root, for a Docker engine of its own.
-`idle`: what a daemon with a thousand services costs.
+- `kills`: see benchmarks/kills.py; it needs root, for a Docker engine of its own.
+- `idle`: the cost of a daemon with a thousand services.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""How long a container stands still: Packrat, and other ways to copy its files meanwhile.
+"""Downtime of a container: Packrat, and other ways to copy its files meanwhile.
 
-On a real Docker engine with an image made here, the tree bind-mounted into the container.
+The trial uses a real Docker engine, an image made here, and the tree bind-mounted into the
+container.
 """
 
 import json
@@ -20,15 +21,15 @@ from tests.helpers.containers import Engine, engine_of_its_own
 NAME = "bench"
 FILES = 300_000
 MORE_THAN_EMPTY = 1.0
-"""Seconds more than an empty stop and start."""
+"""Most seconds beyond an empty stop and start."""
 LESS_THAN_RSYNC = 0.5
 STALLED = "4 MiB/s"
-"""A destination so slow that the spool's budget is used up before the stop."""
+"""Rate of a destination so slow that the spool's budget is used up before the stop."""
 PACKRAT, RSYNC, EMPTY = "packrat", "rsync -a, second run", "nothing"
 
 
 def measure(work: Path, source: Path, rounds: int, *, quick: bool) -> dict[str, object]:
-    """Measure on the tree of the other benchmarks, and on one of many small files."""
+    """Measure the tree of the other benchmarks, and one of many small files."""
     work.mkdir(parents=True, exist_ok=True)
     many = tree.build_small(work / "many", FILES // 100 if quick else FILES)
     with engine_of_its_own() as engine:
@@ -49,7 +50,7 @@ def measure(work: Path, source: Path, rounds: int, *, quick: bool) -> dict[str, 
 def of_tree(
     engine: Engine, source: Path, work: Path, rounds: int, change: Callable[[Path, int], int]
 ) -> dict[str, list[float]]:
-    """Back one tree up in each way, after one percent of its files has changed."""
+    """Back up one tree in each way, after one percent of its files has changed."""
     files, _ = tree.warm(source)
     print(f"{files:,} files in {source}")
     ways = {
@@ -67,7 +68,8 @@ def of_tree(
         for number in range(1, rounds + 1):
             for way, command in ways.items():
                 change(source, number)
-                if way != "tar.gz" or number == 1:  # it takes a minute, and tells nothing new
+                # it takes a minute, and more rounds show nothing new
+                if way != "tar.gz" or number == 1:
                     found[way].append(stopped_meanwhile(engine, command))
             change(source, number + 100)
             found[PACKRAT].append(back_up(config))
@@ -80,9 +82,9 @@ def of_tree(
 
 
 def stalled(engine: Engine, source: Path, work: Path) -> dict[str, list[float]]:
-    """Back up to a destination that has all but stalled, with a spool that is soon full."""
+    """Back up to a destination that has almost stalled, with a spool that is soon full."""
     slow = {"type": "local", "path": "/dev/shm/packrat-bench", "limit": STALLED}
-    # Of an earlier run: it knows a destination that is gone, as a disk that is not mounted is.
+    # An earlier run's state knows a destination that is gone, which looks like an unmounted disk.
     shutil.rmtree(work / f"packrat-stalled-{source.name}", ignore_errors=True)
     spool = {"max_size": "2 MiB", "min_free": 0}
     first = configure(work, engine, source, slow=slow | {"limit": None}, name="stalled")
@@ -100,7 +102,7 @@ def stalled(engine: Engine, source: Path, work: Path) -> dict[str, list[float]]:
 
 
 def stopped_meanwhile(engine: Engine, command: list[str]) -> float:
-    """Stop, run, start, as other tools do; gives seconds."""
+    """Stop, run the command and start, as other tools do; return the downtime in seconds."""
     begun = time.perf_counter()
     engine.docker("stop", NAME)
     subprocess.run(command, check=True)
@@ -111,7 +113,7 @@ def stopped_meanwhile(engine: Engine, command: list[str]) -> float:
 def configure(
     work: Path, engine: Engine, source: Path, name: str = "plain", **more: object
 ) -> Path:
-    """Write a configuration of its own; gives the file."""
+    """Write a separate configuration; return the file."""
     home = work / f"packrat-{name}-{source.name}"
     home.mkdir(exist_ok=True)
     place = more.pop("slow", {"type": "local", "path": str(home / "store")})
@@ -136,7 +138,7 @@ def configure(
 
 
 def back_up(config: Path) -> float:
-    """Back up; gives the downtime in seconds."""
+    """Back up; return the downtime in seconds."""
     [result] = json.loads(packrat(config, "backup", "bench", "--json"))
     if result["status"] != "done":
         sys.exit(result["error"])
@@ -144,7 +146,7 @@ def back_up(config: Path) -> float:
 
 
 def packrat(config: Path, *words: str) -> str:
-    """Run the program; gives what it prints."""
+    """Run the program; return its output."""
     command = [sys.executable, "-m", "packrat", "-c", str(config), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,9 +1,9 @@
-"""A daemon that is killed again and again, with real containers and both destinations.
+"""Kill trial: a daemon that is killed repeatedly, with real containers and both destinations.
 
 Three services are due each minute, under load: one with containers of a real Docker engine, one
-with a command before and after, one with nothing but files. At random moments, half of them while a
-container is down, the daemon is killed: alone, or with its jobs, as by a power cut. Then everything
-is held against what it must be.
+with a command before and after, one with only files. At random moments, half of them while a
+container is down, the daemon is killed, alone or together with its jobs, as by a power cut.
+Afterwards everything is compared with what it must be.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from tests.helpers.trees import fill, noise
 
 POLL_SECONDS = 0.2
 SLOWLY = "trap 'sleep 4; exit 0' TERM; while true; do sleep 1; done"
-"""Keeps the container that is stopped before it down for a while."""
+"""Takes 4 s to stop, so that the container stopped before it is down for a while."""
 PAIR = (
     "n=0; over=; trap 'over=1' TERM; while [ -z \"$over\" ]; do n=$((n+1));"
     " echo $n >/data/first; sleep 0.1; echo $n >/data/second; sleep 0.1; done"
 )
-"""Writes two files that are the same whenever it has ended in order: so must be every backup."""
+"""Writes two files that are equal whenever it has ended properly, as they must be in a backup."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What a kill hit."""
+    """State at the moment of a kill."""
 
     at: float
     power: bool
@@ -47,11 +47,11 @@ class Kill:
     down: bool
     """A container was down."""
     running: tuple[float, ...]
-    """When the runs had begun that went on."""
+    """Start times of the runs that went on."""
 
 
 class Watch:
-    """Looks all the time which containers run, and remembers how long each was down."""
+    """Watcher of which containers run; it records how long each was down."""
 
     def __init__(self, engine: Engine, names: tuple[str, ...]) -> None:
         self._engine, self._names = engine, names
@@ -62,7 +62,7 @@ class Watch:
 
     @property
     def down(self) -> bool:
-        """Whether one of them does not run."""
+        """True if any of them is not running."""
         return bool(self._since)
 
     def _look(self) -> None:
@@ -77,7 +77,7 @@ class Watch:
 
 
 def kills(root: Path, minutes: float, times: int) -> int:
-    """Kill the daemon at random while it works; gives the number of faults in what is left."""
+    """Kill the daemon at random while it works; return the number of faults in what is left."""
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of_its_own())
         s3, nas = S3Server(root / "s3"), SshServer(root / "nas")
@@ -117,7 +117,7 @@ def kills(root: Path, minutes: float, times: int) -> int:
 def _settled(
     root: Path, engine: Engine, s3: S3Server, nas: SshServer
 ) -> tuple[House, tuple[str, ...]]:
-    """Make the services, their files and their containers."""
+    """Create the services, their files and their containers."""
     house = House(root / "house", backup={"retain_backups": 100, "destinations": {
         "s3": s3.destination(), "nas": nas.destination("./backups")}})  # fmt: skip
     (root / "tmp").mkdir()
@@ -149,7 +149,7 @@ def _killed_again_and_again(
     moments = sorted(random.uniform(5, minutes * 60 - 30) for _ in range(times))
     for number, moment in enumerate(moments):
         time.sleep(max(begun + moment - time.time(), 0))
-        if number % 2:  # by chance alone few would hit one that is down
+        if number % 2:  # by chance, few kills would hit while a container is down
             limit = time.time() + 90
             while not watch.down and time.time() < limit:
                 time.sleep(POLL_SECONDS / 4)
@@ -175,7 +175,7 @@ def _killed_again_and_again(
 
 
 def _family(house: House) -> list[int]:
-    """Give the processes that work for this configuration, and what they have started."""
+    """Return the processes that work for this configuration, and their descendants."""
     parents, found = {}, set()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -190,7 +190,7 @@ def _family(house: House) -> list[int]:
 
 
 def _rest_until(house: House, last: float) -> None:
-    """Wait until each service has been seen to up to the last instant, and none runs."""
+    """Wait until each service has run up to the last instant, and none is running."""
     limit = time.time() + 240
     while time.time() < limit:
         seen = {

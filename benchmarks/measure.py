@@ -1,4 +1,4 @@
-"""What a command costs: wall time, CPU time and peak memory."""
+"""Cost of a command: wall time, CPU time and peak memory."""
 
 import json
 import os
@@ -14,23 +14,23 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 class CommandFailedError(Exception):
-    """A measured command ended with an exit status other than 0."""
+    """Error of a measured command that ended with an exit status other than 0."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The price of one command, with all the processes it started and waited for."""
+    """Cost of one command, with all the processes it started and waited for."""
 
     wall: float
     """Seconds on the clock."""
     cpu: float
-    """Seconds of all cores, in user and kernel mode."""
+    """Seconds on all cores, in user and kernel mode."""
     memory: int
-    """Bytes resident at the peak, of all its processes together."""
+    """Peak resident bytes, of all its processes together."""
 
     @classmethod
     def median(cls, costs: Iterable[Self]) -> Self:
-        """Take the median of each figure by itself."""
+        """Return the median of each figure separately."""
         walls, cpus, memories = zip(*((c.wall, c.cpu, c.memory) for c in costs), strict=True)
         return cls(median(walls), median(cpus), int(median(memories)))
 
@@ -42,8 +42,8 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Cost:
-    """Run a command to its end, its output in a log that is shown when it fails."""
-    os.sync()  # what earlier commands left to write is not this one's to pay
+    """Run a command to its end; its output goes to a log that is shown if it fails."""
+    os.sync()  # dirty pages of earlier commands must not count as this one's
     figures = log.with_suffix(".cost")
     with log.open("wb") as output:
         status = subprocess.run(
@@ -63,7 +63,7 @@ def run(
 
 
 def stored(folder: Path) -> int:
-    """Bytes that a folder takes on the disk."""
+    """Return the bytes that a folder takes on the disk."""
     return sum(
         (Path(parent) / name).lstat().st_blocks * 512
         for parent, _, names in os.walk(folder)
@@ -72,10 +72,10 @@ def stored(folder: Path) -> int:
 
 
 def new_folder(above: Path) -> Path:
-    """Make a folder to restore to, beside those of the restores before.
+    """Create a folder to restore to, beside those of earlier restores.
 
-    They are not deleted in between: ext4 without a journal looks at each inode that was freed in
-    the last minutes before it takes another, and whoever restores next would pay for that.
+    They are not deleted in between: ext4 without a journal checks each inode that was freed in the
+    last minutes before it takes another, and the next restore would pay for that.
     """
     folder = above / str(sum(1 for _ in above.glob("*")))
     folder.mkdir(parents=True)

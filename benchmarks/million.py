@@ -1,4 +1,4 @@
-"""How time and memory grow from 100,000 small files to 1,000,000."""
+"""Growth of time and memory from 100,000 small files to 1,000,000."""
 
 from pathlib import Path
 from statistics import median
@@ -15,7 +15,7 @@ MOST_MEMORY = 400 * MB
 
 
 def measure(work: Path, rounds: int, *, quick: bool) -> dict[str, object]:
-    """Back both trees up, then again and again with nothing changed, interleaved."""
+    """Back up both trees, then again and again with nothing changed, interleaved."""
     peers = {count: prepare(work, count) for count in (QUICK_COUNTS if quick else COUNTS)}
     first = {count: peer.backup() for count, peer in peers.items()}
     unchanged: dict[int, list[Cost]] = {count: [] for count in peers}
@@ -33,7 +33,7 @@ def measure(work: Path, rounds: int, *, quick: bool) -> dict[str, object]:
 
 
 def prepare(work: Path, count: int) -> Packrat:
-    """Make the tree and an empty repository for it."""
+    """Create the tree and an empty repository for it."""
     source = tree.build_small(work / f"small-{count}", count)
     tree.warm(source)
     peer = Packrat(source, work / f"packrat-{count}")

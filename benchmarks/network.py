@@ -1,6 +1,6 @@
-"""Uploads beside rclone's, both destinations at once, one file out of a large backup, the spool.
+"""Network trials: uploads compared with rclone, both destinations at once, one file, the spool.
 
-On real servers of this machine: `rclone serve s3` and OpenSSH, as the tests start them.
+They use real servers on this machine, `rclone serve s3` and OpenSSH, as the tests start them.
 """
 
 import json
@@ -43,7 +43,7 @@ ARCHIVE = "svc-20260101T000000Z-00000000.packrat"
 
 
 def measure(work: Path, rounds: int, *, quick: bool) -> dict[str, object]:
-    """Run everything; gives the figures."""
+    """Run everything; return the figures."""
     shutil.rmtree(work, ignore_errors=True)
     size = 40 * MB if quick else SIZE
     s3, nas = S3Server(work / "s3"), SshServer(work / "nas")
@@ -57,7 +57,7 @@ def measure(work: Path, rounds: int, *, quick: bool) -> dict[str, object]:
 
 
 def write_noise(path: Path, size: int) -> Path:
-    """Write bytes that no compression makes smaller."""
+    """Write incompressible bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     chance = random.Random(size)
     with path.open("wb") as file:
@@ -67,7 +67,7 @@ def write_noise(path: Path, size: int) -> Path:
 
 
 def send(destination: Store, source: Local) -> float:
-    """Upload the archive as a backup would; gives seconds."""
+    """Upload the archive as a backup would; return the seconds."""
     size = source.size(SERVICE, ARCHIVE)
     begun = time.perf_counter()
     for _ in destination.write(SERVICE, ARCHIVE, parts_of(source, SERVICE, ARCHIVE, size)):
@@ -79,7 +79,7 @@ def send(destination: Store, source: Local) -> float:
 
 
 def opened(places: dict[str, dict[str, object]], limit: int | None = None) -> dict[str, Store]:
-    """Make destinations of the servers' settings."""
+    """Open destinations from the servers' settings."""
     s3, nas = places["s3"], places["nas"]
     login = Login(
         "127.0.0.1",
@@ -103,7 +103,7 @@ def beside_rclone(
     size: int,
     rounds: int,
 ) -> dict[str, list[float]]:
-    """Upload one file by packrat and by `rclone copyto`, in turns."""
+    """Upload one file with packrat and with `rclone copyto`, in turns."""
     file = write_noise(work / "source" / SERVICE / ARCHIVE, size)
     source = Local("source", str(work / "source"))
     config = work / "rclone.conf"
@@ -131,7 +131,7 @@ def beside_rclone(
 
 
 def both_at_once(work: Path, places: dict[str, dict[str, object]]) -> dict[str, float]:
-    """Upload to both at once, unlimited and limited, beside the slower alone."""
+    """Upload to both at once, unlimited and limited, and to the slower one alone."""
     source = Local("source", str(work / "source"))
     ratios = {}
     for label, limit, most in (("unlimited", None, 1.8), ("40 MiB/s each", LIMIT, 1.15)):
@@ -150,7 +150,7 @@ def both_at_once(work: Path, places: dict[str, dict[str, object]]) -> dict[str, 
 
 
 def configured(work: Path, places: dict[str, dict[str, object]], more: str = "") -> Path:
-    """Write a configuration of one service with a key; gives the file."""
+    """Write a configuration of one service with a key; return the file."""
     config, key = work / "packrat.yaml", work / "key"
     document = {
         "services": {SERVICE: {"path": str(work / "data")}},
@@ -167,7 +167,7 @@ def configured(work: Path, places: dict[str, dict[str, object]], more: str = "")
 
 @contextmanager
 def counting() -> Iterator[Callable[[], dict[str, int]]]:
-    """Count the bytes that destinations are asked for, in the transport's one method."""
+    """Count the bytes that are requested from destinations, in the transport's one method."""
     counts: dict[str, int] = {}
     kinds: tuple[Any, ...] = (S3, Sftp)
     originals = [kind.read for kind in kinds]
@@ -190,7 +190,7 @@ def counting() -> Iterator[Callable[[], dict[str, int]]]:
 
 
 def one_file(work: Path, places: dict[str, dict[str, object]], size: int) -> dict[str, int]:
-    """Restore a file of 100 KB out of a large backup; counts what is read."""
+    """Restore a file of 100 KB out of a large backup; count what is read."""
     write_noise(work / "data" / "large", size)
     for number in range(1000):
         write_noise(work / "data" / "small" / f"{number:04}", MB)
@@ -215,7 +215,7 @@ def one_file(work: Path, places: dict[str, dict[str, object]], size: int) -> dic
 
 
 def small_spool(work: Path, places: dict[str, dict[str, object]], size: int) -> dict[str, float]:
-    """Back up more than the spool holds to a slow destination: memory and disk stay bounded."""
+    """Back up more than the spool takes to a slow destination: memory and disk stay bounded."""
     shutil.rmtree(work / "data")
     write_noise(work / "data" / "large", size)
     slow = {"nas": places["nas"] | {"limit": "20 MiB/s", "path": "slow"}}

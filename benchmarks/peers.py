@@ -1,6 +1,7 @@
-"""The programs that are compared, all with one face: init, backup, restore, stored.
+"""Compared programs, with one interface: init, backup, restore, stored.
 
-A new peer is a class here and its name in PEERS. Each keeps all it writes below its own folder.
+A new peer is a class here and its name in PEERS. Each keeps everything it writes below its own
+folder.
 """
 
 import json
@@ -21,7 +22,7 @@ PASSWORD = "correct horse battery staple"
 
 
 class Peer(ABC):
-    """A backup program, with one tree to back up and one folder to keep everything in."""
+    """Backup program with one tree to back up and one folder for everything it writes."""
 
     name: ClassVar[str]
     programs: ClassVar[tuple[str, ...]]
@@ -35,11 +36,11 @@ class Peer(ABC):
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Name the programs that this machine lacks."""
+        """Return the names of the programs that this machine lacks."""
         return [program for program in cls.programs if not shutil.which(program)]
 
     def init(self) -> None:
-        """Make a new, empty repository; not timed."""
+        """Create a new, empty repository; not timed."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         self.repository.mkdir(parents=True)
@@ -48,7 +49,7 @@ class Peer(ABC):
         self.prepare()
 
     def stored(self) -> int:
-        """Bytes that the repository takes on the disk."""
+        """Return the bytes that the repository takes on the disk."""
         return measure.stored(self.repository)
 
     def run(self, *command: str, cwd: Path | None = None) -> Cost:
@@ -56,7 +57,7 @@ class Peer(ABC):
         return measure.run(command, env=self.environment(), cwd=cwd, log=self.home / "log")
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell the program of its repository and password."""
+        """Return the variables that tell the program its repository and password."""
         return {}
 
     @abstractmethod
@@ -69,7 +70,7 @@ class Peer(ABC):
 
     @abstractmethod
     def backup(self) -> Cost:
-        """Back the tree up."""
+        """Back up the tree."""
 
     @abstractmethod
     def restore(self, target: Path) -> Cost:
@@ -114,7 +115,7 @@ class Packrat(Peer):
 
 
 class Restic(Peer):
-    """Go; content-defined chunks, zstd and AES-256-CTR with Poly1305."""
+    """Restic: Go, content-defined chunks, zstd and AES-256-CTR with Poly1305."""
 
     name = "restic"
     programs = ("restic",)
@@ -146,7 +147,7 @@ class Restic(Peer):
 
 
 class Borg(Peer):
-    """Python and C; content-defined chunks, zstd and AES-256-CTR with HMAC or BLAKE2."""
+    """Borg: Python and C, content-defined chunks, zstd and AES-256-CTR with HMAC or BLAKE2."""
 
     name = "borg"
     programs = ("borg",)
@@ -181,7 +182,7 @@ class Borg(Peer):
 
 
 class Pipeline(Peer):
-    """What one would write in a shell; always the whole tree, one file."""
+    """Shell pipeline as one would write it; always the whole tree, in one file."""
 
     name = "tar"
     programs = ("bash", "tar", "zstd", "openssl")
@@ -189,13 +190,13 @@ class Pipeline(Peer):
 
     @property
     def cipher(self) -> str:
-        """The openssl command, for either direction."""
+        """Return the openssl command, for either direction."""
         password = shlex.quote(f"file:{self.password_file}")
         return f"openssl enc -aes-256-ctr -pbkdf2 -pass {password}"
 
     @property
     def archive(self) -> str:
-        """The one file, quoted for the shell."""
+        """Return the path of the one file, quoted for the shell."""
         return shlex.quote(str(self.repository / "backup"))
 
     @override
@@ -204,7 +205,7 @@ class Pipeline(Peer):
 
     @override
     def prepare(self) -> None:
-        """There is nothing to set up."""
+        """Do nothing: there is nothing to set up."""
 
     @override
     def backup(self) -> Cost:
@@ -217,7 +218,7 @@ class Pipeline(Peer):
         return self.shell(line, cwd=target)
 
     def shell(self, line: str, cwd: Path) -> Cost:
-        """Run a shell line that fails when any part of it does."""
+        """Run a shell line that fails if any part of it does."""
         return self.run("bash", "-o", "pipefail", "-c", line, cwd=cwd)
 
 

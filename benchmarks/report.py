@@ -1,4 +1,4 @@
-"""The figures of a run as a table, and what they ought to be."""
+"""Results of a run as a table, with their targets."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -31,14 +31,14 @@ WANTED_STORED = (
 
 
 def verdict(label: str, found: float, wanted: float) -> str:
-    """One line: what was measured, what was wanted, and whether it is reached."""
+    """Return one line: the measured figure, its target, and whether that is reached."""
     mark = "✓" if found <= wanted else "✗"
     return f"{mark} {label:<42}{found:6.2f}  (wanted <= {wanted:.2f})"
 
 
 @dataclass
 class Results:
-    """All that was measured, by operation and peer, a figure a round."""
+    """All measured figures, by operation and peer, one per round."""
 
     costs: dict[str, dict[str, list[Cost]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -47,14 +47,14 @@ class Results:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     restored: dict[str, str] = field(default_factory=dict)
-    """What the comparison of each peer's restored tree said."""
+    """Result of the comparison of each peer's restored tree."""
 
     def faithful(self) -> bool:
-        """Whether what packrat restored is identical."""
+        """Return whether packrat restored an identical tree."""
         return self.restored.get("packrat", "identical").endswith("identical")
 
     def table(self) -> str:
-        """Everything that a person wants to see."""
+        """Return the whole report as text."""
         return "\n".join([*self.times(), "", *self.sizes(), "", *self.proofs(), "", *self.ratios()])
 
     def times(self) -> Iterator[str]:
@@ -75,12 +75,12 @@ class Results:
                 yield f"stored after {when:<17}{name:<9}{median(sizes) / MB:9.1f} MB"
 
     def proofs(self) -> Iterator[str]:
-        """Yield what came back."""
+        """Yield the results of the comparisons."""
         for name, line in self.restored.items():
             yield f"restored by {name:<9}{line}"
 
     def ratios(self) -> Iterator[str]:
-        """Yield packrat's figures over its peers', with what is wanted of them."""
+        """Yield packrat's figures divided by its peers', with their targets."""
         for operation, peer, wanted in WANTED_TIMES:
             by_peer = self.costs[operation]
             if by_peer.keys() >= {"packrat", peer}:
@@ -98,5 +98,5 @@ class Results:
 
 
 def wall(costs: Iterable[Cost]) -> float:
-    """Take the median time on the clock."""
+    """Return the median wall time."""
     return Cost.median(costs).wall

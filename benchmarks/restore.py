@@ -1,7 +1,7 @@
-"""Restores beside restic's and borg's: from a folder, S3 and SFTP, fresh and after incrementals.
+"""Restores compared with restic's and borg's: from a folder, S3 and SFTP, fresh and incremental.
 
-Each program backs the tree up to one folder, and two servers of this machine, `rclone serve s3` and
-OpenSSH, serve the very same files: what differs between the places is only the way to them.
+Each program backs up the tree to one folder, and two servers on this machine, `rclone serve s3` and
+OpenSSH, serve the same files, so that only the way to them differs.
 """
 
 import json
@@ -34,7 +34,7 @@ class Servers:
 
     @property
     def folder(self) -> Path:
-        """Where repositories stand."""
+        """Folder of the repositories."""
         return self.s3.folder / "bucket"
 
 
@@ -95,7 +95,7 @@ class ResticFrom(Restic):
 
 
 class BorgFrom(Borg):
-    """Borg, which speaks to a borg on the other side only: from a folder."""
+    """Borg, which only speaks to another borg: from a folder."""
 
     servers: Servers
     place = "local"
@@ -109,22 +109,22 @@ class BorgFrom(Borg):
 
 @dataclass
 class Figures:
-    """Seconds and memory by what was done, where, when and by whom."""
+    """Seconds and memory by operation, place, time and program."""
 
     costs: dict[str, list[Cost]] = field(default_factory=dict)
 
     def note(self, what: str, cost: Cost) -> None:
-        """Note and print one measure."""
+        """Record and print one measurement."""
         self.costs.setdefault(what, []).append(cost)
         print(f"  {what:<52}{cost.wall:8.2f} s {cost.memory / MB:6.0f} MB", flush=True)
 
     def wall(self, what: str) -> float | None:
-        """Give the median of the seconds."""
+        """Return the median of the seconds."""
         return median(c.wall for c in self.costs[what]) if what in self.costs else None
 
 
 def measure(work: Path, source: Path, rounds: int, *, incrementals: int) -> dict[str, object]:
-    """Run everything; gives the figures."""
+    """Run everything; return the figures."""
     shutil.rmtree(work, ignore_errors=True)
     servers = Servers(S3Server(work / "s3"), SshServer(work / "nas"))
     figures = Figures()

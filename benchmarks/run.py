@@ -1,10 +1,10 @@
-"""Measure Packrat and its peers in one run, on one tree, interleaved; print medians and ratios.
+"""Comparison of Packrat and its peers in one run, on one tree, with medians and ratios.
 
 Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic]'
        make bench ARGS='[--quick] [--rounds N] --million | --network | --restore | --downtime'
 
-Works below $PACKRAT_BENCH_DIR (./benchmarks/work unless given) and needs about 30 GB there, with
---restore 15 GB more a round. The tree is built once and kept. Setting up repositories and keys is
+Works below $PACKRAT_BENCH_DIR (./benchmarks/work by default) and needs about 30 GB there, with
+--restore 15 GB more per round. The tree is built once and kept. Setting up repositories and keys is
 not timed.
 """
 
@@ -29,23 +29,23 @@ MB = tree.MB
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a small tree, to try the scripts")
-    parser.add_argument("--rounds", type=int, default=3, help="how often (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="PEERS", help="such as packrat,restic")
-    parser.add_argument("--network", action="store_true", help="uploads, beside rclone's")
-    parser.add_argument("--downtime", action="store_true", help="of a container, beside others'")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--only", default="", metavar="PEERS", help="for example packrat,restic")
+    parser.add_argument("--network", action="store_true", help="uploads, compared with rclone")
+    parser.add_argument("--downtime", action="store_true", help="of a container, with other tools")
     parser.add_argument("--million", action="store_true", help="100,000 and 1,000,000 small files")
-    parser.add_argument("--restore", action="store_true", help="restores, from three places")
+    parser.add_argument("--restore", action="store_true", help="restores from folder, S3 and SFTP")
     parser.add_argument(
-        "--incrementals", type=int, default=60, help="of --restore (default: %(default)s)"
+        "--incrementals", type=int, default=60, help="for --restore (default: %(default)s)"
     )
     return parser.parse_args()
 
 
 def choose(names: str, source: Path, work: Path) -> list[Peer]:
-    """Take the peers that are wanted and installed; say how to get the others."""
+    """Return the requested peers that are installed; print how to get the others."""
     wanted = set(filter(None, names.split(","))) or {kind.name for kind in PEERS}
     if unknown := wanted - {kind.name for kind in PEERS}:
         sys.exit(f"unknown peers: {', '.join(sorted(unknown))}")
@@ -61,20 +61,20 @@ def choose(names: str, source: Path, work: Path) -> list[Peer]:
 
 
 def version(peer: Peer) -> str:
-    """Ask a program for the first line of its version."""
+    """Return the first line of a program's version."""
     answer = subprocess.run(peer.version(), capture_output=True, text=True, check=True)
     return answer.stdout.partition("\n")[0]
 
 
 def proof(original: Path, copy: Path) -> str:
-    """Compare a restored tree with its original; return the comparison's last line."""
+    """Compare a restored tree with its original; return the last line of the comparison."""
     command = [sys.executable, str(ROOT / "examples/same_tree.py"), str(original), str(copy)]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     return lines[-1] if lines else "could not be compared"
 
 
 def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results:
-    """Do everything once a round with each peer, one after the other."""
+    """Run each operation once per round with each peer, one after the other."""
     results = Results()
     turn = peers
 
@@ -100,7 +100,7 @@ def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results
     for number in range(1, rounds + 1):
         print(f"round {number} of {rounds}")
         first = number % len(peers)
-        turn = peers[first:] + peers[:first]  # each goes first, after what was before, in its turn
+        turn = peers[first:] + peers[:first]  # each peer goes first in turn
         for peer in peers:
             peer.init()
         measure(FIRST, lambda peer: peer.backup())
@@ -116,7 +116,7 @@ def compare(source: Path, peers: list[Peer], work: Path, rounds: int) -> Results
 
 
 def save(path: Path, **facts: object) -> None:
-    """Write all that was measured, and on what machine, for later comparison."""
+    """Write all measurements, and the machine they were made on, for later comparison."""
     machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": sys.version}
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     document = {"time": when, "machine": machine} | facts

@@ -1,4 +1,4 @@
-"""The trees that are backed up: real files of this machine, a log, and noise."""
+"""Trees to back up: real files of this machine, a log, and noise."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MB = 1_000_000
-LARGEST = 20 * MB  # of the copied files; the two made files are the large ones
+LARGEST = 20 * MB  # of the copied files; the two generated files are the large ones
 SETTLE = 3  # seconds after which every backup program trusts a file's times
 PER_FOLDER = 1000  # small files
 
@@ -31,7 +31,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a tree must hold at least."""
+    """Minimum content of a tree."""
 
     files: int = 50_000
     size: int = 1100 * MB
@@ -43,7 +43,7 @@ QUICK = Recipe(files=2_000, size=40 * MB, log=12 * MB, noise=8 * MB)
 
 
 def build(tree: Path, recipe: Recipe) -> Path:
-    """Make the tree, unless one of this recipe is there already."""
+    """Build the tree, unless one of this recipe already exists."""
     done = tree.with_suffix(".json")
     if done.exists() and json.loads(done.read_text()) == asdict(recipe):
         return tree
@@ -59,7 +59,7 @@ def build(tree: Path, recipe: Recipe) -> Path:
 
 
 def files_of(folder: str | Path) -> Iterator[Path]:
-    """Every regular file and symlink below a folder, in a fixed order."""
+    """Yield every regular file and symlink below a folder, in a fixed order."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for path in (Path(parent, name) for name in sorted(names)):
@@ -68,12 +68,12 @@ def files_of(folder: str | Path) -> Iterator[Path]:
 
 
 def moderate(path: Path) -> bool:
-    """Whether a file may be read and is no larger than the largest that are copied."""
+    """Return whether a file is readable and at most as large as the largest copied files."""
     return path.is_symlink() or (os.access(path, os.R_OK) and path.stat().st_size <= LARGEST)
 
 
 def copy_real_files(target: Path, recipe: Recipe) -> None:
-    """Copy what is installed on this machine until there are enough files and enough bytes."""
+    """Copy files installed on this machine until there are enough files and bytes."""
     sources = dict.fromkeys(os.path.realpath(source) for source in SOURCES)
     seen: set[Path] = set()  # one source may lie inside another
     size = 0
@@ -92,7 +92,7 @@ def copy_real_files(target: Path, recipe: Recipe) -> None:
 
 
 def write_log(path: Path, size: int) -> None:
-    """Write what a chatty service logs, of real words; zstd -3 shrinks it about fivefold."""
+    """Write what a verbose service logs, in real words; zstd -3 shrinks it about fivefold."""
     chance = random.Random(path.name)
     text = " ".join(pydoc_data.topics.topics.values())
     words = list(dict.fromkeys(re.findall(r"[a-z]{3,}", text)))[:2000]
@@ -112,7 +112,7 @@ def write_log(path: Path, size: int) -> None:
 
 
 def write_noise(path: Path, size: int) -> None:
-    """Write bytes that cannot be compressed, as photos and films are."""
+    """Write incompressible bytes, like those of photos and films."""
     chance = random.Random(path.name)
     with path.open("wb") as file:
         for begun in range(0, size, MB):
@@ -153,7 +153,7 @@ def write_small_files(folder: Path) -> None:
 
 
 def build_small(tree: Path, count: int) -> Path:
-    """Make a tree of many small files, unless it is there already."""
+    """Build a tree of many small files, unless it already exists."""
     done = tree.with_suffix(".done")
     if not done.exists():
         shutil.rmtree(tree, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""A small engine for pipelines: a document builds to a graph, which runs forward or in reverse.
+"""Engine for pipelines: a document builds to a graph, which runs forward or in reverse.
 
-It knows nothing about backups. Read `stage`, `spec` and `graph`, then `facts`, `run` and `wiring`.
+It knows nothing about backups. Read `stage`, `spec`, `graph` first, then `facts`, `run`, `wiring`.
+`wiring`.
 """

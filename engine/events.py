@@ -8,13 +8,13 @@ from msgspec import Struct
 
 
 class Event(Struct, frozen=True):
-    """Something happened at the stage of this name."""
+    """Something that happened at the stage of this name."""
 
     stage: str
 
 
 class Started(Event, frozen=True):
-    """The stage was asked for its first item."""
+    """Request for the first item of the stage."""
 
 
 class Progress(Event, frozen=True):
@@ -27,15 +27,15 @@ class Progress(Event, frozen=True):
 
 
 class Acquired(Event, frozen=True):
-    """The scope whose acquiring link this is was acquired."""
+    """Acquisition of the scope whose acquiring link this is."""
 
 
 class Released(Event, frozen=True):
-    """The scope that this link releases was released, or its release has failed."""
+    """End of the scope that this link releases, whether or not the release succeeded."""
 
 
 class Finished(Event, frozen=True):
-    """The stage is done; seconds since it started."""
+    """End of a stage that is done; seconds since it started."""
 
     items: int
     bytes: int
@@ -43,19 +43,19 @@ class Finished(Event, frozen=True):
 
 
 class Failed(Event, frozen=True):
-    """The stage ended with this error."""
+    """End of a stage with this error."""
 
     error: BaseException
 
 
 class Skipped(Event, frozen=True):
-    """The stage did not run, or not to its end, because of another stage."""
+    """Stage that did not run, or not to its end, because of another stage."""
 
     because: str
 
 
 class Warned(Event, frozen=True):
-    """Something that a person should know, though the stage goes on."""
+    """Something that a person should know, although the stage goes on."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Facts and resources of one run: who has provided what, and which stages have ended."""
+"""Facts and resources of one run: which stage provided what, and which stages have ended."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 WAIT_SECONDS = 0.1
-"""How often a stage that waits looks whether the run was cancelled."""
+"""Interval at which a waiting stage checks whether the run was cancelled."""
 
 
 class Unavailable(Exception):  # noqa: N818 (it ends a stage, and is no fault of it)
-    """A stage cannot run because of another one, which failed or was skipped."""
+    """Error of a stage that cannot run because another one failed or was skipped."""
 
     def __init__(self, because: str) -> None:
         super().__init__(because)
@@ -21,17 +21,17 @@ class Unavailable(Exception):  # noqa: N818 (it ends a stage, and is no fault of
 
 
 class Facts:
-    """Thread-safe board on which stages put what they provide, once."""
+    """Thread-safe board where stages publish what they provide, once."""
 
     def __init__(self, given: Iterable[Any] = ()) -> None:
-        """`given` are the facts and resources of the program, each of another type."""
+        """Start with what the program gives: facts and resources, each of a different type."""
         self.changed = threading.Condition()
         self._given = {type(value): value for value in given}
         self._provided: dict[tuple[str, type], Any] = {}
         self._ended: dict[str, str | None] = {}
 
     def provide(self, stage: str, value: Any) -> None:
-        """Put a value on the board; raises LookupError when there is one of its type."""
+        """Publish a value; raises LookupError if the stage has already provided one of its type."""
         with self.changed:
             if (stage, type(value)) in self._provided:
                 raise LookupError(f"{stage} provides {type(value).__name__} a second time")
@@ -39,7 +39,7 @@ class Facts:
             self.changed.notify_all()
 
     def provided(self, kind: type, stage: str | None = None) -> dict[str, Any]:
-        """Return stage -> value of everything of one type, or what one stage has provided."""
+        """Return stage -> value for all values of one type, or for those of one stage."""
         with self.changed:
             return {
                 name: value
@@ -48,14 +48,14 @@ class Facts:
             }
 
     def given(self, kind: type, default: Any) -> Any:
-        """Return what the program has given; raises LookupError without it and a default."""
+        """Return what the program gave; raises LookupError if it is missing and has no default."""
         value = self._given.get(kind, default)
         if value is None:
             raise LookupError(f"neither a stage nor the program provides {kind.__name__}")
         return value
 
     def wait(self, kind: type, stage: str, check: Callable[[], None]) -> Any:
-        """Return what a stage provides, once it has; `check` may end the wait.
+        """Return what a stage provides, waiting for it; `check` may raise to end the wait.
 
         Raises Unavailable when the stage has ended without providing it.
         """
@@ -69,7 +69,7 @@ class Facts:
                 self.changed.wait(WAIT_SECONDS)
 
     def end(self, stage: str, because: str | None) -> None:
-        """Note that a stage has ended; `because` is the stage that kept it from its end."""
+        """Record that a stage has ended; `because` is the stage that kept it from finishing."""
         with self.changed:
             self._ended[stage] = because
             self.changed.notify_all()
@@ -79,5 +79,5 @@ class Facts:
         return stage in self._ended
 
     def culprit(self, stage: str) -> str | None:
-        """Return the stage because of which an ended one did not reach its end, if so."""
+        """Return the stage that prevented an ended one from finishing, None if it finished."""
         return self._ended[stage]

@@ -18,7 +18,7 @@ __all__ = ["Graph", "GraphFaults", "Node", "Nothing"]
 
 
 class GraphFaults(Exception):  # noqa: N818 (it carries several)
-    """A document does not build; `faults` names everything that is wrong with it, in order."""
+    """Error for a document that does not build; `faults` lists everything wrong, in order."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -41,7 +41,7 @@ class Graph:
     ) -> None:
         """Check everything. `given` are types of facts and resources that the program provides.
 
-        Raises GraphFaults with every fault there is, after those that are known already.
+        Raises GraphFaults with every fault found, after the `faults` that are already known.
         """
         self.nodes = {node.name: node for node in nodes}
         self.given = frozenset(given)
@@ -53,7 +53,7 @@ class Graph:
         faults = [*faults]
         for cycle in self._cycles(self._before):
             faults.append(f"{cycle[0]}: waits for itself: {' -> '.join(cycle)}")
-            for name in cycle:  # so that all other faults are found, and no others
+            for name in cycle:  # so that all other faults are found, and only those
                 self.nodes[name] = Node(name, Unknown(), self.nodes[name].releases)
                 self._before[name] = []
         self.order = [self.nodes[name] for name in self._ordered()]
@@ -65,7 +65,7 @@ class Graph:
             if len(fed) > 1 and not self.forks(name):
                 faults.append(f"{name}: feeds {', '.join(fed)}; only a fan-out feeds several")
         self.providers: dict[str, dict[type, str]] = {}
-        """Node -> fact or resource that it asks for -> the node that provides it."""
+        """Node -> type of a fact or resource that it uses -> the node that provides it."""
         faults += [*self._scopes(), *self._facts()]
         unsure = any(isinstance(node.stage, Unknown) for node in self.order)
         if faults or (not unsure and (faults := [*self._wiring()])):
@@ -105,7 +105,7 @@ class Graph:
         return _reached(self._after, name)
 
     def forks(self, name: str) -> bool:
-        """Return whether each node that this one feeds runs in a thread of its own."""
+        """Return whether each node that this one feeds runs in its own thread."""
         return isinstance(self.nodes[name].stage, FanOut) and not self.nodes[name].reversed
 
     def chains(self) -> list[list[Node]]:
@@ -122,14 +122,14 @@ class Graph:
         return chains
 
     def reverse(self, keep: str, lead: Sequence[Node], given: Iterable[type] = ()) -> Graph:
-        """Return the branch that ends at `keep` turned around, fed by the nodes of `lead`.
+        """Return the branch that ends at `keep`, reversed and fed by the nodes of `lead`.
 
-        Each node of `lead` comes after the one before it. Stages without an inverse are dropped,
-        and what they ordered stays ordered; the two nodes of a scope change places.
+        Each node of `lead` comes after the one before it. Stages without an inverse are dropped;
+        what they ordered stays ordered. The two nodes of a scope change places.
         """
         branch = {keep} | _reached(self._before, keep)
-        stays: dict[str, list[str]] = {}  # node -> nodes before it that stay
-        # Node -> itself, or the nodes before it when it is dropped.
+        stays: dict[str, list[str]] = {}  # node -> the nodes before it that are kept
+        # Node -> itself, or the nodes before it if it is dropped.
         seen: dict[str, list[str]] = {}
         for name in (node.name for node in self.order if node.name in branch):
             before = [far for near in self._before[name] for far in seen[near]]
@@ -163,7 +163,7 @@ class Graph:
             yield name
 
     def _cycles(self, before: Mapping[str, Iterable[str]]) -> list[list[str]]:
-        """Return cycles without a common node, each from its first node back to it."""
+        """Return cycles that share no node, each from its first node back to it."""
         place = {name: number for number, name in enumerate(self.nodes)}
         found: list[list[str]] = []
         while True:
@@ -182,7 +182,7 @@ class Graph:
     def _flow(self, node: Node) -> Iterator[str]:
         """Resolve what feeds a node and what it gives; yield what does not fit.
 
-        The nodes before it are resolved.
+        The nodes before it must already be resolved.
         """
         name, link = node.name, isinstance(node.stage, Link)
         ports = node.stage.takes, node.stage.gives
@@ -213,7 +213,7 @@ class Graph:
                 yield f"{node.name}: releases {node.releases!r} but does not come after it"
 
     def _wiring(self) -> Iterator[str]:
-        """Yield what keeps chains from being run, in a graph without other faults."""
+        """Yield what prevents chains from running, in a graph without other faults."""
         heads = {node.name: chain[0].name for chain in self.chains() for node in chain}
         before: dict[str, set[str]] = {head: set() for head in heads.values()}
         for earlier, later in self.edges():
@@ -225,13 +225,14 @@ class Graph:
                 yield f"{node.name}: releases {node.releases!r}, whose items do not flow to it"
 
     def _facts(self) -> Iterator[str]:
-        """Find who provides what each node asks for; yield what is missing or not clear."""
+        """Find the provider of everything a node asks for; yield what is missing or ambiguous."""
         for node in self.order:
             above = _reached(self._before, node.name)
             before = [other for other in self.order if other.name in above]
             unsure = any(type(other.stage) is Unknown for other in before)
             dangling = any(isinstance(other.stage, Missing) for other in before)
-            elsewhere = self.order if dangling else []  # then the edge is wrong, no stage missing
+            # the edge is wrong then, and no stage is missing
+            elsewhere = self.order if dangling else []
             found = self.providers[node.name] = {}
             for asked in (*node.needs, *(type(default) for default in node.uses)):
                 by = [other.name for other in before if asked in other.provides]

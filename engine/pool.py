@@ -15,9 +15,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 AHEAD = (os.cpu_count() or 1) + 1
-"""Tasks in flight: enough to keep each core busy, few enough to keep memory small."""
+"""Tasks in flight: enough to keep every core busy, few enough to keep memory use small."""
 BACKLOG = AHEAD + 6
-"""The same where items arrive, or are consumed, unevenly, as files are."""
+"""Tasks in flight where items arrive, or are consumed, unevenly, as files are."""
 
 
 def thread_pool() -> ThreadPoolExecutor:
@@ -30,13 +30,13 @@ def in_order(
 ) -> Generator[B]:
     """Yield `work(item)` for each item, in order, with at most `ahead` of them in flight.
 
-    None is in flight any more when this ends, whether by an error or by being closed.
+    When this ends, through an error or by being closed, no task is in flight any more.
     """
     queue: deque[Future[B]] = deque()
     try:
         for item in items:
             queue.append(pool.submit(work, item))
-            # What is ready goes on at once: an item must not wait for the next one to be read.
+            # Pass on what is ready at once: an item must not wait for the next one to be read.
             while queue and (len(queue) >= ahead or queue[0].done()):
                 yield queue.popleft().result()
         while queue:

@@ -26,7 +26,7 @@ PROGRESS_SECONDS = 0.1
 
 
 class Cancelled(BaseException):
-    """The run was asked to stop. Not an Exception, so that no stage swallows it."""
+    """Cancellation of the run. Not an Exception, so that no stage swallows it."""
 
 
 class Clock(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Clock(Struct, frozen=True):
 
 @dataclass
 class Shared:
-    """What all stages of one run have in common."""
+    """State shared by all stages of one run."""
 
     listeners: Sequence[Listener] = ()
     clock: Clock = field(default_factory=Clock)
@@ -54,7 +54,7 @@ class Shared:
 
 
 class Position(Struct, frozen=True):
-    """Where a view stands in its graph; outside of one, everything asked for is given."""
+    """Position of a view in its graph; outside of one, every request is answered from `given`."""
 
     node: Node | None = None
     providers: dict[type, str] = {}
@@ -74,7 +74,7 @@ class Run:
         self.whole: int | None = None
         """Bytes that will have passed at the end; set by the stage once it knows."""
         self.orphaned = threading.Event()
-        """Set when what feeds this stage will never end well."""
+        """Set when the input of this stage can no longer end well."""
         self._position = position or Position()
         self._due = 0.0
 
@@ -85,13 +85,13 @@ class Run:
 
     @property
     def scope(self) -> str:
-        """Name of the stage that acquires the scope; the same when it is released."""
+        """Name of the stage that acquires the scope; the same during its release."""
         node = self._position.node
         return node.releases or node.name if node else self.stage
 
     @property
     def clock(self) -> Clock:
-        """The time of this run."""
+        """Clock of this run."""
         return self.shared.clock
 
     @property
@@ -106,8 +106,8 @@ class Run:
     def fact(self, kind: type[T]) -> T:
         """Return the fact of this type that a stage before this one provides.
 
-        Waits for a provider in another thread. Raises Unavailable when it has failed or was
-        skipped, and LookupError for what is not declared, or not there yet in the own thread.
+        Waits for a provider in another thread. Raises Unavailable if it failed or was skipped, and
+        LookupError for a fact that is undeclared, or not yet provided in the stage's own thread.
         """
         node, facts = self._position.node, self.shared.facts
         provider = self._position.providers.get(kind)
@@ -124,10 +124,10 @@ class Run:
         return value
 
     resource = fact
-    """Return the open resource of this type; as `fact`."""
+    """Return the open resource of this type, in the same way as `fact`."""
 
     def provide(self, value: Any) -> None:
-        """Provide a fact, for the stages after this one."""
+        """Provide a fact to the stages after this one."""
         node = self._position.node
         if node is not None and type(value) not in node.provides:
             raise LookupError(f"{self.stage} does not declare that it provides {type(value)}")
@@ -145,16 +145,16 @@ class Run:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was asked to stop."""
+        """True once the run was cancelled."""
         return self.shared.cancelled.is_set()
 
     def check(self) -> None:
-        """Raise Cancelled when the run was asked to stop, or no more can come for this stage."""
+        """Raise Cancelled if the run was cancelled, or if no more input can reach this stage."""
         if self.cancelled or self.orphaned.is_set():
             raise Cancelled
 
     def advance(self, items: int = 0, bytes: int = 0) -> None:  # noqa: A002 (the unit is the name)
-        """Count what has passed, and tell listeners now and then."""
+        """Count what has passed, and notify listeners a few times a second."""
         self.items += items
         self.bytes += bytes
         ticks = self.shared.clock.ticks()
@@ -163,7 +163,7 @@ class Run:
             self.emit(Progress(self.stage, self.items, self.bytes, self.whole))
 
     def warn(self, text: str) -> None:
-        """Tell a person something; the run goes on."""
+        """Send a warning to the user; the run goes on."""
         self.emit(Warned(self.stage, text))
 
     def emit(self, event: Event) -> None:
@@ -174,14 +174,14 @@ class Run:
 
 
 class Outcome(Struct, frozen=True):
-    """How a run ended. Stages in neither of the first two are done."""
+    """Result of a run. Stages in neither of the first two fields are done."""
 
     failed: dict[str, BaseException]
     """Stage -> its error; a cancelled run has a Cancelled here."""
     skipped: dict[str, str]
     """Stage -> the stage because of which it did not run to its end."""
     facts: Facts
-    """What the stages have provided."""
+    """Facts that the stages have provided."""
 
     def fact(self, kind: type[T]) -> T | None:
         """Return the fact of this type, if a stage has provided one; the last one of several."""

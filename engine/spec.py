@@ -1,4 +1,4 @@
-"""Nodes of a graph, read from a document: every fault is noted, and none causes another.
+"""Nodes of a graph, read from a document. Every fault is noted, and none causes another.
 
 A document is plain data: name -> {kind, after: [names], parameters…}. `inverse: true` marks a stage
 that runs backwards. The second node of a scope says `releases: NAME` instead of a kind.
@@ -28,14 +28,14 @@ class Node(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Its name in a plan: the name of the node, or of its inverse."""
+        """Name in a plan: that of the node, or of its inverse."""
         _, colon, which = self.name.partition(":")
         backwards = self.stage.backwards if self.reversed else ""
         return f"{backwards}{colon}{which}" if backwards else self.name
 
     @property
     def does(self) -> str:
-        """What it does, in a few words."""
+        """Short description of what it does."""
         if self.releases and isinstance(self.stage, Scope):
             return self.stage.describe_release()
         return self.stage.describe(backwards=self.reversed)
@@ -68,13 +68,13 @@ class Node(Struct, frozen=True):
 
 
 class Unknown(Stage):
-    """Stands where the document names no valid stage; its ports are not checked."""
+    """Stand-in where the document names no valid stage; its ports are not checked."""
 
     kind: ClassVar[str] = "unknown"
 
 
 class Missing(Unknown):
-    """Stands for a stage that others come after and the document does not have."""
+    """Stand-in for a stage that others come after and the document does not have."""
 
     kind: ClassVar[str] = "missing"
 
@@ -133,7 +133,7 @@ class Reading:
     def _release(
         self, name: str, params: dict[str, Any], releases: Any, spec: Mapping[str, Any]
     ) -> Node:
-        """Return the node that releases a scope; the scope's faults are told where it is held."""
+        """Return the node that releases a scope; its faults are reported where the scope begins."""
         held = spec.get(releases) if isinstance(releases, str) else None
         given = {k: v for k, v in held.items() if k != "after"} if isinstance(held, dict) else {}
         kind, backwards = given.pop("kind", None), given.pop("inverse", False) is True

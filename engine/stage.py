@@ -42,7 +42,7 @@ class Stage(BaseModel):
     inverse_provides: ClassVar[tuple[type, ...]] = ()
 
     inverse: ClassVar[Any] = None
-    """None: the stage has no way back, and reversing a graph drops it."""
+    """None if the stage has no inverse; reversing a graph then drops it."""
     backwards: ClassVar[str] = ""
     """Name of the inverse in a plan, for example `decrypt` for `encrypt`."""
 
@@ -51,40 +51,40 @@ class Stage(BaseModel):
         raise NotImplementedError
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002 (for overriding)
-        """Return a few words for a plan about what the stage does with its parameters."""
+        """Return a short description, for a plan, of what the stage does with its parameters."""
         return ", ".join(
             f"{name} {value}" for name, value in self.model_dump(exclude_defaults=True).items()
         )
 
 
 class Link(Stage):
-    """A stage that passes on what it takes, of whatever type; the graph infers it.
+    """Stage that passes on what it takes, of any type; the graph infers the type.
 
-    It may add items of that type, drop some, or work once its input has ended. Without anything
-    that feeds it, it starts a chain without items.
+    It may add items of that type, drop some, or work once its input has ended. If nothing feeds it,
+    it starts a chain without items.
     """
 
 
 class Scope(Link):
-    """Something held while other stages run, and its own mirror image in reverse.
+    """Something held while other stages run; reversed, it is its own mirror image.
 
-    In a document it is two links: the one that acquires, once its input has ended, and the one
-    that `releases` it: that one reads its input to the end, releases, then passes on what it read.
-    Whatever happens, `release` runs exactly once after `acquire` has begun, and its error is the
-    outcome of its own stage only: items pass on.
+    In a document it is two links. The first acquires once its input has ended. The second
+    `releases` the first: it reads its input to the end, releases, then passes on what it read. Once
+    `acquire` has begun, `release` runs exactly once, whatever happens. Its error is the outcome of
+    its own stage only: the items still pass on.
     """
 
     read_ahead: ClassVar[int] = 0
-    """Weight of the items that the releasing link may hold back; items beyond that pass on."""
+    """Total weight of items that the releasing link may hold back; items beyond that pass on."""
     release_provides: ClassVar[tuple[type, ...]] = ()
-    """What the releasing link provides."""
+    """Types that the releasing link provides."""
 
     def acquire(self, run: Run) -> None:
-        """Take hold."""
+        """Acquire what the scope holds."""
         raise NotImplementedError
 
     def release(self, run: Run) -> None:
-        """Let go."""
+        """Release what the scope holds."""
         raise NotImplementedError
 
     def weight(self, item: Any) -> int:  # noqa: ARG002 (for overriding)
@@ -92,7 +92,7 @@ class Scope(Link):
         return 1
 
     def describe_release(self) -> str:
-        """Return a few words for a plan about what letting go does."""
+        """Return a short description, for a plan, of what the release does."""
         return "let go"
 
     def inverse(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
@@ -101,11 +101,11 @@ class Scope(Link):
 
 
 class FanOut(Stage):
-    """The stage that feeds several branches, each in a thread of its own, at its own pace.
+    """Stage that feeds several branches, each in its own thread and at its own pace.
 
     `forward` consumes what it takes and yields nothing; each branch reads from `branch`.
     """
 
     def branch(self, run: Run) -> Iterator[Any]:
-        """Yield all items to one branch, waiting for more; `run.check` ends the waiting."""
+        """Yield all items to one branch, waiting for more; `run.check` may raise to end that."""
         raise NotImplementedError

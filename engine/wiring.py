@@ -1,16 +1,16 @@
-"""Run a graph: wire chains of generators, start a thread for each branch, own every release.
+"""Execution of a graph: chains of generators, a thread for each branch, and every release.
 
-All rules of the wiring:
+The rules:
 
 - A chain is nested generators, drained in one thread: the last stage pulls, the first one begins to
-  work. A fan-out ends its chain; each branch behind it is a chain in a thread of its own.
-- A chain begins once every stage has ended that its members come after, their feeder aside. The
+  work. A fan-out ends its chain; each branch behind it is a chain in its own thread.
+- A chain begins once every stage has ended that its members come after, except their feeder. The
   other chains run one after the other in the calling thread, in the order of the document.
 - A scope is acquired when the input of its first link has ended, and released when the input of
-  its second link has ended; if the chain ends before that, right then.
+  its second link has ended. If the chain ends before that, it is released at once.
 - When a stage fails, the rest of its chain and what depends on it are skipped. Other branches
   go on. Once a run is cancelled, no stage begins, and none goes on behind one that has ended.
-- Resources are closed after the last stage, the one that was opened last first.
+- Resources are closed after the last stage, in the reverse order of opening.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Chain = list["Node"]
 
 
 def execute(graph: Graph, run: Run) -> Outcome:
-    """Run a graph to its end and return how it ended; raises nothing that a stage raised."""
+    """Run a graph to its end and return the outcome; errors of stages are not raised."""
     return _Execution(graph, run).execute()
 
 
@@ -67,7 +67,7 @@ class _Execution:
                 else:
                     self._pause()
             for thread in threads:
-                while thread.is_alive():  # a signal that comes as a wait begins does not end it
+                while thread.is_alive():  # a signal that arrives as a wait begins does not end it
                     thread.join(WAIT_SECONDS)
         except BaseException:
             self.run.cancel()
@@ -81,7 +81,7 @@ class _Execution:
         return all(map(self.facts.ended, self._awaited(chain)))
 
     def _awaited(self, chain: Chain) -> list[str]:
-        """Return the stages outside of a chain that its members come after; not what feeds it."""
+        """Return the stages outside of a chain that its members come after, except its feeder."""
         feeder = self.graph.feeder(chain[0].name)
         before = [other for node in chain for other in self.graph.before(node.name)]
         return [other.name for other in before if other not in chain and other is not feeder]
@@ -91,7 +91,7 @@ class _Execution:
             self.facts.changed.wait(WAIT_SECONDS)
 
     def _run(self, chain: Chain) -> None:
-        """Run one chain to its end, once all has ended that it comes after."""
+        """Run one chain to its end, once everything that it comes after has ended."""
         while not self._is_ready(chain):
             self._pause()
         culprits = filter(None, map(self.facts.culprit, self._awaited(chain)))
@@ -100,7 +100,7 @@ class _Execution:
             self._end(node, culprit)
 
     def _drain(self, chain: Chain) -> str | None:
-        """Pull all items through a chain; return the stage that kept it from its end, if one."""
+        """Pull all items through a chain; return the stage that kept it from finishing, or None."""
         generators: list[Iterator[Any]] = []
         try:
             items = self._source(chain[0])
@@ -119,7 +119,7 @@ class _Execution:
         return None
 
     def _culprit(self, chain: Chain, error: BaseException) -> str:
-        """Return the stage because of which a chain ended by an error."""
+        """Return the stage that is responsible for a chain's ending with an error."""
         if isinstance(error, Unavailable):
             return error.because
         for node in chain:
@@ -137,7 +137,7 @@ class _Execution:
         feeder = self.graph.feeder(head.name)
         if not feeder or not isinstance(feeder.stage, FanOut):
             return iter(())
-        # The branch's thread asks for what the fan-out needs, and ends as the branch does.
+        # The branch's thread requests what the fan-out needs, and ends as the branch does.
         place = Position(feeder, self.graph.providers[feeder.name])
         view = Run(self.run.shared, feeder.name, place)
         view.orphaned = self.views[head.name].orphaned
@@ -157,14 +157,14 @@ class _Execution:
         except (GeneratorExit, Unavailable):
             raise
         except BaseException as error:
-            if not node.releases:  # the outcome of that one is how its release went
+            if not node.releases:  # the outcome of a releasing link is how its release went
                 self._failed(node, error)
             raise
         if not self.facts.ended(node.name):
             self._end(node)
             if node.name in self.outcome.failed:
                 raise self.outcome.failed[node.name]
-        view.check()  # the next stage begins nothing in a run that is cancelled
+        view.check()  # in a cancelled run, the next stage must not begin anything
 
     def _work(self, node: Node, items: Iterator[Any], view: Run) -> Iterator[Any]:
         if isinstance(node.stage, Scope):
@@ -193,7 +193,7 @@ class _Execution:
         yield from ahead
 
     def _release(self, node: Node) -> None:
-        """Release a scope if this node does and it is held; an error is the node's outcome only."""
+        """Release a held scope if this node releases it; an error is only the node's outcome."""
         if node.releases not in self.held or not isinstance(node.stage, Scope):
             return
         self.held.remove(node.releases)
@@ -208,7 +208,7 @@ class _Execution:
         self._end(node, because)
 
     def _failed(self, node: Node, error: BaseException) -> None:
-        """Note the error of a node, unless that was noted where it came from."""
+        """Record the error of a node, unless the stage that caused it has already recorded it."""
         if isinstance(error, KeyboardInterrupt):
             self.run.cancel()
         known = [self.outcome.failed.get(member.name) for member in self.chain_of[node.name]]
@@ -219,7 +219,7 @@ class _Execution:
         self.run.emit(Failed(node.name, error))
 
     def _end(self, node: Node, because: str | None = None) -> None:
-        """Note once that a node has ended; `because` is the node that kept it from its end."""
+        """Record once that a node has ended; `because` is the node that kept it from finishing."""
         if self.facts.ended(node.name):
             return
         view, failed = self.views[node.name], self.outcome.failed
@@ -242,7 +242,7 @@ class _Execution:
                     self.views[member.name].orphaned.set()
 
     def _close(self) -> None:
-        """Close all resources; the error of one keeps no other open."""
+        """Close all resources; an error in one does not leave another open."""
         for stage, close in reversed(self.run.shared.closings):
             try:
                 close()

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Prove that two directory trees are the same, with nothing of Packrat's.
+"""Proof that two directory trees are the same, independent of Packrat's code.
 
 Usage: same_tree.py ORIGINAL COPY
 
 Compares type, mode, owner, mtime to the nanosecond, size, bytes, link targets, device numbers,
-extended attributes (POSIX ACLs are among them), and which names are hard links of one another.
-Exit status: 0 identical, 1 different (each difference on a line), 2 usage.
+extended attributes (including POSIX ACLs), and which names are hard links of one another. Exit
+status: 0 identical, 1 different (each difference on a line), 2 usage.
 """
 
 import os
@@ -21,13 +21,13 @@ BLOCK = 1 << 20
 
 @dataclass
 class Tree:
-    """One of the two trees; remembers the first name of each hard-linked file."""
+    """One of the two trees; records the first name of each hard-linked file."""
 
     root: bytes
     first_names: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def names(self) -> Iterator[bytes]:
-        """Every path below the root, the root itself (empty) first."""
+        """Yield every path below the root, with the root itself (empty) first."""
         yield b""
         pending = [b""]
         while pending:
@@ -40,11 +40,11 @@ class Tree:
                         pending.append(name)
 
     def path(self, name: bytes) -> bytes:
-        """Where a name is on disk."""
+        """Return the path of a name on disk."""
         return os.path.join(self.root, name) if name else self.root
 
     def facts(self, name: bytes) -> dict[str, object]:
-        """Return everything about one name but its bytes."""
+        """Return everything about one name except its bytes."""
         path = self.path(name)
         info = os.lstat(path)
         kind = stat.S_IFMT(info.st_mode)
@@ -71,15 +71,15 @@ class Tree:
 
 
 def next_data(file: int, at: int, size: int) -> int:
-    """Where the next byte stands that is not in a hole."""
+    """Return the position of the next byte that is not in a hole."""
     try:
         return os.lseek(file, at, os.SEEK_DATA)
-    except OSError:  # nothing but a hole follows
+    except OSError:  # only a hole follows
         return size
 
 
 def same_bytes(one: bytes, other: bytes, size: int) -> bool:
-    """Whether two regular files of this size hold the same bytes; holes of both are not read."""
+    """Return whether two regular files of this size have the same bytes, skipping common holes."""
     with Path(os.fsdecode(one)).open("rb") as left, Path(os.fsdecode(other)).open("rb") as right:
         files = left.fileno(), right.fileno()
         at = 0
@@ -91,7 +91,7 @@ def same_bytes(one: bytes, other: bytes, size: int) -> bool:
 
 
 def differences(original: Tree, copy: Tree, names: list[bytes]) -> Iterator[str]:
-    """Say how the copy differs, for names that both trees have."""
+    """Yield how the copy differs, for names that both trees have."""
     for name in names:
         shown = os.fsdecode(name) or "."
         wanted, found = original.facts(name), copy.facts(name)
@@ -105,7 +105,7 @@ def differences(original: Tree, copy: Tree, names: list[bytes]) -> Iterator[str]
 
 
 def compare(original: Tree, copy: Tree) -> tuple[int, list[str]]:
-    """Return how many names the original has, and every difference."""
+    """Return the number of names in the original, and every difference."""
     wanted, found = set(original.names()), set(copy.names())
     faults = [f"{os.fsdecode(name)}: missing" for name in sorted(wanted - found)]
     faults += [f"{os.fsdecode(name)}: not in the original" for name in sorted(found - wanted)]
@@ -114,7 +114,7 @@ def compare(original: Tree, copy: Tree) -> tuple[int, list[str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Compare the two trees that are named on the command line."""
+    """Compare the two trees named on the command line."""
     try:
         one, other = arguments
     except ValueError:

@@ -1,4 +1,4 @@
-"""Base: choose what a new archive builds on, and name it."""
+"""Choice of the base of a new archive, and its name."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from vault.store.base import Stored
 
 IN_A_ROW = 10
-"""Backups made within one second are dated a second apart: the newest may be so far ahead."""
+"""Backups made within one second are dated a second apart, so the newest may be this far ahead."""
 
 
 class ChooseBase(Stage):
-    """The newest backup under this key becomes the parent."""
+    """Chooses the newest backup under this key as the parent."""
 
     kind: ClassVar[str] = "base"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Holdings)
     provides: ClassVar[tuple[type, ...]] = (Base, PreviousIndex)
 
     incremental: bool = True
-    """False: refer to nothing, store everything again."""
+    """False: refer to no other archive and store everything again."""
     keep: int = Field(1, ge=1)
-    """How many backups a destination keeps: expired archives that are little used are replaced."""
+    """Number of backups that a destination keeps; little used expired archives are replaced."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide Base and the parent's index; raises SourceError for another host's backups."""
@@ -64,7 +64,7 @@ class ChooseBase(Stage):
 
     @staticmethod
     def _parent(run: Run, catalogs: list[Catalog]) -> Archive | None:
-        """Open the newest backup that opens: one that has rotted must not end all backups."""
+        """Open the newest backup that can be opened: a damaged one must not end all backups."""
         for catalog in catalogs:
             for held in catalog.held:
                 if held.summary and held.problem:
@@ -86,7 +86,7 @@ class ChooseBase(Stage):
         return None
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what is built on."""
+        """Return what the archive builds on."""
         return "newest backup = parent" if self.incremental else "full: build on nothing"
 
 

@@ -1,4 +1,4 @@
-"""Catch up: bring to a destination what it missed."""
+"""Catch-up: copy to a destination the archives that it missed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 class CatchUp(Link):
-    """Lets parts through once the destination has all that the retained backups need.
+    """Passes parts on once the destination has all that the retained backups need.
 
-    It was away, full, or is new: what it lacks comes from the spool or from another destination,
-    the same bytes, references first. That begins as soon as the destinations are listed.
+    A destination that was away, full or is new gets the missing archives from the spool or from
+    another destination: the same bytes, references first. Copying begins as soon as the
+    destinations are listed.
     """
 
     kind: ClassVar[str] = "catch_up"
@@ -36,10 +37,10 @@ class CatchUp(Link):
 
     destination: str
     keep: int = Field(ge=1)
-    """How many backups it should have."""
+    """Number of backups that the destination should have."""
 
     def forward(self, parts: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Copy, then pass the parts on; raises Away."""
+        """Copy what is missing, then pass the parts on; raises Away."""
         try:
             run.provide(NotBrought(self._catch_up(run)))
         except BaseException:
@@ -48,7 +49,7 @@ class CatchUp(Link):
         yield from parts
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what for."""
+        """Return the purpose of the stage."""
         return f"{self.destination} gets what it missed"
 
     def _catch_up(self, run: Run) -> dict[str, VaultError]:
@@ -67,13 +68,13 @@ class CatchUp(Link):
                         self._copy(run, source, held)
                         break
                     except VaultError as error:
-                        self._remember(run, source, held, error)
+                        self._record_damage(run, source, held, error)
                         failed[held.stored.name] = error
                         run.warn(f"{held.stored.name} could not be copied: {error}")
         return failed
 
-    def _remember(self, run: Run, source: Catalog, held: Held, error: VaultError) -> None:
-        """Note damage at the source: the next backup stores again what it needs of that."""
+    def _record_damage(self, run: Run, source: Catalog, held: Held, error: VaultError) -> None:
+        """Record damage at the source: the next backup stores again what it needs of it."""
         where = f"{source.destination.name}:"
         if isinstance(error, Damaged) and error.archive.startswith(where):
             now = run.clock.now() / 1e9
@@ -81,7 +82,7 @@ class CatchUp(Link):
             cache.prove(source.destination, job.service, held.stored, now, str(error))
 
     def _copy(self, run: Run, source: Catalog, held: Held) -> None:
-        """Copy one archive, prove it, publish it; a damaged one is replaced."""
+        """Copy one archive, prove it and publish it; replace a damaged one."""
         job, keys = run.fact(Job), run.fact(Keys)
         store = run.fact(Stores)[self.destination]
 

@@ -1,4 +1,4 @@
-"""Chunk: cut the data of files where its content says so, and name each chunk."""
+"""Chunking: cut the data of files where its content says so, and name each chunk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ChunkStage(Stage):
-    """A small file is one chunk; a large one is cut about every MiB."""
+    """Makes one chunk of a small file, and cuts a large one about every MiB."""
 
     kind: ClassVar[str] = "chunk"
     backwards: ClassVar[str] = "prove"
@@ -44,7 +44,7 @@ class ChunkStage(Stage):
                 yield from cutting.add(piece)
 
     def inverse(self, chunks: Iterator[Chunk], run: Run) -> Iterator[Piece]:
-        """Prove each chunk by its name, and yield it as a piece of its file; raises Damaged."""
+        """Prove each chunk by its name and yield it as a piece of its file; raises Damaged."""
         key, where = run.fact(Keys).naming_key, run.fact(RestoreJob).where
         proven: Chunk | None = None
         for chunk in chunks:
@@ -56,16 +56,16 @@ class ChunkStage(Stage):
 
 
 class _Cutting:
-    """One large file at a time, cut as its pieces come."""
+    """Cutter of one large file at a time, as its pieces arrive."""
 
     def __init__(self, naming_key: bytes) -> None:
         self._key = naming_key
         self._cutter = Cutter()
         self._entry: Entry | None = None
         self._tail = b""
-        """Data that has no true cut behind it yet."""
+        """Data that is not followed by a true cut yet."""
         self._at = 0
-        """Where the tail stands in the file."""
+        """Position of the tail in the file."""
         self._again = False
 
     def has(self, entry: Entry) -> bool:
@@ -81,11 +81,11 @@ class _Cutting:
         views = self._cutter.cut(self._tail + piece.data if self._tail else piece.data)
         if piece.last:
             yield from self._give(views)
-            # Ends the entry; it may be one that has no data at all.
+            # Ends the entry, which may have no data at all.
             yield Chunk(piece.entry, again=self._again, early=piece.early)
             self._entry = None
         else:
-            # Where the data ends for now is no true cut, unless a chunk cannot be longer.
+            # The end of the data so far is no true cut, unless a chunk cannot be longer.
             tail = b"" if not views or len(views[-1]) == CHUNK_MOST else bytes(views.pop())
             yield from self._give(views)
             self._tail = tail

@@ -1,4 +1,4 @@
-"""Collect: read everything below a folder; in reverse, exchange it with what was restored."""
+"""Collection of everything below a folder; in reverse, the exchange with what was restored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Collect(Stage):
-    """Reads a folder. What has not changed since the parent, or the warm pass, is not opened."""
+    """Reads a folder. Files unchanged since the parent or the warm pass are not opened."""
 
     kind: ClassVar[str] = "collect"
     backwards: ClassVar[str] = "swap"
@@ -64,10 +64,10 @@ class Collect(Stage):
     path: str
     exclude: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-    """Folders inside `path` that are packrat's own: destinations, spool, state."""
+    """Folders inside `path` that belong to packrat: destinations, spool, state."""
 
     def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
-        """Pass on what was read before; then walk, and read what is new; raises SourceError."""
+        """Pass on what was read before, then walk and read what is new; raises SourceError."""
         yield from pieces
         root = open_source(self.path)
         try:
@@ -79,10 +79,10 @@ class Collect(Stage):
             os.close(root)
 
     def inverse(self, pieces: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Exchange the staging folder's content with what is there; raises TargetError."""
+        """Exchange the content of the staging folder with what is there; raises TargetError."""
         yield from pieces
         job = run.fact(RestoreJob)
-        run.fact(Written)  # nothing may give way to less than the backup has
+        run.fact(Written)  # never replace what is there with less than the backup has
         state = run.fact(StateFolder).path
         done = swap(state, run.fact(Staging), self.exclude, self.never, lambda: self._check(run))
         for left in done.left:
@@ -103,7 +103,7 @@ class Collect(Stage):
 
 
 class _Pass:
-    """One pass over the source, merged with the parent's index."""
+    """Pass over the source, merged with the parent's index."""
 
     def __init__(self, stage: Collect, root: int, run: Run) -> None:
         self.stage = stage
@@ -131,40 +131,40 @@ class _Pass:
             )
         at_rest = self.run.fact(AtRest).looked or dump.since is not None
         for found in walk(self.root, excludes, never, self._miss, self.warm.folders):
-            if found.fd is not None:  # and at each file that is read; asking takes its time
+            if found.fd is not None:  # files check by themselves when read; checking takes time
                 self.clock.check(self.run.clock.ticks())
             old = previous.unchanged(found)
             if not at_rest:
                 warnings.look(found)
             if old is not None:
                 if ready := previous.keep(old):
-                    yield self._kept(ready)
+                    yield self._pass_on(ready)
                 continue
             warnings.look_at_new(found, previous.last)
             if ready := previous.release():
-                yield self._kept(ready)
+                yield self._pass_on(ready)
             if read := self.warm.unchanged(found):
-                yield self._read_before(read)
+                yield self._from_warm_pass(read)
             else:
-                yield from self._new(found)
+                yield from self._read(found)
         if ready := previous.release():
-            yield self._kept(ready)
+            yield self._pass_on(ready)
         self.reader.finish()
 
-    def _kept(self, kept: Kept) -> Piece:
-        """Count what goes on as it was."""
+    def _pass_on(self, kept: Kept) -> Piece:
+        """Count what goes on unchanged, and return it."""
         self.files += kept.files
         self.run.advance(len(kept.entries), kept.size)
         return Piece(kept.entries[0], kept=kept)
 
-    def _read_before(self, entry: Entry) -> Piece:
-        """Take what the warm pass has read; `pack` knows its chunks."""
+    def _from_warm_pass(self, entry: Entry) -> Piece:
+        """Return what the warm pass has read; `pack` knows its chunks."""
         self.files += 1
         self.run.advance(1)
         self.reader.remember(entry)
         return Piece(entry, stored=True)
 
-    def _new(self, found: Found) -> Iterator[Piece]:
+    def _read(self, found: Found) -> Iterator[Piece]:
         """Read something that is new or has changed."""
         self.clock.check(self.run.clock.ticks())
         for piece in self.reader.read(found):

@@ -1,4 +1,4 @@
-"""Commands: a dump before a backup, what ends it after, and what loads it after a restore."""
+"""Commands: a dump before a backup, its cleanup after it, and the loading after a restore."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Command(Link, Shell):
-    """Runs before anything is read; if it fails, so does the backup."""
+    """Command that runs before anything is read; if it fails, so does the backup."""
 
     kind: ClassVar[str] = "command"
     needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog)
     provides: ClassVar[tuple[type, ...]] = (Dump,)
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Pass on what comes, then run it; raises SourceError."""
+        """Pass the items on, then run the command; raises SourceError."""
         yield from items
         _dump(self, run)
 
@@ -37,7 +37,7 @@ class Command(Link, Shell):
 
 
 class Commands(Scope, Journaled):
-    """One command before and one after, which runs in any case once the first has begun."""
+    """Pair of commands before and after. The second runs in any case once the first has begun."""
 
     kind: ClassVar[str] = "commands"
     needs: ClassVar[tuple[type, ...]] = (Journal, Secrets, CommandLog)
@@ -48,7 +48,7 @@ class Commands(Scope, Journaled):
     then: Shell
 
     def acquire(self, run: Run) -> None:
-        """Run the first; raises SourceError."""
+        """Run the first command; raises SourceError."""
         run.fact(Journal).note(run.scope, self, {})
         if self.first:
             _dump(self.first, run)
@@ -56,38 +56,38 @@ class Commands(Scope, Journaled):
             run.provide(Dump())
 
     def release(self, run: Run) -> None:
-        """Run the second; raises SourceError."""
+        """Run the second command; raises SourceError."""
         run.emit(Waiting(run.stage, self.then.timeout))
         try:
             self.then.run("post_backup", run.fact(Secrets).text, run.fact(CommandLog).file)
-        finally:  # a command that fails would fail again: the next run does not repeat it
+        finally:  # a command that fails would fail again, so the next run does not repeat it
             run.fact(Journal).done(run.scope)
 
     def put_back(self, _: dict[str, Any], secret: Callable[[Any], str], __: ContainerLocks) -> str:
-        """Run the second for a dead run; one that fails is not tried again.
+        """Run the second command for a dead run; one that fails is not tried again.
 
-        Raises EngineAway, SecretFault.
+        Raises EngineAway and SecretFault.
         """
         died = "a run died between pre_backup and post_backup"
         try:
             self.then.run("post_backup", secret)
-        except EngineAway:  # it has not run: the next command tries again
+        except EngineAway:  # it has not run, so the next run tries again
             raise
         except SourceError as error:
             return f"{died}: {error}; {error.hint}"
         return f"{died}: post_backup has run"
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return the first line of the first."""
+        """Return the first line of the first command."""
         return self.first.headline if self.first else "nothing"
 
     def describe_release(self) -> str:
-        """Return the first line of the second."""
+        """Return the first line of the second command."""
         return f"{self.then.headline}, whatever has happened"
 
 
 class PostRestore(Link, Shell):
-    """Runs after an in-place restore, for example to load a dump; a backup passes it by."""
+    """Runs after an in-place restore, for example to load a dump; a backup ignores it."""
 
     kind: ClassVar[str] = "post_restore"
     backwards: ClassVar[str] = "post_restore"
@@ -95,13 +95,13 @@ class PostRestore(Link, Shell):
     inverse_uses: ClassVar[tuple[Any, ...]] = (Downtime(),)
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:  # noqa: ARG002
-        """Pass on what comes."""
+        """Pass the items on."""
         yield from items
 
     def inverse(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Pass on what comes, then run it; raises SourceError."""
+        """Pass the items on, then run the command; raises SourceError."""
         yield from items
-        run.fact(Downtime)  # not when the containers did not start again
+        run.fact(Downtime)  # do not run it if the containers did not start again
         run.emit(Waiting(run.stage, self.timeout))
         self.run("post_restore", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
 

@@ -1,4 +1,4 @@
-"""Compress: each segment by itself, with zstd."""
+"""Compression of each segment by itself, with zstd."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Compress(Stage):
-    """Runs on all cores, in order."""
+    """Compresses on all cores, in order."""
 
     kind: ClassVar[str] = "compress"
     backwards: ClassVar[str] = "decompress"
@@ -28,8 +28,8 @@ class Compress(Stage):
     inverse_needs: ClassVar[tuple[type, ...]] = (Replicas,)
 
     level: int = Field(2, ge=1, le=19)
-    """zstd's. Segments of many files make up for a low one: level 2 stores less than other tools'
-    level 3 file by file, in two thirds of the time."""
+    """Level of zstd. Segments of many files make up for a low one: level 2 stores less than other
+    tools' level 3 file by file, in two thirds of the time."""
 
     def forward(self, segments: Iterator[Segment], run: Run) -> Iterator[Frame]:
         """Yield a frame for each segment."""
@@ -52,5 +52,5 @@ class Compress(Stage):
         yield from in_order(run.pool, decompress, frames, AHEAD)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return how."""
+        """Return the algorithm and level."""
         return f"zstd level {self.level}"

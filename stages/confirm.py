@@ -1,4 +1,4 @@
-"""Confirm: read an archive back from its destination, then publish it under its final name."""
+"""Confirmation: read an archive back from its destination, then give it its final name."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 class Confirm(Stage):
-    """Listed means restorable: only what was read back gets a name that is listed.
+    """Listed means restorable: only an archive that was read back gets a name that is listed.
 
-    Commit last: what dies before the rename leaves garbage that the next run removes.
+    The commit comes last: a run that dies before the rename leaves an unlisted file that the next
+    run removes.
     """
 
     kind: ClassVar[str] = "confirm"
@@ -40,10 +41,10 @@ class Confirm(Stage):
 
     destination: str
     full: bool = False
-    """Read back every frame, not only both ends and some in between."""
+    """Read back every frame, instead of both ends and some frames in between."""
 
     def forward(self, places: Iterator[Place], run: Run) -> Iterator[Place]:
-        """Yield the places that are published; raises Damaged, NotThere, Away."""
+        """Yield the archives that are published; raises Damaged, NotThere, Away."""
         job, keys, name = run.fact(Job), run.fact(Keys), run.fact(Base).name
         store, cache = run.fact(Stores)[self.destination], run.fact(CatalogCache)
         for place in places:
@@ -56,13 +57,13 @@ class Confirm(Stage):
                 )
                 self._require_references(archive, run)
 
-            # A run that is killed within this leaves the mark, and the next survey proves it.
+            # A run that is killed in here leaves the mark, and the next survey proves the archive.
             mark = (store, job.service, Stored(name, place.length))
             cache.begin_proof(*mark)
             try:
                 store.commit(job.service, name, prove, run.check)
             except BaseException:
-                with suppress(VaultError):  # what stays, the next run removes
+                with suppress(VaultError):  # the next run removes what is left
                     store.discard(job.service, name)
                 raise
             cache.end_proof(*mark)
@@ -76,7 +77,7 @@ class Confirm(Stage):
         return f"at {self.destination}, reading back {'all' if self.full else 'samples'}"
 
     def _require_references(self, archive: Archive, run: Run) -> None:
-        """List again: what this backup refers to may have gone since the survey."""
+        """List again: an archive that this backup refers to may have gone since the survey."""
         if not archive.manifest.archives:
             return
         job, store = run.fact(Job), run.fact(Stores)[self.destination]

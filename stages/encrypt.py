@@ -1,4 +1,4 @@
-"""Encrypt: seal each frame with AES-256-GCM, between the header and the trailer of an archive."""
+"""Encryption: seal each frame with AES-256-GCM, between the header and trailer of an archive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Encrypt(Stage):
-    """What leaves this stage may be seen by anybody."""
+    """Seals frames. What leaves this stage may be seen by anybody."""
 
     kind: ClassVar[str] = "encrypt"
     backwards: ClassVar[str] = "decrypt"
@@ -52,7 +52,7 @@ class Encrypt(Stage):
             end += len(sealed.data)
             run.advance(1, len(sealed.data))
             yield sealed
-        # Every number from the first segment on was used, though not in this order.
+        # Every number from the first segment on was used, although not in this order.
         numbers = range(FIRST_SEGMENT, FIRST_SEGMENT + len(places) - 1)
         table = compress(encode(Table([places[number] for number in numbers])), level=3)
         sealed_table = sealer.seal(TABLE, b"t", table)
@@ -61,7 +61,7 @@ class Encrypt(Stage):
         yield Sealed(own, -1, None, trailer.pack())
 
     def inverse(self, sealed: Iterator[Sealed], run: Run) -> Iterator[Frame]:
-        """Open each frame; one that is damaged everywhere is left out, and its files are lost."""
+        """Open each frame; leave out one that is damaged everywhere, whose files are lost."""
         replicas, layout = run.fact(Replicas), run.fact(Layout)
 
         def unseal(s: Sealed) -> Frame | Damaged:
@@ -78,5 +78,5 @@ class Encrypt(Stage):
                 yield frame
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return how."""
+        """Return the algorithm."""
         return "AES-256-GCM"

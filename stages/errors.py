@@ -1,10 +1,10 @@
-"""What can go wrong at the source or at the target of a restore."""
+"""Errors at the source of a backup or at the target of a restore."""
 
 from __future__ import annotations
 
 
 class SourceError(Exception):
-    """The source cannot be backed up as it is; `hint` says what to do next."""
+    """Error of a source that cannot be backed up as it is; `hint` says what to do next."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
@@ -12,4 +12,4 @@ class SourceError(Exception):
 
 
 class TargetError(SourceError):
-    """The target cannot take what is to be restored."""
+    """Error of a target that cannot take what is to be restored."""

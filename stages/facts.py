@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """The service whose archives a run makes, deletes or verifies."""
+    """Service whose archives a run makes, deletes or verifies."""
 
     service: str
     host: str
@@ -36,7 +36,7 @@ class Job(Struct, frozen=True, kw_only=True):
     archive_id: bytes = b""
     """Id of the archive that a backup makes; 16 random bytes."""
     destinations: tuple[str, ...] = ()
-    """Where a backup uploads to."""
+    """Destinations to which a backup uploads."""
     take_over: bool = False
     """Accept another host's backups as the history of this service."""
     accept_shrink: bool = False
@@ -49,33 +49,33 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class RestoreJob(Struct, frozen=True, kw_only=True):
-    """What to restore, and where to."""
+    """Backup and paths to restore, and the target."""
 
     service: str
     backup: Manifest
     where: str
     """Destination, service and name of the archive, for messages."""
     paths: tuple[str, ...] = ()
-    """Paths to restore, with everything below; everything if empty."""
+    """Paths to restore, with everything below them; everything if empty."""
     target: str = ""
     """Folder to write to; in place, the staging folder."""
     in_place: bool = False
 
 
 class StateFolder(Struct, frozen=True):
-    """Where locks, caches and the records of in-place restores are kept."""
+    """Folder for locks, caches and the records of in-place restores."""
 
     path: str
 
 
 class CommandLog(Struct, frozen=True):
-    """The file that takes what commands print; None for none."""
+    """File to which the output of commands is appended; None for none."""
 
     file: str | None = None
 
 
 class ScratchFolder(Struct, frozen=True):
-    """The folder for temporary files; empty for the system's own."""
+    """Folder for temporary files; empty for the system's default."""
 
     folder: str = ""
 
@@ -91,18 +91,18 @@ class ScratchFolder(Struct, frozen=True):
 
 
 class Secrets:
-    """Resolves the references to secrets that parameters hold."""
+    """Resolver of the references to secrets in parameters."""
 
     def __init__(self, resolve: Callable[[Any], str]) -> None:
         self.text = resolve
 
 
 class Stores(dict[str, "Store"]):
-    """Name of a destination -> its store."""
+    """Stores by the name of their destination."""
 
 
 class DowntimeClock:
-    """Measures how long the service's containers are down, and bounds it."""
+    """Clock that measures how long the service's containers are down, and limits it."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -111,23 +111,23 @@ class DowntimeClock:
 
     @property
     def running(self) -> bool:
-        """Whether containers are down now."""
+        """True while containers are down."""
         return self._since is not None
 
     def begin(self, ticks: float, most: int | None) -> None:
-        """Start; `most` is the longest downtime in seconds."""
+        """Start the clock; `most` is the longest downtime in seconds."""
         with self._lock:
             self._since = ticks
             self._deadline = ticks + most if most else math.inf
 
     def end(self, ticks: float) -> float | None:
-        """Stop; return how long it was in seconds, None if it was not running."""
+        """Stop the clock; return the downtime in seconds, None if the clock was not running."""
         with self._lock:
             since, self._since, self._deadline = self._since, None, math.inf
         return None if since is None else round(ticks - since, 3)
 
     def check(self, ticks: float) -> None:
-        """Raise SourceError when the containers are down for longer than allowed."""
+        """Raise SourceError if the containers have been down for longer than allowed."""
         if ticks > self._deadline:
             raise SourceError(
                 "the containers were down for longer than docker.max_downtime",
@@ -136,28 +136,28 @@ class DowntimeClock:
             )
 
 
-# Provided on the way there.
+# Provided by a backup.
 
 
 class Holdings(Struct, frozen=True):
-    """What each destination held when it was listed."""
+    """Archives that each destination had when it was listed."""
 
     catalogs: dict[str, Catalog]
     away: dict[str, Away]
     """Destination -> why it cannot be used in this run."""
     waiting: Catalog
-    """Archives that wait in the spool, since no destination could take them."""
+    """Archives that wait in the spool because no destination could take them."""
 
 
 class Base(Struct, frozen=True):
-    """What a new archive is called and builds on."""
+    """Name of a new archive, and the backup that it builds on."""
 
     name: str
     """Final name of the file."""
     time: str
     parent: Manifest | None = None
     usable: Mapping[str, Stored] = {}
-    """Archive id -> file, of the archives that the new one may refer to."""
+    """Archive id -> file, for the archives that the new one may refer to."""
 
     @property
     def parent_name(self) -> str | None:
@@ -169,29 +169,29 @@ class Base(Struct, frozen=True):
 
 
 class Dump(Struct, frozen=True):
-    """When the command before the backup began, in nanoseconds since 1970; None without one."""
+    """Start of the command before the backup, in nanoseconds since 1970; None without one."""
 
     since: int | None = None
 
 
 class AtRest(Struct, frozen=True):
-    """Containers were looked at: those that ran are stopped, so that their files are at rest."""
+    """Containers that were stopped because they ran, so that their files are at rest."""
 
     stopped: tuple[str, ...] = ()
     looked: bool = False
 
 
 class Downtime(Struct, frozen=True):
-    """How long the containers were down, in seconds; None if none was stopped."""
+    """Seconds that the containers were down; None if none was stopped."""
 
     seconds: float | None = None
 
 
 class SourceReport(Struct, frozen=True):
-    """What the pass over the source came to."""
+    """Result of the pass over the source."""
 
     path: str
-    """The folder."""
+    """Folder that was read."""
     barrier: int
     """Nanoseconds since 1970, just before the pass."""
     files: int
@@ -200,19 +200,19 @@ class SourceReport(Struct, frozen=True):
 
 
 class NotBrought(Struct, frozen=True):
-    """Archive -> why catch-up could not bring it to the destination of this branch."""
+    """Archive -> why catch-up could not copy it to the destination of this branch."""
 
     errors: Mapping[str, VaultError] = {}
 
 
 class Published(Struct, frozen=True):
-    """The new archive has its final name at a destination."""
+    """Publication of the new archive under its final name at a destination."""
 
     destination: str
 
 
 class Pruned(Struct, frozen=True):
-    """What retention has deleted at a destination, or would delete."""
+    """Archives that retention has deleted at a destination, or would delete."""
 
     destination: str
     archives: tuple[Stored, ...] = ()
@@ -221,12 +221,12 @@ class Pruned(Struct, frozen=True):
 
 
 class Verified(Struct, frozen=True):
-    """What a verification found at one destination."""
+    """Verdicts of a verification at one destination."""
 
     verdicts: tuple[Verdict, ...]
 
 
-# Provided on the way back.
+# Provided by a restore.
 
 
 class Selected(Struct, frozen=True):
@@ -243,21 +243,21 @@ class Downloaded(Struct, frozen=True):
 
 
 class Written(Struct, frozen=True):
-    """What was written to the target."""
+    """Files that were written to the target."""
 
     files: int
     size: int
     unset: Mapping[str, Unset]
-    """What could not be set -> the files."""
+    """Attribute that could not be set -> the files."""
     lost: tuple[str, ...]
-    """Files that could not be restored, since what they need is damaged everywhere."""
+    """Files that could not be restored, since the data they need is damaged everywhere."""
 
 
 class Swapped(Struct, frozen=True):
-    """An in-place restore has put the new tree in its place."""
+    """Completed exchange of an in-place restore: the new tree is in place."""
 
     replaced: str
-    """The folder that holds what was there before."""
+    """Folder that holds what was there before."""
 
 
 def _free(folder: str) -> int:

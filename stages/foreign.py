@@ -1,8 +1,8 @@
-"""Stage kinds of other packages: how they are found, and what they may be.
+"""Stage kinds of other packages: how they are found, and what they are allowed to do.
 
-A kind of others works on what is read, before it is cut into chunks, or watches what goes to a
-destination. It passes on items of the type that it takes. So what is stored looks the same with and
-without it: a restore, and `rescue.py`, need no plugin.
+Such a kind works on what is read before it is cut into chunks, or watches what goes to a
+destination. It passes on items of the type that it takes. What is stored therefore looks the same
+with and without it, and neither a restore nor `rescue.py` needs the plugin.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POSITIONS = "put it between source and chunk, or between spool and prune of a de
 
 
 class UnusableKind(Exception):  # noqa: N818 (it is the kind that is wrong)
-    """Another package adds a kind that cannot be used; `hint` says what to do."""
+    """Error of a kind from another package that cannot be used; `hint` says what to do."""
 
     def __init__(self, entry: EntryPoint, why: str) -> None:
         package = entry.dist.name if entry.dist else entry.value
@@ -36,8 +36,8 @@ class UnusableKind(Exception):  # noqa: N818 (it is the kind that is wrong)
 
 
 def packages(built_in: Collection[str]) -> dict[str, EntryPoint]:
-    """Return name of a kind -> its entry point. A package cannot replace a built-in kind."""
-    from importlib.metadata import entry_points  # takes 10 ms, and is seldom needed
+    """Return kind -> its entry point. A package cannot replace a built-in kind."""
+    from importlib.metadata import entry_points  # takes 10 ms and is seldom needed
 
     return {e.name: e for e in entry_points(group=GROUP) if e.name not in built_in}
 
@@ -70,7 +70,7 @@ def refusal(kind: object, name: str) -> str:
 
 
 def misplaced(graph: Graph, built_in: Collection[str]) -> Iterator[str]:
-    """Yield a fault for each stage of another package that stands where it must not."""
+    """Yield a fault for each stage of another package at a position where it is not allowed."""
     for name, node in graph.nodes.items():
         if node.stage.kind in built_in:
             continue

@@ -1,4 +1,4 @@
-"""Gather: compare what was collected with the parent; in reverse, write it to the target."""
+"""Comparison of what was collected with the parent; in reverse, writing it to the target."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from engine.run import Run
 
 LOST_NAMED = 20
-"""How many lost files a message names."""
+"""Most lost files that a message names."""
 
 
 class Gather(Stage):
-    """Stands between the files of a folder and their pieces."""
+    """Stage between the files of a folder and their pieces."""
 
     kind: ClassVar[str] = "gather"
     backwards: ClassVar[str] = "write"
@@ -37,7 +37,7 @@ class Gather(Stage):
     def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
         """Pass pieces on, then compare with the parent; raises SourceError.
 
-        A disk that is not mounted must not pass for a backup.
+        The empty mount point of a disk that is not mounted must not pass for a backup.
         """
         yield from pieces
         job, parent = run.fact(Job), run.fact(Base).parent
@@ -56,9 +56,10 @@ class Gather(Stage):
             )
 
     def inverse(self, pieces: Iterator[Piece], run: Run) -> Iterator[Any]:
-        """Write pieces where they belong, below the target; raises TargetError, VaultError."""
-        job, layout, stands = run.fact(RestoreJob), run.fact(Layout), run.fact(Selected)
-        run.whole = layout.size  # what an interrupted restore has written is not written again
+        """Write pieces to their files below the target; raises TargetError and VaultError."""
+        job, layout, selected = run.fact(RestoreJob), run.fact(Layout), run.fact(Selected)
+        # the files that an interrupted restore has written are not written again
+        run.whole = layout.size
         target = run.fact(Target)
         require_room(job.target, run.whole)
         target.make()
@@ -68,7 +69,7 @@ class Gather(Stage):
                 written = writer.write((piece,))
                 run.advance(writer.complete(written), written.bytes)
             writer.finish(run.check)
-        files, size = stands.files + writer.files, stands.size + writer.size
+        files, size = selected.files + writer.files, selected.size + writer.size
         written_all = Written(files, size, writer.unset, tuple(writer.lost))
         if job.in_place and writer.lost:
             raise VaultError(
@@ -87,7 +88,7 @@ class Gather(Stage):
 
 
 def marker(job: RestoreJob) -> Marker:
-    """Return what marks the target until its restore is complete."""
+    """Return the marker that stays in the target until its restore is complete."""
     return Marker(job.service, job.backup.id, job.paths)
 
 

@@ -1,4 +1,4 @@
-"""What flows from stage to stage. Each item reads the same in both directions."""
+"""Items that flow from stage to stage. Each reads the same in both directions."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 
 
 class Kept(Struct, frozen=True, gc=False):
-    """Entries of the parent's index, one behind the other, in which nothing has changed."""
+    """Consecutive entries of the parent's index in which nothing has changed."""
 
     block: Block | None
-    """The block of the index that they are, when they are a whole one."""
+    """The block of the index that they make up, if they are a whole one."""
     entries: list[Entry]
     files: int
     size: int
 
 
 class Piece(Struct, frozen=True, gc=False):
-    """Some data of one file, or none of it: folders and unchanged files have no data."""
+    """Some data of one file. Folders and unchanged files have no data."""
 
     entry: Entry
     offset: int = 0
-    """Where the data stands in the file."""
+    """Position of the data in the file."""
     data: bytes | memoryview = b""
     last: bool = True
-    """Nothing more of this entry follows."""
+    """This is the last piece of its entry."""
     again: bool = False
-    """The file changed while it was read: what came before of this entry is void."""
+    """The file changed while it was read: the earlier pieces of this entry are void."""
     kept: Kept | None = None
-    """Instead of one entry: unchanged ones, `entry` being the first."""
+    """Unchanged entries instead of a single one, `entry` being the first."""
     early: bool = False
-    """Read while the containers ran: its data is stored, and the entry comes again if it holds."""
+    """Read while the containers ran: its data is stored; the entry comes again if it is valid."""
     stored: bool = False
     """Comes again: its data was read early."""
 
 
 class Chunk(Struct, frozen=True, gc=False):
-    """A whole chunk of one file, named by its content."""
+    """Whole chunk of one file, named by its content."""
 
     entry: Entry
     id: str = ""
@@ -56,20 +56,20 @@ class Chunk(Struct, frozen=True, gc=False):
 
 
 class Segment(Struct, frozen=True, gc=False):
-    """The plaintext of one frame: many chunks, end to end."""
+    """Plaintext of one frame: many chunks, end to end."""
 
     archive: str
     """Archive id."""
     number: int
     kind: Kind
     data: tuple[bytes | memoryview, ...]
-    """Pieces of it, end to end: whoever compresses them puts them together, in its thread."""
+    """Its content in parts, which are joined in the thread that compresses them."""
     wanted: bytes = b""
-    """On the way back: which stretches of it go where, as the layout has it."""
+    """During a restore: the required stretches and where they go, as the layout encodes them."""
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """A segment, compressed."""
+    """Compressed segment."""
 
     archive: str
     number: int
@@ -79,7 +79,7 @@ class Frame(Struct, frozen=True, gc=False):
 
 
 class Sealed(Struct, frozen=True, gc=False):
-    """A frame, encrypted; or the clear header or trailer, whose number is -1."""
+    """Encrypted frame; or the clear header or trailer, whose number is -1."""
 
     archive: str
     number: int
@@ -89,20 +89,20 @@ class Sealed(Struct, frozen=True, gc=False):
 
 
 class Part(Struct, frozen=True, gc=False):
-    """A stretch of the bytes of one archive, and how to get them."""
+    """Stretch of the bytes of one archive, and how to get them."""
 
     archive: str
     offset: int
     length: int
     read: Callable[[], bytes]
     link: Callable[[str], bool] = lambda _: False
-    """Hard-link the file that holds the archive, and grows, to a path; False where it cannot."""
+    """Hard-link the growing file that holds the archive to a path; False if that is impossible."""
     places: tuple[Place, ...] = ()
-    """The frames in it that are wanted."""
+    """The required frames in it."""
 
 
 class Place(Struct, frozen=True, gc=False):
-    """Position at a destination: of a whole archive going there, or of a frame coming back."""
+    """Position at a destination: of a whole archive in a backup, of a frame in a restore."""
 
     archive: str
     offset: int

@@ -1,8 +1,9 @@
-"""The journal: what must be put back when a run dies, written down before anything is changed.
+"""Journal of what must be put back when a run dies, written before anything is changed.
 
-One small file a service, `<state_dir>/journal/<service>.json`: the stages that hold something, each
-with its parameters and what it found. It is fsynced before the first container is stopped, and gone
-once all is as it was. A run is dead when its lock can be taken; only then does anybody read it.
+One small file per service, `<state_dir>/journal/<service>.json`: the stages that hold something,
+each with its parameters and what it found. It is fsynced before the first container is stopped, and
+deleted once everything is as it was. A run is dead when its lock can be taken; the file is only
+read then.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Journaled(Stage):
-    """A stage whose work another process can take back, when the one that did it has died."""
+    """Stage whose work another process can take back when the one that did it has died."""
 
     guards: ClassVar[bool] = False
-    """What was held later can only be put back while this one stands still."""
+    """Later changes can only be put back while this stage holds."""
 
     def put_back(
         self, found: dict[str, Any], secret: Callable[[Any], str], locks: ContainerLocks
@@ -43,7 +44,7 @@ class Journaled(Stage):
 
 
 class Journal:
-    """What one service's run has changed and will put back."""
+    """Record of what one service's run has changed and must put back."""
 
     def __init__(self, state_dir: str, service: str) -> None:
         self.service = service
@@ -52,7 +53,7 @@ class Journal:
         self._held: dict[str, dict[str, Any]] = {}
 
     def note(self, stage: str, holder: Journaled, found: dict[str, Any]) -> None:
-        """Write down what is about to be changed; raises SourceError when that fails.
+        """Record what is about to be changed; raises SourceError if that fails.
 
         `found` is plain data: what is needed to put things back.
         """
@@ -60,20 +61,20 @@ class Journal:
         self._write(self._held | {stage: note}, "nothing is stopped or moved without it")
 
     def found(self, stage: str) -> dict[str, Any] | None:
-        """Give what was noted, None when nothing is held."""
+        """Return what a stage noted, None if it holds nothing."""
         note = self._held.get(stage)
         return note["found"] if note else None
 
     def done(self, stage: str) -> None:
-        """Forget what a stage noted: all is as it should be."""
+        """Delete the note of a stage: everything is as it should be."""
         if stage in self._held:
             held = {name: note for name, note in self._held.items() if name != stage}
-            self._write(held, "what it names is done, and the next command finds that out")
+            self._write(held, "what it names was put back, and the next command detects that")
 
     def recall(self) -> dict[str, dict[str, Any]]:
-        """Read what a dead run left: stage -> {kind, params, found}, in the order of holding.
+        """Return what a dead run left: stage -> {kind, params, found}, in the order of acquisition.
 
-        Raises SourceError when it is there and cannot be read.
+        Raises SourceError if the file exists and cannot be read.
         """
         try:
             with open(self.file, encoding="utf-8") as file:
@@ -113,7 +114,7 @@ class Journal:
 
 
 def journals(state_dir: str) -> list[str]:
-    """Give the services that have a journal."""
+    """Return the services that have a journal."""
     try:
         names = sorted(os.listdir(os.path.join(state_dir, "journal")))
     except OSError:

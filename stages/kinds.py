@@ -1,4 +1,4 @@
-"""All stage kinds: those built in, and those that other packages add.
+"""All stage kinds: the built-in ones, and those that other packages add.
 
 A new built-in kind is a file, a line in KINDS, and a row in the contract suite. A package adds a
 kind through an entry point of the group `packrat.stages`: its name is the name of the kind, its
@@ -71,7 +71,7 @@ BUILT_IN = frozenset(kind.kind for kind in KINDS)
 def kinds_for(names: Iterable[object]) -> tuple[type[Stage], ...]:
     """Return the built-in kinds, and those of other packages that are among `names`.
 
-    A name that no kind has is left out. Raises UnusableKind for one that cannot be loaded.
+    A name without a kind is left out. Raises UnusableKind for a kind that cannot be loaded.
     """
     foreign = [n for n in dict.fromkeys(filter(_is_text, names)) if n not in BUILT_IN]
     if not foreign:
@@ -86,7 +86,7 @@ def foreign_names() -> list[str]:
 
 
 def all_kinds() -> tuple[type[Stage], ...]:
-    """Return every kind that is installed; raises UnusableKind for one that cannot be loaded."""
+    """Return every installed kind; raises UnusableKind for one that cannot be loaded."""
     return kinds_for(foreign_names())
 
 

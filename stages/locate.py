@@ -1,4 +1,4 @@
-"""Locate: find the frames that a restore needs."""
+"""Location of the frames that a restore needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Locate(Stage):
     needs: ClassVar[tuple[type, ...]] = (Layout, Replicas)
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Place]:
-        """Yield each frame that is needed, once, in the order of the archives."""
+        """Yield each required frame once, in the order of the archives."""
         layout, replicas = run.fact(Layout), run.fact(Replicas)
         needed: defaultdict[str, list[int]] = defaultdict(list)
         for archive_id, number in layout.frames(replicas.name):
@@ -40,5 +40,5 @@ class Locate(Stage):
                 yield Place(archive_id, offset, length, number)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what is found."""
+        """Return what is located."""
         return "each frame that is needed, in the order of the archives"

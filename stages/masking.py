@@ -1,7 +1,7 @@
 """Masking of secrets in messages.
 
-Every secret that this process has resolved is remembered here, and every message for a person, a
-log or the history is masked. So it does not matter how a secret came into a sentence, for example
+Every secret that this process has resolved is remembered here, and masked in every message for a
+person, a log or the history. So it does not matter how a secret got into a message, for example
 through the error of a library or the output of a command.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LEAST = 4
-"""Characters; a shorter secret would mask half of a line."""
+"""Characters; masking a shorter secret would hide half of a line."""
 MASK = "***"
 _lock = threading.Lock()
 _hidden: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ def hidden() -> tuple[str, ...]:
 
 
 def masked(text: str) -> str:
-    """Return a sentence with its secrets masked."""
+    """Return a text with its secrets masked."""
     for secret in hidden():
         text = text.replace(secret, MASK)
     return text

@@ -1,4 +1,4 @@
-"""Pack: put new chunks into segments, refer to known ones, and write the index and manifest."""
+"""Packing: put new chunks into segments, refer to known ones, write the index and manifest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Pack(Stage):
-    """Many small files share a segment: a better ratio and far fewer calls than one by one."""
+    """Packs many small files into a segment: a better ratio and far fewer calls than one by one."""
 
     kind: ClassVar[str] = "pack"
     backwards: ClassVar[str] = "unpack"
@@ -71,12 +71,13 @@ class Pack(Stage):
         run.advance(packing.entries, packing.payload)
 
     def inverse(self, segments: Iterator[Segment], run: Run) -> Iterator[Chunk]:  # noqa: ARG002
-        """Cut out of each segment what is wanted of it; raises Damaged."""
+        """Cut the required chunks out of each segment; raises Damaged."""
         for segment in segments:
             view = memoryview(segment.data[0])
             start = end = -1
             for s in stretches_of(segment.wanted):
-                if (s.start, s.end) != (start, end):  # what several files want is one piece of it
+                # the same stretch of several files is one piece
+                if (s.start, s.end) != (start, end):
                     start, end = s.start, s.end
                     if end > len(view):
                         raise Damaged(segment.archive, f"frame {segment.number} is too short")
@@ -85,7 +86,7 @@ class Pack(Stage):
 
 
 class _Open:
-    """A segment being filled."""
+    """Segment that is being filled."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -95,7 +96,7 @@ class _Open:
 
 
 class _Packing:
-    """The state of one archive while it is packed."""
+    """State of one archive while it is packed."""
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class _Packing:
         self.numbers = FIRST_SEGMENT
         self.open: dict[Kind, _Open] = {b"d": _Open(b"d"), b"i": _Open(b"i")}
         self.full: list[Segment] = []
-        self.known = KnownChunks(self._of_parent, scratch)
+        self.known = KnownChunks(self._parent_references, scratch)
         self.usage = Usage(self.own)
         self.admission = Admission(self.own)
         self.cutter = BlockCutter()
@@ -126,13 +127,13 @@ class _Packing:
         self.entries = self.files = self.size = self.read = self.payload = self.refused = 0
 
     def take(self) -> list[Segment]:
-        """Return the segments that are full."""
+        """Return the segments that are full, and forget them."""
         full, self.full = self.full, []
         return full
 
     def add(self, chunk: Chunk) -> None:
         if chunk.kept:
-            self._keep(chunk.kept)
+            self._keep_block(chunk.kept)
             return
         entry = chunk.entry
         if chunk.again:
@@ -151,22 +152,22 @@ class _Packing:
         if chunk.last and chunk.early:
             self.early.add(entry)
         elif chunk.last:
-            self._enter(entry)
+            self._add_entry(entry)
 
     def finish(self) -> None:
-        """Close what is open."""
-        self._index(self.cutter.flush())
+        """Complete the open segments."""
+        self._store_block(self.cutter.flush())
         for segment in self.open.values():
             if segment.size:
                 self._close(segment)
 
     def close(self) -> None:
-        """Delete what is on disk."""
+        """Delete the temporary data on disk."""
         self.early.close()
         self.known.close()
 
-    def _enter(self, entry: Entry) -> None:
-        """Put a finished entry into the index, unless no restore could take it."""
+    def _add_entry(self, entry: Entry) -> None:
+        """Add a complete entry to the index, unless no restore could accept it."""
         if admitted := self._admit(entry):
             self._add(admitted)
 
@@ -190,10 +191,10 @@ class _Packing:
         if entry.type != "dir":
             self.files += 1
             self.size += entry.size
-        self._index(self.cutter.add(entry))
+        self._store_block(self.cutter.add(entry))
 
-    def _keep(self, kept: Kept) -> None:
-        """Refer to a whole block of the parent's index, where the blocks still fall together."""
+    def _keep_block(self, kept: Kept) -> None:
+        """Refer to a whole block of the parent's index where the block boundaries coincide."""
         block = kept.block
         entries = [admitted for entry in kept.entries if (admitted := self._admit(entry))]
         whole = block is not None and entries == kept.entries and self.cutter.empty
@@ -210,7 +211,7 @@ class _Packing:
         self.usage.add(block.chunk)
         self.blocks.append(block)
 
-    def _index(self, full: tuple[bytes, Block] | None) -> None:
+    def _store_block(self, full: tuple[bytes, Block] | None) -> None:
         """Store a block of the index, unless the parent has the same."""
         if full is None:
             return
@@ -224,7 +225,7 @@ class _Packing:
         self.blocks.append(block)
 
     def _store(self, kind: Kind, name: str, data: bytes | memoryview) -> Reference:
-        """Append to the open segment, or to a new one where it would be too large."""
+        """Append to the open segment, or to a new one if it would get too large."""
         segment = self.open[kind]
         if segment.size and segment.size + len(data) > SEGMENT_BYTES:
             self._close(segment)
@@ -242,12 +243,12 @@ class _Packing:
         self.open[segment.kind] = _Open(segment.kind)
         self.full.append(Segment(self.own, segment.number, segment.kind, tuple(segment.data)))
 
-    def _of_parent(self) -> Iterable[Reference]:
+    def _parent_references(self) -> Iterable[Reference]:
         """Return every reference of the parent that this archive may use as well."""
         return (one for one in self.index.references() if one[1] in self.base.usable)
 
-    def _normal(self) -> tuple[int, int]:
-        """Return the files and bytes that the next backup is compared with."""
+    def _normal_totals(self) -> tuple[int, int]:
+        """Return the files and bytes with which the next backup is compared."""
         parent = self.base.parent
         if parent and not self.job.accept_shrink:
             files, size = parent.normal
@@ -256,7 +257,7 @@ class _Packing:
         return self.files, self.size
 
     def manifest(self, source: SourceReport) -> Manifest:
-        """Return the manifest; everything else is packed."""
+        """Return the manifest; everything else is packed by now."""
         base, used = self.base, self.usage.by_archive()
         return Manifest(
             id=self.own,
@@ -273,7 +274,7 @@ class _Packing:
             read=self.read,
             payload=self.payload,
             missed=source.missed + self.refused,
-            normal=self._normal(),
+            normal=self._normal_totals(),
             archives=[
                 Referred(archive, base.usable[archive].name, base.usable[archive].size, count)
                 for archive, count in sorted(used.items())

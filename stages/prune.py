@@ -1,4 +1,4 @@
-"""Prune: delete expired archives at one destination, whole files only."""
+"""Pruning: delete expired archives at one destination, whole files only."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Prune(Link):
 
     destination: str
     keep: int = Field(ge=1)
-    """How many backups stay."""
+    """Number of backups to keep."""
     dry_run: bool = False
-    """Delete nothing, only report."""
+    """Only report, delete nothing."""
     coming: int = 0
     """Backups that are about to be made, and build on the newest."""
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Pass on what comes, then delete what no retained backup refers to; raises Away.
+        """Pass the items on, then delete what no retained backup refers to; raises Away.
 
-        Nothing goes by a list that lacks what was there at the survey, or before.
+        Nothing is deleted because of a list that lacks archives which were there before.
         """
         new = set()
         for item in items:
@@ -66,11 +66,11 @@ class Prune(Link):
         run.provide(Pruned(self.destination, tuple(deleted)))
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what stays."""
+        """Return how many backups are kept."""
         return f"at {self.destination}, keeping {self.keep}"
 
     def _problem(self, catalog: Catalog, before: Catalog, new: set[str]) -> str:
-        """Return why nothing may be deleted, if so."""
+        """Return why nothing may be deleted, or ""."""
         there = {*before.gone, *(held.stored.name for held in before.held)}
         lost = there - {held.stored.name for held in catalog.held}
         lost |= {f"the backup {id_[:8]}" for id_ in new - catalog.standing.keys()}

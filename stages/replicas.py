@@ -1,6 +1,6 @@
-"""Replicas of a backup: what is damaged or away at one destination is read from the next.
+"""Replicas of a backup: if one destination is damaged or away, the next one is read.
 
-An archive is the same bytes everywhere, so any replica serves for any stretch of it, and a frame
+An archive has the same bytes everywhere, so any replica can supply any stretch of it, and a frame
 proves itself when it is opened.
 """
 
@@ -30,29 +30,30 @@ OPENED_AT_ONCE = 8
 
 
 class Replicas:
-    """Reads a backup, and the archives that it refers to, from the nearest destination that can.
+    """Reader of a backup, and of archives it refers to, from the nearest usable destination.
 
     `check`, an argument of every method that reads, is called before each read and may raise to
     cancel.
     """
 
     def __init__(self, backup: Archive, catalogs: list[Catalog], keys: Keys) -> None:
-        """`catalogs` is where to read, the nearest first: the backup was opened at the first."""
+        """Read from `catalogs`, the nearest first: the backup was opened at the first."""
         self._backup = backup
         self._catalogs = catalogs
         self._keys = keys
-        # Also archives in which a verification has found damage: most of it is good.
+        # Including archives in which a verification has found damage: most of their frames are
+        # good.
         self._names = {backup.manifest.id: backup.name}
         self._names |= {other.id: other.name for other in backup.manifest.archives}
         self._opened = {backup.manifest.id: backup}
         self._away: set[str] = set()
         self.notes: dict[str, str] = {}
-        """What had to come from elsewhere, and why: once for each archive and destination."""
+        """Data that had to be read elsewhere, and why: one note per archive and destination."""
         self._segments: dict[tuple[str, int], bytes] | None = None
 
     @property
     def stores(self) -> list[Store]:
-        """The stores that are read from."""
+        """Stores that are read from."""
         return [catalog.destination for catalog in self._catalogs]
 
     def name(self, archive_id: str) -> str:
@@ -62,7 +63,7 @@ class Replicas:
         return self._names[archive_id]
 
     def archive(self, archive_id: str, check: Check) -> Archive:
-        """Return an archive, opened once, at the first destination that can; raises VaultError."""
+        """Return an archive, opened once, at the first usable destination; raises VaultError."""
         if archive_id not in self._opened:
             name = self.name(archive_id)
             self._opened[archive_id] = self._first(name, lambda c: c.open(name, self._keys), check)
@@ -71,8 +72,8 @@ class Replicas:
     def opened(self, archives: Iterable[str], check: Check) -> Iterator[str]:
         """Yield each archive once it is open, a few ahead.
 
-        A backup after sixty others refers to all of them. One that cannot be opened is yielded,
-        too: whoever asks for its frames gets the error.
+        A backup after sixty others refers to all of them. One that cannot be opened is yielded as
+        well: reading its frames raises the error.
         """
 
         def attempt(archive_id: str) -> str:
@@ -113,9 +114,9 @@ class Replicas:
     def unseal(
         self, archive_id: str, number: int, kind: Kind, sealed: bytes | memoryview, check: Check
     ) -> bytes:
-        """Open a frame that was read, or request it once more: there first, then elsewhere.
+        """Open a frame that was read; if it is damaged, read it again there, then elsewhere.
 
-        Raises Damaged when no replica has it good.
+        Raises Damaged if no replica has it undamaged.
         """
         archive = self.archive(archive_id, check)
         try:
@@ -137,7 +138,7 @@ class Replicas:
         failed: VaultError | None = None,
         first: str = "",
     ) -> Found:
-        """Return what the first destination yields that can; raise the nearest one's error."""
+        """Return the result of the first usable destination; if none is, raise the first error."""
         catalogs = sorted(self._catalogs, key=lambda catalog: catalog.destination.name != first)
         for catalog in catalogs:
             check()

@@ -1,4 +1,4 @@
-"""Select: where a restore begins; lays out what is needed of a backup."""
+"""Selection, where a restore begins: lay out what it needs of a backup."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Select(Stage):
     provides: ClassVar[tuple[type, ...]] = (Layout, Selected)
 
     paths: tuple[str, ...] = ()
-    """What to restore, with all that is below; everything if empty."""
+    """Paths to restore, with everything below them; everything if empty."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Provide the layout; raises NotThere when a path is not in the backup."""
+        """Provide the layout; raises NotThere if a path is not in the backup."""
         layout = Layout(run.fact(ScratchFolder).folder, run.fact(RestoreJob).where)
         run.open(layout, layout.close)
         self._lay_out(layout, run)
@@ -56,12 +56,12 @@ class Select(Stage):
 
         wanted = Wanted(self.paths)
         found: set[str | None] = set()
-        with closing(_standing(run.fact(Target), run.fact(Keys))) as standing:
+        with closing(_already_written(run.fact(Target), run.fact(Keys))) as already:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
                 if (path := wanted.of(name)) is not None:
-                    stands = layout.is_first(entry) and standing.has(entry)
-                    layout.add(entry, stands=stands)
+                    is_written = layout.is_first(entry) and already.has(entry)
+                    layout.add(entry, stands=is_written)
                     run.advance(1, entry.size)
                     found.add(path)
                 elif name in wanted.above and entry.type == "dir":
@@ -70,11 +70,11 @@ class Select(Stage):
             if not self.paths:
                 layout.require_complete(job.backup)
             layout.complete(replicas.name)
-            run.provide(Selected(standing.files, standing.size))
+            run.provide(Selected(already.files, already.size))
         require_found(job.service, replicas.name(job.backup.id), self.paths, found)
 
 
-def _standing(target: Target, keys: Keys) -> Standing | Nothing:
+def _already_written(target: Target, keys: Keys) -> Standing | Nothing:
     """Return what an interrupted restore has already written; raises TargetError."""
     return Standing(target.fd, keys.naming_key) if target.look() else Nothing()
 
@@ -82,7 +82,7 @@ def _standing(target: Target, keys: Keys) -> Standing | Nothing:
 def require_found(
     service: str, archive: str, paths: Sequence[str], found: Collection[str | None]
 ) -> None:
-    """Raise NotThere when an archive has nothing at some of the paths."""
+    """Raise NotThere if an archive has nothing at some of the paths."""
     if absent := [path for path in paths if path not in found]:
         raise NotThere(
             f"{archive} has no {', '.join(map(repr, absent))}",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Source(Stage):
     """Head of the chain that reads: yields nothing, and opens the spool's file.
 
-    The path is there, the containers are there, and there is somewhere to put the backup.
+    It checks that the path and the containers exist and that there is somewhere to put the backup.
     """
 
     kind: ClassVar[str] = "source"
@@ -38,7 +38,7 @@ class Source(Stage):
     containers: tuple[str, ...] = ()
     host: str | None = None
     max_size: int = 8 << 30
-    """Most bytes that wait in the spool; what is beyond waits for the slowest destination."""
+    """Most bytes that wait in the spool; beyond that it waits for the slowest destination."""
     min_free: int = 0
     """Bytes of the spool's disk that stay free."""
 
@@ -57,7 +57,7 @@ class Source(Stage):
             os.makedirs(folder, mode=0o700, exist_ok=True)
             if not holdings.catalogs:
                 self._require_room(folder, waiting, run)
-            ahead = (AHEAD + 1) * SEGMENT_BYTES  # written before the spool decides on waiting
+            ahead = (AHEAD + 1) * SEGMENT_BYTES  # written before the spool decides whether to wait
             room = max(self.max_size - ahead - waiting, 0)
             job, name = run.fact(Job), run.fact(Base).name
             spool = Spool(folder, name, job.destinations, room, self.min_free)
@@ -67,13 +67,13 @@ class Source(Stage):
         yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what is looked at."""
+        """Return what is checked."""
         what = ["the path", *(f"container {name}" for name in self.containers)]
         size = f"{self.max_size / (1 << 30):.3g} GiB"
         return f"{', '.join(what)}, and a spool of at most {size}"
 
     def _warn_of_sharing(self, engine: Engine, run: Run) -> None:
-        """Warn of a container that goes on writing to the same files."""
+        """Warn about containers that keep writing to the same files."""
         for container in others(engine, {engine.look(name).id for name in self.containers}):
             if uses(container, self.path, writes=True):
                 run.warn(
@@ -82,7 +82,7 @@ class Source(Stage):
                 )
 
     def _require_room(self, folder: str, waiting: int, run: Run) -> None:
-        """No destination answers: the backup must find room in the spool until one does."""
+        """Raise SourceError if no destination answers and the spool has no room for the backup."""
         run.warn("no destination answers: the backup will wait in the spool until one does")
         disk = os.statvfs(folder)
         free = disk.f_bavail * disk.f_frsize - self.min_free
@@ -94,7 +94,7 @@ class Source(Stage):
 
 
 def spool_error(folder: str, error: OSError) -> SourceError:
-    """Return the message for a spool that cannot be written."""
+    """Return the error for a spool that cannot be written."""
     return SourceError(
         f"cannot write the spool {folder}: {error.strerror}",
         "make room there, or change spool.path, max_size or min_free in the configuration",

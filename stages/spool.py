@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SpoolStage(FanOut):
-    """The one fan-out: each destination reads at its own pace, and none waits for another."""
+    """The only fan-out: each destination reads at its own pace and waits for no other."""
 
     kind: ClassVar[str] = "spool"
     backwards: ClassVar[str] = "cut"
@@ -36,7 +36,7 @@ class SpoolStage(FanOut):
         return "" if backwards else "each destination reads at its own pace"
 
     def forward(self, sealed: Iterator[Sealed], run: Run) -> Iterator[Part]:
-        """Append everything to the spool's file; raises SourceError when its disk is full."""
+        """Append everything to the spool's file; raises SourceError if its disk is full."""
         downtime = run.fact(DowntimeClock)
 
         def write(place: tuple[int, bytes | memoryview]) -> int:
@@ -55,15 +55,16 @@ class SpoolStage(FanOut):
         yield from ()
 
     def branch(self, run: Run) -> Iterator[Part]:
-        """Yield what there is to read, as it comes."""
+        """Yield what can be read, as it arrives."""
         spool, archive = run.fact(Spool), run.fact(Job).own
         for offset, length in spool.ranges(run.check):
             yield Part(archive, offset, length, partial(spool.read, offset, length), spool.link)
 
     def inverse(self, parts: Iterator[Part], run: Run) -> Iterator[Sealed]:
-        """Cut what was downloaded into the frames that are needed of it.
+        """Cut downloaded ranges into the frames that are needed.
 
-        A frame of which very much is needed comes several times, so that no item grows with it.
+        A frame with very many required stretches comes several times, so that no item grows with
+        it.
         """
         layout = run.fact(Layout)
         for part in parts:
@@ -78,7 +79,7 @@ class SpoolStage(FanOut):
 
 
 def _placed(sealed: Iterator[Sealed]) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Yield each item's bytes with the offset where they belong."""
+    """Yield each item's bytes with their offset in the archive."""
     offset = 0
     for item in sealed:
         yield offset, item.data

@@ -1,4 +1,4 @@
-"""The folder in which the archives of one service wait for their destinations."""
+"""Folder in which the archives of one service wait for their destinations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SpoolFolder:
-    """Laid out like a destination, so that a whole archive waits there as at one more of them."""
+    """Folder with the layout of a destination, so that whole archives wait there as in a store."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Survey: list what each destination holds of a service."""
+"""Survey: list what each destination has of a service."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from vault.store.base import Store
 
 OTHERS_SECONDS = 7 * 86_400
-"""Age at which somebody else's unfinished upload counts as abandoned."""
+"""Age at which an unfinished upload under another key counts as abandoned."""
 
 
 class Survey(Stage):
-    """Lists all destinations at once, and what waits in the spool."""
+    """Lists all destinations at once, and the archives that wait in the spool."""
 
     kind: ClassVar[str] = "survey"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, SpoolFolder)
     provides: ClassVar[tuple[type, ...]] = (Holdings,)
 
     tidy: bool = True
-    """Also finish or delete what runs that died have left; the service's lock is held."""
+    """Also finish or delete what dead runs have left; the service's lock is held."""
     marks: bool = True
-    """False: an archive that was found damaged before counts as any other."""
+    """False: ignore marks of earlier damage and treat those archives as any other."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide Holdings."""
@@ -65,7 +65,7 @@ class Survey(Stage):
         yield from ()
 
     def _look(self, run: Run, store: Store) -> Catalog | Away:
-        """List one destination, and tidy up after runs that died."""
+        """List one destination, and clean up after dead runs."""
         job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
         try:
             catalog = cache.catalog(store, job.service, keys, marks=self.marks)
@@ -76,8 +76,8 @@ class Survey(Stage):
             newest = max(catalog.backups, key=lambda held: held.stored.name, default=None)
             host = newest.summary.host if newest and newest.summary else job.host
             if job.take_over or host == job.host:
-                # What is unfinished is ours, since we hold the lock; but under another key somebody
-                # else may be at work.
+                # Unfinished files are ours, since we hold the lock; but another host may be at work
+                # under another key.
                 long_ago = stamp(run.clock.now() // 10**9 - OTHERS_SECONDS)
                 locked = any(held.locked for held in catalog.held)
                 store.clean(job.service, long_ago if locked else LATER)
@@ -86,14 +86,14 @@ class Survey(Stage):
         return catalog
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what is looked at."""
+        """Return what is listed."""
         return "list every destination"
 
 
 def _without_intruders(job: Job, results: dict[str, Catalog | Away]) -> dict[str, Catalog | Away]:
     """Leave out destinations whose newest backup is another host's, if this host has its own.
 
-    Where it has none at all, the choice of a base says so.
+    If this host has none anywhere, the choice of a base reports it.
     """
     catalogs = [one for one in results.values() if not isinstance(one, Away)]
     if job.take_over or not has_own(catalogs, job.host):
@@ -112,7 +112,7 @@ def _without_intruders(job: Job, results: dict[str, Catalog | Away]) -> dict[str
 
 
 def _prove_begun(run: Run, catalog: Catalog) -> bool:
-    """Prove what a run published that was killed before it had read it back; raises Away."""
+    """Prove what a killed run published before it had read it back; raises Away."""
     job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
     begun = [held.stored for held in catalog.held if held.problem.endswith(UNPROVEN)]
     for one in begun:

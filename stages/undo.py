@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Undo(Link):
-    """Exchanges what was replaced with what stands there now, which is kept."""
+    """Exchanges the replaced files with what is there now, which is kept."""
 
     kind: ClassVar[str] = "undo"
     needs: ClassVar[tuple[type, ...]] = (StateFolder,)
@@ -25,10 +25,10 @@ class Undo(Link):
     path: str
     exclude: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-    """Folders inside `path` that are packrat's own: destinations, spool, state."""
+    """Folders inside `path` that belong to packrat: destinations, spool, state."""
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Pass on what comes, then put everything back; raises TargetError."""
+        """Pass the items on, then put everything back; raises TargetError."""
         yield from items
         state = run.fact(StateFolder).path
         record = newest_undoable(state, self.service)

@@ -1,4 +1,4 @@
-"""Upload: take the archive to one destination; in reverse, fetch frames from it."""
+"""Upload of an archive to one destination; in reverse, the download of frames from it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 RANGE_BYTES = 4 << 20
 GAP_BYTES = 64 << 10
-"""Bytes that are rather read in vain than begun anew behind."""
+"""Largest gap that is read through instead of sending a second request."""
 AHEAD = 3
 
 
 class Upload(Stage):
-    """Writes under a name that nobody lists; `confirm` gives the archive its final one."""
+    """Writes under a name that is not listed; `confirm` gives the archive its final name."""
 
     kind: ClassVar[str] = "upload"
     backwards: ClassVar[str] = "download"
@@ -49,16 +49,16 @@ class Upload(Stage):
                 run.advance(0, so_far - taken)
                 taken = so_far
                 spool.take(self.destination, so_far)
-            # Inside, since a run may also end before the next stage has begun.
+            # Inside the context, since a run may also end before the next stage has begun.
             yield Place(job.own, 0, taken)
         except BaseException:
             spool.leave(self.destination)
-            with suppress(VaultError):  # what stays, the next run removes
+            with suppress(VaultError):  # the next run removes what is left
                 store.discard(job.service, name)
             raise
 
     def inverse(self, places: Iterator[Place], run: Run) -> Iterator[Part]:
-        """Fetch what lies close together in one range, a few ranges ahead; raises Away."""
+        """Fetch neighbouring frames in one range, a few ranges ahead; raises Away."""
         replicas, first = run.fact(Replicas), self.destination
 
         def fetch(wanted: tuple[Place, ...]) -> Part:
@@ -67,22 +67,24 @@ class Upload(Stage):
             try:
                 data = replicas.read(archive, start, end - start, run.check, first)
             except Damaged:
-                # A bad sector: what is around it is read, and the frames in it prove damaged.
-                data = self._readable(replicas, wanted, run)
+                # A bad sector: read the frames around it one by one. Those on it prove to be
+                # damaged.
+                data = self._read_frames(replicas, wanted, run)
             return Part(archive, start, end - start, partial(bytes, data), places=wanted)
 
-        # Threads of its own: one that waits for a network must not keep a core from its work.
+        # Threads of its own: waiting for a network must not occupy the pool that keeps the cores
+        # busy.
         with ThreadPoolExecutor(AHEAD) as threads:
             for part in in_order(threads, fetch, _close_together(places), AHEAD):
                 run.check()
                 yield part
 
     def describe(self, *, backwards: bool = False) -> str:
-        """Return where to, or where from."""
+        """Return the destination."""
         return f"from {self.destination}" if backwards else f"to {self.destination}"
 
-    def _readable(self, replicas: Replicas, wanted: tuple[Place, ...], run: Run) -> bytes:
-        """Read frame by frame what can be read of them; zeros stand for the rest."""
+    def _read_frames(self, replicas: Replicas, wanted: tuple[Place, ...], run: Run) -> bytes:
+        """Read frame by frame what can be read; zeros take the place of the rest."""
         start, end = wanted[0].offset, wanted[-1].offset + wanted[-1].length
         data = bytearray(end - start)
         for place in wanted:

@@ -1,4 +1,4 @@
-"""Verify: prove what one destination holds of a service."""
+"""Verification of the archives of a service at one destination."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Verify(Link):
-    """Reads archives back. It repairs nothing, and deletes nothing."""
+    """Reads archives back. It repairs and deletes nothing."""
 
     kind: ClassVar[str] = "verify"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings, ScratchFolder)
@@ -32,13 +32,13 @@ class Verify(Link):
 
     destination: str
     keep: int = Field(ge=1)
-    """How many backups retention keeps: older archives need not be whole."""
+    """Number of backups that retention keeps: older archives need not be whole."""
     depth: Depth = Depth.SAMPLES
     backup: str | None = None
-    """File name of the only backup to verify, with what it needs; all if left out."""
+    """File name of the only backup to verify, with what it needs; None for all."""
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Pass on what comes, then provide a verdict for each archive; raises Away."""
+        """Pass the items on, then provide a verdict for each archive; raises Away."""
         yield from items
         holdings = run.fact(Holdings)
         if away := holdings.away.get(self.destination):

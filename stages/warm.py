@@ -1,4 +1,4 @@
-"""Warm: read the bulk while the containers still run, so that they are down for a moment only."""
+"""Warm pass: read most data while the containers still run, so that they stop only briefly."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ STAMPING = {
     0xF2F52010: "f2fs",
     0xCA451A4E: "bcachefs",
 }
-"""File systems that stamp a write through `mmap` once they were synced, by their magic number.
-Elsewhere (tmpfs, FUSE, network) a database page may change under an unchanged time."""
+"""Magic numbers of filesystems that stamp a write through `mmap` once they are synced. On others
+(tmpfs, FUSE, network) a database page may change under an unchanged time."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Warm(Stage):
-    """Reads what is new or changed. Only the walk after the stop says what exists."""
+    """Reads what is new or changed. Only the walk after the stop decides what exists."""
 
     kind: ClassVar[str] = "warm"
     takes: ClassVar[type | None] = Piece
@@ -53,13 +53,13 @@ class Warm(Stage):
     exclude: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     bulk: bool = True
-    """False: read no files, only get ready for the stop."""
+    """False: read no files, only prepare for the stop."""
 
     def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
-        """Yield the data of files, unless it would not be safe to believe their times.
+        """Yield the data of files, unless it would not be safe to trust their times.
 
-        Then get everything ready that would be waited for with the containers down: the beginning
-        of the parent's index, and room in the spool.
+        Then prepare what the stopped containers would otherwise wait for: the beginning of the
+        parent's index, and room in the spool.
         """
         yield from pieces
         root = open_source(self.path)
@@ -69,7 +69,7 @@ class Warm(Stage):
             if record.covers:
                 run.fact(PreviousIndex).keep()
                 yield from self._read(root, run, record)
-                syncfs(root)  # the second walk does so, too, and has less to wait for then
+                syncfs(root)  # the second walk syncs as well, and then has less to wait for
         finally:
             os.close(root)
         run.fact(PreviousIndex).read_ahead(run.check)
@@ -77,7 +77,7 @@ class Warm(Stage):
             run.fact(Spool).make_room(record.left, run.check)
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what it is for."""
+        """Return the purpose of the stage."""
         return "read the bulk before the stop" if self.bulk else "get ready for the stop"
 
     def _record(self, root: int, run: Run) -> WarmRecord:
@@ -97,7 +97,7 @@ class Warm(Stage):
         excludes = Excludes(self.exclude)
         never = folders(self.never) | own_folders(run.fact(StateFolder).path, self.path)
         linked = set()
-        # What cannot be read is for the second walk to report.
+        # Files that cannot be read are reported by the second walk.
         for found in walk(root, excludes, never, lambda *_: None, record.folders):
             state = found.stat
             if not stat.S_ISREG(state.st_mode) or not state.st_size or previous.unchanged(found):
@@ -109,7 +109,7 @@ class Warm(Stage):
             try:
                 yield from self._pieces(found, run, record)
             except OSError:
-                continue  # it went away, or cannot be read: the second walk reports it
+                continue  # deleted or unreadable: the second walk reports it
 
     @staticmethod
     def _pieces(found: Found, run: Run, record: WarmRecord) -> Iterator[Piece]:
@@ -123,7 +123,7 @@ class Warm(Stage):
 
 
 def _magic(fd: int) -> int:
-    """Return the type of the file system that holds an open folder; see statfs(2)."""
+    """Return the type of the filesystem that holds an open folder; see statfs(2)."""
     buffer = ctypes.create_string_buffer(256)
     if _libc.fstatfs(fd, buffer):
         return 0

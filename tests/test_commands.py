@@ -1,4 +1,4 @@
-"""Commands around a backup: they must succeed, end in time, and keep secrets to themselves."""
+"""Commands around a backup: they must succeed, end in time, and keep their secrets."""
 
 import os
 import time
@@ -21,7 +21,7 @@ def house_with(tmp_path, pre=None, post=None, **more):
 
 
 def failed(house):
-    """Back up, which must fail at a command and store nothing; gives the error."""
+    """Back up, which must fail at a command and store nothing; return the error."""
     result = house.back_up()
     assert (result.status, result.exit) == ("failed", 4), result
     assert house.archives == []
@@ -29,7 +29,7 @@ def failed(house):
 
 
 def test_it_runs_in_the_services_path_before_anything_is_read(tmp_path):
-    """What it writes is in the backup; its folder, environment and shell are as documented."""
+    """Its output is in the backup; its folder, environment and shell are as documented."""
     script = 'echo "$GREETING from $PWD" > dump; [[ $BASH_VERSION ]]'
     house = house_with(tmp_path, {"command": script, "environment": {"GREETING": "hello"}})
     house.backed_up()
@@ -47,11 +47,11 @@ def test_it_runs_in_the_services_path_before_anything_is_read(tmp_path):
     ],
 )
 def test_a_command_that_fails_fails_the_backup(tmp_path, command, says):
-    """Any member of a pipe, any line: the error has its status and its last words."""
+    """This covers any member of a pipe and any line: the error has its status and last output."""
     assert says in failed(house_with(tmp_path, {"command": command}))
 
 
-def test_a_missing_working_dir_is_said_before_anything_runs(tmp_path):
+def test_a_missing_working_dir_is_reported_before_anything_runs(tmp_path):
     """The error names the folder and the key."""
     house = house_with(tmp_path, {"command": "true", "working_dir": "nowhere"})
     error = failed(house)
@@ -60,7 +60,7 @@ def test_a_missing_working_dir_is_said_before_anything_runs(tmp_path):
 
 
 def test_at_the_timeout_the_whole_group_ends(tmp_path):
-    """Grandchildren, too, and those that do not hear TERM; the error says what was too slow."""
+    """This includes grandchildren and those that ignore TERM; the error says what was too slow."""
     mark = tmp_path / "pids"
     script = f"(trap '' TERM; sleep 300; sleep 300) & echo $! > {mark}; echo working; wait"
     begun = time.monotonic()
@@ -97,14 +97,14 @@ def test_a_secret_that_is_echoed_is_masked(tmp_path):
 
 @pytest.mark.parametrize("first", ["true", "exit 1"])
 def test_post_backup_runs_once_pre_backup_has_begun(tmp_path, first):
-    """Whether that succeeded or not: maintenance mode does not stay on."""
+    """Maintenance mode does not stay on, even if the first command failed."""
     house = house_with(tmp_path, {"command": first}, {"command": "echo off >> ../mode"})
     house.back_up()
     assert (tmp_path / "mode").read_text() == "off\n"
 
 
 def test_post_backup_does_not_run_when_pre_backup_never_began(tmp_path):
-    """A source that is not there is found out before maintenance mode is switched on."""
+    """A missing source is detected before maintenance mode is switched on."""
     commands = {"command": "echo on >> ../mode"}, {"command": f"echo off >> {tmp_path}/mode"}
     house = house_with(tmp_path, *commands)
     house.source.rename(tmp_path / "elsewhere")
@@ -112,8 +112,8 @@ def test_post_backup_does_not_run_when_pre_backup_never_began(tmp_path):
     assert not (tmp_path / "mode").exists()
 
 
-def test_a_post_backup_that_fails_is_told_though_the_backup_is_stored(tmp_path):
-    """Exit 4, and the words say that the backup stands."""
+def test_a_failed_post_backup_is_reported_although_the_backup_is_stored(tmp_path):
+    """Exit 4, and the message says that the backup is stored."""
     house = house_with(tmp_path, {"command": "true"}, {"command": "exit 9"})
     result = house.back_up()
     assert (result.status, result.exit) == ("failed", 4)
@@ -123,7 +123,7 @@ def test_a_post_backup_that_fails_is_told_though_the_backup_is_stored(tmp_path):
 
 
 def test_a_run_that_dies_between_the_two_owes_the_second(tmp_path):
-    """SIGKILL during the backup: the next command runs post_backup, once, and says so."""
+    """SIGKILL during the backup: the next command runs post_backup once, and reports it."""
     mode = tmp_path / "mode"
     house = house_with(
         tmp_path,
@@ -139,7 +139,7 @@ def test_a_run_that_dies_between_the_two_owes_the_second(tmp_path):
 
 
 def test_an_empty_or_shrunken_dump_is_warned_of(tmp_path):
-    """A dump that is there but says nothing must not pass in silence."""
+    """A dump that exists but has no content must be reported."""
     house = house_with(tmp_path, {"command": "cp ../dump dump.sql"})
     fill(house.source, {"more": noise(100_000)})
     dump = tmp_path / "dump"
@@ -163,10 +163,10 @@ def test_an_empty_or_shrunken_dump_is_warned_of(tmp_path):
     ],
 )
 def test_a_live_database_is_warned_of(tmp_path, file, content, what):
-    """With neither stop nor dump its files may not fit together; with a dump nobody complains."""
+    """Without stop or dump its files may be inconsistent; with a dump there is no warning."""
     house = house_with(tmp_path)
     fill(house.source, {file: content})
-    for _ in range(2):  # also when the file has not changed since the last backup
+    for _ in range(2):  # also if the file has not changed since the last backup
         [warning] = house.back_up().warnings
         assert f"belongs to a {what} database" in warning
     (tmp_path / "dumped").mkdir()

@@ -1,4 +1,4 @@
-"""Commands run as the user, and with the environment, that the configuration names."""
+"""Commands run as the user and with the environment that the configuration names."""
 
 import os
 import tracemalloc
@@ -53,7 +53,7 @@ def test_a_named_user_has_its_own_groups_and_home(strangers):
 
 @pytest.mark.root
 def test_a_symlink_planted_by_the_services_user_overwrites_nothing_of_roots(strangers, tmp_path):
-    """The documented dump. As root it would write through the link."""
+    """This is the documented dump, which as root would write through the link."""
     shadow = tmp_path / "shadow"
     shadow.write_text("root:secret\n")
     shadow.chmod(0o600)
@@ -108,7 +108,7 @@ esac
 
 
 def test_the_output_of_a_container_without_a_newline_is_bounded_in_memory(engine, names, tmp_path):
-    """25 MiB were kept whole, in quadratic time."""
+    """Once, 25 MiB were kept whole, in quadratic time."""
     (tmp_path / "sh").write_text(HOSTILE_SH)
     (tmp_path / "sh").chmod(0o755)
     options = ("-v", f"{tmp_path}:/hostile:ro", "-e", "PATH=/hostile:/bin")

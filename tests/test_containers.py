@@ -32,7 +32,7 @@ def slow_place(house, store, limit="4 MiB/s"):
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_events_in_order(tmp_path, engine, names, warm):
-    """The dump, the bulk, the stop, what changed, the start, and then the upload."""
+    """The dump, the warm pass, the stop, what changed, the start, and then the upload."""
     name = engine.run(next(names))
     dump = {"command": "echo dumped > dump"}
     house = house_of(tmp_path, engine, name, docker={"warm": warm}, pre_backup=dump)
@@ -53,7 +53,7 @@ def test_events_in_order(tmp_path, engine, names, warm):
 
 
 def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_path, engine, names):
-    """Reading waits for no destination, though the spool's budget is used up meanwhile."""
+    """Reading waits for no destination, although the spool's budget is used up meanwhile."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name, docker={"warm": False}, path=str(tmp_path / "source"))
     fill(house.source, {"big": noise(40 << 20)})
@@ -77,7 +77,7 @@ def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_p
 def test_nothing_is_read_from_a_destination_while_a_container_is_down(
     tmp_path, engine, names, warm
 ):
-    """A destination that goes away meanwhile costs no downtime: the parent's index is at hand."""
+    """A destination that goes away meanwhile costs no downtime: the parent's index was read."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name, docker={"warm": warm})
     fill(house.source, {f"d/{n}": noise(100, n) for n in range(300)})
@@ -96,8 +96,8 @@ def test_nothing_is_read_from_a_destination_while_a_container_is_down(
     assert differences(house.source, house.restore()) == []
 
 
-def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path, engine, names):
-    """Changed, grown, replaced, removed, added and renamed files: the second walk decides."""
+def test_changes_during_the_warm_pass_are_stored_as_after_the_stop(tmp_path, engine, names):
+    """Changed, grown, replaced, deleted, added and renamed files: the second walk decides."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name)
     files = {f"d{n % 7}/f{n}": noise(20_000, n) for n in range(300)}
@@ -106,7 +106,7 @@ def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path,
     old = time.time() - 100
     for path in house.source.rglob("*"):
         subprocess.run(["touch", "-h", "-d", f"@{old}", path], check=True)
-    time.sleep(2.5)  # ctimes must be older than the pass by two seconds to be believed
+    time.sleep(2.5)  # to be trusted, ctimes must be two seconds older than the pass
 
     def change(event):
         if isinstance(event, Finished) and event.stage == "warm":
@@ -125,8 +125,8 @@ def test_what_changes_during_the_warm_pass_is_as_it_was_after_the_stop(tmp_path,
     assert result.read < 1.5 * result.size, "what did not change is not read twice"
 
 
-def test_several_are_stopped_in_order_and_what_was_stopped_stays_so(tmp_path, engine, names):
-    """Started in reverse; one that did not run before does not run after."""
+def test_several_are_stopped_in_order_and_stopped_ones_stay_stopped(tmp_path, engine, names):
+    """They are started in reverse; one that did not run before does not run after."""
     one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
     engine.docker("stop", "-t", "1", off)
     house = house_of(tmp_path, engine, one, off, two)
@@ -160,7 +160,7 @@ EDGES = [
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine, three, edge):
-    """SIGKILL: `packrat list` puts back what a dead run left down; the next backup is whole."""
+    """SIGKILL: `packrat list` starts what a dead run left down; the next backup is whole."""
     one, two, off = three
     house = house_of(tmp_path, engine, *three)
     dies(house, edge)
@@ -175,7 +175,7 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
 
 
 def test_the_machine_dies(tmp_path, engine, names):
-    """Packrat and the engine at once, with all containers: `status` brings back what ran."""
+    """Packrat and Docker die at once, with all containers: `status` starts what ran."""
     one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
     engine.docker("stop", "-t", "1", off)
     house = house_of(tmp_path, engine, one, two, off)
@@ -191,7 +191,7 @@ def test_the_machine_dies(tmp_path, engine, names):
 
 
 def test_a_container_that_has_gone_keeps_no_other_down(tmp_path, engine, names):
-    """One that a dead run stopped was removed since: the others run again; told once, no more."""
+    """One that a dead run stopped was removed since: the others run again; reported once."""
     one, gone, two = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))
     house = house_of(tmp_path, engine, one, gone, two)
     dies(house, "Finished stop")
@@ -218,7 +218,7 @@ def test_a_run_that_is_alive_is_left_alone(tmp_path, engine, names):
 
 
 def test_the_engine_dies_in_the_middle(tmp_path, engine, names):
-    """SIGKILL of dockerd while the container is down: it is waited for, and starts again."""
+    """SIGKILL of dockerd while the container is down: packrat waits, and starts the container."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name, docker={"warm": False})
 
@@ -234,7 +234,7 @@ def test_the_engine_dies_in_the_middle(tmp_path, engine, names):
 
 
 def test_the_second_refuses_to_stop(tmp_path, engine, names):
-    """It has gone by then: the first runs again, and nothing is stored."""
+    """It is gone by then: the first runs again, and nothing is stored."""
     one, two = engine.run(next(names)), engine.run(next(names))
     house = house_of(tmp_path, engine, one, two)
 
@@ -260,7 +260,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_has_one_clear_message(tmp_path, engine, names, fault):
-    """What failed, and that the backup stands where it does."""
+    """It says what failed, and that existing backups are unaffected."""
     says, status = FAULTS[fault]
     options = []
     script = "sleep 1000 & wait"
@@ -287,7 +287,7 @@ def test_each_fault_has_one_clear_message(tmp_path, engine, names, fault):
 
 
 def test_one_that_ignores_term_is_killed_and_warned_of(tmp_path, engine, names):
-    """After stop_timeout, and it runs again."""
+    """This happens after stop_timeout, and it runs again."""
     name = engine.run(next(names), DEAF)
     house = house_of(tmp_path, engine, name, docker={"stop_timeout": 1})
     result = done(house.back_up())
@@ -310,8 +310,8 @@ def test_restart_always(tmp_path, engine, names):
     assert engine.running(name)
 
 
-def test_somebody_who_starts_it_meanwhile_and_one_that_shares_its_files(tmp_path, engine, names):
-    """Both may tear the backup, and both are warned of."""
+def test_a_container_started_meanwhile_or_sharing_files_is_warned_of(tmp_path, engine, names):
+    """Both may make the backup inconsistent, and both cause a warning."""
     name = engine.run(next(names))
     mount = f"{tmp_path / 'source' / 'b'}:/data"
     (tmp_path / "source" / "b").mkdir(parents=True)
@@ -328,7 +328,7 @@ def test_somebody_who_starts_it_meanwhile_and_one_that_shares_its_files(tmp_path
 
 
 def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):
-    """And containers that are not there, and an engine that is away, with --connect."""
+    """Also missing containers, and an unreachable engine, with --connect."""
     for folder in ("source/in", "outside"):
         (tmp_path / folder).mkdir(parents=True)
     mounts = ["-v", f"{tmp_path}/source/in:/in", "-v", f"{tmp_path}/outside:/out"]
@@ -347,7 +347,7 @@ def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):
 
 
 def test_one_that_a_stop_would_delete_is_not_stopped(tmp_path, engine, names):
-    """Started with --rm: said before anything is stopped."""
+    """It was started with --rm: reported before anything is stopped."""
     one, two = engine.run(next(names)), engine.run(next(names), "sleep 1000 & wait", "--rm")
     result = house_of(tmp_path, engine, one, two).back_up()
     assert f"container {two} was started with --rm: a stop would delete it" in result.error
@@ -355,7 +355,7 @@ def test_one_that_a_stop_would_delete_is_not_stopped(tmp_path, engine, names):
 
 
 def test_max_downtime(tmp_path, engine, names):
-    """Past it the container is started, the run fails, and nothing half-done is listed."""
+    """Beyond it the container is started, the run fails, and nothing unfinished is listed."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name, docker={"warm": False, "max_downtime": 1})
 

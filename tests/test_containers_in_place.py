@@ -1,4 +1,4 @@
-"""A restore in place of a service in containers: what runs stops for it, and runs after it."""
+"""In-place restore of a service in containers: they stop for it if they run, and run after it."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
 
 @pytest.fixture
 def spoilt(tmp_path, engine, names):
-    """The house of a container that runs, backed up, and its files spoilt since."""
+    """House of a running container that was backed up, with files damaged since."""
     name = engine.run(next(names))
     house = house_of(tmp_path, engine, name)
     done(house.back_up())
@@ -30,7 +30,7 @@ def spoilt(tmp_path, engine, names):
 
 
 def test_in_place_and_back(spoilt, engine):
-    """The container stands still only for the renames; afterwards, and after --undo, it runs."""
+    """The container is only down for the renames; afterwards, and after --undo, it runs."""
     house, name = spoilt
     program = house.program
     restored = restore(program, "svc", choose(program, "svc"), (), None)
@@ -71,7 +71,7 @@ def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, e
 
 
 def test_a_container_that_will_not_stop_keeps_its_files(spoilt, engine):
-    """A restore in place whose container cannot be stopped changes nothing."""
+    """An in-place restore whose container cannot be stopped changes nothing."""
     house, name = spoilt
     program = house.program
     chosen = choose(program, "svc")
@@ -82,9 +82,9 @@ def test_a_container_that_will_not_stop_keeps_its_files(spoilt, engine):
 
 
 def test_files_are_never_moved_back_under_a_container_that_runs(spoilt, engine):
-    """After a reboot the engine has started it: it stops for the way back, and runs after.
+    """After a reboot Docker has started it: it stops while files are moved back, and runs after.
 
-    Where it cannot be stopped the files stay, and the note with them.
+    If it cannot be stopped, the files stay, and so does the record.
     """
     house, name = spoilt
     with pytest.MonkeyPatch.context() as patch:
@@ -107,7 +107,7 @@ def test_files_are_never_moved_back_under_a_container_that_runs(spoilt, engine):
 
 
 def dies_after_the_first(exchange):
-    """Be a restore that is killed once one thing has been moved, after the trial."""
+    """Kill the restore once one file has been exchanged, after the trial."""
     calls = []
 
     def dying(*places):
@@ -120,5 +120,5 @@ def dies_after_the_first(exchange):
 
 
 def refuse(_, name, __):
-    """Be an engine whose container will not stop."""
+    """Refuse to stop a container."""
     raise SourceError(f"{name} will not stop", "")

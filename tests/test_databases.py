@@ -1,4 +1,4 @@
-"""Databases that are written to all the time: what was committed before is in the backup."""
+"""Databases under constant writes: what was committed before is in the backup."""
 
 import os
 import pwd
@@ -38,7 +38,7 @@ with open("/acked/rows", "a", buffering=1) as acked:
 
 @pytest.fixture
 def database(engine):
-    """The name of a container, which is gone after the test."""
+    """Name of a container, which is removed after the test."""
     yield "database"
     engine.docker("rm", "-f", "database", check=False)
 
@@ -92,7 +92,7 @@ def as_postgres(*command, **more):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A data directory with an empty database, to be copied."""
+    """Data directory with an empty database, to be copied."""
     initdb = postgres_program("initdb")
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/var/tmp") as folder:
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
@@ -102,7 +102,7 @@ def cluster():
 
 @pytest.fixture
 def home(cluster):
-    """A folder that the user postgres may reach, with a short name for sockets."""
+    """Folder that the user postgres can reach, with a short path for sockets."""
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/var/tmp"))
     home.chmod(0o755)
     (home / "sockets").mkdir()
@@ -143,7 +143,7 @@ def psql(home, sql, *, check=True):
 
 @contextmanager
 def written_to(home):
-    """Insert rows all the time, one transaction each; gives the list of those committed."""
+    """Insert rows all the time, one per transaction; return the list of committed ones."""
     psql(home, "CREATE TABLE IF NOT EXISTS t (n SERIAL PRIMARY KEY, filling TEXT)")
     committed, over = [], threading.Event()
 
@@ -166,7 +166,7 @@ def written_to(home):
 
 @contextmanager
 def fresh_server(home, data):
-    """Run a server of its own, on this machine, over a restored or a new data directory."""
+    """Run a separate server on this machine over a restored or a new data directory."""
     shutil.rmtree(home / "sockets", ignore_errors=True)
     (home / "sockets").mkdir()
     os.chown(home / "sockets", pwd.getpwnam("postgres").pw_uid, -1)
@@ -180,7 +180,7 @@ def fresh_server(home, data):
 
 
 def test_postgres_by_its_data_directory(engine, database, home):
-    """Stopped, read, started; what is restored starts as a fresh server, with every row."""
+    """Stopped, read, started; the restored directory starts as a fresh server, with every row."""
     in_container(engine, database, home)
     docker = {"container": database, "host": engine.host, "stop_timeout": 30}
     house = House(home, settings={"docker": docker, "path": str(home / "source" / "data")})
@@ -196,7 +196,7 @@ def test_postgres_by_its_data_directory(engine, database, home):
 
 
 def test_postgres_by_its_dump(engine, database, cluster, home):
-    """The seed's own way: pg_dumpall before, then its folder; it loads into a fresh server."""
+    """The way of the seed: pg_dumpall before, then its folder; it loads into a fresh server."""
     in_container(engine, database, home)
     dumps = home / "source" / "dumps"
     dumps.mkdir()
@@ -222,7 +222,7 @@ def test_postgres_by_its_dump(engine, database, cluster, home):
 
 
 def test_destroyed_data_come_back_in_place(engine, database, home):
-    """A dropped table is there again, the container is up, and --undo takes that back."""
+    """A dropped table is there again, the container is up, and --undo reverts that."""
     in_container(engine, database, home)
     docker = {"container": database, "host": engine.host, "stop_timeout": 30}
     house = House(home, settings={"docker": docker, "path": str(home / "source" / "data")})

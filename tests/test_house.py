@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("engine", "stages", "specs", "vault", "packrat")
 MOST_LINES = 300
 LONG = {"packrat/cli.py"}
-"""Files that are longer. The list may only shrink."""
+"""Longer files. The list may only shrink."""
 ENGINE_LINES = 750
 
 
@@ -30,7 +30,7 @@ def name_of(file):
 
 
 def code_lines(source):
-    """Count lines that hold code: no blanks, comments and docstrings."""
+    """Return the number of lines with code, without blanks, comments and docstrings."""
     docs = {
         line
         for node in ast.walk(ast.parse(source))
@@ -60,7 +60,7 @@ def test_engine_is_small():
 
 
 def test_stage_has_ports_and_no_switches():
-    """A class variable that a single kind sets would be a special case in the engine."""
+    """A class variable that only one kind sets would be a special case in the engine."""
     ports = {"takes", "gives", "needs", "uses", "provides"}
     ports |= {f"inverse_{name}" for name in ("needs", "uses", "provides")}
     others = Stage.__annotations__.keys() - ports - {"kind", "model_config"}
@@ -73,7 +73,7 @@ def test_stage_has_ports_and_no_switches():
 
 
 class Module:
-    """What a module of `stages/` asks for and provides, and what it declares."""
+    """Facts that a module of `stages/` requests and provides, and those that it declares."""
 
     def __init__(self, tree):
         self.asked, self.provided, self.declared, self.assigned = set(), set(), set(), []
@@ -149,14 +149,14 @@ KIND_MODULES = sorted(name for name, module in MODULES.items() if module.is_stag
 
 @pytest.mark.parametrize("name", KIND_MODULES)
 def test_every_port_is_declared(name):
-    """What a kind asks for, or provides, with the helpers of its module, stands in its class."""
+    """The declarations of a kind cover its requests and facts, also those of helpers."""
     module = MODULES[name]
     assert module.asked <= module.declared
     assert {one for one in module.provided if one[0].isupper()} <= module.declared
 
 
 def test_every_kind_of_stage_is_looked_at():
-    """Facts are asked for in the module of a kind, or in a helper that is named here."""
+    """Facts are requested in the module of a kind, or in a helper that is named here."""
     homes = {kind.__module__.replace(".", "/") + ".py" for kind in KINDS}
     assert homes == set(KIND_MODULES)
     helpers = {name for name, module in MODULES.items() if module.asked} - homes
@@ -185,7 +185,7 @@ def test_no_stage_assigns_an_attribute_of_a_fact():
 
 
 def imports_of(tree, package):
-    """Yield the modules of a package that a module imports when it is loaded, not for types."""
+    """Yield the modules of a package that a module imports at run time, not for types."""
     todo = list(tree.body)
     while todo:
         node = todo.pop()
@@ -214,7 +214,7 @@ def test_modules_do_not_import_each_other(package):
 
 
 def modules_imported(tree):
-    """Return every module that a file imports, wherever in it."""
+    """Return every module that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -225,7 +225,7 @@ def modules_imported(tree):
 
 
 def test_protocols_are_left_to_libraries():
-    """No client of our own: S3 and SFTP are spoken by s3fs and sshfs, in `vault/store/` only."""
+    """No client of our own: s3fs and sshfs speak S3 and SFTP, in `vault/store/` only."""
     for file in files("vault"):
         imported = modules_imported(ast.parse(file.read_text()))
         assert not imported & {"socket", "http.client", "hmac"}, name_of(file)
@@ -244,7 +244,7 @@ def test_no_process_is_forked():
 
 
 def test_private_members_of_libraries_are_used_in_one_named_place_each():
-    """Ruff finds every use (SLF001); these are the only ones that are excused."""
+    """Ruff finds every use (SLF001); these are the only exceptions."""
     excused = {
         (name_of(file), line.strip().partition("  # noqa")[0])
         for file in files(*FOLDERS)

@@ -14,7 +14,7 @@ from tests.helpers.trees import differences, fill, noise
 
 @pytest.mark.parametrize("which", ["s3", "nas"])
 def test_rekey_and_restore_from_one_destination_alone(tmp_path, which):
-    """All else is lost: key, state, home. Two services come back from S3, or from a NAS, alone."""
+    """Key, state and home are lost. Two services are restored from S3, or from a NAS, alone."""
     s3, nas = S3Server(tmp_path / "s3"), SshServer(tmp_path / "nas")
     with s3.up(), nas.up():
         places = {"s3": s3.destination(), "nas": nas.destination("packrat")}

@@ -1,4 +1,4 @@
-"""A stop that is broken off goes on in the engine: what ran before must run after all the same."""
+"""Interrupted stop, which continues in Docker: a container that ran must run afterwards."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from tests.helpers.trees import fill, noise
 pytestmark = pytest.mark.root
 SLOWLY = "trap 'sleep 3; exit 0' TERM; while true; do sleep 0.1; done"
 ONCE_DEAD = 5.0
-"""Seconds after which a stop that goes on has come to its end."""
+"""Seconds after which an unfinished stop has ended."""
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ ONCE_DEAD = 5.0
     ],
     ids=["killed", "ended", "ended by several at once", "ended impatiently"],
 )
-def test_a_container_runs_again_though_its_stop_was_broken_off(tmp_path, engine, signals):
+def test_a_container_runs_again_after_an_interrupted_stop(tmp_path, engine, signals):
     """Signals while a container takes three seconds to end: it runs, and nothing is owed."""
     name = engine.run("slow", SLOWLY)
     docker = {"container": name, "host": engine.host}

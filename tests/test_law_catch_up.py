@@ -1,4 +1,4 @@
-"""Law 6: what a destination missed it gets later; cut off in between, nothing is lost or redone."""
+"""Law 6: a destination catches up later; after an interruption nothing is lost or redone."""
 
 import subprocess
 
@@ -12,7 +12,7 @@ from tests.helpers.trees import differences, fill, noise
 
 @pytest.mark.root
 def test_cut_off_between_a_base_and_what_refers_to_it(tmp_path):
-    """A new disk has room for the base alone: that stays, is not copied twice, and is built on."""
+    """A new disk only has room for the base: that stays, is not copied twice, and is used."""
     one = House(tmp_path, keep=1, destinations=("one",))
     fill(one.source, {"base": noise(1 << 20)})
     base = one.backed_up().name

@@ -1,4 +1,4 @@
-"""Damage at one destination: a restore takes what is good from the next, and loses no more."""
+"""Damage at one destination: a restore reads the undamaged data from the next one."""
 
 import os
 import shutil
@@ -25,12 +25,12 @@ def house(tmp_path):
 
 
 def archive(house, number, at="local"):
-    """Name the file of an archive, counted from the oldest, at a destination."""
+    """Return the file of an archive, counted from the oldest, at a destination."""
     return sorted((house.stores[at] / "svc").glob("*.packrat"))[number]
 
 
 def flip(path, *places):
-    """Flip a bit at some places of a file."""
+    """Flip a bit at some positions of a file."""
     data = bytearray(path.read_bytes())
     for place in places:
         data[place] ^= 1
@@ -38,7 +38,7 @@ def flip(path, *places):
 
 
 def restored(house, *more, status=0):
-    """Restore everything with the real program; gives its document, and what it said."""
+    """Restore everything with the real program; return its document and its output."""
     out = house.root / "out"
     shutil.rmtree(out, ignore_errors=True)
     words = ("restore", "svc", "--to", str(out), "--yes", "--json", *more)
@@ -47,8 +47,8 @@ def restored(house, *more, status=0):
 
 @pytest.mark.parametrize("number", [0, 2], ids=["base", "newest"])
 @pytest.mark.parametrize("where", [0.0, 0.3, 0.7, 1.0])
-def test_what_is_damaged_comes_from_the_next_destination(house, number, where):
-    """One bit in a base or in the newest, at any place: all is restored, and it is told."""
+def test_damaged_data_comes_from_the_next_destination(house, number, where):
+    """One bit in a base or in the newest, anywhere: everything is restored, and it is reported."""
     path = archive(house, number)
     flip(path, int(where * (path.stat().st_size - 1)))
     document = restored(house)
@@ -58,7 +58,7 @@ def test_what_is_damaged_comes_from_the_next_destination(house, number, where):
 
 
 def test_damage_at_other_places_of_each_destination_loses_nothing(house):
-    """Each copy is damaged, but no frame in both: together they are whole."""
+    """Each replica is damaged, but no frame in both: together they are complete."""
     size = archive(house, 0).stat().st_size
     flip(archive(house, 0), size // 5)
     flip(archive(house, 0, "nas"), size * 4 // 5)
@@ -68,7 +68,7 @@ def test_damage_at_other_places_of_each_destination_loses_nothing(house):
 
 
 def test_an_archive_that_is_gone_or_cut_at_the_nearest_comes_from_the_next(house):
-    """Then the nearest has no such backup: the next one that has it serves."""
+    """The nearest then has no such backup: the next destination that has it is used."""
     archive(house, 0).unlink()
     document = restored(house)
     assert document["from"] == "nas"
@@ -76,7 +76,7 @@ def test_an_archive_that_is_gone_or_cut_at_the_nearest_comes_from_the_next(house
 
 
 def test_a_destination_that_goes_away_meanwhile_is_replaced(house):
-    """The file of a base vanishes after the backup was chosen: the other copy serves."""
+    """The file of a base vanishes after the backup was chosen: the other replica is used."""
     from packrat.restore.choose import choose
     from tests.helpers.restoring import restore
 
@@ -91,7 +91,7 @@ def test_a_destination_that_goes_away_meanwhile_is_replaced(house):
 
 
 def test_only_one_destination_is_asked_when_it_is_named(house):
-    """`--from` looks there only: what is damaged there is lost, and the others are restored."""
+    """`--from` uses only that one: files damaged there are lost, the others are restored."""
     path = archive(house, 0)
     flip(path, path.stat().st_size // 2)
     document = restored(house, "--from", "local", status=5)
@@ -99,10 +99,10 @@ def test_only_one_destination_is_asked_when_it_is_named(house):
     assert restored(house, "--from", "nas")["warnings"] == []
 
 
-def test_what_no_copy_has_is_named_and_all_else_is_restored(house):
+def test_data_without_a_good_replica_is_named_and_the_rest_restored(house):
     """The same frame damaged everywhere: exit 5, its files named, no part of them, the rest right.
 
-    Once there is a good copy again, the same command fetches what is missing.
+    Once there is a good replica again, the same command fetches what is missing.
     """
     whole = archive(house, 0).read_bytes()
     for at in ("local", "nas"):
@@ -128,7 +128,7 @@ def test_what_no_copy_has_is_named_and_all_else_is_restored(house):
     assert again["downloaded"] < len(whole) * 0.8
 
 
-def test_in_place_nothing_gives_way_to_less(house):
+def test_an_incomplete_restore_in_place_changes_nothing(house):
     """Files that cannot be restored: exit 4, the files named, and everything as it was."""
     path = archive(house, 0)
     shutil.rmtree(house.stores["nas"])
@@ -141,8 +141,8 @@ def test_in_place_nothing_gives_way_to_less(house):
     assert (house.source / "b/one").read_bytes() == b"as it is now"
 
 
-def test_what_verify_found_damaged_is_restored_when_it_is_named(house):
-    """`latest` never takes a backup with damage in it; its id does, and loses what is damaged."""
+def test_a_backup_found_damaged_is_restored_if_named(house):
+    """`latest` never chooses a damaged backup; its id does, and loses what is damaged."""
     shutil.rmtree(house.stores["nas"])
     newest = archive(house, 2).stem[-8:]
     flip(archive(house, 2), 5000)

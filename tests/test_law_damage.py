@@ -1,4 +1,4 @@
-"""Damage, seen from where users stand: restore, verify, list, and the next backup."""
+"""Damage as users see it: restore, verify, list, and the next backup."""
 
 import random
 import shutil
@@ -18,7 +18,7 @@ from vault.errors import Away, Damaged, NotThere, VaultError
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A house with three archives, of which the last refers to both others."""
+    """House with three archives, of which the last refers to both others."""
     house = House(tmp_path_factory.mktemp("sound"))
     fill(house.source, {"a": noise(40_000), "b/c": b"text " * 900, "b/d": b"", "e": noise(9000, 2)})
     house.backed_up()
@@ -32,7 +32,7 @@ def sound(tmp_path_factory):
 
 @pytest.fixture
 def copy(sound, tmp_path):
-    """A copy of that house, with its cache, that may be damaged."""
+    """Copy of that house, with its cache, that may be damaged."""
     house = House(tmp_path)
     shutil.copytree(sound.store, house.store)
     shutil.copytree(sound.source, house.source, dirs_exist_ok=True)
@@ -41,12 +41,12 @@ def copy(sound, tmp_path):
 
 
 def same(house, out):
-    """Whether a restored tree is the source, but for times, which a copy of it need not have."""
+    """Return whether a restored tree is the source, except for times, which a copy may lack."""
     return not [one for one in differences(house.source, out) if "mtime" not in one]
 
 
 def attempt(sound, house, backup):
-    """Restore: all is right, or all but what it names; gives the error, if any."""
+    """Restore: all is right, or all except what it names; return the error, if any."""
     out = house.root / "out"
     program = house.program
     try:
@@ -78,7 +78,7 @@ def broken(whole, place):
 @pytest.mark.parametrize("victim", [0, 1, 2])
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_restore_of_damaged_archives_is_right_or_says_what_is_not(sound, copy, victim, cached):
-    """With one bit flipped anywhere a restore gives the right data, or names archive and files."""
+    """With one bit flipped anywhere a restore writes correct data, or names archive and files."""
     path = copy.archives[victim]
     whole = path.read_bytes()
     ends = [*range(0, HEADER_BYTES, 3), *range(len(whole) - TRAILER.size, len(whole), 3)]
@@ -95,7 +95,7 @@ def test_a_restore_of_damaged_archives_is_right_or_says_what_is_not(sound, copy,
         if error is not None and (cached or isinstance(error, Damaged)):
             assert isinstance(error, Damaged)
             assert path.name in str(error)
-        elif error is not None:  # it was found when the destination was listed
+        elif error is not None:  # it was detected when the destination was listed
             assert isinstance(error, NotThere)
             assert any(path.name in held.problem for held in copy.catalog().held)
     assert Damaged in found
@@ -121,7 +121,7 @@ def test_verify_deep_reports_every_flipped_byte(copy):
 
 
 def test_a_quick_verify_reads_both_ends_of_all(copy):
-    """Without --deep the damage at either end of any archive is found, too."""
+    """Without --deep, damage at either end of any archive is detected, too."""
     for path in copy.archives:
         whole = path.read_bytes()
         for place in (0, HEADER_BYTES - 1, len(whole) - 1, len(whole) - 40):
@@ -133,8 +133,8 @@ def test_a_quick_verify_reads_both_ends_of_all(copy):
 
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize(("taken", "left"), [(0, 0), (1, 1), (2, 2)])
-def test_what_refers_to_a_lost_or_cut_archive_is_no_backup(copy, taken, left, cached):
-    """Gone or cut off at any place: the archives that refer to it are not listed any more."""
+def test_an_archive_that_refers_to_a_lost_or_truncated_one_is_no_backup(copy, taken, left, cached):
+    """Gone or truncated anywhere: the archives that refer to it are no longer listed."""
     path = copy.archives[taken]
     whole = path.read_bytes()
     for end in (
@@ -166,7 +166,7 @@ def test_what_refers_to_a_lost_or_cut_archive_is_no_backup(copy, taken, left, ca
     "found", [[0, 2, 1], [1, 0, 2], [2, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 2]]
 )
 def test_exchanged_and_replayed_archives_are_no_backups(copy, cached, found):
-    """Archives exchanged, or an old one under a newer name: not listed, not restored, reported."""
+    """Exchanged archives, or an old one under a newer name: not listed, not restored, reported."""
     paths = copy.archives
     datas = [path.read_bytes() for path in paths]
     for path, number in zip(paths, found, strict=True):
@@ -185,7 +185,7 @@ def test_exchanged_and_replayed_archives_are_no_backups(copy, cached, found):
 
 
 def test_padding_to_the_right_size_does_not_help(copy):
-    """An older archive under the newest's name and with its size is found, cache or not."""
+    """An older archive under the newest's name and with its size is detected, cache or not."""
     first, _, third = copy.archives
     size = third.stat().st_size
     third.write_bytes(first.read_bytes()[:size].ljust(size, b"\0"))
@@ -194,7 +194,7 @@ def test_padding_to_the_right_size_does_not_help(copy):
 
 
 def test_a_rotten_newest_archive_does_not_end_all_backups(copy):
-    """When the newest archive does not open any more, the next run builds on another."""
+    """If the newest archive does not open, the next run builds on another one."""
     newest = copy.archives[-1]
     at = copy.catalog().open(newest.name, copy.program.keys).trailer.manifest_offset
     newest.write_bytes(broken(newest.read_bytes(), at + 5))
@@ -207,7 +207,7 @@ def test_a_rotten_newest_archive_does_not_end_all_backups(copy):
 
 
 def test_a_rotten_index_of_the_parent_says_how_to_go_on(copy):
-    """A parent that opens but whose index does not: an error that names it, and a way out."""
+    """The parent opens, but not its index: an error that names it, and a way out."""
     newest = copy.archives[-1]
     archive = copy.catalog().open(newest.name, copy.program.keys)
     number = archive.manifest.index[0].chunk[2]
@@ -254,7 +254,7 @@ def test_archives_under_another_key_are_locked(copy):
 
 
 def test_a_destination_that_lists_nothing_any_more_is_away(copy):
-    """An empty mount point where backups were is no empty destination, until somebody says so."""
+    """An empty mount point that had backups is an error, until the user accepts it."""
     assert len(copy.catalog().backups) == 3
     for path in copy.archives:
         path.unlink()

@@ -1,4 +1,4 @@
-"""A failure in any stage, direction and branch: what must hold holds, and nothing hangs."""
+"""Failure in any stage, direction and branch: the laws hold, and nothing hangs."""
 
 import threading
 import time
@@ -23,12 +23,12 @@ BACK = ["select", "locate", "upload:one", "spool", "encrypt", "compress", "pack"
 
 
 class InjectedError(Exception):
-    """The failure that a test injects."""
+    """Failure that a test injects."""
 
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Let a stage fail before it has done anything, or when all is done."""
+    """Make a stage fail before it has done anything, or when all is done."""
 
     def inject(target, at):
         def wrap(kind, name):
@@ -91,7 +91,7 @@ def reasons(events):
 
 
 def assert_ends(graph, events, target):
-    """Assert that each stage ended once, the target failed, and what waits for it was skipped."""
+    """Assert that each stage ended once, the target failed, and its dependents were skipped."""
     ended = [e.stage for e in events if isinstance(e, Finished | Failed | Skipped)]
     assert sorted(ended) == sorted(graph.nodes)
     assert [(e.stage, str(e.error)) for e in events if isinstance(e, Failed)] == [(target, target)]
@@ -109,7 +109,7 @@ def test_backup_with_a_failure_in_the_trunk(tmp_path, failing, monkeypatch, targ
     with soon():
         graph, result = backing_up(house, events.append)
     assert_ends(graph, events, target)
-    released = target == "post_backup"  # the release that fails holds back no archive
+    released = target == "post_backup"  # a failed release does not hold back the archive
     sealed = released or (target, at) == ("spool", "last")
     assert result.status == "failed"
     skipped = set(reasons(events))
@@ -119,7 +119,7 @@ def test_backup_with_a_failure_in_the_trunk(tmp_path, failing, monkeypatch, targ
     if released:
         assert skipped == set()
         assert all(len(published(house, name)) == 2 for name in house.stores)
-    # What was not released at all, the next run puts back.
+    # The next run puts back what was not released at all.
     owed = (target, at) == ("post_backup", "first")
     assert (house.state / "journal" / "svc.json").exists() == owed
     monkeypatch.undo()
@@ -155,7 +155,7 @@ def test_backup_with_a_failure_in_one_branch(tmp_path, failing, monkeypatch, kin
 @pytest.mark.parametrize("at", ["first", "last"])
 @pytest.mark.parametrize("target", BACK)
 def test_restore_to_a_folder_with_a_failure(tmp_path, failing, monkeypatch, target, at):
-    """It ends with the failure; the same restore afterwards brings everything."""
+    """It ends with the failure; repeating the same restore completes it."""
     house = house_with(tmp_path, ("one",))
     house.backed_up()
     events = []
@@ -173,7 +173,7 @@ def test_restore_to_a_folder_with_a_failure(tmp_path, failing, monkeypatch, targ
 @pytest.mark.parametrize("at", ["first", "last"])
 @pytest.mark.parametrize("target", [*BACK, "collect", "post_restore"])
 def test_restore_in_place_with_a_failure(tmp_path, failing, monkeypatch, target, at):
-    """All of the old tree or all of the backup is there, never a mixture."""
+    """Either the whole old tree or the whole backup is there, never a mixture."""
     house = house_with(tmp_path, ("one",), post_restore={"command": "true"})
     house.backed_up()
     before = house.restore("before")

@@ -1,4 +1,4 @@
-"""An archive made with the right key may still lie: nothing outside the target ever changes."""
+"""Malicious archives made with the right key: nothing outside the target ever changes."""
 
 import json
 import os
@@ -44,12 +44,12 @@ MORE = [
     [entry("/".join(["d" * 200] * 3))],
     [entry("l", type="symlink", target="GUARD", link=[1, 2]), entry("m", link=[1, 2])],
 ]
-"""What only packrat's own way of restoring could stumble over."""
+"""Cases that only packrat's own way of restoring could fail on."""
 
 
 @pytest.fixture
 def trap(tmp_path):
-    """A house, and beside it what nothing may touch."""
+    """House, and a folder next to it that nothing may touch."""
     guard = tmp_path / "guard"
     guard.mkdir()
     (guard / "file").write_bytes(b"as it was")
@@ -64,7 +64,7 @@ def state(guard):
 
 
 def plant(house, entries, /, **manifest):
-    """Put an archive with this index, and right in all else, where backups are."""
+    """Add an archive with this index, and otherwise correct, to the backups."""
     draft = Draft(cheap_keys().master)
     draft.index([])
     text = json.dumps(entries).replace("GUARD", str(house.root.parent / "guard"))
@@ -78,7 +78,7 @@ def plant(house, entries, /, **manifest):
 
 
 def harmless(done):
-    """Say that what was printed moves no cursor, and that it is no bug of ours."""
+    """Assert that the output moves no cursor and reports no internal error."""
     said = done.stdout + done.stderr
     assert "Traceback" not in said
     assert "unexpected" not in said
@@ -102,7 +102,7 @@ def test_a_hostile_index_is_refused_before_anything_is_written(trap, attack):
 
 
 def test_names_are_shown_harmless_wherever_they_are(trap):
-    """Escapes, bells, a changed direction and line breaks in names reach no terminal."""
+    """Escapes, bells, direction changes and line breaks in names never reach a terminal."""
     plant(trap, [folder(ESCAPES.replace("/", "")), entry("l", type="symlink", target=ESCAPES)])
     for words in (
         ["list"],
@@ -129,7 +129,7 @@ def test_names_are_shown_harmless_wherever_they_are(trap):
     ids=lambda lie: next(iter(lie)),
 )
 def test_a_manifest_that_lies_is_an_error(trap, lie):
-    """No such time, another's id or service, an index elsewhere: said, not stumbled over."""
+    """No such time, another id or service, an index elsewhere: reported, without a crash."""
     plant(trap, [entry("f", size=0)], **lie)
     for words in (["list"], ["ls", "svc"], ["verify"]):
         harmless(trap.cli(*words))
@@ -140,7 +140,7 @@ def test_a_manifest_that_lies_is_an_error(trap, lie):
 
 @pytest.mark.root
 def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap):
-    """What cannot be set is said, with the names; exit 5; nothing else is missing."""
+    """Unset properties are reported with the names; exit 5; nothing else is missing."""
     entries = [
         entry("disk", type="block", device=[7, 0]),
         entry("f", uid=1234),
@@ -159,8 +159,8 @@ def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap)
     check_golden(GOLDEN, "without root", re.sub(r"in \S+ s\n", "in N s\\n", said))
 
 
-def test_what_packrat_itself_writes_is_plausible():
-    """The bounds of an entry are those that its own writer keeps."""
+def test_entries_written_by_packrat_are_plausible():
+    """The bounds of an entry are those that its own writer obeys."""
     from vault.archive.format import Entry, decode_entries
 
     widest = Entry("x", mode=0o7777, uid=2**32 - 2, mtime=-(2**62), size=2**62)

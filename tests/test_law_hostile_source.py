@@ -1,4 +1,4 @@
-"""Law 2 against hostile filesystems: what is published restores, and differences were warned of."""
+"""Law 2 on hostile filesystems: published archives restore, and differences were warned of."""
 
 import contextlib
 import errno
@@ -22,7 +22,7 @@ import rescue
 EXAMPLES = 1000 if os.environ.get("PACKRAT_SOAK") else 40
 FOR_EVER = 10**9
 EXT4_SECONDS = range(-(2**31) + 1, 2**34 - 2**31 - 1)
-"""Times that the target of the restores can hold; the kernel changes others to these."""
+"""Times that the restore target can store; the kernel clamps others to these."""
 
 owners = st.sampled_from([0, 1000, 65534, 2**32 - 2, 2**32 - 1])
 seconds = st.sampled_from([0, -1, 1_700_000_000, 2**40, -(2**40), 2**62, -(2**62), 2**63 - 1])
@@ -90,7 +90,7 @@ trees = st.recursive(
 
 
 def plan_of(tree, path=""):
-    """Turn nested nodes into path -> node, with times and inodes of their own."""
+    """Convert nested nodes to path -> node, with their own times and inodes."""
     numbers = itertools.count(100)
 
     def nodes(path, tree):
@@ -116,13 +116,13 @@ def plan_of(tree, path=""):
 def attributes(path):
     found = {}
     for name in os.listxattr(path, follow_symlinks=False):
-        with contextlib.suppress(OSError):  # the kernel keeps user.* to files and folders
+        with contextlib.suppress(OSError):  # the kernel allows user.* only on files and folders
             found[name] = os.getxattr(path, name, follow_symlinks=False)
     return found
 
 
 def snapshot(root):
-    """Return path -> what a person can see of it."""
+    """Return path -> its observable state."""
     found = {}
     pending = [""]
     while pending:
@@ -131,7 +131,7 @@ def snapshot(root):
         try:
             state = os.lstat(at)
         except FileNotFoundError:
-            continue  # listed, and there is no such file
+            continue  # listed, although there is no such file
         seen = {"type": stat.S_IFMT(state.st_mode), "owner": (state.st_uid, state.st_gid)}
         if state.st_mtime_ns // 10**9 in EXT4_SECONDS:
             seen["mtime"] = state.st_mtime_ns
@@ -156,7 +156,7 @@ def versions_of(node):
 
 
 def unexplained(plan, truth, restored, warnings):
-    """Return the paths that differ from the source, and no warning names them."""
+    """Return the paths that differ from the source without a warning that names them."""
     said = "\n".join(warnings)
     wrong = []
     for path in {**truth, **restored}:
@@ -192,10 +192,8 @@ def hostile(tmp_path_factory):
     ),
     again=st.booleans(),
 )
-def test_whatever_is_published_of_a_hostile_filesystem_restores(
-    tmp_path_factory, hostile, tree, again
-):
-    """By packrat and by rescue.py, alike; and a warning names each path that is not as it was."""
+def test_every_archive_of_a_hostile_filesystem_restores(tmp_path_factory, hostile, tree, again):
+    """By packrat and by rescue.py alike; a warning names each path that differs."""
     mount, plans, numbers = hostile
     number = str(next(numbers))
     plan = plan_of(tree)

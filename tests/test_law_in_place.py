@@ -1,4 +1,4 @@
-"""In place: the old state or the new one, never a mix; and a way back."""
+"""In-place restore: the old state or the new one, never a mixture; and a way back."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def house(tmp_path):
 
 
 def spoil(house):
-    """Change, add and remove; with files that no backup holds, which must stay."""
+    """Change, add and remove files, including ones that no backup has, which must stay."""
     (house.source / "a").write_bytes(b"spoilt")
     (house.source / "b" / "c").unlink()
     fill(house.source, {"new/x": b"x", "b/new": b"y", "cache/1": b"1", "b/keep/2": b"2"})
@@ -41,7 +41,7 @@ def in_place(house, *paths):
 
 
 def tree(folder):
-    """Everything in it, with its content; folders of restores aside."""
+    """Return everything in it, with its content, except folders of restores."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -53,8 +53,8 @@ WAS = {"a", "b", "b/c", "b/d", "b/d/e", "f", "f/g"}
 KEPT = {"cache", "cache/1", "b/keep", "b/keep/2", "f/h.tmp", "gone", "gone/only.tmp"}
 
 
-def test_what_was_backed_up_is_back_and_what_is_excluded_stays(house):
-    """All that the backup holds, all that no backup holds, and nothing else."""
+def test_backed_up_files_are_restored_and_excluded_ones_stay(house):
+    """Everything that the backup has, everything that no backup has, and nothing else."""
     before = tree(house.source)
     folders = [house.source, house.source / "b"]
     states = [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders]
@@ -69,8 +69,8 @@ def test_what_was_backed_up_is_back_and_what_is_excluded_stays(house):
     assert [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders] == states
 
 
-def test_what_is_excluded_by_now_stays_as_it_is(house):
-    """Though the backup has it: the restore says so, and does not touch it."""
+def test_files_excluded_since_the_backup_stay(house):
+    """Although the backup has it: the restore reports it and does not touch it."""
     text = house.config_file.read_text()
     house.config_file.write_text(text.replace("'*.tmp'", "'*.tmp'\n    - /f/g\n    - /b/d/"))
     spoil(house)
@@ -82,7 +82,7 @@ def test_what_is_excluded_by_now_stays_as_it_is(house):
 
 
 def test_a_folder_that_has_gone_is_made_again(house):
-    """On a new machine, or after the worst."""
+    """On a new machine, or after a total loss."""
     before = tree(house.source)
     subprocess.run(["rm", "-r", house.source], check=True)
     in_place(house)
@@ -90,7 +90,7 @@ def test_a_folder_that_has_gone_is_made_again(house):
 
 
 def test_undo_puts_back_what_was_there(house):
-    """To the last file and time; what was there until then is kept, until it is forgotten."""
+    """To the last file and time; the state until then is kept, until it is forgotten."""
     spoil(house)
     copy = house.root / "copy"
     subprocess.run(["cp", "-a", house.source, copy], check=True)
@@ -106,7 +106,7 @@ def test_undo_puts_back_what_was_there(house):
 
 
 def test_restores_in_a_row_are_undone_in_turn(house):
-    """Also within one second: what each of them set aside has a place of its own."""
+    """Also within one second: each replaced state has its own folder."""
     states = []
     for number in range(4):
         fill(house.source, {"a": b"%d" % number})
@@ -119,7 +119,7 @@ def test_restores_in_a_row_are_undone_in_turn(house):
 
 
 def test_some_paths_alone(house):
-    """Only what was asked for is replaced; a folder above it that has gone comes with it."""
+    """Only the requested paths are replaced; a missing folder above one is restored with it."""
     spoil(house)
     subprocess.run(["rm", "-r", house.source / "f"], check=True)
     in_place(house, "b/c", "f/g")
@@ -133,8 +133,8 @@ def test_some_paths_alone(house):
     assert "f" not in tree(house.source)
 
 
-def test_what_was_set_aside_is_never_backed_up_and_goes_with_the_next_backup(house):
-    """Nor does --forget leave anything of it."""
+def test_replaced_folders_are_never_backed_up_and_deleted_by_the_next_backup(house):
+    """--forget leaves nothing of it either."""
     spoil(house)
     in_place(house)
     assert list(house.source.glob(".packrat-restore-*"))
@@ -189,8 +189,8 @@ def test_killed_between_two_exchanges_the_next_command_puts_the_old_state_back(h
     assert set(tree(house.source)) == WAS | KEPT
 
 
-def test_no_room_is_said_before_anything_is_written(house, monkeypatch):
-    """A disk that cannot hold both states is refused, and nothing changes."""
+def test_missing_room_is_reported_before_anything_is_written(house, monkeypatch):
+    """A disk without room for both states is refused, and nothing changes."""
     from stages.restore_target import writer as write
 
     before = tree(house.source)

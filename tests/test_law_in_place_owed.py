@@ -1,4 +1,4 @@
-"""In place, and something goes wrong: nothing of packrat's or of the user's is ever lost."""
+"""Failures in place: nothing of packrat's or of the user's is ever lost."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def in_place(house, *paths):
 
 
 def copied(house, name="copy"):
-    """A copy of the source, to compare with."""
+    """Return a copy of the source, to compare with."""
     copy = house.root / name
     shutil.rmtree(copy, ignore_errors=True)
     subprocess.run(["cp", "-a", house.source, copy], check=True)
@@ -51,7 +51,7 @@ def house(tmp_path):
 
 @pytest.fixture
 def holding(tmp_path):
-    """A service whose folder holds its destination, the state and the spool."""
+    """Service whose folder contains its destination, the state and the spool."""
     source = tmp_path / "source"
     house = House(
         tmp_path,
@@ -91,7 +91,7 @@ def test_packrats_own_folders_are_never_moved(holding):
 
 
 def died_with_a_fresh_folder(house):
-    """Be killed once `data` was exchanged; then an application has made a new file in it."""
+    """Kill the restore once `data` was exchanged; then let an application create a file in it."""
     real = linux.exchange
 
     def dying(*places):
@@ -105,7 +105,7 @@ def died_with_a_fresh_folder(house):
     fill(house.source, {"data/fresh": b"4"})
 
 
-def test_what_an_application_wrote_since_is_kept_when_a_restore_is_taken_back(house):
+def test_files_written_since_are_kept_when_a_restore_is_taken_back(house):
     """The old state comes back whole; the new file is beside it, until it is forgotten."""
     copy = copied(house)
     died_with_a_fresh_folder(house)
@@ -120,7 +120,7 @@ def test_what_an_application_wrote_since_is_kept_when_a_restore_is_taken_back(ho
     assert house.backed_up()
 
 
-def test_nothing_goes_on_while_a_restore_cannot_be_taken_back(house):
+def test_the_service_is_blocked_while_a_restore_cannot_be_taken_back(house):
     """Backup, restore, undo and --forget end with 4; the only copy of the data stays."""
     copy = copied(house)
     died_with_a_fresh_folder(house)
@@ -143,8 +143,8 @@ def test_nothing_goes_on_while_a_restore_cannot_be_taken_back(house):
     assert (house.source / "data" / "new").read_bytes() == (copy / "data" / "new").read_bytes()
 
 
-def test_what_was_written_since_is_kept_when_an_undo_takes_it_out(house):
-    """Also a file in whose place the old one comes back."""
+def test_files_written_since_are_kept_by_an_undo(house):
+    """Also a file that is replaced by the old one."""
     fill(house.source, {"b": b"old"})
     in_place(house)
     fill(house.source, {"b": b"fresh", "data/x": b"a day's work"})
@@ -156,7 +156,7 @@ def test_what_was_written_since_is_kept_when_an_undo_takes_it_out(house):
 
 
 def test_an_undo_that_the_repair_has_finished_is_not_repeated_on_an_older_restore(house):
-    """As in faults/doubleundo.py: what was made between the two restores stays."""
+    """Otherwise what was created between the two restores would be lost."""
     in_place(house)
     fill(house.source, {"data/work": b"a day's work, in no backup"})
     in_place(house)
@@ -179,8 +179,8 @@ def test_an_undo_that_the_repair_has_finished_is_not_repeated_on_an_older_restor
 
 
 @pytest.mark.parametrize("how", ["forget", "backup"])
-def test_what_is_half_deleted_can_be_neither_undone_nor_backed_up(house, monkeypatch, how):
-    """As in faults/forget.py: killed while it deletes; the restored state stays."""
+def test_a_half_deleted_folder_can_be_neither_undone_nor_backed_up(house, monkeypatch, how):
+    """Killed while it deletes; the restored state stays."""
     in_place(house)
     restored = (house.source / "data" / "x").read_bytes()
     words = {"forget": ("restore", "--forget", "svc"), "backup": ("backup", "svc")}[how]
@@ -206,7 +206,7 @@ def test_what_is_half_deleted_can_be_neither_undone_nor_backed_up(house, monkeyp
 
 
 def test_a_users_folder_of_a_similar_name_is_data(house):
-    """It is backed up, it is restored, and nothing deletes it."""
+    """It is backed up and restored, and nothing deletes it."""
     mine = {
         ".packrat-before-migration/a": b"1",
         ".packrat-before-20260101T000000Z/a": b"2",
@@ -239,14 +239,14 @@ def test_paths_are_understood_as_people_write_them(house, path):
 
 
 def test_a_path_outside_is_refused(house):
-    """Nor is an empty one, of a variable that is not set, taken for everything."""
+    """Nor does an empty path, from an unset variable, select everything."""
     for path in ("../x", ""):
         assert house.cli("restore", "svc", "--in-place", "--yes", "--path", path).returncode == 2
     assert (house.source / "data" / "x").read_bytes() == b"since then"
 
 
 def test_a_path_is_not_followed_out_of_the_service(house):
-    """A symlink where the backup has a folder is set aside itself; what it leads to stays."""
+    """A symlink in place of a folder in the backup is itself replaced; its target stays."""
     outside = house.root / "outside"
     (house.source / "data").rename(outside)
     (house.source / "data").symlink_to(outside)
@@ -256,7 +256,7 @@ def test_a_path_is_not_followed_out_of_the_service(house):
 
 
 def test_one_bad_note_blocks_no_other(house, monkeypatch):
-    """No secret, another version, nonsense: each is said, and kept; the rest is put back."""
+    """No secret, another version, nonsense: each is reported and kept; the rest is put back."""
     monkeypatch.delenv("PACKRAT_NONE", raising=False)
     command = {"command": "true", "environment": {"X": {"env": "PACKRAT_NONE"}}}
     good = {"command": f"touch {house.root}/ran"}
@@ -281,7 +281,7 @@ def test_one_bad_note_blocks_no_other(house, monkeypatch):
 
 
 def test_a_state_disk_that_is_full_leaves_everything_as_it_was(house, monkeypatch):
-    """As in faults/phantom.py: without its record nothing is moved, and nothing is left to undo."""
+    """Without its record nothing is moved, and there is nothing to undo."""
     copy = copied(house)
     real = os.open
 
@@ -301,7 +301,7 @@ def test_a_state_disk_that_is_full_leaves_everything_as_it_was(house, monkeypatc
 
 
 def test_names_that_are_not_utf8_can_be_set_aside(house):
-    """And come back."""
+    """They also come back."""
     name = os.fsencode(house.source) + b"/\xff"
     with open(name, "wb") as file:
         file.write(b"1")
@@ -312,8 +312,8 @@ def test_names_that_are_not_utf8_can_be_set_aside(house):
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "fails"])
-def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
-    """The files are restored, and how to go back."""
+def test_a_failed_post_restore_reports_the_state(tmp_path, how):
+    """The files are restored, and the message says how to go back."""
     begun = tmp_path / "begun"
     last = "sleep 30" if how == "ctrl-c" else "exit 3"
     command = {"command": f"touch {begun}; {last}"}
@@ -337,7 +337,7 @@ def test_a_post_restore_that_does_not_end_well_says_what_is_true(tmp_path, how):
 
 @pytest.mark.root
 def test_plan_and_result_name_what_is_mounted_inside_and_not_restored(house):
-    """The disk stays with its files; the command that restores to a folder is named; exit 5."""
+    """The disk keeps its files; the command to restore them to a folder is named; exit 5."""
     with mounted(house.root / "image", house.source / "disk") as disk:
         fill(disk, {"on-disk": b"1"})
         house.backed_up()

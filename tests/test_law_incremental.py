@@ -1,4 +1,4 @@
-"""What has not changed costs nothing, on 50,000 files."""
+"""Unchanged files cost nothing, tested on 50,000 files."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A house with 50,000 files and one backup of them."""
+    """House with 50,000 files and one backup of them."""
     house = House(tmp_path_factory.mktemp("large"))
     for folder in range(500):
         os.makedirs(house.source / f"f{folder:03}")
@@ -59,14 +59,14 @@ def test_a_renamed_folder_is_not_stored_again(large):
 def test_a_lost_state_folder_costs_no_storage(large):
     """With the state folder deleted, the next run is still incremental."""
     settle()
-    large.backed_up()  # what was younger than 2 s in the last pass is read once more
+    large.backed_up()  # files younger than 2 s in the last pass are read once more
     shutil.rmtree(large.state)
     [result] = large.json("backup", "svc")
     assert (result["kind"], result["read"]) == ("incremental", 0)
 
 
 def test_full_refers_to_nothing(large):
-    """`--full` makes an archive that restores without any other."""
+    """`--full` makes an archive that can be restored without any other."""
     archive = large.backed_up(full=True)
     [held] = [held for held in large.catalog().held if held.stored.name == archive.name]
     assert held.summary.kind == "full"

@@ -1,4 +1,4 @@
-"""Damage of any kind is an error that names the file, never wrong data."""
+"""Integrity: damage of any kind is an error that names the file, never wrong data."""
 
 import random
 import shutil
@@ -15,7 +15,7 @@ from vault.errors import Damaged, VaultError
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """A house with a full backup and one that refers to it."""
+    """House with a full backup and one that refers to it."""
     house = House(tmp_path_factory.mktemp("chain"))
     fill(house.source, {"a": noise(200_000), "b/c": b"text " * 5000, "b/d": b""})
     house.backed_up()
@@ -53,7 +53,7 @@ def test_every_flipped_byte_is_found(chain):
 
 
 def test_every_cut_is_found(chain):
-    """A file cut at any structural boundary, or near it, is not a backup."""
+    """A file truncated at any structural boundary, or near it, is not a backup."""
     for path in chain.archives:
         whole = path.read_bytes()
         archive = opened(whole, path.name)
@@ -82,8 +82,8 @@ def test_an_old_archive_replayed_under_a_newer_name_is_found(chain):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_what_is_restored_of_a_damaged_backup_is_identical(chain, tmp_path, seed):
-    """A restore from a damaged chain names what is lost; whatever it writes is as it was."""
+def test_files_restored_from_a_damaged_backup_are_identical(chain, tmp_path, seed):
+    """A restore from a damaged chain names what is lost; what it writes is correct."""
     house = House(tmp_path)
     shutil.copytree(chain.store, house.store)
     victim = house.archives[seed % 2]
@@ -93,7 +93,7 @@ def test_what_is_restored_of_a_damaged_backup_is_identical(chain, tmp_path, seed
     out = tmp_path / "out"
     done = house.cli("restore", "svc", "--to", str(out), "--yes")
     if done.returncode == 0:
-        # The damage is in what this backup does not need, or the newest one is no backup now.
+        # Either this backup does not need the damaged data, or the newest one is no backup now.
         assert house.cli("verify", "--deep").returncode == 4 or "warning" in done.stderr
     else:
         assert done.returncode in (4, 5)

@@ -1,4 +1,4 @@
-"""Whatever dies leaves garbage that the next run removes, never a backup that does not restore."""
+"""Kills: a dead run leaves files that the next run removes, never a false backup."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ from tests.helpers.trees import differences, fill, noise
 
 @pytest.fixture
 def two(tmp_path):
-    """A house with two destinations, one of which links and one copies, and one backup."""
+    """House with two destinations, one linked and one copied, and one backup."""
     house = House(tmp_path, destinations=("one", "two"), keep=2)
     fill(house.source, {"a": noise(300_000), "b/c": noise(6_000_000, 3), "b/d": b"small"})
     house.backed_up()
@@ -39,7 +39,7 @@ def every_listed_backup_restores(house, number):
 
 
 def test_killed_at_every_stage_edge(two):
-    """SIGKILL at each event: what is listed restores, the next run works and leaves no litter."""
+    """SIGKILL at each event: what is listed restores, the next run works and cleans up."""
     number = 0
     while True:
         number += 1
@@ -69,7 +69,7 @@ def test_killed_at_any_time(two):
 
 
 def test_two_runs_of_one_service(house):
-    """The second run ends with 6 and names the holder; a dead holder holds nothing."""
+    """The second run ends with 6 and names the holder; a dead holder blocks nothing."""
     (house.source / "x").write_bytes(b"x")
     house.backed_up()
     with open(house.state / "locks" / "svc.lock", "r+") as lock:

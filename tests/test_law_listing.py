@@ -1,4 +1,4 @@
-"""Law 3: nothing is ever deleted because a list failed, came back empty, or lacked something."""
+"""Law 3: nothing is ever deleted because a list failed, was empty, or lacked something."""
 
 import pytest
 import yaml
@@ -14,7 +14,7 @@ from vault.store.local import Local
 
 @pytest.fixture
 def house(tmp_path):
-    """Four backups of which each stands alone, and from now on only one is to be kept."""
+    """Four independent backups, of which only one is to be kept from now on."""
     house = House(tmp_path)
     for number in range(4):
         fill(house.source, {"a": noise(9000, number)})
@@ -26,7 +26,7 @@ def house(tmp_path):
 
 
 class Listing:
-    """What the destination says it holds: all, or what a disk that fails would say."""
+    """Listing of the destination: complete, or as from a failing disk."""
 
     def __init__(self, monkeypatch):
         self.says = lambda found: found
@@ -60,7 +60,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stage", ["survey", "prune:local"])
 def test_a_backup_deletes_nothing_by_such_a_list(house, listing, stage, fault):
-    """Whether all of the run sees it, or only the prune at its end; the next run prunes."""
+    """All of the run sees it, or only the prune at its end; the next run prunes."""
     before = house.archives
 
     def listen(event):
@@ -70,14 +70,16 @@ def test_a_backup_deletes_nothing_by_such_a_list(house, listing, stage, fault):
     result = back_up(house.pipeline(full=True), [listen])
     listing.says = lambda found: found
     assert set(before) <= set(house.archives)
-    assert result.error or any("no old backup goes from local" in w for w in result.warnings)
+    assert result.error or any(
+        "not pruning local: it no longer lists" in w for w in result.warnings
+    )
     house.backed_up(full=True)
     assert len(house.archives) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_prune_deletes_nothing_by_such_a_list(house, listing, capsys, fault):
-    """It says what is no longer there, and ends as partial; the next one prunes."""
+    """It reports what is missing, and ends as partial; the next one prunes."""
     before = house.archives
     listing.says = FAULTS[fault]
     assert prune(house.program, None, dry_run=False, as_json=False) == 5
@@ -88,8 +90,8 @@ def test_prune_deletes_nothing_by_such_a_list(house, listing, capsys, fault):
     assert house.archives == before[-1:]
 
 
-def test_what_was_deleted_by_packrat_is_not_missed(house):
-    """Its own deletions hold back no later one."""
+def test_archives_deleted_by_packrat_are_not_missed(house):
+    """Its own deletions do not hold back later ones."""
     for number in range(3):
         fill(house.source, {"a": noise(9000, 10 + number)})
         house.backed_up(full=True)

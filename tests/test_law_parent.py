@@ -1,4 +1,4 @@
-"""What a backup takes over from its parent is what the source holds now, whatever has changed."""
+"""Parent: what a backup takes over from it equals the source, whatever has changed."""
 
 import os
 import random
@@ -16,11 +16,11 @@ from vault.archive.format import order
 from vault.archive.index import read_entries
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
-"""A clock by which everything written before the run is old enough to be believed."""
+"""Clock by which everything written before the run is old enough to be trusted."""
 
 
 def listed(house):
-    """Give the paths that the newest backup's index holds, in order."""
+    """Return the paths in the newest backup's index, in order."""
     catalog = house.catalog()
     archives = {}
 
@@ -35,7 +35,7 @@ def listed(house):
 
 
 def back_up(house):
-    time.sleep(0.01)  # a tick of the kernel's clock: what is written from now on has later times
+    time.sleep(0.01)  # a tick of the kernel's clock, so that later writes have later times
     result = house.back_up(clock=LATER)
     assert (result.status, result.error) == ("done", None)
     return result
@@ -43,14 +43,14 @@ def back_up(house):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Cut the index every few entries, so that borders are where things happen."""
+    """Cut the index every few entries, so that changes occur at block boundaries."""
     monkeypatch.setattr(index, "ENTRIES_LEAST", 3)
     monkeypatch.setattr(index, "ENTRIES_MOST", 12)
     monkeypatch.setattr(index, "CUT_MASK", 3)
 
 
 class Life:
-    """Something that changes a tree at random, as users do."""
+    """Random changes of a tree, as users make them."""
 
     def __init__(self, root, seed):
         self.root, self.chance = root, random.Random(seed)
@@ -92,7 +92,7 @@ class Life:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_backup_of_a_changing_tree_is_the_tree(house, small_blocks, seed):
-    """Run after run: what is listed is what there is, in order, each once, and restores so."""
+    """After every run the list is complete, in order, without duplicates, and restores."""
     life = Life(house.source, seed)
     back_up(house)
     for run in range(12):
@@ -106,7 +106,7 @@ def test_every_backup_of_a_changing_tree_is_the_tree(house, small_blocks, seed):
 
 
 def test_a_changed_file_at_a_border_of_blocks_is_listed_once(house):
-    """A block of the parent's index goes on as a whole only if all of it is unchanged.
+    """A block of the parent's index is passed on as a whole only if all of it is unchanged.
 
     Here its first entry is changed, and the new index ends a block with that very entry.
     """
@@ -132,7 +132,7 @@ def test_a_changed_file_at_a_border_of_blocks_is_listed_once(house):
 
 
 def test_a_new_destination_gets_bases_too(tmp_path):
-    """Catch-up also brings an archive whose own references are long gone, if backups need it."""
+    """Catch-up also copies an archive whose own references are gone, if backups need it."""
     house = House(tmp_path, keep=1)
     fill(house.source, {"first": noise(9000, 1), "kept": b""})
     back_up(house)

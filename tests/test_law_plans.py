@@ -1,4 +1,4 @@
-"""A plan shows exactly what a run does: the same stages, in an order that it allows."""
+"""Plan: it shows exactly what a run does, the same stages in an order that it allows."""
 
 import pytest
 from hypothesis import given, settings
@@ -60,7 +60,7 @@ def test_every_job_runs_as_planned(tmp_path_factory, at, settings, inc, tree, da
 @pytest.mark.parametrize("warm", [True, False])
 @pytest.mark.parametrize("with_commands", [True, False])
 def test_containers_stop_and_start_as_planned(tmp_path, engine, names, warm, with_commands):
-    """Backup and restore in place: the plan is true about what happens during the downtime."""
+    """Backup and in-place restore: the plan is true about what happens during the downtime."""
     name = engine.run(next(names))
     command = {"command": "true"}
     more = dict.fromkeys(["pre_backup", "post_backup", "post_restore"], command)

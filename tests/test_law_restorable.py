@@ -32,7 +32,7 @@ LIES = [
 
 
 def nest(root, levels):
-    """Make folders in one another, and a file in the last one."""
+    """Create nested folders, and a file in the last one."""
     handle = os.open(root, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir("d", dir_fd=handle)
@@ -44,7 +44,7 @@ def nest(root, levels):
 
 
 def depth(root):
-    """Count the folders above the file that `nest` makes."""
+    """Return the number of folders above the file that `nest` creates."""
     handle, levels = os.open(root, os.O_RDONLY), 0
     while "leaf" not in os.listdir(handle):
         inner = os.open("d", os.O_RDONLY, dir_fd=handle)
@@ -55,7 +55,7 @@ def depth(root):
 
 
 def delete(root):
-    subprocess.run(["rm", "-rf", root], check=True)  # pytest's own cleaning recurses
+    subprocess.run(["rm", "-rf", root], check=True)  # pytest's own cleanup recurses
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: str(lie[-1]["path"]))
@@ -97,7 +97,7 @@ def test_a_deep_tree_comes_back_with_few_open_files(house):
 
 
 def test_a_folder_that_is_moved_under_a_deep_walk_leads_nowhere_else(tmp_path, monkeypatch):
-    """The way up is proven: what lies beside the new place of the folder is not read."""
+    """The way up is checked: what is beside the folder's new location is not read."""
     monkeypatch.setattr(open_folders, "OPEN_AT_ONCE", 2)
     fill(
         tmp_path, {"root/a/b/c/d/e/f": b"x", "root/z": b"x", "root/a/y": b"", "other/secret": b"s"}
@@ -114,7 +114,7 @@ def test_a_folder_that_is_moved_under_a_deep_walk_leads_nowhere_else(tmp_path, m
 
 
 def test_late_and_early_times_come_back_also_by_rescue(house):
-    """Years that nanoseconds in 64 bits cannot hold: file systems and cameras have them."""
+    """Years beyond nanoseconds in 64 bits: some filesystems and cameras produce them."""
     for name, year in (("late", 2300), ("early", 1902)):
         (house.source / name).write_text(name)
         when = (year - 1970) * 31_556_952 * 10**9 + 123
@@ -129,7 +129,7 @@ def test_late_and_early_times_come_back_also_by_rescue(house):
 
 @pytest.mark.root
 def test_a_full_temporary_folder_stops_no_restore(house, tmp_path):
-    """What a restore lays out is kept where the state is."""
+    """The layout of a restore is kept in the state folder."""
     fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(3000)})
     house.backed_up()
     with disk(tmp_path / "tiny", "size=64k") as tiny:
@@ -142,7 +142,7 @@ def test_a_full_temporary_folder_stops_no_restore(house, tmp_path):
 
 @pytest.mark.root
 def test_a_full_state_folder_is_named_by_a_restore_that_needs_it(house):
-    """The message says which disk, and what to do."""
+    """The message says which disk is full, and what to do."""
     fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(30_000)})
     house.backed_up()
     house.forget()
@@ -157,7 +157,7 @@ def test_a_full_state_folder_is_named_by_a_restore_that_needs_it(house):
 
 @pytest.mark.parametrize("plant_at", ["fifo", "link", "deep"])
 def test_a_marker_that_somebody_else_made_is_not_believed(tmp_path, plant_at):
-    """A fifo would stop the restore for ever, and nested JSON end it in a recursion."""
+    """A fifo would block the restore for ever, and nested JSON end it in a recursion."""
     marker = Marker("svc", "ab" * 16, ())
     at = tmp_path / marker.name
     (tmp_path / "other").write_text("x")
@@ -178,7 +178,7 @@ def test_a_marker_that_somebody_else_made_is_not_believed(tmp_path, plant_at):
 
 
 def test_a_service_path_that_is_a_symlink_is_backed_up(tmp_path):
-    """As the folder that it leads to."""
+    """The folder that it points to is backed up."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     house = House(tmp_path / "house", settings={"path": str(tmp_path / "link")})

@@ -1,4 +1,4 @@
-"""A restore that was cut off goes on with the same command, and ends as if nothing had been."""
+"""Interrupted restore: the same command continues it, with the same result."""
 
 import os
 import random
@@ -19,7 +19,7 @@ SIZES = [0, 1, 5000, 300_000, 300_000, 1_500_000]
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A house whose backup holds some of everything, in two archives."""
+    """House whose backup has some of everything, in two archives."""
     house = House(tmp_path_factory.mktemp("resume"))
     sizes = random.Random(4)
     files = {f"d{n % 7}/f{n}": noise(sizes.choice(SIZES), n) for n in range(80)}
@@ -44,7 +44,7 @@ def command(house, out, *more, program=("packrat",)):
 
 
 def killed(house, out, after, number=signal.SIGKILL, method="complete"):
-    """Restore, and end it once it has written so many bytes; gives its exit status and words."""
+    """Restore, and kill it after so many written bytes; return its exit status and output."""
     program = ("tests.helpers.cut_off", method, str(after), str(int(number)))
     done = subprocess.run(
         command(house, out, program=program), capture_output=True, text=True, check=False
@@ -53,7 +53,7 @@ def killed(house, out, after, number=signal.SIGKILL, method="complete"):
 
 
 def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
-    """SIGKILL after more and more bytes; what stands is not fetched again; the end is identical."""
+    """SIGKILL after more and more bytes; complete files are not fetched again."""
     out = tmp_path / "out"
     cut = [killed(filled, out, size)[0] for size in (1, 4_000_000, 14_000_000, 20_000_000)]
     assert cut == [-signal.SIGKILL] * 4
@@ -65,8 +65,8 @@ def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
     assert (last["files"], last["size"]) == (whole["files"], whole["size"])
 
 
-def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
-    """Of a restore that is through but for a few files, only these are fetched."""
+def test_only_incomplete_files_are_fetched(filled, tmp_path):
+    """Of a nearly complete restore, only the few missing files are fetched."""
     out = tmp_path / "out"
     whole = filled.json("restore", "svc", "--to", str(out), "--yes")
     archive = filled.catalog().backups[-1].summary.id
@@ -96,8 +96,8 @@ def test_what_is_right_is_not_fetched_and_what_is_not_is(filled, tmp_path):
     assert differences(filled.source, out) == []
 
 
-def test_its_progress_ends_at_what_it_said_from_the_beginning(filled, tmp_path):
-    """Whole or gone on with: the bytes to write are those that are written, no more, no less."""
+def test_progress_ends_at_the_announced_total(filled, tmp_path):
+    """Whole or continued: the total is exactly the number of bytes that are written."""
     events, sizes = [], []
     program = filled.program
     out = tmp_path / "out"
@@ -112,8 +112,8 @@ def test_its_progress_ends_at_what_it_said_from_the_beginning(filled, tmp_path):
     assert sizes[1] < sizes[0], "some of it stood"
 
 
-def test_another_restore_is_not_gone_on_with(filled, tmp_path):
-    """Other paths, another backup, a folder with no marker: refused, and nothing changes."""
+def test_another_restore_is_not_continued(filled, tmp_path):
+    """Other paths, another backup, a folder without a marker: refused, and nothing changes."""
     out = tmp_path / "out"
     assert killed(filled, out, 1_000_000)[0] == -signal.SIGKILL
     before = sorted(out.rglob("*"))
@@ -126,8 +126,8 @@ def test_another_restore_is_not_gone_on_with(filled, tmp_path):
     assert sorted(out.rglob("*")) == before
 
 
-def test_ctrl_c_says_how_to_go_on(filled, tmp_path):
-    """Exit 130, one sentence with the way on, and the same command goes that way."""
+def test_ctrl_c_reports_how_to_continue(filled, tmp_path):
+    """Exit 130 and one sentence on how to continue, which works."""
     out = tmp_path / "out"
     code, said = killed(filled, out, 4_000_000, signal.SIGINT)
     assert code == 130

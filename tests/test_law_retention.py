@@ -1,4 +1,4 @@
-"""Retention over 400 days: what each destination keeps, that it restores, and what it costs."""
+"""Retention over many days: what each destination keeps, that it restores, and its size."""
 
 import random
 import shutil
@@ -21,7 +21,7 @@ def contents(seed: int) -> bytes:
 
 
 def stored_bytes(house, name):
-    """Bytes of all archives at a destination, and of the distinct chunks that the kept ones use."""
+    """Return the bytes of all archives, and of the distinct chunks that the kept ones use."""
     catalog = house.catalog(name)
     keys = house.program.keys
     opened = {}
@@ -40,7 +40,7 @@ def stored_bytes(house, name):
 
 
 def keeps_exactly(catalog, newest):
-    """The newest backups, what they refer to, and nothing else."""
+    """Assert that only the newest backups and what they refer to are there."""
     kept = catalog.backups[-len(newest) :]
     assert [held.summary.id[:8] for held in kept] == newest
     needed = {other.name for held in kept for other in held.summary.archives}
@@ -72,7 +72,7 @@ def test_four_hundred_days(tmp_path, monkeypatch):
             house.stores["two"].unlink()
             (tmp_path / "unplugged").rename(house.stores["two"])
         clock = Clock(now=lambda day=day: (START + day * 86_400) * 10**9)
-        if chance.random() < 0.05:  # a day that fails
+        if chance.random() < 0.05:  # a failed day
             house.source.rename(tmp_path / "hidden")
             assert back_up(pipeline, clock=clock).status == "failed"
             (tmp_path / "hidden").rename(house.source)

@@ -20,7 +20,7 @@ NS_1901, NS_2100 = -2_000_000_000_123_456_789, 4_102_444_800_987_654_321
 
 @pytest.fixture
 def strange(house):
-    """A source with everything that a file system can hold."""
+    """Source with everything that a filesystem can store."""
     root = house.source
     (root / "empty").write_bytes(b"")
     (root / "folder" / "empty folder").mkdir(parents=True)
@@ -77,7 +77,7 @@ def strange(house):
 
 
 def deep_names(root: Path) -> int:
-    """Count what stands below the path of 4,000 bytes, by directory handles."""
+    """Return the number of names below the path of 4,000 bytes, through directory handles."""
     fd, depth = os.open(root, os.O_RDONLY), 0
     while "leaf" not in (names := os.listdir(fd)):
         inner = os.open(next(n for n in names if n.startswith("ddd")), os.O_RDONLY, dir_fd=fd)
@@ -93,7 +93,7 @@ def test_everything_a_file_system_holds_comes_back(strange, house):
     path = house.backed_up()
     out = house.restore()
     assert deep_names(out) == deep_names(strange) == 16
-    for root in (strange, out):  # same_tree goes by paths, which end at 4,096 bytes
+    for root in (strange, out):  # same_tree uses paths, which end at 4,096 bytes
         subprocess.run(["find", root, "-depth", "-path", "*/dddd*", "-delete"], check=False)
         subprocess.run(["bash", "-c", f"cd {root} && rm -rf dddd*"], check=True)
         os.utime(root, ns=(0, 0))
@@ -103,7 +103,7 @@ def test_everything_a_file_system_holds_comes_back(strange, house):
 
 
 def test_a_second_hard_link_alone_brings_its_content(house):
-    """`--path` of a name that shares its file with another needs no other name."""
+    """`--path` of a name that shares its file with another one needs no other name."""
     (house.source / "one").write_bytes(noise(5_000_000))
     os.link(house.source / "one", house.source / "two")
     os.setxattr(house.source / "one", "user.x", b"kept")
@@ -114,8 +114,8 @@ def test_a_second_hard_link_alone_brings_its_content(house):
     assert os.getxattr(out / "two", "user.x") == b"kept"
 
 
-def test_what_is_restored_takes_over_no_acl_of_the_folder_it_comes_to(house):
-    """A target whose default ACL lets others in gives that to nothing that is restored to it."""
+def test_restored_files_inherit_no_acl_of_the_target(house):
+    """A target whose default ACL lets others in does not pass it on to restored files."""
     (house.source / "folder").mkdir()
     for path in ("private", "folder/private"):
         (house.source / path).write_bytes(b"p")
@@ -130,8 +130,8 @@ def test_what_is_restored_takes_over_no_acl_of_the_folder_it_comes_to(house):
 @pytest.mark.root
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
 @pytest.mark.parametrize("group", [0, 1234])
-def test_owner_and_mode_are_the_backup_s_whatever_new_files_get(house, umask, group):
-    """A umask takes bits from what is made, a set-group-id folder gives its group: not to these."""
+def test_owner_and_mode_are_independent_of_those_of_new_files(house, umask, group):
+    """A umask and a set-group-id folder affect new files, but not restored ones."""
     for mode in (0o000, 0o400, 0o600, 0o644, 0o666, 0o755, 0o777, 0o2755, 0o4711, 0o6777):
         for owner in ((0, 0), (0, 1234), (1000, 0)):
             for size in (0, 10, 300_000, 1_500_000):
@@ -154,7 +154,7 @@ def test_owner_and_mode_are_the_backup_s_whatever_new_files_get(house, umask, gr
 
 
 def test_a_socket_is_reported_and_the_rest_is_backed_up(house):
-    """A socket cannot be stored: a warning says so, and the run is still done."""
+    """A socket cannot be stored: a warning reports it, and the run is still done."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(house.source / "sock"))
         (house.source / "file").write_bytes(b"x")
@@ -166,7 +166,7 @@ def test_a_socket_is_reported_and_the_rest_is_backed_up(house):
 
 @pytest.mark.root
 def test_an_unreadable_file_makes_a_partial_backup_of_the_rest(tmp_path, monkeypatch):
-    """What cannot be read is named, everything else is stored, and the exit status is 5."""
+    """An unreadable file is named, everything else is stored, and the exit status is 5."""
     house = House(tmp_path / "house")
     (house.source / "good").write_bytes(b"g")
     (house.source / "secret").write_bytes(b"s")
@@ -179,7 +179,7 @@ def test_an_unreadable_file_makes_a_partial_backup_of_the_rest(tmp_path, monkeyp
     assert done.returncode == 5, done.stderr
     assert "'secret' is not in this backup: Permission denied" in done.stderr
     assert "'closed' is not in this backup: Permission denied" in done.stderr
-    monkeypatch.setenv("PACKRAT_TRUST_UID", "65534")  # the files are that user's now
+    monkeypatch.setenv("PACKRAT_TRUST_UID", "65534")  # the files belong to that user now
     assert os.listdir(house.restore()) == ["good"]
 
 
@@ -192,7 +192,7 @@ def test_a_folder_of_100_000_entries_comes_back(house):
 
 
 def test_a_file_written_through_mmap_is_in_the_next_backup(house):
-    """A page written before and after a backup, with no new mtime between, is not missed."""
+    """A page written before and after a backup, without a new mtime between, is not missed."""
     import mmap
 
     file = house.source / "database"
@@ -203,7 +203,7 @@ def test_a_file_written_through_mmap_is_in_the_next_backup(house):
         pytest.skip("needs ext4, xfs or btrfs: others do not stamp mapped writes")
     with open(file, "r+b") as handle, mmap.mmap(handle.fileno(), 0) as mapped:
         mapped[0:5] = b"first"
-        ctypes.CDLL(None).usleep(2_200_000)  # the page is dirty, and its file looks settled
+        ctypes.CDLL(None).usleep(2_200_000)  # the page is dirty, and its file looks old enough
         house.backed_up()
         stamp = file.stat().st_mtime_ns
         mapped[0:5] = b"later"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end any run in order; one service has one run at a time."""
+"""Signals: Ctrl-C and SIGTERM end any run in order; one service has one run at a time."""
 
 import os
 import random
@@ -23,7 +23,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 @pytest.fixture
 def two(tmp_path):
-    """A house with two destinations and one backup."""
+    """House with two destinations and one backup."""
     house = House(tmp_path, destinations=("one", "two"))
     fill(house.source, {"a": noise(300_000), "b/c": noise(2_000_000, 3), "b/d": b"small"})
     house.backed_up()
@@ -31,13 +31,13 @@ def two(tmp_path):
 
 
 def backups(house, name):
-    """Give the names of what a destination lists."""
+    """Return the names that a destination lists."""
     return {held.stored.name for held in house.catalog(name).backups}
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_at_every_event(two, number):
-    """At each event of a run: exit 130 and nothing left, or the run was through and is whole."""
+    """At each event of a run: exit 130 and nothing left, or the run was done and is whole."""
     statuses = []
     for at in count(1):
         fill(two.source, {"a": noise(200_000, at)})
@@ -72,7 +72,7 @@ def test_interrupted_at_every_event(two, number):
 
 @pytest.mark.parametrize("why", ["line", "limit"])
 def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
-    """A slow line, or a limit: what is on its way is broken off, and cleaned away."""
+    """A slow line, or a limit: the upload is cancelled, and its data deleted."""
     lines = [Line(server.port, rate=100_000) for server in (s3, nas)] if why == "line" else None
     one, other = [line.port for line in lines] if lines else (s3.port, nas.port)
     more = {} if lines else {"limit": "100 KiB/s"}
@@ -95,7 +95,7 @@ def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_at_any_time(two, number):
-    """The real program, signalled at random moments: 130, or done; no litter, no traceback."""
+    """The real program, at random moments: 130, or done; no leftovers, no traceback."""
     chance = random.Random(number)
     statuses = []
     for run in range(12):
@@ -109,17 +109,18 @@ def test_interrupted_at_any_time(two, number):
             _, errors = process.communicate()
         statuses.append(process.returncode)
         assert two.litter() == []
-        if b"Traceback" in errors:  # Python answers until the program's first function has begun
+        # until the program's first function has begun, Python handles the signal
+        if b"Traceback" in errors:
             assert (number, b", in main" in errors) == (signal.SIGINT, False)
             assert process.returncode in (1, -number)
-        else:  # while it loads it just ends
+        else:  # while it loads, it simply ends
             assert process.returncode in (0, 130, -number)
     assert 130 in statuses
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_an_interrupted_restore_says_so(tmp_path, number):
-    """A restore that is ended says so in one line, with exit status 130."""
+def test_an_interrupted_restore_reports_it(tmp_path, number):
+    """An interrupted restore reports it in one line, with exit status 130."""
     house = House(tmp_path)
     fill(house.source, {f"{n}": noise(4_000_000, n) for n in range(40)})
     house.backed_up()
@@ -140,7 +141,7 @@ def test_an_interrupted_restore_says_so(tmp_path, number):
 
 
 def test_two_real_runs_of_one_service(two):
-    """While one run goes on another ends with 6 and names its process; afterwards it works."""
+    """While one run goes on, another ends with 6 and names its process; afterwards it works."""
     ready, go = os.pipe(), os.pipe()
 
     def listener(event):

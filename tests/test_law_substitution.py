@@ -1,4 +1,4 @@
-"""Another host's backup is never taken for this host's own, wherever it was put."""
+"""Substitution: another host's backup is never taken for this host's own."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tests.helpers.trees import fill, noise
 
 @pytest.fixture
 def planted(tmp_path):
-    """A house with two destinations; another host's newest archive was put into one of them."""
+    """House with two destinations, one of which has another host's newest archive."""
     house = House(tmp_path / "here", ("good", "evil"), keep=2)
     other = House(tmp_path / "other", host="other")
     fill(house.source, {"a": b"our own"})
@@ -26,7 +26,7 @@ def planted(tmp_path):
 
 
 def test_latest_is_never_another_hosts(planted):
-    """It is named, so it can be asked for by its id, and then it is."""
+    """The message names it, so it can be requested by its id, and then it is restored."""
     house, name = planted
     out = house.root / "out"
     done = house.cli("restore", "svc", "--to", str(out), "--yes")
@@ -58,7 +58,7 @@ def test_it_is_the_problem_of_that_destination_only(planted):
 
 
 def test_planted_backups_push_none_of_our_own_out(planted):
-    """Retention counts our own; theirs are left alone."""
+    """Retention counts our own; those of other hosts are left alone."""
     house, _ = planted
     before = {path.name for path in (house.stores["evil"] / "svc").iterdir()}
     assert house.json("prune", status=5) == [], "nothing at all goes there meanwhile"
@@ -66,7 +66,7 @@ def test_planted_backups_push_none_of_our_own_out(planted):
 
 
 def test_a_bare_machine_takes_it_and_says_whose_it_is(tmp_path):
-    """Where this host has none, another's is what is wanted: the machine has a new name."""
+    """If this host has none, another host's is restored: the machine may have a new name."""
     old = House(tmp_path / "old", host="old")
     fill(old.source, {"a": b"content"})
     old.backed_up()

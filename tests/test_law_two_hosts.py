@@ -1,4 +1,4 @@
-"""Two machines with one service name in one bucket: neither mixes with the other, nor prunes it."""
+"""Two hosts with one service name in one bucket: neither uses or prunes the other's archives."""
 
 import pytest
 import yaml
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def machine(folder, s3, host, password=None):
-    """Give a machine of its own, that keeps one backup in the bucket."""
+    """Return a separate machine that keeps one backup in the bucket."""
     folder.mkdir()
     if password:
         write_key_file(str(folder / "key"), cheap_keys(password))
@@ -25,7 +25,7 @@ def machine(folder, s3, host, password=None):
 
 
 def begun(s3, house):
-    """Begin an upload under a name of now, as a long backup does; says whether it still goes on."""
+    """Begin an upload under a current name, as a long backup does; return a check of it."""
     there = s3_client(s3.port)
     newest = max(s3.files()).name
     name = f"svc-{newest[4:12]}T235959Z-00112233.packrat"
@@ -35,9 +35,12 @@ def begun(s3, house):
 
 
 @pytest.mark.parametrize("password", [None, "of its own"])
-def test_the_second_is_told_and_the_first_is_left_alone(tmp_path, s3, password):
-    """Under one key it is refused; under its own it may, and is warned. Nothing of the first goes,
-    neither what stands nor what is just being uploaded, whatever the second does."""
+def test_the_second_host_is_warned_and_the_first_left_alone(tmp_path, s3, password):
+    """Under one key it is refused; under its own key it is allowed, with a warning.
+
+    Nothing of the first is deleted, neither archives nor a running upload, whatever the second
+    does.
+    """
     first = machine(tmp_path / "one", s3, "one")
     assert first.back_up().status == "done"
     stands = set(s3.files())
@@ -59,8 +62,8 @@ def test_the_second_is_told_and_the_first_is_left_alone(tmp_path, s3, password):
     assert differences(first.source, first.restore()) == []
 
 
-def test_what_is_sealed_under_another_key_is_called_so(tmp_path, s3):
-    """A restore of it by its id does not say that there is none."""
+def test_an_archive_under_another_key_is_reported_as_such(tmp_path, s3):
+    """Restoring it by its id does not report that there is no such backup."""
     first = machine(tmp_path / "one", s3, "one")
     id_ = first.back_up().id
     second = machine(tmp_path / "two", s3, "two", "of its own")

@@ -1,4 +1,4 @@
-"""What counts as unchanged: nothing that was written to, however it was written."""
+"""Unchanged files: nothing that was written to, however it was written."""
 
 import mmap
 import os
@@ -18,7 +18,7 @@ PAGE = mmap.PAGESIZE
 
 
 def newest(house, path):
-    """Give a file's content as the newest backup has it."""
+    """Return a file's content in the newest backup."""
     out = house.restore(f"out/{time.monotonic_ns()}", "latest", path)
     return (out / path).read_bytes()
 
@@ -28,10 +28,10 @@ def write_page(page, letter):
 
 
 def test_a_page_written_through_a_mapping_is_in_the_next_backup(house):
-    """A database that writes through mmap, before and after a backup, gets its new page stored.
+    """A database that writes through mmap before and after a backup gets its new page stored.
 
     The kernel stamps a file when a clean page becomes writable, not at every write: without the
-    `syncfs` that begins a pass the second write would leave the times as they were.
+    `syncfs` that begins a pass, the second write would leave the times as they were.
     """
     path = house.source / "database"
     fill(house.source, {"database": bytes(4 * PAGE), "other": b"x"})
@@ -50,7 +50,7 @@ def test_a_page_written_through_a_mapping_is_in_the_next_backup(house):
 
 
 def test_a_file_younger_than_the_barrier_is_read_again(house):
-    """A write in the tick of the reading leaves the times as they are: young files are reread."""
+    """A write in the tick of the read leaves the times as they are: young files are reread."""
     fill(house.source, {"young": b"x" * 1000})
     house.backed_up()
     assert house.back_up().read == 1000
@@ -60,7 +60,7 @@ def test_a_file_younger_than_the_barrier_is_read_again(house):
 
 
 def test_same_size_and_mtime_do_not_hide_a_change(house):
-    """Who sets the mtime back changes the ctime; who replaces a file changes the inode."""
+    """Setting the mtime back changes the ctime; replacing a file changes the inode."""
     fill(house.source, {"a": b"first", "b": b"first"})
     assert house.back_up(clock=LATER).status == "done"
     found = (house.source / "a").stat()
@@ -74,8 +74,8 @@ def test_same_size_and_mtime_do_not_hide_a_change(house):
     assert newest(house, "a") == newest(house, "b") == b"other"
 
 
-def test_what_belongs_to_a_file_is_compared_too(house):
-    """A new mode, owner or attribute, with no new content, is in the next backup."""
+def test_metadata_of_a_file_is_compared(house):
+    """A new mode, owner or attribute, without new content, is in the next backup."""
     fill(house.source, {"a": b"same"})
     assert house.back_up(clock=LATER).status == "done"
     time.sleep(0.02)
@@ -125,7 +125,7 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
     assert set(often.values()) <= {0, 1}
     assert sum(often.values()) >= 55
     assert restored.downloaded < 1.05 * sum(end - start for _, (_, start, end) in needed)
-    # Header, tail and index of an archive share blocks with its segments at their borders.
+    # Header, tail and index of an archive share blocks with its segments at their boundaries.
     blocks = Counter(
         (name, at) for name, *place in reads for at in range(*(b // 512 for b in place))
     )
@@ -134,7 +134,7 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
 
 
 def is_tail(house, read):
-    """Whether a read is the one that opens an archive: its last 64 KiB, or all of a small one."""
+    """Return whether a read opens an archive: its last 64 KiB, or all of a small one."""
     name, start, end = read
     size = (house.store / name).stat().st_size
     return end == size and start == max(0, size - (64 << 10))

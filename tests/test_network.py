@@ -1,4 +1,4 @@
-"""S3 and a NAS at once, on real servers: the same bytes everywhere, one's failure is its own."""
+"""S3 and a NAS at once, on real servers: the same bytes, and independent failures."""
 
 import json
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def test_both_at_once_and_each_alone_restores(tmp_path, s3, nas):
-    """The same archive by SHA-256 at every destination, and each alone brings everything back."""
+    """Every destination has the same archive by SHA-256, and each alone restores everything."""
     house = house_with(tmp_path, {"s3": s3.destination(), "nas": nas.destination("./dir/")})
     assert done(house.back_up())
     fill(house.source, {"b/new": noise(400_000, 8)})
@@ -38,8 +38,8 @@ def test_both_at_once_and_each_alone_restores(tmp_path, s3, nas):
 
 @pytest.mark.root
 def test_chrooted_without_a_shell(tmp_path):
-    """A NAS that knows only SFTP: absolute paths begin at its shares, relative ones there too."""
-    # OpenSSH wants a jail of which every folder above belongs to root alone; /tmp does not.
+    """A NAS with SFTP only: absolute paths begin at its shares, and so do relative ones."""
+    # OpenSSH requires every folder above a jail to belong to root alone; /tmp does not.
     jail = Path(tempfile.mkdtemp(dir="/run"))
     jail.chmod(0o755)
     server = SshServer(jail / "nas", chroot=True)
@@ -64,7 +64,7 @@ FAULTS = {
 
 
 def spoiled(fault, server, destination, line):
-    """Give a destination's settings with a fault in them."""
+    """Return a destination's settings with a fault in them."""
     match fault:
         case "refused":
             port = free_port()
@@ -94,7 +94,7 @@ def spoiled(fault, server, destination, line):
     ("which", "fault"), [(w, f) for f, (kinds, _) in FAULTS.items() for w in kinds.split()]
 )
 def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
-    """The others finish, exit 5, the message names it and the mend; back again it gets level."""
+    """The others finish, exit 5, the message names it and the remedy; later it catches up."""
     server = {"s3": s3, "nas": nas}[which]
     good = s3.destination() if which == "s3" else nas.destination("dir")
     line = Line(server.port, silent=True)
@@ -116,7 +116,7 @@ def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
 @pytest.mark.parametrize("after", [2_000, 150_000, 1_500_000])
 @pytest.mark.parametrize("which", ["s3", "nas"])
 def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
-    """Nothing stands under a final name that is not whole, no upload is left, and it gets level."""
+    """No incomplete file has a final name, no upload is left, and it catches up."""
     server = {"s3": s3, "nas": nas}[which]
     line = Line(server.port, cut_after=after)
     known = Path(nas.known_hosts)
@@ -130,7 +130,7 @@ def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
     assert result.destinations[which]["status"] == "failed"
     line.left = None
     if which == "s3":
-        s3.restart()  # rclone's server now and then answers nothing after a request was cut off
+        s3.restart()  # sometimes rclone's server answers nothing after an interrupted request
     for held in house.catalog(which).held:
         assert not held.problem
     assert done(house.back_up())
@@ -141,7 +141,7 @@ def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
 
 
 def test_all_away_and_back(tmp_path, s3, nas):
-    """Nobody there: exit 4, the archive waits, and a later run takes it without reading again."""
+    """With no destination: exit 4, the archive waits, and a later run stores it without reading."""
     house = house_with(tmp_path, {"s3": s3.destination(), "nas": nas.destination("dir")})
     document = yaml.safe_load(house.config_file.read_text())
     good = json.dumps(document)
@@ -164,7 +164,7 @@ def test_all_away_and_back(tmp_path, s3, nas):
 
 
 def test_a_destination_added_later_gets_everything(tmp_path, nas):
-    """By itself, all that the kept backups need, references first."""
+    """It gets all that the kept backups need by itself, references first."""
     house = house_with(tmp_path, {}, keep=3)
     for number in range(5):
         fill(house.source, {f"n{number}": noise(50_000, number)})
@@ -186,7 +186,7 @@ def test_a_destination_added_later_gets_everything(tmp_path, nas):
 
 
 def test_a_reference_deleted_by_hand_comes_back(tmp_path):
-    """A backup whose reference is gone is not listed; the other destination mends it."""
+    """A backup with a missing reference is not listed; the other destination repairs it."""
     house = House(tmp_path, destinations=("one", "two"))
     fill(house.source, {"a": noise(100_000)})
     base = house.backed_up()
@@ -201,7 +201,7 @@ def test_a_reference_deleted_by_hand_comes_back(tmp_path):
 
 
 def test_an_unmounted_disk_is_away(tmp_path):
-    """A folder that held backups and lists none is not written to until it is accepted."""
+    """A folder that had backups and is empty is not written to until the user accepts it."""
     house = House(tmp_path, destinations=("one", "two"))
     fill(house.source, {"a": b"1"})
     house.backed_up()
@@ -222,7 +222,7 @@ def test_an_unmounted_disk_is_away(tmp_path):
 
 
 def test_a_budget_smaller_than_the_archive(tmp_path, nas):
-    """The spool never holds more than its budget while a slow destination is behind."""
+    """The spool never exceeds its budget while a slow destination is behind."""
     settings = {"slow": nas.destination("dir", limit="8 MiB/s")}
     house = house_with(tmp_path, settings, spool={"max_size": "8 MiB", "min_free": 0})
     document = yaml.safe_load(house.config_file.read_text())

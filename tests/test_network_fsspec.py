@@ -18,7 +18,7 @@ def webdav(tmp_path):
 
 
 def destination(server, secret):
-    """Give the settings, with the password by reference."""
+    """Return the settings, with the password by reference."""
     return {
         "type": "fsspec",
         "url": "webdav://backups/packrat",
@@ -53,7 +53,7 @@ def test_backups_go_to_a_webdav_server_and_come_back(house, webdav):
 
 
 def test_check_connect_says_what_webdav_cannot_do(house):
-    """It works, and says what it costs; JSON has the sentences, too."""
+    """It works and reports the costs; JSON has the sentences, too."""
     said = house.cli("check", "--connect")
     assert said.returncode == 0, said.stderr
     assert "dav: works" in said.stdout
@@ -64,7 +64,7 @@ def test_check_connect_says_what_webdav_cannot_do(house):
 
 
 def test_a_plan_shows_no_secret_and_runs(house, webdav):
-    """The document refers to the password, and the run finds it."""
+    """The document refers to the password, and the run resolves it."""
     plan = house.cli("plan", "svc", "--format", "yaml")
     assert plan.returncode == 0, plan.stderr
     assert webdav.PASSWORD not in plan.stdout
@@ -85,7 +85,7 @@ def test_a_wrong_password_is_that_destinations_fault(tmp_path, house):
 
 
 def test_a_library_that_is_missing_is_named(tmp_path):
-    """Google's is no dependency of Packrat."""
+    """Google's is not a dependency of Packrat."""
     house = house_with(tmp_path, {"far": {"type": "fsspec", "url": "gs://bucket/x"}})
     said = house.cli("check", "--connect")
     assert said.returncode == 4

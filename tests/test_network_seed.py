@@ -1,7 +1,7 @@
-"""The `backup:` section of the user's own example, on real servers; only addresses and keys differ.
+"""Section `backup:` of the user's own example, on real servers; only addresses and keys differ.
 
-The NAS is a login folder, then a chroot with nothing but SFTP; its host key is known where ssh
-knows it, in ~/.ssh/known_hosts.
+The NAS is a login folder, then a chroot with only SFTP; its host key is where ssh stores it, in
+~/.ssh/known_hosts.
 """
 
 import shutil
@@ -22,8 +22,8 @@ SEED = Path(__file__).parents[1] / "examples" / "seed.yaml"
 
 @pytest.fixture(params=["a login folder", "a chroot"])
 def server(request, monkeypatch):
-    """A NAS whose host key is known as it is to ssh; gives it, and the folder of its logins."""
-    # OpenSSH wants a jail of which every folder above belongs to root alone; /tmp does not.
+    """Return a NAS whose host key ssh knows, and the folder of its logins."""
+    # OpenSSH requires every folder above a jail to belong to root alone; /tmp does not.
     root = Path(tempfile.mkdtemp(dir="/run"))
     root.chmod(0o755)
     chroot = request.param == "a chroot"
@@ -37,7 +37,7 @@ def server(request, monkeypatch):
 
 
 def seeds_backup(server, s3):
-    """Give the section of the example, with addresses and keys of here."""
+    """Return the section of the example, with local addresses and keys."""
     section = yaml.safe_load(SEED.read_text())["backup"]
     section["synology"] |= {"host": "127.0.0.1", "port": server.port, "username": "root"}
     section["synology"] |= {"key_file": str(server.folder / "user")}
@@ -47,7 +47,7 @@ def seeds_backup(server, s3):
 
 
 def test_the_seeds_backup_section(tmp_path, s3, server):
-    """Both at once, the same bytes by SHA-256 where the paths say, and each alone restores."""
+    """Both at once, the same bytes by SHA-256 at the configured paths, and each alone restores."""
     nas, login = server
     house = House(tmp_path / "house", backup=seeds_backup(nas, s3))
     fill(house.source, {"a": noise(300_000), "b/c": noise(1_500_000, 3)})

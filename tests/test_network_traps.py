@@ -1,4 +1,4 @@
-"""What servers do to those who trust them: refuse, fill up, answer as others do, read too much."""
+"""Server faults: refusals, full disks, wrong protocols, and excessive reads."""
 
 import subprocess
 import threading
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def only(house, destinations):
-    """Give the house these destinations and no others."""
+    """Set the destinations of the house to these only."""
     document = yaml.safe_load(house.config_file.read_text())
     document["backup"]["destinations"] = destinations
     house.config_file.write_text(yaml.safe_dump(document))
@@ -46,7 +46,7 @@ def test_a_server_that_refuses_newer_checksum_headers(tmp_path, s3):
 
 
 def newer_client(port):
-    """Put an object as the library does unless it is told otherwise."""
+    """Put an object as the library does by default."""
     from s3fs import S3FileSystem
 
     url = f"http://127.0.0.1:{port}"
@@ -58,7 +58,7 @@ def newer_client(port):
 @pytest.mark.parametrize("fault", ["read-only", "full"])
 @pytest.mark.parametrize("which", ["s3", "nas"])
 def test_a_servers_disk_is_read_only_or_full(tmp_path, s3, nas, which, fault):
-    """Others finish, exit 5, nothing but whole archives is there; with room it gets level."""
+    """Others finish, exit 5, only whole archives are there; with room it catches up."""
     settings = s3.destination() if which == "s3" else nas.destination("dir")
     place = s3.folder / "bucket" if which == "s3" else nas.folder / "login" / "dir"
     house = house_with(tmp_path, {which: settings})
@@ -88,7 +88,7 @@ def test_a_servers_disk_is_read_only_or_full(tmp_path, s3, nas, which, fault):
 
 
 def test_a_run_that_dies_while_it_uploads_leaves_no_upload(tmp_path, s3):
-    """SIGKILL in the middle: the server still has the upload; the next run ends it for good."""
+    """After SIGKILL the server still has the upload; the next run aborts it for good."""
     house = house_with(tmp_path, {})
     only(house, {"s3": s3.destination()})
     assert ended(backing_up(house, signalling("Progress upload:s3"))) == -9
@@ -99,8 +99,8 @@ def test_a_run_that_dies_while_it_uploads_leaves_no_upload(tmp_path, s3):
     assert len(s3.files()) == 1
 
 
-def test_what_answers_is_no_s3_server(tmp_path):
-    """A web server that knows no such page: that destination's fault, and its alone."""
+def test_a_web_server_that_is_no_s3_server(tmp_path):
+    """A web server without such a page is a failure of that destination only."""
 
     class Nothing(BaseHTTPRequestHandler):
         def _answer(self):
@@ -127,7 +127,7 @@ def test_what_answers_is_no_s3_server(tmp_path):
 
 @pytest.mark.parametrize("which", ["s3", "nas"])
 def test_one_file_of_a_large_backup_reads_little(tmp_path, s3, nas, which):
-    """However large the backup, one 100 KB file of it costs at most 16 MiB on the line."""
+    """However large the backup, one 100 KB file of it transfers at most 16 MiB."""
     server = s3 if which == "s3" else nas
     house = house_with(tmp_path, {}, keep=3)
     small = {f"d{n // 100:02}/{n:04}": noise(3000, n) for n in range(4000)}
@@ -150,7 +150,7 @@ def test_one_file_of_a_large_backup_reads_little(tmp_path, s3, nas, which):
 
 
 def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, monkeypatch):
-    """Bit by bit by a channel of its own, and at the end by the one that wrote it."""
+    """It flushes in steps on a separate channel, and at the end on that of the writer."""
     flushed = []
     fsync = asyncssh.SFTPClientFile.fsync
 
@@ -169,8 +169,8 @@ def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, 
     assert differences(house.source, house.restore()) == []
 
 
-def test_a_nas_that_gives_less_than_it_is_asked_for(tmp_path, nas, monkeypatch):
-    """Asked for more than its server ever gives at once, it gives the rest when asked again."""
+def test_a_nas_that_returns_less_than_requested(tmp_path, nas, monkeypatch):
+    """A server that returns less than requested returns the rest for another request."""
     house = house_with(tmp_path, {})
     only(house, {"nas": nas.destination("dir")})
     folder = nas.folder / "login" / "dir" / "svc"
@@ -194,7 +194,7 @@ def test_a_budget_smaller_than_what_a_destination_takes_at_once(tmp_path, s3, na
 
 
 def test_the_budget_holds_on_disk(tmp_path, nas):
-    """While a slow destination is behind, the spool's disk never has more than max_size in use."""
+    """While a slow destination is behind, the spool never uses more disk than max_size."""
     house = house_with(tmp_path, {}, spool={"max_size": "40 MiB", "min_free": 0})
     only(house, {"slow": nas.destination("dir", limit="24 MiB/s")})
     fill(house.source, {"big": noise(96 << 20)})

@@ -1,4 +1,4 @@
-"""The example of a package with a stage, installed into a fresh environment and used there."""
+"""Example package with a stage, installed into a fresh environment and used there."""
 
 import json
 import os
@@ -21,11 +21,11 @@ STAGE = {"kind": "tripwire", "after": "gather", "names": ["*.locked"], "allow": 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """A virtual environment with this packrat, the packages it needs, and the example."""
+    """Virtual environment with this packrat, the packages it needs, and the example."""
     folder = tmp_path_factory.mktemp("fresh") / "venv"
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
-    # What is installed here is seen there too, so that nothing is downloaded.
+    # Packages installed here are visible there, so nothing is downloaded.
     [site] = folder.glob("lib/python*/site-packages")
     seen = sysconfig.get_path("purelib")
     (site / "of_the_tests.pth").write_text(f"import site; site.addsitedir({seen!r})\n{ROOT}\n")
@@ -38,7 +38,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture
 def packrat(environment, tmp_path):
-    """Run packrat of that environment."""
+    """Return a function that runs packrat from that environment."""
     house = House(tmp_path, settings={"stages": [STAGE]})
 
     def packrat(*words, status=0, stdout=True):
@@ -78,14 +78,14 @@ def test_plugin_is_planned_run_and_reversed_by_a_restore(packrat, tmp_path):
 
 
 def test_configuration_without_the_package_says_what_to_do(packrat):
-    """Here it is not installed."""
+    """It is not installed here."""
     done = packrat.house.cli("check")
     assert done.returncode == 3
     assert "there is no stage kind 'tripwire'; install the package that has it" in done.stderr
 
 
 def test_contract_test_of_the_example_passes(environment, tmp_path):
-    """In its own environment, as its author runs it."""
+    """It runs in its own environment, as its author would run it."""
     words = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={tmp_path}"]
     done = subprocess.run(
         [environment, "-m", "pytest", *words, PLUGIN / "tests"],

@@ -1,4 +1,4 @@
-"""The laws of rescue.py, tested against archives of a writer that shares nothing with it."""
+"""Laws of rescue.py, tested with archives of a writer that shares no code with it."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ RESCUE = HERE.parent / "rescue.py"
 PASSWORD = "Pässwörd"
 MASTER = tiny_writer.master_key(PASSWORD)
 BIG = bytes(range(256)) * 1000
-ODD = b"caf\xe9\x1b\n"  # not UTF-8, and nothing to print raw
+ODD = b"caf\xe9\x1b\n"  # not UTF-8, and not printable
 DEEP = "/".join(["n" * 180] * 22)  # 3,981 bytes
 WHEN = 1_600_000_000_123_456_789
 Entries = list[dict[str, Any]]
@@ -35,7 +35,7 @@ Entries = list[dict[str, Any]]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder in which nothing but `out` may appear; `guard` is what attackers aim at."""
+    """Yield a folder in which only `out` may appear; `guard` is the target of attacks."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "file").write_text("untouched")
     tiny_writer.key_file(tmp_path / "key", MASTER)
@@ -103,7 +103,7 @@ def sampled(place: Path) -> Path:
 
 
 def contents(root: Path) -> dict[bytes, bytes]:
-    """Read all files, by handles: a path here may be longer than the kernel takes."""
+    """Read all files through handles: a path here may be longer than the kernel accepts."""
     found = {}
     top = os.open(root, os.O_RDONLY)
     for folder, _, names, handle in os.fwalk(b".", dir_fd=top):
@@ -118,7 +118,7 @@ def contents(root: Path) -> dict[bytes, bytes]:
 
 
 def test_round_trip(place: Path) -> None:
-    """What was stored comes back: bytes, types, modes, times, links, holes and any name."""
+    """Bytes, types, modes, times, links, holes and any name are restored."""
     assert run(place, sampled(place)) == 0
     out = place / "out"
     expected = {b"a/b": b"small", b"a/empty": b"", b"a-b": BIG, b"hard": BIG, ODD: b"small"}
@@ -144,7 +144,7 @@ def test_round_trip(place: Path) -> None:
 
 
 def test_chunks_and_extents_need_not_meet(place: Path) -> None:
-    """Chunks end to end are the data of the extents, wherever either is cut."""
+    """Joined chunks are the data of the joined extents, wherever either is cut."""
     draft = Draft(MASTER)
     chunks = draft.store(b"d", b"abcde", b"f", b"ghij")
     extents = [[1, 2], [5, 5], [100, 3]]
@@ -155,7 +155,7 @@ def test_chunks_and_extents_need_not_meet(place: Path) -> None:
 
 
 def test_incremental(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An archive takes chunks and index from those beside it; one that is missing is named."""
+    """An archive uses chunks and index of those beside it; a missing one is named."""
     base = Draft(MASTER)
     (old,) = base.store(b"d", b"old")
     base.index([common(path="old", size=3, chunks=[old])])
@@ -203,7 +203,7 @@ def test_frames_are_read_once_and_in_order(place: Path, monkeypatch: pytest.Monk
 
 
 def test_list_prints_names_that_do_no_harm(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--list` prints a line a path, without control characters, and writes nothing."""
+    """`--list` prints one line per path, without control characters, and writes nothing."""
     assert run(place, sampled(place), listed=True) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "nnn" not in line] == sorted(
@@ -226,7 +226,7 @@ def test_list_prints_names_that_do_no_harm(place: Path, capsys: pytest.CaptureFi
 
 
 def test_several_archives(place: Path) -> None:
-    """Several archives go to a folder each, named after the service."""
+    """Several archives are restored to a folder each, named after the service."""
     paths = []
     for service in ("one", "two"):
         draft = Draft(MASTER, service=service)
@@ -239,8 +239,8 @@ def test_several_archives(place: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: owners and devices")
-def test_what_root_restores(place: Path) -> None:
-    """Root gets owners, setuid, devices, extended attributes and ACLs back."""
+def test_root_restores_owners_devices_and_attributes(place: Path) -> None:
+    """Root restores owners, setuid, devices, extended attributes and ACLs."""
     acl = struct.pack("<IHHiHHiHHiHHiHHi", 2, 1, 6, -1, 2, 4, 1234, 4, 4, -1, 16, 4, -1, 32, 0, -1)
     attributes = {"user.note": b"\0\xff", "system.posix_acl_access": acl, "trusted.x": b"y"}
     xattrs = {name: base64.b64encode(value).decode() for name, value in attributes.items()}
@@ -277,8 +277,8 @@ def test_what_root_restores(place: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become nobody")
-def test_what_others_cannot_restore_is_counted() -> None:
-    """Without root all data comes back; owners and devices are counted, setuid is dropped."""
+def test_properties_that_need_root_are_counted() -> None:
+    """Without root all data is restored; owners and devices are counted, setuid is dropped."""
     draft = Draft(MASTER)
     (chunk,) = draft.store(b"d", b"data")
     draft.index(
@@ -329,7 +329,7 @@ def test_any_flipped_byte(place: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_any_truncation_or_addition(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An archive that ends anywhere else than where it was ended is refused before any writing."""
+    """An archive with any other end is refused before any writing."""
     archive = sampled(place)
     whole = archive.read_bytes()
     offset, manifest, _, _, _ = struct.unpack(">QII8s8s", whole[-32:])
@@ -348,7 +348,7 @@ def test_any_truncation_or_addition(place: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_exchanged_archives(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An archive under another's name, also another of the same service, is refused."""
+    """An archive under another's name, even of the same service, is refused."""
     drafts = [Draft(MASTER), Draft(MASTER, time="20260103T030405Z"), Draft(MASTER, service="web")]
     paths = []
     for draft in drafts:
@@ -366,7 +366,7 @@ def test_exchanged_archives(place: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_spliced_frames(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A frame at another's place, of its own archive or of another, does not authenticate."""
+    """A frame in another's position, from its own archive or another, fails authentication."""
     draft = Draft(MASTER)
     one, two = draft.store(b"d", b"one")[0], draft.store(b"d", b"two")[0]
     draft.index([common(path="f", size=6, chunks=[one, two])])
@@ -461,7 +461,7 @@ REFERENCES: list[Callable[[list[Any]], list[Any]]] = [
 
 @pytest.mark.parametrize("lie", range(len(REFERENCES)))
 def test_references(place: Path, capsys: pytest.CaptureFixture[str], lie: int) -> None:
-    """A reference that does not lie within a data segment of a known archive is refused."""
+    """A reference that is not within a data segment of a known archive is refused."""
     draft = Draft(MASTER)
     reference = REFERENCES[lie](draft.store(b"d", b"data")[0])
     size = reference[4] if len(reference) > 4 else 4
@@ -483,7 +483,7 @@ TABLES: list[
 
 @pytest.mark.parametrize("lie", range(len(TABLES)))
 def test_table_end_to_end(place: Path, capsys: pytest.CaptureFixture[str], lie: int) -> None:
-    """Frames that do not lie end to end between header and manifest are refused."""
+    """Frames that are not contiguous between header and manifest are refused."""
     draft = Draft(MASTER)
     draft.index([])
     whole = draft.save(place / "store").read_bytes()
@@ -511,7 +511,7 @@ MANIFESTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("lie", range(len(MANIFESTS)))
 def test_manifests_that_lie(place: Path, capsys: pytest.CaptureFixture[str], lie: int) -> None:
-    """A manifest that does not fit its name, its index or the format is refused."""
+    """A manifest that contradicts its name, its index or the format is refused."""
     draft = Draft(MASTER)
     draft.index([common(path="f")])
     draft.manifest |= MANIFESTS[lie]
@@ -556,7 +556,7 @@ def test_argon2_bounds(
     monkeypatch: pytest.MonkeyPatch,
     cost: tuple[int, int, int],
 ) -> None:
-    """Costs of Argon2 beyond what the format allows are refused before they are paid."""
+    """Costs of Argon2 beyond the limits of the format are refused before they are incurred."""
     monkeypatch.setattr(tiny_writer, "COST", cost)
     draft = Draft(MASTER)
     draft.index([])
@@ -589,7 +589,7 @@ def test_keys_and_usage(place: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_another_key_of_a_base(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What an archive refers to is sealed under its own key, or refused."""
+    """A referenced archive is sealed under its own key, or refused."""
     base = Draft(bytes(32))
     base.index([])
     base.save(place / "store")
@@ -600,14 +600,14 @@ def test_another_key_of_a_base(place: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("python", [sys.executable, "/usr/bin/python3"])
 def test_as_a_program(place: Path, python: str) -> None:
-    """It runs on what Debian packages, alone in a folder, from nothing but the password."""
+    """It runs with Debian's packages, alone in a folder, from only the password."""
     needs = [python, "-c", "import argon2, cryptography, zstandard"]
     if subprocess.run(needs, capture_output=True, check=False).returncode:
         how = "apt-get install python3-cryptography python3-zstandard python3-argon2"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{python} needs: {how}")
     archive = sampled(place)
     (place / "store/rescue.py").write_bytes(RESCUE.read_bytes())
-    (place / "pw").write_text("Pa\u0308sswo\u0308rd\n")  # another normal form of the same
+    (place / "pw").write_text("Pa\u0308sswo\u0308rd\n")  # another normal form of the same password
     words: list[Path | str | bytes] = [python, place / "store/rescue.py", archive]
     secret: list[Path | str | bytes] = ["--password-file", place / "pw"]
     done = subprocess.run([*words, place / "out", *secret], capture_output=True, check=False)

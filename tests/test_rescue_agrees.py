@@ -1,4 +1,4 @@
-"""rescue.py accepts the indexes that packrat accepts, and both have the documented ranges."""
+"""Agreement of rescue.py and packrat: the same accepted indexes, and the documented ranges."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def reference(archive=OWN, frame=2, offset=0, length=5):
 
 
 def by_packrat(entries):
-    """Say whether packrat takes a list of entries."""
+    """Return whether packrat accepts a list of entries."""
     try:
         check = IndexCheck("the archive", {OWN})
         for entry in decode_entries(json.dumps(entries).encode()):
@@ -42,7 +42,7 @@ def by_packrat(entries):
 
 
 class OneArchive(rescue.Backup):
-    """A backup whose only archive has this many frames of content."""
+    """Backup whose only archive has this many frames of content."""
 
     def __init__(self):
         archive = rescue.Archive.__new__(rescue.Archive)
@@ -51,7 +51,7 @@ class OneArchive(rescue.Backup):
 
 
 def by_rescue(entries):
-    """Say whether rescue.py takes a list of entries."""
+    """Return whether rescue.py accepts a list of entries."""
     backup = OneArchive()
     try:
         with rescue.reading("the index"):
@@ -70,7 +70,7 @@ BOUNDS = [
 
 
 def entry_with(name, value):
-    """Make an entry whose number `name` has this value."""
+    """Return an entry whose number `name` has this value."""
     if name == "link":
         return {"path": "f", "link": [0, value]}
     if name in ("major", "minor"):
@@ -86,7 +86,7 @@ def entry_with(name, value):
 
 @pytest.mark.parametrize(("name", "value", "allowed"), BOUNDS)
 def test_both_take_each_number_up_to_the_ends_of_its_range(name, value, allowed):
-    """What the kernel can report is stored, and what is stored is rescued."""
+    """Every value that the kernel can report is stored, and every stored value is rescued."""
     entries = [entry_with(name, value)]
     assert (by_packrat(entries), by_rescue(entries)) == (allowed, allowed)
 
@@ -191,7 +191,7 @@ lists = st.tuples(
 
 
 def changed(chosen, edits):
-    """Take some valid entries, and change or drop some of their keys."""
+    """Return valid entries with some of their keys changed or dropped."""
     found = [dict(VALID[number]) for number in chosen]
     for place, (key, value) in edits:
         item = found[place % len(found)]
@@ -202,7 +202,7 @@ def changed(chosen, edits):
 
 
 def meets(item):
-    """Say whether no chunk reaches over a hole: only packrat minds."""
+    """Return whether no chunk crosses a hole: only packrat checks that."""
     ends, at = set(), 0
     for _, length in item.get("extents", ()):
         at += length
@@ -222,5 +222,5 @@ def meets(item):
 @example([{"path": "", "type": "file"}])
 @example([{"path": "a", "type": "dir", "extents": []}])
 def test_packrat_and_rescue_take_the_same_indexes(found):
-    """Whatever an index says: both restore it, or neither does."""
+    """Whatever an index says, either both restore it, or neither does."""
     assert by_packrat(found) == by_rescue(found)

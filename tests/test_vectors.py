@@ -1,4 +1,4 @@
-"""Archives that were made on the day the format was are restored for ever, by two programs."""
+"""Frozen archives, made on the day of the format: two programs restore them for ever."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def expected(number):
 
 
 def test_the_vectors_are_frozen():
-    """Nobody changes, adds or removes a vector without saying so in SHA256SUMS."""
+    """A vector is only changed, added or removed together with SHA256SUMS."""
     sums = dict(
         reversed(line.split("  ")) for line in (VECTORS / "SHA256SUMS").read_text().splitlines()
     )
@@ -34,7 +34,7 @@ def test_the_vectors_are_frozen():
 
 
 def test_there_is_one_of_everything():
-    """The vectors hold every type of entry, holes, hard links, attributes and odd names."""
+    """The vectors have every type of entry, holes, hard links, attributes and odd names."""
     entries = expected(1)
     assert {entry["type"] for entry in entries} == {
         oct(kind << 12) for kind in (0o01, 0o02, 0o04, 0o06, 0o10, 0o12)
@@ -49,7 +49,7 @@ def test_there_is_one_of_everything():
 
 @pytest.fixture
 def house(tmp_path):
-    """A machine that has nothing but the archives and the password."""
+    """Machine that has only the archives and the password."""
     house = House(tmp_path, service="vectors")
     house.store.mkdir(parents=True)
     for archive in ARCHIVES:
@@ -62,7 +62,7 @@ def house(tmp_path):
 
 @pytest.mark.root
 def test_packrat_restores_the_vectors(house):
-    """packrat finds both archives whole, and restores each to the letter of its JSON."""
+    """packrat finds both archives whole, and restores each exactly as its JSON says."""
     assert [held.summary.kind for held in house.catalog().backups] == ["full", "incremental"]
     for number, archive in enumerate(ARCHIVES, 1):
         out = house.restore(f"out/{number}", archive.stem[-8:])
@@ -72,7 +72,7 @@ def test_packrat_restores_the_vectors(house):
 
 @pytest.mark.root
 def test_rescue_alone_restores_the_vectors(tmp_path):
-    """rescue.py by itself, with nothing of packrat in reach, restores the same."""
+    """rescue.py by itself, without access to packrat, restores the same."""
     alone = tmp_path / "alone"
     alone.mkdir()
     for file in (ROOT / "rescue.py", VECTORS / "password", *ARCHIVES):
@@ -87,7 +87,7 @@ def test_rescue_alone_restores_the_vectors(tmp_path):
 
 @pytest.mark.root
 def test_the_script_still_makes_such_trees(tmp_path):
-    """make.py makes the trees that the JSON describes: the vectors hold what it says."""
+    """make.py makes the trees that the JSON describes."""
     for number, change in enumerate((first_tree, second_tree), 1):
         change(tmp_path / "source")
         made = {
@@ -102,7 +102,7 @@ def test_the_script_still_makes_such_trees(tmp_path):
 
 
 def test_a_vector_is_what_the_format_says_at_its_ends():
-    """Header and trailer of the frozen files, taken apart by hand."""
+    """Header and trailer of the frozen files, parsed by hand."""
     for archive in ARCHIVES:
         data = archive.read_bytes()
         assert data[:12] == b"PACKRAT\n\0\1\0\x48"

@@ -1,4 +1,4 @@
-"""What is stored and how it is protected: keys, the archive format, chunks, destinations, catalog.
+"""Stored data and its protection: keys, the archive format, chunks, stores and catalogs.
 
-The law of the format is `docs/format.md`. Read `format`, then `archive`, then `catalog`.
+`docs/format.md` is authoritative for the format. Read `archive` first, then `store` and `catalog`.
 """

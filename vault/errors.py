@@ -1,4 +1,4 @@
-"""The errors of the vault. Foreign exceptions become one of these at the border of each library.
+"""Errors of the vault. Exceptions of a library become one of these where it is called.
 
 VaultError
 ├── KeyFileError   the key file is missing, readable by others, or not a key file
@@ -14,14 +14,14 @@ from __future__ import annotations
 
 
 class VaultError(Exception):
-    """What failed and where (`str(error)`), and what to do next (`hint`)."""
+    """Error with what failed and where (`str(error)`), and what to do next (`hint`)."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
         self.hint = hint
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Come out of another process as it went in, however it is made."""
+        """Support pickling and copying, whatever the signature of `__init__`."""
         return _again, (type(self), self.args, self.__dict__)
 
 
@@ -32,15 +32,15 @@ def _again(kind: type[VaultError], args: tuple[str, ...], state: dict[str, objec
 
 
 class KeyFileError(VaultError):
-    """The key file cannot be used."""
+    """Key file that cannot be used."""
 
 
 class WrongKey(VaultError):  # noqa: N818 (the field's words)
-    """Sealed under another key."""
+    """Archive sealed under another key."""
 
 
 class Damaged(VaultError):  # noqa: N818
-    """An archive is not what was written."""
+    """Archive with other bytes than were written."""
 
     def __init__(self, archive: str, where: str, hint: str = "") -> None:
         super().__init__(
@@ -51,23 +51,23 @@ class Damaged(VaultError):  # noqa: N818
 
 
 class NotThere(VaultError):  # noqa: N818
-    """What was asked for does not exist."""
+    """Backup, archive or path that does not exist."""
 
 
 class Away(VaultError):  # noqa: N818
-    """A destination cannot be used now."""
+    """Destination that cannot be used now."""
 
 
 class Retryable(Away):
-    """A fault of a destination that another attempt may get past."""
+    """Fault of a destination that another attempt may get past."""
 
     silent = False
-    """Nothing was answered within the time: a server that is silent mostly stays silent."""
+    """No answer within the time limit: a silent server usually stays silent."""
 
 
 class UnknownHost(Away):
-    """A server shows a host key that nobody has accepted yet."""
+    """Server with a host key that has not been accepted yet."""
 
     fingerprint = ""
     line = ""
-    """What to write into a known_hosts file to accept it; empty when there is nothing to accept."""
+    """Line for a known_hosts file that accepts the key; empty if there is nothing to accept."""

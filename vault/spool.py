@@ -1,7 +1,7 @@
-"""The spool: sealed bytes on disk between one writer and several readers, each at its own pace.
+"""Spool: sealed bytes on disk between one writer and several readers, each at its own pace.
 
-Its folder is laid out like a destination's: what grows has an unfinished name, a whole archive its
-final one. So an archive that no destination could take waits there as at one more destination.
+Its folder is laid out like a destination's: the growing file has an unfinished name, a whole
+archive its final one. So an archive that no destination could take waits there as in another store.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Spool:
-    """An append-only file that is read while it grows.
+    """Append-only file that is read while it grows.
 
-    As long as the archive fits the budget all of it stays until the end. Of a larger one a part
-    goes as soon as every reader has taken it, and the writer waits for the slowest of them.
+    If the archive fits the budget, all of it stays until the end. Parts of a larger one are deleted
+    once every reader has taken them, and the writer waits for the slowest reader.
     """
 
     def __init__(
         self, folder: str, name: str, readers: Iterable[str], max_size: int, min_free: int
     ) -> None:
-        """Make the file. Raises OSError.
+        """Create the file. Raises OSError.
 
         `max_size` is the budget, `min_free` what must stay free on the disk, both in bytes.
         """
@@ -50,22 +50,22 @@ class Spool:
         self._taken = dict.fromkeys(readers, 0)
         self._max_size = max_size
         self.whole = False
-        """Nothing more comes, and nothing of it has gone."""
+        """Nothing more comes, and all of it is still there."""
         self._ended = False
         self._claimed = False
         self._delivered = False
         self.kept = False
         """The whole archive stays under its final name, for a later run."""
-        self._wanted: list[int] = []
-        """Up to where the readers that wait for more want it."""
+        self._awaited: list[int] = []
+        """Offsets that the waiting readers want to reach."""
         self.size = 0
         self.gone = 0
-        """Bytes at the beginning that are no longer there."""
+        """Bytes at the beginning that were deleted."""
 
     def write(self, offset: int, data: bytes | memoryview) -> int:
-        """Write sealed bytes where they belong; gives where they end, for `grow`.
+        """Write sealed bytes at their offset; return where they end, for `grow`.
 
-        Raises OSError when the disk is full. Several threads may write at once.
+        Raises OSError if the disk is full. Several threads may write at once.
         """
         view = memoryview(data)
         while view:
@@ -74,12 +74,12 @@ class Spool:
         return offset
 
     def grow(self, size: int, check: Callable[[], None], *, hurry: bool = False) -> None:
-        """Say that everything up to `size` is written; waits where the budget is used up.
+        """Publish everything up to `size` as written; wait while the budget is used up.
 
-        `check` is called while waiting, and may raise to end it. In a `hurry` nothing is waited
-        for, and the budget may be exceeded; so it may where every reader waits for more than it
-        holds, as S3 does for a part. Raises OSError when the budget is used up and no
-        reader is left, or less than `min_free` of the disk is free.
+        `check` is called while waiting, and may raise to end the wait. With `hurry` this does not
+        wait, and the budget may be exceeded. It may also be exceeded if every reader waits for more
+        than the budget has room for, as S3 does for a part. Raises OSError if the budget is used up
+        and no reader is left, or if less than `min_free` of the disk is free.
         """
         disk = os.fstatvfs(self._fd)
         free = disk.f_bavail * disk.f_frsize
@@ -93,8 +93,9 @@ class Spool:
                 if not self._taken:
                     raise OSError(errno.EDQUOT, "its max_size is used up, and nothing takes it")
                 self._release()
-                if sum(wanted > self.size for wanted in self._wanted) >= len(self._taken):
-                    break  # they take more at once than the budget holds: none would ever go on
+                if sum(wanted > self.size for wanted in self._awaited) >= len(self._taken):
+                    # they take more at once than the budget has room for: none would ever go on
+                    break
                 if self._over() > 0:
                     self._changed.wait(POLL_SECONDS)
                     check()
@@ -102,7 +103,7 @@ class Spool:
     def make_room(self, size: int, check: Callable[[], None]) -> None:
         """Wait until `size` more bytes fit the budget, or the readers have all but their last part.
 
-        `check` is called while waiting, and may raise to end it.
+        `check` is called while waiting, and may raise to end the wait.
         """
         with self._changed:
             while (
@@ -116,19 +117,20 @@ class Spool:
                 check()
 
     def finish(self) -> None:
-        """Say that no more will come."""
+        """Mark the file as complete."""
         with self._changed:
             self._ended = True
             self.whole = not self.gone
             self._changed.notify_all()
 
     def ranges(self, check: Callable[[], None]) -> Iterator[tuple[int, int]]:
-        """Give (offset, length) of what there is to read, until the file is whole.
+        """Yield (offset, length) of what can be read, until the file is whole.
 
-        `check` is called while waiting, and may raise to end it.
+        `check` is called while waiting, and may raise to end the wait.
         """
         cursor = 0
-        # A reader has some under way, and waits for one more: together they must fit the budget.
+        # A reader has some parts under way, and waits for one more: together they must fit the
+        # budget.
         most = min(PART_BYTES, max(self._max_size // (UNDER_WAY + 1), 1))
         while True:
             with self._changed:
@@ -141,13 +143,13 @@ class Spool:
             cursor += length
 
     def take(self, reader: str, size: int) -> None:
-        """Say that a reader has all up to `size`, and will not ask for it again."""
+        """Record that a reader has everything up to `size`, and will not read it again."""
         with self._changed:
             self._taken[reader] = size
             self._changed.notify_all()
 
     def leave(self, reader: str) -> None:
-        """Say that a reader has failed: nothing waits for it any more."""
+        """Record that a reader has failed: nothing waits for it any more."""
         with self._changed:
             self._taken.pop(reader, None)
             self._changed.notify_all()
@@ -159,8 +161,8 @@ class Spool:
     def link(self, path: str) -> bool:
         """Hard-link the file, which still grows, to `path`; only the first caller may.
 
-        Two links would be one file in two stores, and one damage in both. False if bytes are gone
-        already, and where a link is not possible.
+        Two links would be one file in two stores, and damage to one would damage both. Returns
+        False if bytes are gone already, or if a link is not possible.
         """
         with self._changed:
             if self._claimed or self.gone:
@@ -173,13 +175,13 @@ class Spool:
             return True
 
     def deliver(self) -> None:
-        """Note that the archive has its final name at a destination."""
+        """Record that the archive has its final name at a destination."""
         self._delivered = True
 
     def close(self, *, keep: bool) -> None:
         """Delete the file, or `keep` a whole archive that no destination has; raises OSError.
 
-        What is kept stays under its final name, for a later run.
+        A kept archive stays under its final name, for a later run.
         """
         self.kept = keep and self.whole and not self._delivered
         if self.kept:
@@ -190,20 +192,20 @@ class Spool:
         os.close(self._fd)
 
     def _wait_for_more(self, size: int, check: Callable[[], None]) -> None:
-        self._wanted.append(size)
+        self._awaited.append(size)
         self._changed.notify_all()
         try:
             while not self._ended and self.size < size:
                 self._changed.wait(POLL_SECONDS)
                 check()
         finally:
-            self._wanted.remove(size)
+            self._awaited.remove(size)
 
     def _over(self) -> int:
         return self.size - self.gone - self._max_size
 
     def _release(self) -> None:
-        """Punch a hole where every reader is through."""
+        """Punch a hole where every reader has read."""
         through = min(self._taken.values()) // 4096 * 4096
         if through - self.gone < max(min(PUNCH_BYTES, self._max_size // 4), 4096):
             return
@@ -212,5 +214,5 @@ class Spool:
             code = ctypes.get_errno()
             if code != errno.EOPNOTSUPP:
                 raise OSError(code, os.strerror(code), self.path)
-            # A file system that keeps its bytes: the budget cannot be held, the data can.
+            # This filesystem keeps its bytes: the budget cannot be met, but the data is safe.
         self.gone = through

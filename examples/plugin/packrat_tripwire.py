@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from engine.run import Run
 
 NAMED = 10
-"""Files that a message names."""
+"""Most files that a message names."""
 
 
 class Tripwire(Stage):
-    """Looks at every file that is new or has changed, by its name and its content."""
+    """Checks the name and content of every file that is new or has changed."""
 
     kind: ClassVar[str] = "tripwire"
     backwards: ClassVar[str] = "recheck"
@@ -33,7 +33,7 @@ class Tripwire(Stage):
     text: tuple[str, ...] = ()
     """Texts in files, for example `BEGIN OPENSSH PRIVATE KEY`."""
     allow: int = Field(0, ge=0)
-    """How many files may match."""
+    """Number of files that may match."""
 
     @model_validator(mode="after")
     def _looks_for_something(self) -> Self:
@@ -54,7 +54,7 @@ class Tripwire(Stage):
             yield piece
 
     def inverse(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
-        """Pass pieces on, and warn of those that match: the backup may be older than the stage."""
+        """Pass pieces on, and warn about matches: the backup may be older than the stage."""
         search = _Search(self)
         for piece in pieces:
             search.look(piece)
@@ -63,13 +63,13 @@ class Tripwire(Stage):
             run.warn(f"{search.summary()}: look at them before you use what was restored")
 
     def describe(self, *, backwards: bool = False) -> str:
-        """Return what is looked for."""
+        """Return the names and texts that are searched for."""
         what = "warn of" if backwards else "refuse more than"
         return f"{what} {self.allow} files with {', '.join((*self.names, *self.text))}"
 
 
 class _Search:
-    """Finds the texts also where they lie across two pieces of a file."""
+    """Search that also finds texts across two pieces of a file."""
 
     def __init__(self, stage: Tripwire) -> None:
         self.found: dict[str, None] = {}
@@ -77,10 +77,10 @@ class _Search:
         self._texts = [text.encode() for text in stage.text]
         self._overlap = max(map(len, self._texts), default=1) - 1
         self._tails: dict[str, tuple[int, bytes]] = {}
-        """File -> (offset where the next piece should begin, end of what came before it)."""
+        """File -> (offset at which the next piece must begin, end of the previous piece)."""
 
     def look(self, piece: Piece) -> None:
-        """Look at one piece, or at the names of files that have not changed."""
+        """Search one piece, or the names of files that have not changed."""
         if piece.kept:
             for entry in piece.kept.entries:
                 self._look_at_name(entry.name)

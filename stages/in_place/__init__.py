@@ -1,1 +1,1 @@
-"""Exchanging a restored tree with the one in use, so that it can be undone."""
+"""Exchange of a restored tree with the one in use, in a way that can be undone."""

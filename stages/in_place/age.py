@@ -1,4 +1,4 @@
-"""Age of a restored tree: tells whether anybody wrote to it while it was in place."""
+"""Age of a restored tree, to detect whether it was written to while it was in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_older(place: Place, time: int) -> bool:
     """Return whether nothing in a file or folder was written since a time; True if it is missing.
 
     `time` is in nanoseconds since 1970, by the clock of the filesystem. A move sets the ctime of
-    what is moved, so only its mtime counts; below it the ctime does, which no program can set.
+    what is moved, so only its mtime counts; below it the ctime counts, which no program can set.
     Raises OSError.
     """
     try:

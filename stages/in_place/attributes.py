@@ -21,7 +21,7 @@ def read_attributes(folder: int) -> Entry:
 
 
 def dress(folder: int, entry: Entry) -> list[str]:
-    """Make an open folder's attributes those of an entry; return what could not be set."""
+    """Set an open folder's attributes to those of an entry; return what could not be set."""
     with suppress(OSError):
         kept = {*entry.xattrs, *(untext("", name) for name in entry.xattrs64)}
         for name in os.listxattr(folder):

@@ -1,4 +1,4 @@
-"""Deletion of a working folder, by handles, never across a mount point."""
+"""Deletion of a working folder, through handles and never across a mount point."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 def empty_folder(folder: int, *, only_folders: bool = False) -> list[str]:
     """Delete everything in an open folder; return what could not be deleted, with the reason.
 
-    What is mounted inside stays, with the folders that lead to it. With `only_folders`, files stay
-    as well.
+    Mounted filesystems inside stay, with the folders that lead to them. With `only_folders`, files
+    stay as well.
     """
     allow_deep_trees()
     mount = linux.state_of(folder, ".").mount
@@ -54,7 +54,7 @@ def _delete(
     failed: list[str],
     only_folders: bool,  # noqa: FBT001
 ) -> int | None:
-    """Delete a file, or open a folder whose content must go first."""
+    """Delete a file, or open a folder whose content must be deleted first."""
     try:
         state = linux.state_of(folder, name)
         if state.mount != mount:
@@ -71,7 +71,7 @@ def _delete(
 
 
 def _open_writable(folder: int, name: str) -> int:
-    """Open a folder, after making it readable and writable where its owner may not delete in it."""
+    """Open a folder, after making it readable and writable if its owner may not delete in it."""
     handle = os.open(name, _HANDLE, dir_fd=folder)
     try:
         mode = stat.S_IMODE(os.fstat(handle).st_mode)

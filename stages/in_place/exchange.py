@@ -1,7 +1,7 @@
-"""One step of an in-place restore: a single atomic exchange, checked afterwards.
+"""Single step of an in-place restore: one atomic exchange, checked afterwards.
 
 Each side is an open folder and a name in it. Where the filesystem has no exchange, a `spare` name
-in Packrat's folder takes what is there for the moment between two renames.
+in Packrat's folder holds the old file between two renames.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Place = tuple[int, str]
 def supports_exchange(folder: int) -> bool:
     """Try one exchange inside Packrat's folder; raises OSError for any other failure."""
     for name in TRIAL:
-        with suppress(FileNotFoundError):  # of a trial that was cut off
+        with suppress(FileNotFoundError):  # left by a trial that was interrupted
             os.unlink(name, dir_fd=folder)
     for name in TRIAL:
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder))
@@ -52,17 +52,17 @@ def supports_exchange(folder: int) -> bool:
 
 
 def put(here: Place, slot: Place, old: Identity | None, new: Identity | None, spare: Place) -> None:
-    """Put what the slot holds in its place, and the recorded old file in the slot.
+    """Move the new file from the slot to its final name, and the recorded old file to the slot.
 
-    `spare[1]` is "" where the filesystem can exchange. If something else than `old` arrives in the
-    slot, it goes back, and TargetError is raised. Raises OSError.
+    `spare[1]` is "" if the filesystem can exchange. If something other than `old` arrives in the
+    slot, it is moved back and TargetError is raised. Raises OSError.
     """
     if old is None:
         move(slot, here)
     elif new is None:
         move(here, slot)
         if not is_same(*slot, old):
-            with suppress(FileExistsError):  # its owner has made another one since: both stay
+            with suppress(FileExistsError):  # its owner has created another one since: both stay
                 move(slot, here)
             raise changed(here[1])
     elif not spare[1]:
@@ -83,7 +83,7 @@ def put(here: Place, slot: Place, old: Identity | None, new: Identity | None, sp
 
 
 def trade(here: Place, slot: Place, spare: Place) -> None:
-    """Exchange what is in the slot with whatever is in its place, both existing; raises OSError."""
+    """Exchange the slot's file with the one at the final name; both exist. Raises OSError."""
     if not spare[1]:
         _exchange(here, slot)
         return
@@ -104,7 +104,7 @@ def move(source: Place, target: Place) -> None:
 
 
 def changed(name: str) -> TargetError:
-    """Return the error for a file that is not the recorded one any more."""
+    """Return the error for a file that is no longer the recorded one."""
     return TargetError(
         f"{name!r} is not the recorded file any more: another program replaced it, or an overlay"
         " filesystem copied it",
@@ -113,7 +113,7 @@ def changed(name: str) -> TargetError:
 
 
 def exists(place: Place) -> bool:
-    """Return whether a name exists, following no symlink."""
+    """Return whether a name exists, without following symlinks."""
     try:
         os.stat(place[1], dir_fd=place[0], follow_symlinks=False)
     except FileNotFoundError:
@@ -129,7 +129,8 @@ def _exchange(here: Place, slot: Place) -> None:
 def _move_without_flags(source: Place, target: Place) -> None:
     """Rename without ever replacing a file.
 
-    A hard link fails where a name is taken. A folder is never renamed over a file or a full folder.
+    A hard link fails if the name is taken. A folder is never renamed over a file or a folder with
+    content.
     """
     state = os.stat(source[1], dir_fd=source[0], follow_symlinks=False)
     if not stat.S_ISDIR(state.st_mode):

@@ -1,7 +1,7 @@
-"""Working folder of an in-place restore: inside the service's folder, Packrat's, closed to others.
+"""Working folder of an in-place restore, inside the service's folder and closed to other users.
 
-First it holds the restored tree, then what that tree replaced. Its owner and mode keep the users of
-the service out, but they can rename it, so it is known by its identity.
+It first holds the restored tree, then the tree that was replaced. Its owner and mode keep out the
+users of the service, but they can rename it, so it is recognized by its identity.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 PREFIX = ".packrat-restore-"
 TREE = "tree"
-"""The restored tree, later the replaced one; beside it is room for what is in transit."""
+"""Name of the restored tree, later of the replaced one; files in transit are beside it."""
 
 
 def make_folder(root: int, name: str) -> int:
-    """Make and open an empty folder that only its owner can enter; raises OSError."""
+    """Create and open an empty folder that only its owner can enter; raises OSError."""
     os.mkdir(name, 0o700, dir_fd=root)
     folder = os.open(name, OPEN_FOLDER, dir_fd=root)
     found = os.fstat(folder)
-    # Another user of the service's folder may have put one of his own in its place.
+    # Another user of the service's folder may have put one of his own there.
     if found.st_uid == os.geteuid() and not found.st_mode & 0o077 and not os.listdir(folder):
         seal(folder)
         return folder
     os.close(folder)
     raise TargetError(
         f"{name} was exchanged for another folder while it was made",
-        "another program works against the restore; stop it, then repeat the command",
+        "another program changes this folder; stop it, then repeat the command",
     )
 
 
@@ -92,7 +92,7 @@ def open_root(record: Record, path: str | None = None) -> int:
 
 
 def own_folders(state_dir: str, path: str | None = None) -> set[tuple[int, int]]:
-    """Return (device, inode) of the working folders of all services, for walks to leave out.
+    """Return (device, inode) of the working folders of all services, which walks leave out.
 
     `path` is where the service's folder is now, if the configuration has changed since. Only
     folders that a record names, and that still are the recorded ones, count.
@@ -101,7 +101,7 @@ def own_folders(state_dir: str, path: str | None = None) -> set[tuple[int, int]]
     for root, record in _roots(state_dir, path):
         try:
             name = find_folder(root, record)
-        except TargetError:  # no handles here: its owner and mode must do
+        except TargetError:  # no handles here, so owner and mode must do
             name = record.folder if _is_closed(root, record.folder) else None
         except OSError:
             name = None
@@ -113,7 +113,7 @@ def own_folders(state_dir: str, path: str | None = None) -> set[tuple[int, int]]
 
 
 def set_aside(state_dir: str, path: str) -> list[str]:
-    """Return the folders in `path` that hold what restores replaced, or what undo took out."""
+    """Return the folders in `path` with what restores replaced or undo took out."""
     found = []
     for root, record in _roots(state_dir, path):
         with suppress(OSError, TargetError):
@@ -130,7 +130,7 @@ def _roots(state_dir: str, path: str | None) -> Iterator[tuple[int, Record]]:
         try:
             records = read_records(state_dir, service)
         except TargetError:
-            continue  # whoever works with that service is told
+            continue  # reported by every command that works with that service
         for record in records:
             for place in dict.fromkeys((path or record.path, record.path)):
                 try:
@@ -150,7 +150,7 @@ def _same_root(root: int, record: Record) -> bool:
     try:
         return is_same(root, ".", record.root)
     except TargetError:
-        return True  # cannot be told here; the working folder decides
+        return True  # cannot be decided here; the working folder decides
 
 
 def _is_closed(root: int, name: str) -> bool:

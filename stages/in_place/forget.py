@@ -1,7 +1,7 @@
 """Deletion of what in-place restores replaced, and of trees that were never put in place.
 
-The record says *discarding* before the first file goes, so what is half deleted can be neither
-undone nor backed up.
+The record says *discarding* before the first file is deleted, so a half-deleted folder can be
+neither undone nor backed up.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Forgotten(msgspec.Struct, frozen=True):
     """Result of a deletion."""
 
     folders: int
-    """Folders that are gone."""
+    """Folders that were deleted."""
     failed: tuple[str, ...] = ()
-    """What could not be deleted, with the reason; the next command tries it again."""
+    """Files that could not be deleted, with the reason; the next command tries again."""
 
 
 def forget(state_dir: str, service: str, path: str) -> Forgotten:
@@ -54,7 +54,7 @@ def forget(state_dir: str, service: str, path: str) -> Forgotten:
         for record in records
         if record.phase != "making"
     ]
-    for record in expired:  # all of them before the first file goes, the oldest first
+    for record in expired:  # mark all of them before the first file is deleted, the oldest first
         write_record(state_dir, record)
     for record in expired:
         try:
@@ -69,7 +69,7 @@ def forget(state_dir: str, service: str, path: str) -> Forgotten:
 def drop_unused(state_dir: str, staging: Staging) -> None:
     """Delete the working folder of a restore that ended before it wrote anything.
 
-    What cannot be deleted is tried again by the next command.
+    If that fails, the next command tries it again.
     """
     if os.listdir(staging.tree) or staging.record.phase != "staging":
         return
@@ -80,7 +80,7 @@ def drop_unused(state_dir: str, staging: Staging) -> None:
 
 
 def discard(state_dir: str, record: Record, path: str | None = None) -> list[str]:
-    """Delete the working folder of a record that says so, then the record.
+    """Delete the working folder of a record that is marked *discarding*, then the record.
 
     Return what could not be deleted. Raises TargetError.
     """
@@ -92,7 +92,7 @@ def discard(state_dir: str, record: Record, path: str | None = None) -> list[str
         failed = _delete_folder(root, record)
         if failed:
             return failed
-        linux.syncfs(root)  # or a power cut could bring back a folder that no record knows
+        linux.syncfs(root)  # otherwise a power cut could bring back a folder without a record
     except OSError as error:
         return [f"{record.folder}: {error.strerror}"]
     finally:

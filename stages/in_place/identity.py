@@ -1,4 +1,4 @@
-"""Identity of a file: tells whether it is still the very file that was recorded.
+"""Identity of a file, to check that it is still the very file that was recorded.
 
 A file handle contains the generation of its inode, so a recycled inode has another one. The device
 number is not part of an identity, because it may change at a reboot.
@@ -31,8 +31,8 @@ class Identity(msgspec.Struct, frozen=True):
 def identify(folder: int, name: str, kind: Kind | None = None) -> Identity | None:
     """Return the identity of a name in an open folder, None if it does not exist.
 
-    Without `kind` the best one is chosen. Raises TargetError where the filesystem offers none, or
-    not the one given; raises OSError.
+    Without `kind`, the best available kind is used. Raises TargetError if the filesystem offers
+    none, or not the given one; raises OSError.
     """
     try:
         if kind != "birth":
@@ -60,5 +60,5 @@ def identify(folder: int, name: str, kind: Kind | None = None) -> Identity | Non
 
 
 def is_same(folder: int, name: str, recorded: Identity) -> bool:
-    """Return whether a name still is the recorded file; raises TargetError and OSError."""
+    """Return whether a name is still the recorded file; raises TargetError and OSError."""
     return identify(folder, name, recorded.kind) == recorded

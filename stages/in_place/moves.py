@@ -1,7 +1,7 @@
 """Steps of an in-place restore: taken one after the other, or taken back.
 
-Taking back reads from the disk which steps were taken, so it can be interrupted and repeated. It is
-also what an undo does.
+Taking back reads from the disk which steps were taken, so it can be interrupted and repeated. An
+undo uses it as well.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def take(record: Record, root: int, work: int, check: Callable[[], None]) -> Non
 
 
 def take_back(record: Record, root: int, work: int) -> tuple[str, ...]:
-    """Put every old file back that the working folder holds, and take out what stands there.
+    """Put back every old file that the working folder holds, and take out what is there now.
 
-    Return the paths of which the working folder holds neither the old nor the new file. Raises
-    OSError and TargetError if something could not be put back; repeating it goes on.
+    Return the paths for which the working folder holds neither the old nor the new file. Raises
+    OSError and TargetError if something could not be put back; a repeated call continues.
     """
     odd = []
     with Sides(record, root, work) as sides:
@@ -61,7 +61,7 @@ def take_back(record: Record, root: int, work: int) -> tuple[str, ...]:
 
 
 def is_untouched(record: Record, root: int, work: int) -> bool:
-    """Return whether the working folder holds the restored tree, which nobody has written to.
+    """Return whether the working folder holds the restored tree, unmodified since the restore.
 
     Raises OSError.
     """
@@ -91,7 +91,7 @@ def _take_back(step: Step, here: Place, slot: Place, spare: Place) -> bool:
     if held not in (None, step.new) and step.new and is_same(*here, step.new):
         trade(here, slot, spare)  # killed before the exchange with a newer file was reversed
         return True
-    if held == step.new and os.geteuid():  # killed before the move, when it was writable for it
+    if held == step.new and os.geteuid():  # killed before the move, while it was writable for it
         _restore_folder(here, step.old, step.old_folder)
     return held == step.new or identify(*here, _kind(step)) == step.old
 
@@ -126,7 +126,7 @@ def _drop_link(second: Place, first: Place) -> None:
 
 
 def _restore_folder(here: Place, identity: Identity | None, was: tuple[int, int] | None) -> None:
-    """Give a folder the mode and time that it had before it was moved.
+    """Reset the mode and time of a folder to those before it was moved.
 
     XFS changes the time of a folder that gets another parent, and a process without root rights
     that is killed during a move leaves the folder writable.
@@ -149,7 +149,7 @@ def _restore_folder(here: Place, identity: Identity | None, was: tuple[int, int]
 
 
 def _kind(step: Step) -> Kind | None:
-    """Return the kind of identity that the record holds, which may not be the best one here."""
+    """Return the kind of identity in the record, which may not be the best one available here."""
     known = step.old or step.new
     return known.kind if known else None
 

@@ -27,7 +27,7 @@ _NOT_A_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Left(msgspec.Struct, frozen=True):
-    """Something that the backup holds and that is not restored in place."""
+    """Path that the backup has and that is not restored in place."""
 
     path: str
     why: Why
@@ -45,8 +45,8 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_swap(root: int, tree: int, found: Survey, paths: Sequence[str]) -> Plan:
     """Compare a service's folder with the restored tree; raises OSError and TargetError.
 
-    With `paths`, only these are replaced. A folder that contains something that stays is merged
-    entry by entry.
+    With `paths`, only these are replaced. A folder with content that must stay is merged entry by
+    entry.
     """
     planner = _Planner(root, tree, found)
     if paths:
@@ -74,7 +74,7 @@ class _Planner:
             above = ["/".join(names[:depth]) for depth in range(1, len(names))]
             if begun.intersection((*above, path)):
                 continue
-            # Not through a symlink: what is behind it does not belong to the service.
+            # Not through a symlink: its target does not belong to the service.
             top = next((part for part in above if not _is_folder(self._root, part)), path)
             begun.add(top)
             held = next((part for part in above if part in self._found.stays), None)
@@ -92,7 +92,7 @@ class _Planner:
                 self._keep(folder, _open(here), None, staged=True)
 
     def merge(self, top: str) -> None:
-        """Make a folder hold what the restored one holds, and what stays."""
+        """Plan a folder whose content is the restored one plus whatever must stay."""
         todo = [top]
         while todo:
             folder = todo.pop()
@@ -112,14 +112,14 @@ class _Planner:
         if path in self._found.stays:
             why = self._found.stays[path]
             self.kept.append(path)
-            # The empty folder below a mount point is not worth a word.
+            # The empty folder below a mount point is not worth reporting.
             if comes and slot and (why is Why.EXCLUDED or not _is_empty_folder(slot)):
                 self.left.append(Left(path, why))
             return False
         if path in self._found.holding:
             if not comes or (slot and _is_folder(*slot)):
                 return True
-            # No file takes the place of a folder in which something stays.
+            # A file never replaces a folder in which something stays.
             self.kept.append(path)
             self.left.append(Left(path, self._why_held(path)))
             return False
@@ -144,7 +144,7 @@ class _Planner:
 
 @contextmanager
 def _opened(root: int, folder: str) -> Iterator[int | None]:
-    """Open a folder below another for a moment; None if it does not exist."""
+    """Open a folder below another while the context lasts; None if it does not exist."""
     try:
         fd = open_below(root, folder)
     except OSError as error:
@@ -159,7 +159,7 @@ def _opened(root: int, folder: str) -> Iterator[int | None]:
 
 
 def _open(folder: int | None) -> int:
-    """Return a folder that must exist; raises FileNotFoundError."""
+    """Open a folder that must exist; raises FileNotFoundError."""
     if folder is None:
         raise FileNotFoundError(errno.ENOENT, "a folder has gone during the restore")
     return folder

@@ -1,4 +1,4 @@
-"""Record of an in-place restore, in the state folder: the only place that says what was moved.
+"""Record of an in-place restore in the state folder: the only source of what was moved.
 
 One file per restore, `<state_dir>/in-place/<service>/<number>.json`. It is written atomically and
 synced before each change of phase:
@@ -33,21 +33,21 @@ Phase = Literal["making", "staging", "swapping", "swapped", "undoing", "undone",
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One path whose content is exchanged between the service's folder and the working folder."""
+    """Path whose content is exchanged between the service's folder and the working folder."""
 
     path: str
     """Relative to the service's folder."""
     old: Identity | None = None
-    """What was there; None if nothing was."""
+    """File that was there; None if there was none."""
     new: Identity | None = None
-    """What takes its place; None if nothing does."""
+    """File that replaces it; None if none does."""
     old_folder: tuple[int, int] | None = None
-    """Mode and mtime, in nanoseconds, of the old one if it is a folder. A move may change both."""
+    """Mode and mtime, in nanoseconds, of an old folder. A move may change both."""
     new_folder: tuple[int, int] | None = None
 
 
 class Stay(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A folder that stays where it is; its entries are exchanged one by one."""
+    """Folder that stays where it is; its entries are exchanged one by one."""
 
     path: str
     identity: Identity
@@ -71,24 +71,24 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     archive: str
     """Id of the restored archive."""
     paths: tuple[str, ...]
-    """What was restored; everything when empty."""
+    """Restored paths; empty for everything."""
     folder: str
     """Name of the working folder, in the service's folder."""
     phase: Phase
     exchanges: bool = True
     """The filesystem can exchange two names atomically."""
     identity: Identity | None = None
-    """Of the working folder; None while it is being made."""
+    """Identity of the working folder; None while it is being made."""
     mtime: int = 0
-    """Of the service's folder before the working folder was made, in nanoseconds."""
+    """Mtime of the service's folder before the working folder was made, in nanoseconds."""
     touched: int = 0
-    """Of the service's folder once the working folder was made, in nanoseconds."""
+    """Mtime of the service's folder after the working folder was made, in nanoseconds."""
     steps: tuple[Step, ...] = ()
     stays: tuple[Stay, ...] = ()
     began: int = 0
-    """When the swap began, by the clock of the filesystem, in nanoseconds since 1970."""
+    """Start of the swap, by the clock of the filesystem, in nanoseconds since 1970."""
     finished_later: bool = False
-    """The undo was interrupted, and recovery has finished it; the next undo only says so."""
+    """The undo was interrupted and recovery finished it; the next undo only reports that."""
     kept: tuple[str, ...] = ()
     """Paths in those folders that were left alone."""
 
@@ -102,7 +102,7 @@ def read_records(state_dir: str, service: str) -> list[Record]:
         return []
     except OSError as error:
         raise TargetError(
-            f"cannot read {folder}: {error.strerror}", "see its owner and mode"
+            f"cannot read {folder}: {error.strerror}", "check its owner and mode"
         ) from (None)
     return sorted((_read(os.path.join(folder, name)) for name in names), key=lambda r: r.number)
 
@@ -130,7 +130,7 @@ def write_record(state_dir: str, record: Record) -> None:
             0o600,
         )
         try:
-            # Not by msgspec: the json module escapes names that are not UTF-8.
+            # Not with msgspec: the json module escapes names that are not UTF-8.
             rest = json.dumps(msgspec.to_builtins(record)).encode("ascii")
             while rest:
                 rest = rest[os.write(fd, rest) :]

@@ -1,4 +1,4 @@
-"""Recovery of in-place restores that died: afterwards the old state is there, or the new one."""
+"""Recovery of interrupted in-place restores: afterwards the old state is there, or the new one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MOVING = ("swapping", "undoing")
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """Result of a recovery: a sentence for each thing."""
+    """Result of a recovery, one sentence per item."""
 
     done: tuple[str, ...] = ()
     owed: tuple[str, ...] = ()
-    """Not recovered. Nothing else may be done with the service until it is."""
+    """Not recovered. The service is blocked until it is."""
     pending: tuple[str, ...] = ()
-    """Deletions that are tried again by the next command; they block nothing."""
+    """Deletions that the next command tries again; they block nothing."""
 
 
 def unfinished(state_dir: str) -> list[str]:
@@ -40,14 +40,14 @@ def unfinished(state_dir: str) -> list[str]:
         try:
             phases = {record.phase for record in read_records(state_dir, service)}
         except TargetError:
-            phases = {"swapping"}  # whoever recovers it is told why it cannot be read
+            phases = {"swapping"}  # its recovery then reports why the record cannot be read
         if phases & {"making", *MOVING, "discarding"}:
             found.append(service)
     return found
 
 
 def must_move(state_dir: str, service: str) -> bool:
-    """Return whether recovery has files to move, so that the service must stand still.
+    """Return whether recovery must move files, so that the service has to be stopped.
 
     Raises TargetError.
     """
@@ -55,10 +55,10 @@ def must_move(state_dir: str, service: str) -> bool:
 
 
 def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
-    """Bring every unfinished restore, undo or deletion of a service to its end.
+    """Finish every interrupted restore, undo or deletion of a service.
 
-    `path` is where the service's folder is now, if known. The caller holds the service's lock. What
-    goes wrong is in the result.
+    `path` is where the service's folder is now, if known. The caller holds the service's lock.
+    Errors are in the result.
     """
     result = Recovered()
     try:
@@ -78,8 +78,8 @@ def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
 
 def _recover(state_dir: str, record: Record, path: str | None, result: Recovered) -> Recovered:
     if record.phase == "making":
-        with suppress(OSError, TargetError):  # it is empty, and hurts nobody until it can go
-            _unmake(state_dir, record, path)
+        with suppress(OSError, TargetError):  # it is empty and does no harm until it can be deleted
+            _remove_unused(state_dir, record, path)
         return result
     if record.phase == "discarding":
         try:
@@ -108,7 +108,7 @@ def _recover(state_dir: str, record: Record, path: str | None, result: Recovered
     return structs.replace(result, done=(*result.done, said))
 
 
-def _unmake(state_dir: str, record: Record, path: str | None) -> None:
+def _remove_unused(state_dir: str, record: Record, path: str | None) -> None:
     """Remove the empty folder of a restore that died before it recorded its identity."""
     root = open_root(record, path)
     try:

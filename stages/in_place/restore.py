@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 
 class Exchanged(msgspec.Struct, frozen=True):
-    """Result of a restore that is in place."""
+    """Result of a completed in-place restore."""
 
     folder: str
     """Path of the folder that holds what was replaced."""
     left: tuple[Left, ...]
-    """What the backup holds and was not restored, because something stays there."""
+    """Paths that the backup has and that were not restored, because something stays there."""
 
 
 def swap(
@@ -53,16 +53,16 @@ def swap(
     never: Sequence[str],
     check: Callable[[], None],
 ) -> Exchanged:
-    """Exchange the restored tree with what is there; the service must stand still.
+    """Exchange the restored tree with the present one; the service must be stopped.
 
-    What `exclude` matches, the folders `never` and mount points stay. `check` is called before each
-    step and may raise. Whatever is raised, everything is as it was before, unless the error says
-    that the next command goes on with it. Raises TargetError.
+    Paths that `exclude` matches, the folders `never` and mount points stay. `check` is called
+    before each step and may raise. On any error everything is as it was before, unless the error
+    says that the next command continues. Raises TargetError.
     """
     record, root, work = staging.record, staging.root, staging.work
     try:
         record, left = _plan(state_dir, staging, exclude, never, check)
-        linux.syncfs(root)  # the restored tree is on the disk before anything gives way to it
+        linux.syncfs(root)  # the restored tree must be on the disk before it replaces anything
     except OSError as error:
         raise TargetError(
             f"cannot restore in place below {record.path}: {error.strerror}", ELSEWHERE
@@ -85,9 +85,9 @@ def swap(
 
 
 def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str, ...]:
-    """Take back the steps of a swap that did not end; return the paths of unknown content.
+    """Take back the steps of an unfinished swap; return the paths of unknown content.
 
-    Raises TargetError if something is not back yet; recovery goes on with it.
+    Raises TargetError if something is not back yet; recovery continues with it.
     """
     try:
         odd = take_back(record, root, work)
@@ -101,7 +101,7 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
         ) from error
     if untouched:
         record = structs.replace(record, phase="staging", steps=(), stays=(), kept=())
-    else:  # something was written meanwhile: nothing but forget deletes it
+    else:  # something was written meanwhile: only forget deletes it
         record = structs.replace(record, phase="undone")
     write_record(state_dir, record)
     return odd
@@ -128,8 +128,8 @@ def _plan(
     found = survey(root, Excludes(exclude), own, check)
     plan = plan_swap(root, staging.tree, found, record.paths)
     make_aside(staging.work, plan.stays)
-    # From here on a process of the service that stands in a folder which comes in must not be able
-    # to climb from there to its neighbours.
+    # From here on, a process of the service whose working directory is moved into the tree must not
+    # be able to climb from there to its neighbours.
     for stay in plan.stays:
         if stay.staged:
             fd = open_below(staging.tree, stay.path)
@@ -138,7 +138,7 @@ def _plan(
             finally:
                 os.close(fd)
     stays = tuple(_with_own_times(record, stay) if not stay.path else stay for stay in plan.stays)
-    seal(staging.work)  # which also sets its ctime: what is written later is newer
+    seal(staging.work)  # this also sets its ctime: anything written later is newer
     record = structs.replace(
         record,
         phase="swapping",
@@ -151,7 +151,7 @@ def _plan(
 
 
 def _with_own_times(record: Record, root: Stay) -> Stay:
-    """Leave out of the root's old time what the working folder did to it."""
+    """Remove from the root's old time the change that the working folder caused."""
     if root.old.mtime != record.touched:
         return root
     old = structs.replace(root.old, mtime=record.mtime)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from stages.in_place.record import Record, Stay
 
 ASIDE = "aside"
-"""Beside the restored tree: takes what stood in folders that the tree does not have."""
+"""Folder beside the restored tree, for the content of folders that the tree does not have."""
 
 
 class Sides:
     """The service's folder on one side, the working folder on the other.
 
-    The last folders stay open: steps come sorted by folder.
+    The last folders stay open, because steps are sorted by folder.
     """
 
     def __init__(self, record: Record, root: int, work: int) -> None:
@@ -40,12 +40,15 @@ class Sides:
         self._open.clear()
 
     def here(self, path: str) -> Place:
-        """Return where a path is in the service's folder; raises OSError and TargetError."""
+        """Return the open parent and name of a path in the service's folder.
+
+        Raises OSError and TargetError.
+        """
         folder, _, name = path.rpartition("/")
         return self.folder(folder), name
 
     def slot(self, path: str) -> Place:
-        """Return where a path is in the working folder; raises OSError."""
+        """Return the open parent and name of a path in the working folder; raises OSError."""
         folder, _, name = path.rpartition("/")
         if self._open.get(True, ("/", -1))[0] != folder:
             area = TREE if self._stays[folder].staged else ASIDE
@@ -57,11 +60,11 @@ class Sides:
         return self._work, "" if self._exchanges else f"spare-{index}"
 
     def stray(self, index: int) -> Place:
-        """Return the name for something that turned up during a step; it is kept."""
+        """Return the name for a file that turned up during a step, which is kept."""
         return self._work, f"extra-{index}"
 
     def folder(self, folder: str) -> int:
-        """Return a folder of the service that stays, open; raises OSError and TargetError."""
+        """Open a folder of the service that stays; raises OSError and TargetError."""
         if self._open.get(False, ("/", -1))[0] != folder:
             fd = open_below(self._root, folder)
             self._remember(False, folder, fd)
@@ -77,7 +80,7 @@ class Sides:
 
 
 def make_aside(work: int, stays: tuple[Stay, ...]) -> None:
-    """Make room in the working folder for what the restored tree has no folder for."""
+    """Create folders in the working folder for content that the restored tree has no folder for."""
     for path in sorted(stay.path for stay in stays if not stay.staged):
         folder = work
         opened = []

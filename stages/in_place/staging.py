@@ -1,4 +1,4 @@
-"""Working folder of an in-place restore while its tree is written: made, or opened again."""
+"""Working folder of an in-place restore while its tree is written: created or reopened."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Staging:
         self.record = record
         self.root, self.work = root, work
         self.tree = tree
-        """The folder to write to. Nobody but the caller can enter it."""
+        """The folder to write to, which only the caller can enter."""
         self.again = bool(os.listdir(tree))
         """A restore of the same archive and paths was interrupted here."""
 
@@ -51,9 +51,9 @@ class Staging:
 def prepare(
     state_dir: str, service: str, path: str, archive: str, paths: Sequence[str], now: float
 ) -> Staging:
-    """Make the working folder of a restore, or open that of the same one that was interrupted.
+    """Create the working folder of a restore, or open that of the same one that was interrupted.
 
-    Fails, before anything stops, where files cannot be told apart or exchanged safely. `archive`
+    Fails, before anything is stopped, if files cannot be told apart or exchanged safely. `archive`
     is an archive id, `now` seconds since 1970. Raises TargetError.
     """
     try:
@@ -94,7 +94,7 @@ def unmake(state_dir: str, record: Record, root: int) -> None:
         except FileNotFoundError:
             raise
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):  # else it is not ours
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):  # otherwise it is not ours
                 raise TargetError(
                     f"cannot remove the empty folder {record.folder} in {record.path}:"
                     f" {error.strerror}",
@@ -154,7 +154,7 @@ def _working_folder(
 
 
 def _free_name(root: int, now: float) -> str:
-    """Return a name that nothing in the service's folder has."""
+    """Return a name that does not exist in the service's folder."""
     while True:
         name = PREFIX + stamp(now)
         if not exists((root, name)):

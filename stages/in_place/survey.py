@@ -30,7 +30,7 @@ class Why(StrEnum):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """What stays, and the folders that contain such things, by relative path."""
+    """Paths that stay, and the folders that contain them, relative to the service's folder."""
 
     stays: dict[str, Why]
     holding: set[str]
@@ -70,7 +70,7 @@ def survey(
                     inner = os.open(name, OPEN_FOLDER, dir_fd=fd)
                     stack.append((path, inner, _entries(inner)))
             except (FileNotFoundError, NotADirectoryError):
-                continue  # it went away since it was listed
+                continue  # deleted since it was listed
     finally:
         for _, fd, _ in stack:
             os.close(fd)
@@ -78,9 +78,9 @@ def survey(
 
 
 def mounts_below(root: int) -> list[str] | None:
-    """Return where anything is mounted below an open folder, a single file included.
+    """Return the mount points below an open folder, including single files.
 
-    The paths are relative to the folder. None if the system does not say.
+    The paths are relative to the folder. None if the system does not report mounts.
     """
     try:
         top = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
@@ -92,7 +92,7 @@ def mounts_below(root: int) -> list[str] | None:
 
 
 def mounts_in(path: str) -> list[str]:
-    """Return where anything is mounted inside a folder, by relative path, as far as is known."""
+    """Return the known mount points inside a folder, by relative path."""
     try:
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

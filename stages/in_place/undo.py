@@ -1,7 +1,7 @@
 """Undo of an in-place restore.
 
-What was replaced goes back to its place. Whatever stands there now, also what was written since,
-goes to the working folder, which only `forget` deletes.
+The replaced files go back. What is there now, including everything written since, goes to the
+working folder, which only `forget` deletes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stages.in_place.survey import Survey
 
 NAMED = 20
-"""Paths that an error names."""
+"""Most paths that an error names."""
 
 
 class Undone(msgspec.Struct, frozen=True):
@@ -39,9 +39,9 @@ class Undone(msgspec.Struct, frozen=True):
     folder: str
     """Path of the folder that holds what was taken out."""
     odd: tuple[str, ...] = ()
-    """Paths of which neither the old nor the new file was found."""
+    """Paths for which neither the old nor the new file was found."""
     left: tuple[str, ...] = ()
-    """New paths that stay, because something in them is excluded or belongs to Packrat."""
+    """New paths that stay, because they contain something excluded or Packrat's own."""
 
 
 def newest_undoable(state_dir: str, service: str) -> Record | None:
@@ -53,10 +53,10 @@ def newest_undoable(state_dir: str, service: str) -> Record | None:
 def undo(
     state_dir: str, record: Record, path: str, exclude: Sequence[str], never: Sequence[str]
 ) -> Undone:
-    """Undo a restore; the service must stand still.
+    """Undo a restore; the service must be stopped.
 
-    `path` is where the service's folder is now. If anything that the restore replaced is not there
-    any more, nothing is changed and the error names it. Raises TargetError.
+    `path` is where the service's folder is now. If anything that the restore replaced is missing,
+    nothing is changed and the error names it. Raises TargetError.
     """
     root = work = -1
     try:
@@ -78,7 +78,7 @@ def undo(
 
 
 def finished_later(state_dir: str, service: str) -> bool:
-    """Return whether recovery has finished the last undo, and nobody has asked since.
+    """Return whether recovery has finished the last undo, and this was not reported yet.
 
     That undo is not repeated on an older restore. Raises TargetError.
     """
@@ -93,7 +93,7 @@ def finished_later(state_dir: str, service: str) -> bool:
 def finish_undo(
     state_dir: str, record: Record, root: int, work: int, *, later: bool = False
 ) -> Undone:
-    """Carry out an undo whose record says so; it can be repeated. Raises TargetError.
+    """Carry out an undo that its record calls for; it can be repeated. Raises TargetError.
 
     `later`: recovery does it, after the undo itself was interrupted.
     """
@@ -104,7 +104,7 @@ def finish_undo(
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
             f"the undo of a restore of {record.path} was interrupted: {cause}",
-            f"what is not back yet is in {record.folder}; the next command goes on with it",
+            f"what is not back yet is in {record.folder}; the next command continues it",
         ) from error
     write_record(state_dir, structs.replace(record, phase="undone", finished_later=later))
     return Undone(os.path.join(record.path, record.folder), odd)
@@ -124,7 +124,7 @@ def _plan(
     with Sides(record, root, work) as sides:
         _refuse([s.path for s in record.steps if not _is_recorded(s, sides)], "is not as recorded")
         _refuse(_inside(record.steps, everything), "is a mount point or belongs to packrat")
-        if record.paths:  # what is beside the restored paths is none of its business
+        if record.paths:  # an undo does not touch what is beside the restored paths
             return structs.replace(record, phase="undoing"), ()
         found = survey(root, Excludes(exclude), own) if exclude else everything
         new = list(_written_since(record, sides, found))
@@ -142,7 +142,7 @@ def _is_recorded(step: Step, sides: Sides) -> bool:
 
 
 def _inside(steps: Sequence[Step], found: Survey) -> Iterator[str]:
-    """Yield what must not move and is in, or is itself, something that an undo would take out."""
+    """Yield what must not move and is, or is inside, something that an undo would take out."""
     moving = {step.path for step in steps}
     for path, why in found.stays.items():
         names = path.split("/")
@@ -152,7 +152,7 @@ def _inside(steps: Sequence[Step], found: Survey) -> Iterator[str]:
 
 
 def _written_since(record: Record, sides: Sides, found: Survey) -> Iterator[str]:
-    """Yield names in the folders that stayed which neither the old state nor the backup had."""
+    """Yield names in the folders that stayed that neither the old state nor the backup had."""
     known = {
         *(step.path for step in record.steps),
         *(stay.path for stay in record.stays),

@@ -1,1 +1,1 @@
-"""The folder that is restored to: laid out, written by handles, resumed, put in its place."""
+"""Folder that is restored to: layout, writing by handles, and resumption."""

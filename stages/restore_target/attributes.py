@@ -1,4 +1,4 @@
-"""Owner, mode, extended attributes and times of what is restored."""
+"""Owner, mode, extended attributes and times of restored files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def set_attributes(
 ) -> list[str]:
     """Set owner, mode, xattrs and times of what was restored as `name` in an open folder.
 
-    `fd` is the open file or folder, None for what cannot be opened without an effect; `has` is its
-    owner and mode where they are known. Return what could not be set. The order matters: a change
-    of owner drops setuid and capabilities, any change sets the times.
+    `fd` is the open file or folder, None for types that cannot be opened without an effect; `has`
+    is its owner and mode if known. Return what could not be set. The order matters: a change of
+    owner drops setuid and capabilities, and any change sets the times.
     """
     unset = []
     if has is None:
@@ -43,7 +43,8 @@ def set_attributes(
     except (OSError, OverflowError):
         unset.append("owner")
         if entry.mode & SETID:
-            # It would lend the rights of whoever runs the restore to the archive's program.
+            # It would give the program from the archive the rights of the user who runs the
+            # restore.
             unset.append("setuid or setgid")
             wanted = (entry.uid, entry.gid, entry.mode & ~SETID)
     try:
@@ -58,7 +59,7 @@ def set_attributes(
     if entry.xattrs or entry.xattrs64:
         unset += _set_xattrs(entry, fd if fd is not None else f"/proc/self/fd/{folder}/{name}")
     try:
-        # The time of access is not stored; a restored file counts as read when it was written.
+        # The access time is not stored; a restored file counts as read when it was written.
         times = (entry.mtime, entry.mtime)
         if fd is not None:
             os.utime(fd, ns=times)
@@ -82,7 +83,7 @@ def _set_xattrs(entry: Entry, at: int | str) -> list[str]:
 
 
 def _chmod_special(name: str, folder: int, mode: int) -> None:
-    """Set the mode of a fifo or device, and of nothing that took its place; raises OSError."""
+    """Set the mode of a fifo or device, but not of anything that replaced it; raises OSError."""
     handle = os.open(name, _HANDLE, dir_fd=folder)
     try:
         kind = os.fstat(handle).st_mode

@@ -1,4 +1,4 @@
-"""Folders below one that is open, by handles: no step leads outside, and no link is followed."""
+"""Folders below an open one, through handles: no step leads outside, and no link is followed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from stages.restore_target.handles import OPEN_FOLDER
 from vault.errors import Damaged
 
 HANDLES = 4096
-"""Half of what the process may open, at the most. After many backups files come from all over the
-tree: with 256, every fifth open is of a folder that was open before (measured)."""
+"""At most half of what the process may open. After many backups files come from all over the tree:
+with 256, every fifth open was of a folder that had been open before (measured)."""
 
 
 class Folders:
-    """Opens folders below a root, and keeps the last ones open."""
+    """Folders opened below a root; the last ones stay open."""
 
     def __init__(self, root: int) -> None:
-        """`root` is an open folder, and stays its opener's to close."""
+        """Work below `root`, an open folder, which stays its opener's to close."""
         self._root = root
         self._open: OrderedDict[str, int] = OrderedDict()
         self._most = min(HANDLES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
@@ -54,29 +54,29 @@ class Folders:
         return fd, name
 
     def enter(self, name: str, above: int) -> int:
-        """Open a folder right below an open one; the handle is the caller's to close."""
+        """Open a folder right below an open one; the caller closes the handle."""
         return os.open(name, OPEN_FOLDER, dir_fd=above)
 
 
 class NewFolders(Folders):
-    """Makes what is missing: closed to others, and passing nothing on, until all is done."""
+    """Folders that are created if missing, closed to others and without ACLs until the end."""
 
     def __init__(self, root: int, *, again: bool) -> None:
-        """`again` when some may stand since last time, with attributes."""
+        """With `again`, some may exist from an interrupted restore, with attributes."""
         super().__init__(root)
         self._again = again
 
     def enter(self, name: str, above: int) -> int:
-        """Open a folder, or make it."""
+        """Open a folder, or create it."""
         try:
             folder = super().enter(name, above)
         except FileNotFoundError:
-            with suppress(FileExistsError):  # another process was quicker
+            with suppress(FileExistsError):  # another program was quicker
                 os.mkdir(name, 0o700, dir_fd=above)
             return super().enter(name, above)
         if self._again:
             found = os.fstat(folder)
-            if found.st_uid != os.geteuid():  # until all is done nobody else may change it
+            if found.st_uid != os.geteuid():  # until the end, no other user may change it
                 with suppress(PermissionError):
                     os.fchown(folder, os.geteuid(), os.getegid())
             os.fchmod(folder, 0o700)
@@ -90,9 +90,9 @@ def _require_name(name: str, path: str) -> None:
 
 
 def inherit_nothing(folder: int) -> None:
-    """Keep what is made in a folder from taking over ACLs that no backup has: they let others in.
+    """Keep new files in a folder from inheriting ACLs that no backup has and that let others in.
 
-    Its own come back with its attributes.
+    The folder's own ACLs come back with its attributes.
     """
     for acl in ("system.posix_acl_default", "system.posix_acl_access"):
         with suppress(OSError):

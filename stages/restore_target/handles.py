@@ -13,10 +13,11 @@ _MOST_LINKS = 40
 
 
 def open_service(path: str, *, create: bool = False) -> int:
-    """Open the folder of a service, or another that the configuration names.
+    """Open the folder of a service, or another one that the configuration names.
 
-    A symlink on the way is followed only if nobody but root and the caller can have made it. With
-    `create`, missing folders are made. Raises TargetError for an untrusted symlink, and OSError.
+    A symlink on the way is followed only if nobody but root and the caller can have created it.
+    With `create`, missing folders are created. Raises TargetError for an untrusted symlink, and
+    OSError.
     """
     names = _parts(os.path.abspath(path))
     folder = os.open("/", _PASS_THROUGH)
@@ -50,9 +51,9 @@ def open_service(path: str, *, create: bool = False) -> int:
 
 
 def _make_folder(folder: int, name: str, *, passable: bool) -> int:
-    """Make a folder and open it. One on the way to the target is `passable` for its users.
+    """Create a folder and open it. One on the way to the target is `passable` for its users.
 
-    The umask is 077. Only an empty folder gets another mode: somebody may have put one there.
+    The umask is 077. Only an empty folder gets another mode: another user may have put one there.
     """
     os.mkdir(name, dir_fd=folder)
     made = os.open(name, OPEN_FOLDER, dir_fd=folder)
@@ -62,7 +63,7 @@ def _make_folder(folder: int, name: str, *, passable: bool) -> int:
 
 
 def open_below(root: int, path: str) -> int:
-    """Open a folder below an open one, one name at a time; the handle is the caller's to close.
+    """Open a folder below an open one, one name at a time; the caller closes the handle.
 
     Raises OSError, also for a symlink on the way.
     """
@@ -81,7 +82,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _trusted_link(folder: int, name: str, path: str) -> str:
-    """Return where a symlink points; raise TargetError if another user can have made it."""
+    """Return where a symlink points; raise TargetError if another user can have created it."""
     link = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISLNK(link.st_mode):
         raise TargetError(f"{path} is not a folder: {name!r} is a file", "correct the path")

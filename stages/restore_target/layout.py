@@ -1,7 +1,7 @@
-"""Layout of a restore: which stretch of which frame goes where in which file.
+"""Layout of a restore: which stretch of which frame goes to which position of which file.
 
 Frames arrive in the order of the archives, files are in the order of the tree. This table connects
-the two. It is kept in a scratch file, so that memory stays small with a million files.
+the two. It is in a scratch file, so that memory use stays small with a million files.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ if TYPE_CHECKING:
     from vault.errors import VaultError
 
 FOLDER, FILE, PIECED, NO_DATA = range(4)
-"""How an entry comes to be: with the first that is in it; by the one stretch that is all of it;
-before the several that are; or at the end, by what it says itself."""
+"""Way in which an entry is created: with the first entry inside it; from the one stretch that is
+its whole content; before the several stretches that are; or at the end, from the entry alone."""
 TOGETHER = 10_000
-"""So many are inserted at once."""
+"""Rows inserted at once."""
 WANTED_MOST = 2048
-"""So many stretches of one frame, at the most, go from stage to stage together; a frame of which
-more is wanted is opened once for each part."""
+"""Most stretches of one frame that are passed on together. A frame with more of them is opened once
+for each part."""
 
 
 class Stretch(msgspec.Struct, array_like=True, gc=False):
-    """A chunk in a frame, and where it goes."""
+    """Chunk in a frame, and where it goes."""
 
     start: int
-    """In the frame."""
+    """Position in the frame."""
     end: int
     id: str
     at: int
-    """Where it stands in the file."""
+    """Position in the file."""
     whole: bool
-    """It is all of its file."""
+    """It is the whole content of its file."""
     entry: Entry
 
 
-_place = attrgetter("start", "end")
+_position = attrgetter("start", "end")
 _decode = msgspec.json.Decoder(Entry).decode
 _encode_stretches = msgspec.json.Encoder().encode_lines
 _decode_stretches = msgspec.json.Decoder(Stretch).decode_lines
 
 
 class Layout:
-    """Everything that is to be restored."""
+    """Table of everything that is to be restored."""
 
     def __init__(self, scratch: str = "", archive: str = "the backup") -> None:
-        """`scratch` is the folder for temporary data, `archive` what errors about entries name."""
+        """Open a table in the folder `scratch`; errors about entries name `archive`."""
         self.size = 0
-        """Bytes that will be written."""
+        """Bytes to write."""
         self.damage: dict[str, VaultError] = {}
-        """Archive id -> the damage by which files are lost."""
+        """Archive id -> the damage that makes files unrecoverable."""
         self._entries = 0
         self._check = IndexCheck(archive)
         self._links: dict[tuple[int, int], int] = {}
         self._archives: dict[str, int] = {}
         self._lost: set[tuple[str, int]] = set()
         self._db = Scratch(scratch, cache_kib=4096)
-        # Not all of them: most files are in the stretches of their content.
-        # `same`: the number of the entry that this one is another hard link of.
+        # Not all entries: most files are in the stretches of their content. `same`: the number of
+        # the entry that this one is another hard link of.
         self._db.execute(
             "CREATE TABLE entries (number INTEGER PRIMARY KEY, entry BLOB, made INT, same INT)"
         )
@@ -81,10 +81,10 @@ class Layout:
         self._new = 0
 
     def add(self, entry: Entry, *, stands: bool = False) -> None:
-        """Lay out one entry; they come in the order of the index, folders before their content.
+        """Add one entry; they come in the order of the index, folders before their content.
 
-        One that `stands` in the target is complete there. Raises Damaged for one that packrat never
-        writes.
+        An entry that `stands` is already complete in the target. Raises Damaged for an entry that
+        packrat never writes.
         """
         self._check.check(entry)
         number = self._entries
@@ -107,12 +107,12 @@ class Layout:
             self._insert()
 
     def require_complete(self, manifest: Summary) -> None:
-        """Raise Damaged unless all entries of a whole backup have been laid out."""
+        """Raise Damaged unless all entries of a whole backup have been added."""
         self._check.check_totals(manifest)
 
     def _add_stretches(self, entry: Entry, chunks: list[Reference], *, whole: bool) -> None:
         pieces = pieces_of(entry, chunks)
-        if entry.extents:  # each stretch has a copy: of the extents, their sum is enough
+        if entry.extents:  # each stretch has a copy of the extents, so their sum is enough
             entry = structs.replace(entry, extents=[(0, sum(n for _, n in entry.extents))])
         for (name, archive, frame, offset, length), at in pieces:
             place = self._archives.setdefault(archive, len(self._archives))
@@ -135,9 +135,9 @@ class Layout:
         self._new = 0
 
     def complete(self, name_of: Callable[[str], str]) -> None:
-        """Note that nothing more will be added; only then can it be read.
+        """Close the table for additions; it can only be read after that.
 
-        Raises what `name_of` raises for an archive that is not known.
+        Raises what `name_of` raises for an unknown archive.
         """
         for archive in self._archives:
             name_of(archive)
@@ -150,20 +150,20 @@ class Layout:
         self._db.close()
 
     def is_first(self, entry: Entry) -> bool:
-        """Say whether an entry is the first of its hard links, whose data make them all."""
+        """Return whether an entry is the first of its hard links, which all share its data."""
         return not entry.link or entry.link not in self._links
 
     def frames(self, name_of: Callable[[str], str]) -> list[tuple[str, int]]:
-        """Return (archive id, frame number) of each frame that is needed, oldest archive first."""
+        """Return (archive id, frame number) of each required frame, oldest archive first."""
         ids = {place: archive for archive, place in self._archives.items()}
         needed = self._db.execute("SELECT DISTINCT archive, frame FROM frames").fetchall()
         named = [(name_of(ids[place]), frame, ids[place]) for place, frame in needed]
         return [(archive, frame) for _, frame, archive in sorted(named)]
 
     def wanted(self, archive: str, frame: int) -> Iterator[bytes]:
-        """Give what is wanted of a frame, in parts that `stretches_of` reads.
+        """Yield the required stretches of a frame, encoded, in parts that `stretches_of` decodes.
 
-        As few as can be: a frame of which files all over the tree want something has many rows.
+        There are as few parts as possible: a frame that files all over the tree need has many rows.
         """
         rows = self._db.execute(
             "SELECT count, stretches FROM frames WHERE archive = ? AND frame = ?",
@@ -185,24 +185,24 @@ class Layout:
         self.damage.setdefault(archive, error)
 
     def lost(self) -> Iterator[Entry]:
-        """Give the files of which some piece is lost; not their other hard links."""
+        """Yield the files with a lost piece, but not their other hard links."""
         wanted = (part for lost in self._lost for part in self.wanted(*lost))
         entries = {s.entry.name: s.entry for part in wanted for s in stretches_of(part)}
         for name in sorted(entries, key=order):
             yield entries[name]
 
     def folders(self, *, deepest_first: bool = False) -> Iterator[Entry]:
-        """Give the folders, in order or against it."""
+        """Yield the folders, in order or in reverse."""
         yield from self._made(FOLDER, "DESC" if deepest_first else "ASC")
 
     def pieced(self) -> Iterator[Entry]:
-        """Give the files that several stretches make, or that have holes."""
+        """Yield the files that consist of several stretches or have holes."""
         yield from self._made(PIECED)
 
     def without_data(self) -> Iterator[tuple[Entry, Entry | None]]:
-        """Give all that no piece makes: (entry, the entry that it is a hard link of).
+        """Yield all entries without a piece of their own: (entry, the entry it is a hard link of).
 
-        Hard links of a lost file come, too.
+        Hard links of a lost file are included.
         """
         for encoded, same in self._db.execute(
             f"SELECT entry, same FROM entries WHERE made = {NO_DATA} ORDER BY number"  # noqa: S608
@@ -221,5 +221,5 @@ class Layout:
 
 
 def stretches_of(wanted: bytes) -> list[Stretch]:
-    """Give what is wanted of a frame in the order of the frame."""
-    return sorted(_decode_stretches(wanted), key=_place)
+    """Decode stretches of a frame, and return them in the order of the frame."""
+    return sorted(_decode_stretches(wanted), key=_position)

@@ -34,7 +34,7 @@ class State(msgspec.Struct, frozen=True):
     inode: int
     mode: int
     birth: int | None
-    """Nanoseconds since 1970; None where the filesystem does not know."""
+    """Nanoseconds since 1970; None if the filesystem does not know."""
     mount: int
     """Id of the mount that holds it."""
 
@@ -68,7 +68,7 @@ def handle_of(folder: int, name: str) -> tuple[int, bytes]:
 
 
 def state_of(folder: int, name: str) -> State:
-    """Return what statx(2) knows of a file."""
+    """Return what statx(2) reports about a file."""
     buffer = ctypes.create_string_buffer(_STATX_BYTES)
     wanted = _STATX_BASIC | _STATX_BTIME | _STATX_MNT_ID
     result = _function("statx")(folder, os.fsencode(name), _AT_SYMLINK_NOFOLLOW, wanted, buffer)
@@ -90,9 +90,9 @@ def syncfs(fd: int) -> None:
 
 
 def chmod_handle(fd: int, mode: int) -> None:
-    """Set the mode of the inode behind any descriptor, also one opened with O_PATH."""
+    """Set the mode of the inode behind any descriptor, including one opened with O_PATH."""
     result = _libc.syscall(_SYS_FCHMODAT2, fd, b"", mode, _AT_EMPTY_PATH)
-    # Before Linux 6.6 there is no such call, and containers of that time refuse unknown ones.
+    # Linux before 6.6 has no such call, and containers of that time refuse unknown ones.
     if result < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
         os.chmod(f"/proc/self/fd/{fd}", mode)
         return

@@ -1,4 +1,4 @@
-"""Interrupted restore: known by a marker in its target, it goes on where it stopped."""
+"""Interrupted restore: recognized by a marker in its target, and continued."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Marker(Struct, frozen=True):
-    """Mark of the restore that fills a folder; removed when that is complete.
+    """Marker of the restore that fills a folder; removed when that is complete.
 
-    Its name has the archive's id, so that no file of a backup is ever in its way.
+    Its name contains the archive's id, so that no file of a backup can conflict with it.
     """
 
     service: str
@@ -39,11 +39,11 @@ class Marker(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of its file in the target."""
+        """Name of its file in the target."""
         return MARKER + self.archive
 
     def write(self, root: int, target: str) -> None:
-        """Mark an open folder that nobody else can enter; raises TargetError."""
+        """Write the marker to an open folder that no other user can enter; raises TargetError."""
         try:
             with suppress(FileNotFoundError):
                 os.unlink(self.name, dir_fd=root)
@@ -54,11 +54,11 @@ class Marker(Struct, frozen=True):
             raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
 
     def remove(self, root: int) -> None:
-        """Delete the mark; raises OSError."""
+        """Delete the marker; raises OSError."""
         os.unlink(self.name, dir_fd=root)
 
     def goes_on(self, target: str) -> bool:
-        """Return whether a path is this very restore, interrupted; False if empty or absent.
+        """Return whether a path holds this very restore, interrupted; False if empty or absent.
 
         Raises TargetError for anything else.
         """
@@ -76,9 +76,9 @@ class Marker(Struct, frozen=True):
             os.close(fd)
 
     def goes_on_in(self, root: int, target: str) -> bool:
-        """Return whether an open folder is this very restore, interrupted; False if it is empty.
+        """Return whether an open folder holds this very restore, interrupted; False if it is empty.
 
-        Raises TargetError for any other.
+        Raises TargetError for any other content.
         """
         try:
             names = set(os.listdir(root))
@@ -93,7 +93,7 @@ class Marker(Struct, frozen=True):
         if any(name.startswith(MARKER) for name in names):
             raise TargetError(
                 f"{target} holds an unfinished restore of another backup, or of other paths",
-                "the command that began it goes on with it; this one needs a folder of its own",
+                "the command that began it continues it; use another folder for this one",
             )
         raise TargetError(f"{target} is not empty", ELSEWHERE)
 
@@ -104,7 +104,7 @@ class Marker(Struct, frozen=True):
         )
 
     def _read(self, root: int) -> bytes | None:
-        """Return what a marker that the caller wrote says, None if another user made it."""
+        """Return the content of a marker that the caller wrote, None if another user created it."""
         limit = 4 * len(self._content()) + 1024  # it is written with line breaks and indents
         try:
             fd = os.open(self.name, OLD_FILE, dir_fd=root)
@@ -118,16 +118,16 @@ class Marker(Struct, frozen=True):
         except (OSError, RecursionError):
             return None
         except msgspec.MsgspecError:
-            return b""  # cut off while it was written
+            return b""  # truncated because the write was interrupted
         finally:
             os.close(fd)
 
 
 class Standing:
-    """Files of an interrupted restore that are already there and complete."""
+    """Files of an interrupted restore that are already complete."""
 
     def __init__(self, root: int, naming_key: bytes) -> None:
-        """`root` is the open target, and stays its opener's to close."""
+        """Look below `root`, the open target, which stays its opener's to close."""
         self._key = naming_key
         self._root = root
         self._folders = Folders(self._root)
@@ -141,8 +141,8 @@ class Standing:
         """Return whether a file is complete, so that its data need not be fetched.
 
         A file gets the time of its entry last, once its data, owner, mode and attributes are there.
-        Its data are still proven, chunk by chunk: after a power cut the disk may have kept the time
-        and lost them.
+        Its data is still proven, chunk by chunk: after a power cut the disk may have kept the time
+        and lost the data.
         """
         if entry.type != "file" or not entry.chunks:
             return False

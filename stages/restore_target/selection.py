@@ -1,4 +1,4 @@
-"""Which entries of a backup are wanted, however many paths were named."""
+"""Selection of the entries to restore, for any number of paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Wanted:
-    """Some paths, with all that is below them; everything when there are none."""
+    """Set of paths, with everything below them; everything if it is empty."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
@@ -20,11 +20,11 @@ class Wanted:
         """The folders that lead to them."""
 
     def covers(self, name: str) -> bool:
-        """Say whether an entry is wanted."""
+        """Return whether an entry is selected."""
         return self._all or self.of(name) is not None
 
     def of(self, name: str) -> str | None:
-        """Give the path because of which an entry is wanted."""
+        """Return the path because of which an entry is selected, None if it is not."""
         if not self._paths:
             return ""
         if name in self._paths:

@@ -1,4 +1,4 @@
-"""Target folder of a restore: opened once, judged by its handle, and closed to everybody else.
+"""Target folder of a restore: opened once, checked through its handle, and closed to others.
 
 Another user may own the folder, or one above it. From the moment the restore claims it until its
 attributes are set at the end, only the caller can enter it.
@@ -44,13 +44,13 @@ class Target:
 
     @classmethod
     def staged(cls, path: str, tree: int, *, again: bool) -> Target:
-        """Return the tree of an in-place restore: its record marks it, and it is closed already."""
+        """Return the tree of an in-place restore, which is already closed and has its record."""
         return cls(path, None, os.dup(tree), again=again)
 
     def look(self) -> bool:
         """Return whether there is something to continue; raises TargetError if it cannot be used.
 
-        A folder that exists is open from now on, so that nobody can exchange it.
+        An existing folder stays open from now on, so that it cannot be swapped for another one.
         """
         if self.fd < 0:
             with suppress(FileNotFoundError):
@@ -58,7 +58,7 @@ class Target:
         return self.again
 
     def make(self) -> None:
-        """Open the folder, or make it; raises TargetError."""
+        """Open the folder, or create it; raises TargetError."""
         if self.fd < 0:
             self._open(create=True)
 
@@ -93,10 +93,10 @@ class Target:
         if self._marker is None:
             return
         before = os.fstat(self.fd)
-        with suppress(PermissionError):  # a server that does not let root be root
+        with suppress(PermissionError):  # a server that does not give root its rights
             seal(self.fd)
         try:
-            # Looked at again: until now its owner could put something into it.
+            # Checked again: until now its owner could put something into it.
             self.again = self._marker.goes_on_in(self.fd, self.path)
             self._marker.write(self.fd, self.path)
         except BaseException:

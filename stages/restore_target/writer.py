@@ -1,4 +1,4 @@
-"""Write what is restored, by directory handles, and never outside the target."""
+"""Writer of restored files: through directory handles, and never outside the target."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 @dataclass
 class Written:
-    """What was written of some pieces."""
+    """Result of writing some pieces."""
 
     files: int = 0
-    """Files that one piece makes."""
+    """Files that consist of one piece."""
     size: int = 0
     """Their bytes."""
     bytes: int = 0
     """Bytes of all pieces."""
     pieces: list[tuple[Entry, int]] = field(default_factory=list)
-    """Other files, and how many bytes of each."""
+    """Other files, and how many bytes of each were written."""
     unset: list[tuple[str, str]] = field(default_factory=list)
     """(what could not be set, the file)."""
 
 
 class Writer:
-    """Makes the data as it comes, with the folders, then everything else, then the attributes."""
+    """Writes data as it comes, with its folders, then everything else, then the attributes."""
 
     def __init__(self, target: Target, layout: Layout) -> None:
-        """`target` stays its opener's to close."""
+        """Write to `target`, which stays its opener's to close."""
         self.layout = layout
         self.target = target.path
         self._target = target
@@ -60,9 +60,9 @@ class Writer:
         self.lost: list[str] = []
         """Files that cannot be restored."""
         self._missing: dict[str, int] = {}
-        """File -> bytes that are still to come, of those of which some have."""
-        self._made: dict[int, OwnerAndMode] = {}
-        """The mode that files were made with -> what they then had."""
+        """File -> bytes still to come, for partly written files."""
+        self._initial_states: dict[int, OwnerAndMode] = {}
+        """Requested mode of new files -> the owner and mode that they actually had."""
         allow_deep_trees()
         self._again = target.again
         self._folders = NewFolders(self._root, again=self._again)
@@ -86,11 +86,11 @@ class Writer:
             ) from error
 
     def begin(self) -> None:
-        """Make the target ours, and the files that several pieces go to.
+        """Claim the target, and create the files that consist of several pieces.
 
-        Folders are made by whoever first needs them: by several processes in half the time.
+        Folders are created when something in them is first written.
         """
-        self._target.claim()  # first, so that nothing of ours is without its marker
+        self._target.claim()  # first, so that no file of ours is without the marker
         self._again = self._target.again
         inherit_nothing(self._root)
         for entry in self.layout.pieced():
@@ -102,7 +102,7 @@ class Writer:
                 os.close(fd)
 
     def write(self, pieces: Iterable[Piece]) -> Written:
-        """Write pieces where they belong, and whole files with all they have.
+        """Write pieces to their files, and complete files that consist of one piece.
 
         Several processes may, each by a copy of this writer.
         """
@@ -112,7 +112,7 @@ class Writer:
             folder, name = self._folders.parent(entry.name)
             fd = self._new(name, folder, entry.mode) if piece.last else _open(name, folder)
             try:
-                has = self._as_made(fd, entry.mode) if piece.last else None
+                has = self._initial_state(fd, entry.mode) if piece.last else None
                 _write_all(fd, piece.data, piece.offset)
                 if piece.last:
                     for what in set_attributes(entry, name, folder, fd, has):
@@ -128,7 +128,7 @@ class Writer:
         return written
 
     def complete(self, written: Written) -> int:
-        """Count what is written, and complete the files that are all there; says how many are."""
+        """Count what is written, and complete the files that are all there; return their number."""
         files = written.files
         for entry, size in written.pieces:
             missing = self._missing.pop(entry.name, None) or sum(n for _, n in entry.data)
@@ -150,9 +150,9 @@ class Writer:
         return files
 
     def finish(self, check: Callable[[], None]) -> None:
-        """Make what has no data, then set the attributes of the folders, deepest first.
+        """Create what has no data, then set the attributes of the folders, deepest first.
 
-        Empty folders are made only then.
+        Empty folders are created only now.
         """
         for entry in self.layout.lost():
             self._drop(entry)
@@ -174,7 +174,7 @@ class Writer:
                         dst_dir_fd=folder,
                         follow_symlinks=False,
                     )
-                except FileNotFoundError:  # of a device that could not be made
+                except FileNotFoundError:  # a device that could not be created
                     if same.type not in ("char", "block"):
                         raise
                     self._cannot(entry, "device")
@@ -192,8 +192,9 @@ class Writer:
                 self._attributes(entry, name, folder, fd)
             finally:
                 os.close(fd)
-        # The marker goes when all is right but for the root's own attributes: it changes its time.
-        # It stays with what is not whole, and the same command fetches what is missing.
+        # The marker is removed when all is right but for the root's own attributes, since removing
+        # it changes the root's time. It stays if something is missing, which the same command then
+        # fetches.
         self._target.finish(whole=not self.lost)
         for entry in self.layout.folders():
             if not entry.name:
@@ -202,14 +203,14 @@ class Writer:
         self._target.sync()
 
     def _drop(self, entry: Entry) -> None:
-        """Leave nothing of a file that cannot be whole."""
+        """Delete what was written of a file that cannot be complete."""
         self.lost.append(entry.name)
         folder, name = self._folders.parent(entry.name)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
-        """Make an empty file, a symlink, a fifo or a device; says whether it could be made."""
+        """Create an empty file, a symlink, a fifo or a device; return whether that was possible."""
         if entry.type == "file":
             fd = self._new(name, folder)
             try:
@@ -237,15 +238,16 @@ class Writer:
         self._clear(name, folder)
         return os.open(name, NEW_FILE, mode & 0o777, dir_fd=folder)
 
-    def _as_made(self, fd: int, mode: int) -> OwnerAndMode:
-        """Give the owner and mode of a file as it was made, before anything was set.
+    def _initial_state(self, fd: int, mode: int) -> OwnerAndMode:
+        """Return the owner and mode of a file as it was created, before anything was set.
 
-        A umask, an ACL, or the disk may have changed the mode that it was made with: in the same
-        way in all folders, for this restore has made them. Then one look serves for all.
+        A umask, an ACL or the filesystem may have changed the mode that it was created with. They
+        do so in the same way in all folders, since this restore has created those, so one check is
+        enough.
         """
-        if self._again or mode not in self._made:
-            self._made[mode] = owner_and_mode(os.fstat(fd))
-        return self._made[mode]
+        if self._again or mode not in self._initial_states:
+            self._initial_states[mode] = owner_and_mode(os.fstat(fd))
+        return self._initial_states[mode]
 
     def _clear(self, name: str, folder: int) -> None:
         """Delete what an interrupted restore has left unfinished."""
@@ -269,7 +271,7 @@ class Writer:
 
 
 def _open(name: str, folder: int) -> int:
-    """Open a file that this restore has made; raises OSError if something else took its place."""
+    """Open a file that this restore has created; raises OSError if something else replaced it."""
     fd = os.open(name, OLD_FILE, dir_fd=folder)
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
@@ -279,7 +281,7 @@ def _open(name: str, folder: int) -> int:
 
 
 def require_room(target: str, size: int) -> None:
-    """Raise TargetError when the disk of `target` has not `size` bytes free."""
+    """Raise TargetError if the disk of `target` has less than `size` bytes free."""
     there = os.path.abspath(target)
     while not os.path.isdir(there):
         there = os.path.dirname(there)

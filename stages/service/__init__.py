@@ -1,1 +1,1 @@
-"""What a service lives in: the Docker engine, and the shell its commands run in."""
+"""Environment of a service: the Docker engine, and the shell that its commands run in."""

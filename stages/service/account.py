@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 PASSED = frozenset({"PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "XDG_RUNTIME_DIR"})
 PASSED_PREFIXES = ("LC_", "DOCKER_")
 OF_THE_CALLER = frozenset({"HOME", "USER", "SHELL", "XDG_RUNTIME_DIR"})
-"""Variables that mean nothing to another user."""
+"""Variables that do not apply to another user."""
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Account(Struct, frozen=True):
-    """A user that a command can run as."""
+    """User that a command can run as."""
 
     uid: int
     gid: int
@@ -33,7 +33,7 @@ class Account(Struct, frozen=True):
 
     @property
     def is_caller(self) -> bool:
-        """Whether packrat runs as this user."""
+        """True if packrat runs as this user."""
         return self.uid == os.geteuid()
 
 
@@ -72,7 +72,7 @@ def account_of(user: str) -> Account:
 def command_environment(own: Mapping[str, str], account: Account | None) -> dict[str, str]:
     """Return the environment of a command on this machine.
 
-    It has a fixed part of packrat's, in which no secret of packrat's is, and `own`.
+    It has a fixed part of packrat's environment, without packrat's secrets, and `own`.
     """
     other = account is not None and not account.is_caller
     passed = {

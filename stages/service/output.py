@@ -21,10 +21,10 @@ LOG_BYTES = 16 << 20
 
 
 class Output:
-    """What a command prints: much of it in a log, its last lines for an error, without secrets."""
+    """Output of a command: much of it in a log, the last lines for an error, without secrets."""
 
     def __init__(self, log: str | None, what: str, secrets: Iterable[str]) -> None:
-        """Append to the file `log`; mask `secrets`, however short, and all that are hidden."""
+        """Append to the file `log`; mask `secrets`, however short, and all hidden texts."""
         # The longest first: one may be part of another.
         every = {s.encode() for s in (*secrets, *hidden()) if s}
         self._secrets = sorted(every, key=len, reverse=True)
@@ -36,20 +36,20 @@ class Output:
 
     @property
     def last(self) -> str:
-        """The last lines, to continue a sentence with."""
+        """The last lines, formatted to continue a sentence."""
         return f"; it said: {' | '.join(self._lines)}" if self._lines else ""
 
     def add(self, piece: bytes) -> None:
-        """Take what was printed, whole lines at a time: a secret must not be split in two."""
+        """Add printed bytes, whole lines at a time: a secret must not be split in two."""
         lines, end, self._begun = (self._begun + piece).rpartition(b"\n")
         if end:
             self._take(lines)
         if len(self._begun) > LINE_BYTES:
-            # Masked before it is cut; the rest of a secret at the end is in the part cut off.
+            # Mask before cutting; the rest of a secret at the end is in the part that is cut off.
             self._begun = self._masked(self._begun)[: LINE_BYTES // 2]
 
     def close(self) -> None:
-        """Take the last line, which may have no end."""
+        """Add the last line, which may lack its line end."""
         if self._begun:
             self._take(self._begun)
         if self._log is not None:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 10
 """Time for a command to end after SIGTERM, before it is killed."""
 UMASK = 0o022
-"""The usual one. Packrat's own is 077, but what a command writes may be for others, for example a
-dump that a container loads after a restore."""
+"""The usual one. Packrat's own is 077, but the files that a command writes may be for others, for
+example a dump that a container loads after a restore."""
 PID_DIGITS = 10
-"""Longest process number. A container decides what it prints, so no more than this is kept of it
-while its first line has no end."""
+"""Longest process number. A container controls what it prints, so no more than this is kept of its
+first line before the line end."""
 
-# Bash fails when any command of a pipe fails, and at the first line that does. A container may have
-# only a plain sh: pipefail is switched on where sh knows it (busybox). The process number is
+# Bash fails if any command of a pipe fails, and at the first line that does. A container may only
+# have a plain sh: pipefail is switched on where sh knows it (busybox). The process number is
 # printed first, so that the whole group can be ended.
 IN_CONTAINER = """echo $$
 if command -v bash >/dev/null 2>&1; then exec bash -eo pipefail -c "$1"; fi
@@ -41,7 +41,7 @@ eval "$1"
 
 
 class Shell(BaseModel):
-    """A command with its user, folder, environment and time limit, as in a pipeline document."""
+    """Command with its user, folder, environment and time limit, as in a pipeline document."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,7 +104,9 @@ class Shell(BaseModel):
         secrets = {name: secret(value) for name, value in self.environment.items()}
         output = Output(log, what, secrets.values())
         process: _Process = (
-            _InContainer(self, secrets) if self.container else _Here(self, secrets, what)
+            _ContainerProcess(self, secrets)
+            if self.container
+            else _LocalProcess(self, secrets, what)
         )
         reader = threading.Thread(target=_drain, args=(process, output), daemon=True)
         reader.start()
@@ -144,17 +146,17 @@ class _Process(Protocol):
     """A running command."""
 
     def output(self) -> Iterator[bytes]:
-        """Yield what it prints, as it comes."""
+        """Yield what it prints, as it arrives."""
 
     def status(self) -> int | None:
         """Return its exit status, None while it runs."""
 
     def end(self) -> None:
-        """End the whole process group: SIGTERM, then SIGKILL; do nothing if it has ended."""
+        """End the whole process group with SIGTERM, then SIGKILL; do nothing if it has ended."""
 
 
-class _Here:
-    """A process group of this machine."""
+class _LocalProcess:
+    """Process group on this machine."""
 
     def __init__(self, shell: Shell, secrets: dict[str, str], what: str) -> None:
         account = account_of(shell.user) if shell.user is not None else None
@@ -194,7 +196,7 @@ class _Here:
             self._signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(GRACE_SECONDS)
-            self._signal(signal.SIGKILL)  # also what it started and left behind
+            self._signal(signal.SIGKILL)  # also ends the processes that it left behind
             self._process.wait()
 
     def _signal(self, number: int) -> None:
@@ -202,8 +204,8 @@ class _Here:
             os.killpg(self._process.pid, number)
 
 
-class _InContainer:
-    """A command that the engine runs inside a container, in a session of its own."""
+class _ContainerProcess:
+    """Command that Docker runs inside a container, in a session of its own."""
 
     def __init__(self, shell: Shell, secrets: dict[str, str]) -> None:
         assert shell.container

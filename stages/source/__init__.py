@@ -1,1 +1,1 @@
-"""The folder that is backed up: walked, compared, read; what is excluded, what is alarming."""
+"""Folder that is backed up: walk, comparison, reading, excludes and warnings."""

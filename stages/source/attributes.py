@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Report = Callable[[str], None]
-    """Told what of a file is not stored as it is, as the end of a sentence about its path."""
+    """Callback for what is not stored as it is, as the end of a sentence about the file's path."""
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -36,13 +36,13 @@ NO_XATTRS = (errno.ENOTSUP, errno.ENODATA, errno.ENOSYS)
 
 @dataclass
 class Unset:
-    """Something that could not be set on some files."""
+    """Attribute that could not be set on some files."""
 
     NAMED = 3
 
     count: int = 0
     names: list[str] = field(default_factory=list)
-    """The first of them."""
+    """Names of the first files."""
 
     def add(self, name: str) -> None:
         """Count a file."""
@@ -52,11 +52,11 @@ class Unset:
 
 
 def ignore(_: str) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 def read_entry(path: str, found: os.stat_result, report: Report = ignore) -> Entry:
-    """Return an entry of what lstat found; its type must be one of TYPES.
+    """Return an entry for the result of lstat; its type must be one of TYPES.
 
     A number that no restore could set is replaced, reported, and read again by the next backup.
     Raises OSError for a size that no file can have.
@@ -95,7 +95,7 @@ def read_entry(path: str, found: os.stat_result, report: Report = ignore) -> Ent
 
 
 def same_state(entry: Entry, now: os.stat_result) -> bool:
-    """Return whether a file that was read earlier in this run is still in the state it had."""
+    """Return whether a file that was read earlier in this run is still in the same state."""
     return (
         entry.inode == now.st_ino
         and entry.ctime == now.st_ctime_ns
@@ -105,7 +105,7 @@ def same_state(entry: Entry, now: os.stat_result) -> bool:
 
 
 def read_target(entry: Entry, name: str, folder: int) -> None:
-    """Read where a symlink points; raises OSError."""
+    """Read the target of a symlink into an entry; raises OSError."""
     target = os.readlink(name, dir_fd=folder)
     if not target:
         raise OSError(errno.EINVAL, "is a symlink without a target")
@@ -113,10 +113,10 @@ def read_target(entry: Entry, name: str, folder: int) -> None:
 
 
 def read_xattrs(entry: Entry, at: int | str, report: Report = ignore) -> None:
-    """Read extended attributes, ACLs among them, of a descriptor or of a path itself.
+    """Read extended attributes, including ACLs, of a descriptor or of a path itself.
 
-    One that cannot be read or stored costs itself: it is reported, and the next backup reads the
-    file again.
+    An attribute that cannot be read or stored is reported and left out, and the next backup reads
+    the file again.
     """
     follow = isinstance(at, int)
     try:
@@ -135,7 +135,7 @@ def read_xattrs(entry: Entry, at: int | str, report: Report = ignore) -> None:
         try:
             value = os.getxattr(at, name, follow_symlinks=follow)
         except OSError as error:
-            if error.errno not in NO_XATTRS:  # else it was removed meanwhile
+            if error.errno not in NO_XATTRS:  # otherwise it was removed meanwhile
                 report(f"is stored without its attribute {name!r}: {error.strerror}")
                 entry.unsettled = True
             continue
@@ -154,5 +154,5 @@ def read_xattrs(entry: Entry, at: int | str, report: Report = ignore) -> None:
 
 
 def owner_and_mode(found: os.stat_result) -> OwnerAndMode:
-    """Give what a change of owner or mode would change."""
+    """Return what a change of owner or mode would change."""
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)

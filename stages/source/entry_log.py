@@ -1,4 +1,4 @@
-"""Entries in the order of a walk, in an unnamed file on disk; found again in that order."""
+"""Entries in the order of a walk, in an unnamed file on disk, and found again in that order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _decode = msgspec.json.Decoder(Entry).decode
 
 
 class EntryLog:
-    """First written, then read once, by paths in the same order."""
+    """Log that is written first, then read once, by paths in the same order."""
 
     def __init__(self, scratch: str = "") -> None:
         """`scratch` is the folder for temporary data; empty for the system's own."""
@@ -26,7 +26,7 @@ class EntryLog:
         self._file.write(encode(entry) + b"\n")
 
     def find(self, path: str) -> Entry | None:
-        """Return the entry of a path; earlier entries are passed over for good."""
+        """Return the entry of a path; earlier entries are skipped for good."""
         if not self._reading:
             self._reading = True
             self._file.seek(0)

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 class Excludes:
-    """Tells which paths a list of patterns leaves out; the last pattern that matches decides.
+    """Matcher for a list of patterns; the last pattern that matches a path decides.
 
-    Paths are relative, `/` between names; a folder's ends in `/`.
+    Paths are relative, with `/` between names; that of a folder ends in `/`.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Compile; raises ValueError for a pattern that cannot be parsed."""
+        """Compile the patterns; raises ValueError for one that cannot be parsed."""
         found = [(pattern, rule(pattern)) for pattern in patterns]
         rules = [(pattern, said) for pattern, said in found if said]
         self._rules = [
             (said.excludes, _any_of([said.regex]), pattern) for pattern, said in reversed(rules)
         ]
-        # One expression for each run of patterns of one sign: a path costs one match, not many.
+        # One expression for each run of patterns of one sign: one match per path, not many.
         self._groups = [
             (sign, _any_of([said.regex for _, said in run]))
             for sign, run in groupby(rules, key=lambda one: one[1].excludes)
@@ -35,20 +35,20 @@ class Excludes:
         self._hollow = _any_of(hollow) if hollow and not negated else None
 
     def excludes(self, path: str) -> bool:
-        """Say whether a path is left out, its parents being in."""
-        for sign, group in self._groups:  # not by a generator: it costs more than the answer
+        """Return whether a path is excluded, given that its parents are not."""
+        for sign, group in self._groups:  # not a generator: it costs more than the match
             if group.match(path):
                 return bool(sign)
         return False
 
     def excludes_all_below(self, folder: str) -> bool:
-        """Say whether nothing in a folder can be in, so that it need not be listed."""
+        """Return whether everything in a folder is excluded, so that it need not be listed."""
         return self._hollow is not None and self._hollow.match(folder + "/") is not None
 
     def why(self, path: str) -> tuple[str, str] | None:
-        """Give (path or the folder above it, pattern) that leaves a path out or lets it in.
+        """Return (path or a folder above it, pattern) that excludes or includes a path.
 
-        None when no pattern matches it or a folder above it.
+        None if no pattern matches it or a folder above it.
         """
         names = path.rstrip("/").split("/")
         said = None

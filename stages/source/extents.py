@@ -17,16 +17,16 @@ DATA_MOST = 8 << 40
 
 
 def data_extents(fd: int, found: os.stat_result) -> Extents:
-    """Return the extents of an open file; raises OSError when it has more data than can be stored.
+    """Return the extents of an open file; raises OSError if it has more data than can be stored.
 
-    A file system that answers nonsense is believed to have data everywhere.
+    If the answers of the filesystem make no sense, the file counts as data throughout.
     """
     size = found.st_size
     whole = [(0, size)] if size else []
     extents = whole
     if found.st_blocks * 512 < size:
         try:
-            extents = _sought(fd, size)
+            extents = _read_extents(fd, size)
         except OSError:
             extents = whole
     if sum(length for _, length in extents) > DATA_MOST:
@@ -39,15 +39,15 @@ def cut_off(extents: Extents, end: int) -> Extents:
     return [(offset, min(length, end - offset)) for offset, length in extents if offset < end]
 
 
-def _sought(fd: int, size: int) -> Extents:
-    """Ask the file system; fill the smallest holes of a file that has too many."""
+def _read_extents(fd: int, size: int) -> Extents:
+    """Read the extents from the filesystem; fill the smallest holes if there are too many."""
     extents: Extents = []
     hole = end = 0
     while end < size:
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole follows
+            if error.errno == errno.ENXIO:  # only a hole follows
                 break
             raise
         if start >= size:
@@ -66,7 +66,7 @@ def _sought(fd: int, size: int) -> Extents:
 
 
 def _append(extents: Extents, start: int, stop: int, hole: int) -> None:
-    """Add an extent, as part of the one before when the hole between them is this small."""
+    """Add an extent, merged with the previous one if the hole between them is at most `hole`."""
     if extents and start - sum(extents[-1]) <= hole:
         start = extents.pop()[0]
     extents.append((start, stop - start))

@@ -7,14 +7,14 @@ import os
 from stages.source.previous import border
 
 LISTINGS = 3
-"""Attempts to list a folder without a name that comes twice."""
+"""Attempts to list a folder without a duplicate name."""
 
 
 def listed(folder: int) -> list[str]:
     """Return the names in an open folder, each once, sorted by their bytes; raises OSError.
 
-    XFS lists a name twice when its file is deleted and created again meanwhile, and so do some
-    network file systems: such a folder is listed again.
+    XFS lists a name twice if its file is deleted and created again meanwhile, and so do some
+    network filesystems. Such a folder is listed again.
     """
     for _ in range(LISTINGS):
         names = os.listdir(folder)
@@ -23,27 +23,28 @@ def listed(folder: int) -> list[str]:
             break
     else:
         names = list(once)
-    # Text sorts as its bytes do, but for names that are not UTF-8; ASCII is the quick case.
+    # Text sorts as its bytes do, except for names that are not UTF-8; ASCII is the fast case.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
     return names
 
 
 class Listings:
-    """What a walk found in each folder; in memory, some bytes more than the names."""
+    """Names that a walk found in each folder, in memory."""
 
     def __init__(self, root: int, barrier: int) -> None:
-        """`barrier`: nanoseconds since 1970, just before the walk of the open folder `root`."""
-        # Another file system than the root's may be one that does not stamp its folders.
+        """Start with the open folder `root`; `barrier` is the time just before its walk, in ns."""
+        # Filesystems other than the root's may not stamp their folders.
         self._device = os.fstat(root).st_dev
         self._border = border(barrier)
         self._known: dict[int, tuple[tuple[int, int], str]] = {}
-        """Inode -> its times, its names."""
+        """Inode -> its times, and the names in it."""
 
     def names(self, folder: int) -> list[str]:
-        """Give the names in an open folder, sorted.
+        """Return the names in an open folder, sorted.
 
-        A folder's times change with every name that comes or goes. As with files, they are believed
-        when they are 2 s older than the walk: what changes in one tick of the clock has one time.
+        A folder's times change with every name that comes or goes. As with files, they are trusted
+        if they are 2 s older than the walk: changes within one tick of the clock have the same
+        time.
         """
         found = os.fstat(folder)
         times = found.st_mtime_ns, found.st_ctime_ns

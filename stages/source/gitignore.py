@@ -1,7 +1,7 @@
-"""One line of a .gitignore as a regular expression for one path.
+"""Translation of one .gitignore line into a regular expression for one path.
 
-pathspec's expressions also match what lies below a match. A walk does not go into what is out, so
-ours match the path itself only: else `!` would let in again what another pattern names.
+pathspec's expressions also match what is below a match. A walk does not enter excluded folders, so
+these match the path itself only: otherwise `!` would include what another pattern excludes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """What one pattern says; both expressions are for paths in which a folder ends in `/`."""
+    """One pattern; both expressions are for paths in which a folder ends in `/`."""
 
     excludes: bool
     regex: str
     hollow: str | None
-    """Matches the folders of which it names all content: x of `x/*` and `x/**`."""
+    """Matches the folders whose whole content it names: x of `x/*` and `x/**`."""
 
 
 @lru_cache(maxsize=1024)
 def rule(pattern: str) -> Rule | None:
-    """Translate; None for a blank line or a comment, ValueError for what cannot be parsed."""
+    """Translate a line; None if it is blank or a comment, ValueError if it cannot be parsed."""
     line = re.sub(r"(?<!\\)((?:\\\\)*) +$", r"\1", pattern)
     if not line or line.startswith("#"):
         return None
@@ -41,7 +41,7 @@ def rule(pattern: str) -> Rule | None:
 
 
 def _anchored(body: str) -> str:
-    """Translate what has a slash from the top on, and what has none at any depth."""
+    """Translate a pattern: with a slash it matches from the top on, without one at any depth."""
     above = "" if "/" in body else "(?:.*/)?"
     return above + _glob(body.removeprefix("/"))
 
@@ -58,7 +58,7 @@ def _glob(body: str) -> str:
             parts.append("[^/]*")
             at = re.compile(r"\*+").match(body, at).end()  # type: ignore[union-attr]
         elif letter == "[":
-            part, at = _class(body, at + 1)
+            part, at = _bracket(body, at + 1)
             parts.append(part)
         else:
             if letter == "\\":
@@ -74,8 +74,8 @@ def _starts(body: str, at: int) -> bool:
     return at == 0 or body[at - 1] == "/"
 
 
-def _class(body: str, at: int) -> tuple[str, int]:
-    """Translate `[…]`, from behind its bracket on; gives where it ends. It matches no slash."""
+def _bracket(body: str, at: int) -> tuple[str, int]:
+    """Translate `[…]` after its bracket; return the expression and its end. It matches no slash."""
     sign = "^" if body[at : at + 1] in ("!", "^") else ""
     start = at = at + len(sign)
     items = []
@@ -83,7 +83,7 @@ def _class(body: str, at: int) -> tuple[str, int]:
     while at < len(body) and (body[at] != "]" or at == start):
         if body[at] == "-" and before and body[at + 1 : at + 2] not in ("", "]"):
             last, at = _letter(body, at + 1)
-            if before <= last:  # else it is an empty range
+            if before <= last:  # otherwise it is an empty range
                 items.append(f"{re.escape(before)}-{re.escape(last)}")
             before = ""
         else:

@@ -1,4 +1,4 @@
-"""Losses: what of the files in a backup is not as it was at the source."""
+"""Losses: properties of files that the backup does not have as the source has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMED = 20
-"""Files that are named with the same loss; a share without attributes may have a million."""
+"""Files named for one kind of loss; a share without attributes may have a million."""
 
 
 class Losses:
@@ -20,14 +20,14 @@ class Losses:
         self._counts: Counter[str] = Counter()
 
     def add(self, path: str, what: str) -> None:
-        """Warn of a file; `what` ends a sentence that begins with its path."""
+        """Warn about a file; `what` ends a sentence that begins with its path."""
         kind = what.partition(":")[0]
         self._counts[kind] += 1
         if self._counts[kind] <= NAMED:
             self._warn(f"{path!r} {what}")
 
     def finish(self) -> None:
-        """Warn of those that were not named."""
+        """Warn about the number of files that were not named."""
         for kind, count in self._counts.items():
             if count > NAMED:
                 self._warn(f"{count - NAMED:,} more: {kind}")

@@ -1,4 +1,4 @@
-"""Open folders of a walk: handles from the root to where it stands, the last ones only."""
+"""Open folders of a walk: handles of the last ones from the root to the current folder."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ OPEN_AT_ONCE = 256
 
 
 class OpenFolders:
-    """Stack of folders, each in the one before. Those that were closed are opened again."""
+    """Stack of folders, each inside the previous one. Closed ones are opened again when needed."""
 
     def __init__(self, root: int) -> None:
-        """`root` is an open folder, and its opener closes it."""
+        """Start at `root`, an open folder, which its opener closes."""
         self._handles = [root]
-        """-1 for a closed one."""
+        """File descriptors; -1 for a closed one."""
         self._steps: list[tuple[str, tuple[int, int]]] = []
-        """Name, and (device, inode), of each below the root."""
+        """Name and (device, inode) of each folder below the root."""
 
     def enter(self, name: str, handle: int, found: os.stat_result) -> None:
-        """Go down into an open folder, which is closed with the others from here on."""
+        """Go down into an open folder; from now on it is closed with the others."""
         self._handles.append(handle)
         self._steps.append((name, (found.st_dev, found.st_ino)))
         old = len(self._handles) - 1 - OPEN_AT_ONCE
@@ -29,9 +29,9 @@ class OpenFolders:
             self._handles[old] = -1
 
     def leave(self) -> int:
-        """Go up, and return the handle of that folder; raises OSError if it is not there.
+        """Go up and return the handle of that folder; raises OSError if it no longer exists.
 
-        After that the next call goes up from there.
+        The next call then continues from there.
         """
         inner = self._handles.pop()
         self._steps.pop()
@@ -51,7 +51,7 @@ class OpenFolders:
         del self._handles[1:]
 
     def _reopened(self, inner: int) -> int:
-        """Open the last folder again, from the one that was in it, else from the root."""
+        """Open the last folder again, from the one that was inside it, otherwise from the root."""
         if inner >= 0:
             above = os.open("..", OPEN_FOLDER, dir_fd=inner)
             if _identity(above) == self._steps[-1][1]:

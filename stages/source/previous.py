@@ -1,4 +1,4 @@
-"""The parent's index, as a stream that goes along with the walk; and what counts as unchanged."""
+"""The parent's index, as a stream parallel to the walk, and the rule for unchanged files."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
     from vault.archive.format import Block, Entry
 
 SETTLED_NS = 2_000_000_000
-"""A file's times must be this much older than the pass that recorded it to be believed."""
+"""File times are trusted if they are this much older than the pass that recorded them."""
 
 
 def border(barrier: int) -> int:
-    """Give the time before which the times that a pass recorded, begun at `barrier`, are believed.
+    """Return the time before which file times recorded by a pass begun at `barrier` are trusted.
 
-    All in nanoseconds since 1970: a write in the tick of the reading would leave them as they were.
+    All in nanoseconds since 1970. A write in the same clock tick as the read would leave the times
+    unchanged.
     """
     return barrier - SETTLED_NS
 
 
 def untouched(old: Entry, now: os.stat_result, border: int) -> bool:
-    """Say whether nothing has touched a file since it was recorded.
+    """Return whether a file is unchanged since it was recorded.
 
     Size, times and inode must be as recorded, and the times before the `border` of that pass.
     """
     ctime, mtime = old.ctime, old.mtime
-    return (  # ends with what `settled` says, written out: this is asked for a million files
+    return (  # ends with the test of `settled`, written out because it runs for a million files
         ctime == now.st_ctime_ns
         and mtime == now.st_mtime_ns
         and old.inode == now.st_ino
@@ -45,12 +46,12 @@ def untouched(old: Entry, now: os.stat_result, border: int) -> bool:
 
 
 def settled(entry: Entry, border: int) -> bool:
-    """Say whether the times of what was recorded can be believed."""
+    """Return whether the times of a recorded entry can be trusted."""
     return entry.ctime < border and entry.mtime < border and not entry.unsettled
 
 
 class Previous:
-    """The parent's index, as a stream of blocks that goes along with the walk."""
+    """Stream of the blocks of the parent's index, read in step with the walk."""
 
     def __init__(self, base: Base, index: PreviousIndex) -> None:
         self.files = 0
@@ -65,18 +66,18 @@ class Previous:
             self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
         self._entries: list[Entry] = []
-        """Those of the block."""
+        """Entries of the current block."""
         self._at = 0
         self._waiting: list[Entry] = []
-        """Unchanged ones, one behind the other, that have not gone on."""
+        """Consecutive unchanged entries that have not been passed on."""
         self._altered = False
-        """An entry of the block does not go on as it stands in it."""
+        """An entry of the block is not passed on unchanged."""
         self.last: Entry | None = None
-        """What the parent had at the path that was asked for last."""
+        """The parent's entry at the last requested path."""
 
     def unchanged(self, found: Found) -> Entry | None:
-        """Give the parent's entry of this path, if nothing has touched the file since."""
-        # The next entry, as a rule; only the root's path, and one that is not UTF-8, are "".
+        """Return the parent's entry of this path if the file is unchanged since."""
+        # Usually the next entry; only the root's path, and one that is not UTF-8, are "".
         at, path = self._at, found.path
         if at < len(self._entries) and path and self._entries[at].path == path:
             old: Entry | None = self._entries[at]
@@ -93,12 +94,12 @@ class Previous:
         return old
 
     def keep(self, old: Entry) -> Kept | None:
-        """Let an unchanged entry go on: with those before it, once its block is through."""
+        """Pass an unchanged entry on: with the previous ones, once its block is complete."""
         self._waiting.append(old)
         return self.release() if self._at == len(self._entries) else None
 
     def release(self) -> Kept | None:
-        """Give what waits, before something new does."""
+        """Return the entries that wait, before something new is passed on."""
         entries, self._waiting = self._waiting, []
         if not entries:
             return None
@@ -111,7 +112,7 @@ class Previous:
         )
 
     def _find(self, path: str) -> Entry | None:
-        """Go forward in the parent to a path; what it had before that is gone."""
+        """Go forward in the parent to a path; earlier entries are skipped for good."""
         while True:
             while self._at < len(self._entries):
                 old = self._entries[self._at]

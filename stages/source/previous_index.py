@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog
 
 AHEAD_ENTRIES = 100_000
-"""Entries that are decoded ahead; some 70 MB."""
+"""Entries that are decoded ahead; about 70 MB."""
 
 
 class PreviousIndex:
-    """Reads the parent's index once or several times; empty without a parent."""
+    """Reader of the parent's index, once or several times; empty without a parent."""
 
     def __init__(
         self, service: str, parent: Archive | None, catalogs: list[Catalog], keys: Keys
     ) -> None:
-        """`catalogs` are the places to read from, the nearest first."""
+        """Read from `catalogs`, the nearest first."""
         self._service, self._parent, self._catalogs, self._keys = service, parent, catalogs, keys
         self._opened: dict[tuple[str, str], Archive] = {}
         self._segments: dict[tuple[str, int], bytes] = {}
-        """(archive id, frame) -> what was fetched, compressed."""
+        """(archive id, frame) -> the fetched segment, compressed."""
         self._keep = False
         self._ahead: Iterator[tuple[Block, list[Entry]]] | None = None
 
     def keep(self) -> None:
-        """Remember what is fetched from now on: it will be read again soon."""
+        """Keep what is fetched from now on, because it will be read again soon."""
         self._keep = True
 
     def read_ahead(self, check: Callable[[], None]) -> None:
-        """Decode the beginning for the next call of `blocks`, which then waits for nothing."""
+        """Decode the beginning, so that the next call of `blocks` does not wait."""
         self.keep()
         blocks, ahead, entries = self.blocks(), [], 0  # the first block fetches for all
         while entries < AHEAD_ENTRIES and (block := next(blocks, None)):

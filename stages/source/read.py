@@ -1,4 +1,4 @@
-"""Read one file so that what is stored is one state of it, or is flagged as not."""
+"""Reading of one file: the stored content is one state of it, or is flagged as not."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SMALL_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
 ATTEMPTS = 3
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-"""Without O_NONBLOCK a fifo that takes the place of a file would stop the backup for ever."""
+"""Without O_NONBLOCK, a fifo that replaces a file would block the backup for ever."""
 
 
 def read_small(found: Found, report: Report = ignore) -> Piece | None:
     """Read a small regular file at once; return None if it is large or has changed since.
 
-    What of it is not stored is reported. Raises OSError.
+    Properties that are not stored are reported. Raises OSError.
     """
     before = found.stat
     if before.st_size > SMALL_BYTES or before.st_blocks * 512 < before.st_size:
@@ -48,10 +48,10 @@ def read_small(found: Found, report: Report = ignore) -> Piece | None:
 
 
 def read_file(found: Found, attempts: int = ATTEMPTS, report: Report = ignore) -> Iterator[Piece]:
-    """Yield a regular file's pieces, the last of them marked so; raises OSError.
+    """Yield a regular file's pieces, the last one marked; raises OSError.
 
-    A file that changes while it is read is read again, up to so many `attempts`. One that keeps
-    changing, or is not as long as it says, is marked `unsettled` and reported.
+    A file that changes while it is read is read again, at most `attempts` times. One that keeps
+    changing, or is shorter than its size says, is marked `unsettled` and reported.
     """
     fd = _open(found.name, found.folder)
     try:
@@ -108,7 +108,7 @@ def _blocks(fd: int, extents: list[tuple[int, int]]) -> Iterator[tuple[int, byte
 
 def _open(name: str, folder: int) -> int:
     try:
-        # A backup should not look like a reader; only the owner and root may ask for that.
+        # A backup should not change access times; only the owner and root may ask for that.
         return os.open(name, OPEN_FILE | os.O_NOATIME, dir_fd=folder)
     except PermissionError:
         return os.open(name, OPEN_FILE, dir_fd=folder)

@@ -1,4 +1,4 @@
-"""Reader of what is new or changed in a source: each kind of file, and hard links once."""
+"""Reader of new and changed files of every type, reading hard links once."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Reads files one after the other. What cannot be read costs itself, with a warning."""
+    """Reads files one after the other. A file that cannot be read is skipped with a warning."""
 
     def __init__(self, warn: Callable[[str], None], missed: Callable[[str, OSError], None]) -> None:
-        """`missed` is told of what is not in the backup, `warn` of everything else."""
+        """Call `missed` for what is not in the backup, and `warn` for everything else."""
         self._warn = warn
         self._missed = missed
         self._losses = Losses(warn)
         self._linked: dict[tuple[int, int], Entry] = {}
-        """Hard-linked files that were read: their other names need no reading."""
+        """Hard-linked files that were read; their other names need not be read."""
 
     def remember(self, entry: Entry) -> None:
-        """Take a file as read that was read before."""
+        """Record a file that was read before as read."""
         if entry.link:
             self._linked[entry.link] = entry
 
     def read(self, found: Found) -> Iterator[Piece]:
-        """Yield the pieces of what was found; none of what cannot be read or is gone."""
+        """Yield the pieces of a file; nothing if it cannot be read or is gone."""
         kind = stat.S_IFMT(found.stat.st_mode)
         if kind not in TYPES:
             self._warn(f"{found.path!r} is a socket and not backed up: its program creates it")
@@ -54,18 +54,18 @@ class Reader:
             else:
                 yield from self._file(found)
         except OSError as error:
-            if not is_gone(found):  # files may go away at any time since they were listed
+            if not is_gone(found):  # files may be deleted at any time after they were listed
                 self._missed(found.path, error)
 
     def finish(self) -> None:
-        """Warn of what was only counted so far."""
+        """Warn about what was only counted so far."""
         self._losses.finish()
 
     def _several_names(self, found: Found) -> Iterator[Piece]:
         first = self._linked.get((found.stat.st_dev, found.stat.st_ino))
-        # An inode is given to a new file at once when its file is deleted.
+        # The inode of a deleted file may be given to a new file at once.
         if first and same_state(first, found.stat):
-            # Shares the list of chunks, too, which is complete before the index has it.
+            # Also shares the list of chunks, which is complete before the index has it.
             plain, encoded = text(found.path)
             yield Piece(structs.replace(first, path=plain, path64=encoded))
             return
@@ -97,7 +97,7 @@ class Reader:
 
 
 def is_gone(found: Found) -> bool:
-    """Return whether nothing is there any more at the name of what was found."""
+    """Return whether the file that was found is no longer there."""
     try:
         os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
     except FileNotFoundError:

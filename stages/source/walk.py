@@ -1,4 +1,4 @@
-"""Walk of a source in the order of the index, by directory handles: no path is too long."""
+"""Walk of a source in the order of the index, through directory handles: no path is too long."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Found(Struct, frozen=True, gc=False):
-    """Something in the tree; `fd` is open, for a folder, as long as the walk stands at it."""
+    """File in the tree; `fd` is open, for a folder, while the walk is at it."""
 
     path: str
     name: str
@@ -41,7 +41,7 @@ class Found(Struct, frozen=True, gc=False):
 
 
 def syncfs(fd: int) -> None:
-    """Write out the file system that holds `fd`, so that it stamps mapped writes again."""
+    """Write out the filesystem that holds `fd`, so that it stamps mapped writes again."""
     _libc.syncfs(fd)
 
 
@@ -67,7 +67,7 @@ def allow_deep_trees() -> None:
 
 
 def folders(paths: Iterable[str]) -> set[tuple[int, int]]:
-    """Return (device, inode) of those that exist."""
+    """Return (device, inode) of the folders that exist."""
     found = set()
     for path in paths:
         with suppress(OSError):
@@ -83,17 +83,17 @@ def walk(
     unreadable: Callable[[str, OSError], None],
     listings: Listings | None = None,
 ) -> Iterator[Found]:
-    """Iterate over everything below the open folder `root`, and itself first, as path "".
+    """Yield the open folder `root`, as path "", and everything below it.
 
-    Folders in `never`, by (device, inode), are left out. `unreadable` is told of what cannot be
-    looked at, listed or reached. `listings` knows the folders of an earlier walk. Each file system
-    is synced when the walk enters it. Raises SourceError when `root` cannot be listed.
+    Folders in `never`, by (device, inode), are left out. `unreadable` is called for what cannot be
+    examined, listed or reached. `listings` knows the folders of an earlier walk. Each filesystem is
+    synced when the walk enters it. Raises SourceError if `root` cannot be listed.
     """
     return _Walk(root, excludes, never, unreadable, listings).found()
 
 
 class _Walk:
-    """One walk, as an explicit stack: a tree may be deeper than Python can recurse."""
+    """One walk with an explicit stack: a tree may be deeper than Python can recurse."""
 
     def __init__(
         self,
@@ -132,14 +132,14 @@ class _Walk:
             self.handles.close()
 
     def _look(self) -> Iterator[Found]:
-        """Yield what is left in the folder, up to a folder, which is entered."""
+        """Yield the rest of the folder, up to a subfolder, which is entered."""
         lstat, excluded = os.lstat, self.excludes.excludes
         level, folder = self.levels[-1], self.folder
         for name in level.names:
             path = level.prefix + name
             out = excluded(path)
             if out and excluded(path + "/"):
-                continue  # without a look at it, which may fail or hang
+                continue  # without examining it, which may fail or hang
             hollow = False
             try:
                 found = lstat(name, dir_fd=folder)
@@ -168,7 +168,7 @@ class _Walk:
             return
 
     def _leave(self) -> None:
-        """Go up to the next folder that is still there."""
+        """Go up to the next folder that still exists."""
         _report_listed(self.levels.pop(), self.folder, self.unreadable)
         while self.levels:
             try:
@@ -185,21 +185,21 @@ class _Walk:
 
 
 class _Level:
-    """A folder that the walk is in."""
+    """Folder on the path of the walk."""
 
     def __init__(self, prefix: str, names: list[str]) -> None:
         self.prefix = prefix
         self.names = iter(names)
         self.vanished: list[str] = []
-        """Names that were listed and were not there."""
+        """Names that were listed but did not exist."""
 
 
 def _enter(
     path: str, folder: int, names_in: Callable[[int], list[str]]
 ) -> tuple[int, list[str], os.stat_result]:
-    """Open and list a folder, and look at what was opened; raises OSError.
+    """Open and list a folder, and stat what was opened; raises OSError.
 
-    It may be another one than before: a mount point may be mounted by being opened.
+    It may be another one than before: opening a mount point may mount it.
     """
     if len(path) > PATH_BYTES // 4 and len(os.fsencode(path)) > PATH_BYTES - NAME_BYTES:
         raise OSError(errno.ENAMETOOLONG, "is nested too deeply")
@@ -216,9 +216,9 @@ def _nothing(_: int) -> list[str]:
 
 
 def _report_listed(level: _Level, folder: int, unreadable: Callable[[str, OSError], None]) -> None:
-    """Report the vanished names that are listed still: they did not go away, they cannot be read.
+    """Report the vanished names that are still listed: they cannot be read, and are not deleted.
 
-    So it is with some names on network file systems.
+    Some network filesystems have such names.
     """
     if not level.vanished:
         return

@@ -16,37 +16,37 @@ if TYPE_CHECKING:
 
 
 class WarmRecord:
-    """Files in the order of the walk, and the names in each folder; empty without a pass."""
+    """Files in the order of the walk, and the names in each folder; empty without a warm pass."""
 
     def __init__(self, root: int | None = None, barrier: int = 0, scratch: str = "") -> None:
-        """`barrier`: nanoseconds since 1970, just before the pass over the open folder `root`.
+        """Start with the open folder `root`; `scratch` is the folder for temporary data.
 
-        `scratch` is the folder for temporary data.
+        `barrier` is the time just before the pass, in nanoseconds since 1970.
         """
         self.covers = root is not None
-        """Whether there was a pass."""
+        """False if there was no warm pass."""
         self.folders = Listings(root, barrier) if root is not None else None
         self.left = 0
-        """Bytes of files that must be read again, as far as is known."""
+        """Known bytes of files that must be read again."""
         self._border = border(barrier)
         self._log = EntryLog(scratch) if self.covers else None
 
     def add(self, entry: Entry) -> None:
-        """Remember a file that was read to its end."""
+        """Record a file that was read to its end."""
         if self._log and settled(entry, self._border):
             self._log.add(structs.replace(entry, chunks=[]))
         else:
             self.left += entry.size
 
     def unchanged(self, found: Found) -> Entry | None:
-        """Return what was read at this path, if nothing has touched the file since.
+        """Return the entry that was read at this path if the file is unchanged since.
 
-        Paths are asked for in the order of the walk.
+        Paths must come in the order of the walk.
         """
         read = self._log.find(found.path) if self._log else None
         return read if read and untouched(read, found.stat, self._border) else None
 
     def close(self) -> None:
-        """Delete what is on disk."""
+        """Delete the data on disk."""
         if self._log:
             self._log.close()

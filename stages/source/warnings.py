@@ -19,31 +19,31 @@ LIVE = {
     "appendonly.aof": "Redis",
     "appendonly.aof.manifest": "Redis",
 }
-"""Files by which a database is known that may be running: its name."""
+"""File that identifies a possibly running database -> its name."""
 TICK_NS = 10_000_000
-"""File times are those of the last tick of the kernel's clock, which is up to so long ago."""
+"""File times come from the last tick of the kernel's clock, which is at most this long ago."""
 SMALL_BYTES = 4096
-"""A dump that was smaller than this says nothing when it shrinks."""
+"""Shrinking of a dump smaller than this means nothing."""
 MOST = 5
-"""Warnings of one kind: who has more has seen enough."""
+"""Warnings of one kind; more would add nothing."""
 
 
 class SourceWarnings:
-    """Looks at files as they are found; warns of each thing once."""
+    """Checks files as they are found, and warns about each kind of problem once per file."""
 
     def __init__(self, run: Run, dumping: int | None) -> None:
-        """Take the start of the dump before the backup, in nanoseconds since 1970."""
+        """Compare times with `dumping`, the start of the dump in nanoseconds since 1970."""
         self._run = run
         self._dumping = dumping
         self._said: set[str] = set()
 
     def look(self, found: Found) -> None:
-        """Look at anything in the tree of a service that is not at rest."""
+        """Check any file in the tree of a service that is not at rest."""
         if found.name in LIVE or (found.name.endswith("-wal") and found.stat.st_size):
             self._database(LIVE.get(found.name, "SQLite"), found)
 
     def look_at_new(self, found: Found, before: Entry | None) -> None:
-        """Look at a file that is new or has changed; `before` is what the parent has of it."""
+        """Check a file that is new or has changed; `before` is the parent's entry."""
         state = found.stat
         if self._dumping is None or not stat.S_ISREG(state.st_mode):
             return

@@ -1,4 +1,4 @@
-"""Stages that provide, ask for and open facts, for tests."""
+"""Stages that provide, request and open facts, for tests."""
 
 import threading
 import time
@@ -24,11 +24,11 @@ class Other(Struct, frozen=True):
 
 
 class Heard(list[tuple[str, Any]]):
-    """What stages were told, in order."""
+    """Values that stages received, in order."""
 
 
 class Tell(Link):
-    """Provides a note before its items, after them, twice, never, or something else."""
+    """Provides a note before its items, after them, twice, never, or of another type."""
 
     kind: ClassVar[str] = "tell"
     provides: ClassVar[tuple] = (Note,)
@@ -49,7 +49,7 @@ class Tell(Link):
 
 
 class Ask(Link):
-    """Needs a note before or after its items, and hears it."""
+    """Needs a note before or after its items, and records it."""
 
     kind: ClassVar[str] = "ask"
     needs: ClassVar[tuple] = (Note, Heard)
@@ -112,7 +112,7 @@ def build(document, *given):
 def go(document, *given):
     heard, events = Heard(), []
     run = Run(Shared([events.append], facts=Facts([heard, World(), *given])))
-    watchdog = threading.Timer(5, run.cancel)  # a wait that never ends is a failure, not a hang
+    watchdog = threading.Timer(5, run.cancel)  # an endless wait becomes a failure instead of a hang
     watchdog.start()
     outcome = execute(build(document, *map(type, given)), run)
     watchdog.cancel()

@@ -1,4 +1,4 @@
-"""A pipeline with every kind of stage that a backup has, for tests of the graph."""
+"""Pipeline with every kind of stage that a backup has, for tests of the graph."""
 
 import pytest
 
@@ -21,7 +21,7 @@ PARAMS = {
     "containers": {"names": ["c"], "stop_timeout": 7},
     "undo": {"service": "svc", "path": "/srv"},
 }
-"""Parameters of the kinds that have any which are required."""
+"""Parameters of the kinds that require any."""
 
 
 def _branch(destination):
@@ -62,7 +62,7 @@ SERVICE = {
 
 
 def build(spec):
-    """Build a backup's graph."""
+    """Build the graph of a backup."""
     return Graph.build(spec, KINDS, GIVEN["backup"])
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, signals and cancelling: the run ends in order, and begins no more work."""
+"""Ctrl-C, signals and cancellation: the run ends in order, and no more work begins."""
 
 import signal
 import threading
@@ -26,7 +26,7 @@ def test_ctrl_c_in_a_stage_cancels_the_run_and_releases():
 
 
 def test_interrupt_between_two_stages_is_in_the_outcome():
-    """Raised in a listener, hence in no stage: it is not lost, and all stages end."""
+    """It is raised in a listener, hence in no stage: it is not lost, and all stages end."""
     events = []
 
     def interrupt(event):
@@ -43,7 +43,7 @@ def test_interrupt_between_two_stages_is_in_the_outcome():
 
 @pytest.mark.parametrize("name", ["first", "source", "inside"])
 def test_cancelled_run_begins_no_more_work(name):
-    """Neither a chain nor a stage whose input has ended; and the outcome says Cancelled."""
+    """Neither a chain nor a stage whose input has ended begins; the outcome is Cancelled."""
     outcome, world, events = go(spec(**{name: "last by cancelling"}))
     assert any(isinstance(error, Cancelled) for error in outcome.failed.values())
     assert world.lines.count("acquire") == world.lines.count("release")
@@ -53,7 +53,7 @@ def test_cancelled_run_begins_no_more_work(name):
 
 
 def test_signal_is_handled_while_only_branches_work():
-    """Also one that does not wake the thread that waits for them."""
+    """This includes a signal that does not wake the thread that waits for the branches."""
     graph, run, world = run_of(spec(b="first by stalling"))
     heard = threading.Event()
     before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
@@ -61,7 +61,7 @@ def test_signal_is_handled_while_only_branches_work():
     def signal_another_thread():
         world.stalled.wait(WAIT)
         wait_for("after_a ends", world)
-        time.sleep(0.1)  # nothing is left but to wait for the branch
+        time.sleep(0.1)  # only the wait for the branch is left
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         heard.wait(WAIT / 2)
         world.go.set()

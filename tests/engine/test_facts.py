@@ -1,4 +1,4 @@
-"""Facts and resources: declared, provided once, waited for across threads, closed in reverse."""
+"""Facts and resources: declared, provided once, awaited across threads, closed in reverse."""
 
 import threading
 import time
@@ -16,12 +16,12 @@ from tests.helpers.troubled import Fan, Item, World
 
 
 def test_need_without_a_provider_is_refused_by_name():
-    """Also when the provider comes later, or stands beside: only a stage before counts."""
+    """A provider that comes later, or in parallel, does not count."""
     document = {"ask": {"kind": "ask"}, "step": {"kind": "step"}, "tell": after("tell", "step")}
     assert faults(document) == ["ask: needs Note, but no stage before it provides it"]
 
 
-def test_need_of_what_the_program_gives_is_met():
+def test_fact_given_by_the_program_needs_no_provider():
     outcome, heard, _ = go({"ask": {"kind": "ask"}}, Note("given"))
     assert (outcome.failed, heard) == ({}, [("ask", "given")])
 
@@ -34,7 +34,7 @@ def test_two_providers_are_refused():
 
 
 def test_unknown_stage_before_causes_no_second_fault():
-    """It may be the one that provides."""
+    """The unknown stage may be the one that provides the fact."""
     [fault] = faults({"telll": {"kind": "telll"}, "ask": after("ask", "telll")})
     assert fault.startswith("telll: unknown stage kind")
 
@@ -51,7 +51,7 @@ def test_fact_passes_between_chains_that_only_order(when):
     assert (outcome.failed, heard) == ({}, [("ask", "tell")])
 
 
-def test_fact_asked_for_too_early_in_the_own_chain_is_an_error_at_once():
+def test_fact_requested_too_early_in_its_own_chain_is_an_error_at_once():
     """The last stage of a chain starts first: waiting for the first one would never end."""
     document = {"tell": {"kind": "tell"}, "ask": after("ask", "tell", when="before")}
     begun = time.monotonic()
@@ -64,8 +64,8 @@ def test_fact_asked_for_too_early_in_the_own_chain_is_an_error_at_once():
     assert go(document)[1] == [("ask", "tell")]
 
 
-def test_who_asks_is_skipped_because_of_the_stage_that_failed():
-    """The provider was skipped itself: the reason is the first failure."""
+def test_waiting_stage_is_skipped_because_of_the_stage_that_failed():
+    """If the provider itself was skipped, the reason is the first failure."""
     document = {"broken": {"kind": "broken"}, "tell": after("tell", "broken")}
     outcome, heard, _ = go(document | {"step": after("step", "tell"), "ask": after("ask", "step")})
     assert failed(outcome) == {"broken": "broken"}
@@ -74,7 +74,7 @@ def test_who_asks_is_skipped_because_of_the_stage_that_failed():
 
 
 def branches(**tell):
-    """Return a trunk that tells, and a branch that asks before its first item."""
+    """Return a trunk that provides a note, and a branch that needs it before its first item."""
     return {
         "source": {"kind": "source"},
         "tell": after("tell", "source", **tell),
@@ -153,7 +153,7 @@ def test_stage_that_is_not_read_to_its_end_still_owes_its_facts():
     assert outcome.skipped == {"end": "tell"}
 
 
-def test_what_a_branch_provides_is_seen_in_that_branch_only():
+def test_fact_of_a_branch_is_visible_in_that_branch_only():
     """Two destinations may each provide why an archive was not brought."""
     document = {"source": {"kind": "source"}, "fan": after("fan", "source")}
     for name in "ab":
@@ -200,7 +200,7 @@ def test_release_that_lacks_a_fact_is_skipped_because_of_its_provider():
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_resources_are_closed_in_reverse_after_the_last_stage(fails):
-    """Also when closing one of them fails: that is an outcome of the stage that opened it."""
+    """An error in closing one of them is an outcome of the stage that opened it."""
     document = {
         "one": {"kind": "open"},
         "two": after("open", fails=fails),

@@ -1,4 +1,4 @@
-"""A graph is checked as a whole, infers what links give, and reverses without special cases."""
+"""Graph: checked as a whole, with inferred link types, and reversed without special cases."""
 
 import itertools
 import json
@@ -78,7 +78,7 @@ def test_ports_must_fit_also_through_links():
 
 
 def test_links_give_what_they_take_of_any_type():
-    """A scope, a fan-out's branch and a link after another infer it; a head gives nothing."""
+    """A scope, a fan-out's branch and a link after a link infer the type; a head gives nothing."""
     chain = ["source", "one", "hold", "two", "free", "cook", "three", "eat"]
     kinds = {"one": "pass", "two": "pass", "three": "pass"}
     document = {"source": {"kind": "source"}}
@@ -101,7 +101,7 @@ def test_only_a_fan_out_feeds_several():
 
 
 def test_reversed_fan_out_feeds_one():
-    """It gives what its branches give in a single stream; a second reader would never run."""
+    """It gives what its branches give as a single stream; a second reader would never run."""
     document = {
         "source": {"kind": "source"},
         "fan": after("fan", "source", inverse=True),
@@ -119,7 +119,7 @@ def test_stage_is_fed_by_one():
 
 
 def test_chains_that_wait_for_each_other_are_refused():
-    """No stage waits for itself, but a chain begins as a whole: this would hang."""
+    """No stage waits for itself, but a chain begins as a whole, so this would hang."""
     document = {
         "source": {"kind": "source"},
         "between": after("step", "source"),
@@ -139,7 +139,7 @@ def test_chains_that_wait_for_each_other_are_refused():
 
 
 def test_scope_begins_and_ends_in_one_chain():
-    """Otherwise it would stay held when a stage between its two links fails."""
+    """Otherwise it would not be released if a stage between its two links fails."""
     document = {
         "hold": {"kind": "hold"},
         "step": after("step", "hold"),
@@ -170,7 +170,7 @@ def test_reversal_keeps_one_branch_and_swaps_the_links_of_a_scope():
 
 @pytest.mark.parametrize("destination", ["nas", "s3"])
 def test_way_back_of_a_service_writes_stops_swaps_starts(destination):
-    """What has no inverse is dropped: the commands around it, catch-up, confirm, prune, warm."""
+    """Stages without an inverse are dropped: commands, catch-up, confirm, prune, warm."""
     way = [f"upload:{destination}", "spool", "encrypt", "compress", "pack", "chunk", "gather",
            "stop", "collect", "start"]  # fmt: skip
     nodes = [Node("select", KINDS[-2]()), Node("locate", KINDS[-1]())]
@@ -182,7 +182,7 @@ def test_way_back_of_a_service_writes_stops_swaps_starts(destination):
     assert back.nodes["start"].releases == "stop"
 
 
-def test_what_ordered_through_a_dropped_stage_stays_ordered():
+def test_stages_ordered_through_a_dropped_stage_stay_ordered():
     class Both(TROUBLED[3]):
         kind = "both"
 

@@ -1,4 +1,4 @@
-"""Real kinds of stages: only fitting ones stand behind each other, and plaintext stays here."""
+"""Real kinds of stages: only matching ones can be connected, and plaintext stays local."""
 
 import itertools
 
@@ -21,8 +21,8 @@ def after(kind, *before, **params):
     return {"kind": kind, "after": list(before), **params}
 
 
-def test_only_fitting_kinds_stand_behind_each_other():
-    """For every two kinds: what takes items stands only behind what gives exactly these."""
+def test_only_matching_kinds_follow_each_other():
+    """For every two kinds: one that takes items only follows one that gives exactly that type."""
     for one, other in itertools.product(KINDS, KINDS):
         document = {
             "one": {"kind": one.kind, **PARAMS.get(one.kind, {})},
@@ -37,8 +37,8 @@ def test_only_fitting_kinds_stand_behind_each_other():
         assert bool(found) != fits, (one.kind, other.kind)
 
 
-def test_only_encryption_gives_what_may_be_stored():
-    """Law 5: of all kinds only `encrypt` makes sealed items, and only `spool` makes parts."""
+def test_only_encryption_makes_items_that_may_be_stored():
+    """Law 5: of all kinds only `encrypt` gives sealed items, and only `spool` gives parts."""
     assert [kind for kind in KINDS if kind.gives is Sealed] == [Encrypt]
     assert [kind for kind in KINDS if kind.gives is Part and kind.takes is not Part] == [SpoolStage]
     assert SpoolStage.takes is Sealed

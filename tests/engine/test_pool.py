@@ -1,4 +1,4 @@
-"""Work on a pool of threads: in order, bounded, and over when it is over."""
+"""Work on a thread pool: in order, bounded, and finished at the end."""
 
 import itertools
 import threading
@@ -16,7 +16,7 @@ WAIT = 10
 
 @given(st.integers(0, 40), st.integers(1, 6), st.integers(1, 4))
 def test_in_order_keeps_the_order_and_the_bound(count, ahead, threads):
-    """For any number of items: results in order, never more than `ahead` begun and not given."""
+    """For any number of items: results in order, never more than `ahead` begun and not yielded."""
     begun = given_out = most = 0
 
     def items():
@@ -36,8 +36,8 @@ def test_in_order_keeps_the_order_and_the_bound(count, ahead, threads):
 
 
 @given(st.integers(1, 20), st.data())
-def test_in_order_gives_what_came_before_an_error_and_then_the_error(count, data):
-    """A piece of work that fails ends the stream at its place."""
+def test_in_order_yields_earlier_results_before_an_error(count, data):
+    """A failed task ends the stream at its position."""
     bad = data.draw(st.integers(0, count - 1))
 
     def work(number):
@@ -54,8 +54,8 @@ def test_in_order_gives_what_came_before_an_error_and_then_the_error(count, data
     assert seen == list(range(bad))
 
 
-def test_in_order_gives_a_result_without_waiting_for_the_next_item():
-    """What is ready goes on at once, when the source is slow."""
+def test_in_order_yields_a_result_without_waiting_for_the_next_item():
+    """Finished results are yielded at once if the source is slow."""
     done = threading.Event()
 
     def items():
@@ -75,7 +75,7 @@ def test_in_order_gives_a_result_without_waiting_for_the_next_item():
 
 
 def test_in_order_left_early_begins_no_more_work():
-    """Who stops asking cancels what has not begun."""
+    """Closing the generator cancels the tasks that have not begun."""
     worked = []
     first, go_on = threading.Event(), threading.Event()
 
@@ -97,7 +97,7 @@ def test_in_order_left_early_begins_no_more_work():
 
 
 def test_in_order_left_early_waits_for_the_work_under_way():
-    """What the work uses may be closed right after."""
+    """The resources that the tasks use may be closed right after."""
     begun, over = threading.Event(), []
 
     def work(number):

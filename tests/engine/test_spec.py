@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def test_golden_faults():
-    """Each mistake of a document is told once, in words that say what to write instead."""
+    """Each mistake in a document is reported once, and the message says what to write instead."""
     found = faults(yaml.safe_load((GOLDEN / "pipeline.yaml").read_text()))
     found = [fault.replace(", ".join(sorted(k.kind for k in KINDS)), "KINDS") for fault in found]
     assert "\n".join(found) + "\n" == (GOLDEN / "pipeline.txt").read_text()
@@ -48,7 +48,7 @@ def test_any_document_builds_or_is_reported_as_faults(changes):
 
 @pytest.mark.parametrize("name", [name for name in SERVICE if name not in SCOPES])
 def test_one_mistake_is_one_fault(name):
-    """A stage of an unknown kind, or with a wrong parameter, does not fault the ones around it."""
+    """A stage of an unknown kind, or with a wrong parameter, does not cause faults in others."""
     after = SERVICE[name].get("after", [])
     assert len(faults(SERVICE | {name: {"kind": "typo", "after": after}})) == 1
     assert len(faults(SERVICE | {name: SERVICE[name] | {"colour": "red"}})) == 1
@@ -65,7 +65,7 @@ def test_one_mistake_is_one_fault(name):
     ],
 )
 def test_document_without_a_provider_is_refused_by_the_missing_fact(name, missing):
-    """Once such a document sealed an archive without a time, which no listing could read."""
+    """Such a document once sealed an archive without a time, which no listing could read."""
     spec = {other: dict(params) for other, params in SERVICE.items() if other != name}
     for params in spec.values():
         before = params.get("after", [])
@@ -110,7 +110,7 @@ def test_what_a_document_means_does_not_depend_on_the_order_of_its_entries(names
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_every_kind_survives_its_document(kind):
-    """Parameters that are not the default are printed, in both directions."""
+    """Parameters other than the default are printed, in both directions."""
     node = Node("x", kind(**PARAMS.get(kind.kind, {})), reversed=kind.inverse is not None)
     entry = node.document([])
     assert entry.pop("inverse", False) == node.reversed
@@ -118,8 +118,8 @@ def test_every_kind_survives_its_document(kind):
     assert kind(**entry) == node.stage
 
 
-def test_parameters_of_a_scope_are_given_once():
-    """The releasing stage has the parameters of the one that acquires."""
+def test_parameters_of_a_scope_are_written_once():
+    """The releasing stage has the parameters of the acquiring one."""
     start = build(SERVICE).nodes["start"]
     assert start.stage == build(SERVICE).nodes["stop"].stage
     assert start.document(["collect"]) == {"releases": "stop", "after": ["collect"]}

@@ -1,4 +1,4 @@
-"""Laws of a run: for any failure everything ends, and what is held is released, once."""
+"""Laws of a run: after any failure everything ends, and what is held is released once."""
 
 import itertools
 import threading
@@ -37,7 +37,7 @@ scopes = st.sampled_from(["", "", "acquire", "release", "acquire by Ctrl-C", "re
 @settings(max_examples=150)
 @given(failures, scopes, st.booleans(), st.sampled_from([0, 1, 100]))
 def test_whatever_fails_every_stage_ends_once(fails, scope, reverse, ahead):
-    """Each stage finishes, fails or is skipped; what was acquired is released, once."""
+    """Each stage finishes, fails or is skipped; acquired scopes are released once."""
     document = spec(**fails, stop=scope)
     document["stop"] = document["stop"] | {"ahead": ahead}
     threads = set(threading.enumerate())
@@ -80,7 +80,7 @@ def test_items_reach_every_branch_in_order():
 
 
 def test_scope_is_acquired_and_released_at_the_ends_of_its_input():
-    """Reading ends before the stop; chunking and all behind it goes on after the start."""
+    """Reading ends before the stop; chunking and everything after it continues after the start."""
     _, world, events = go(SPEC)
     assert world.lines.index("source ends") < world.lines.index("acquire")
     assert world.lines.index("inside ends") < world.lines.index("release")
@@ -91,7 +91,7 @@ def test_scope_is_acquired_and_released_at_the_ends_of_its_input():
 
 @pytest.mark.parametrize(("ahead", "early"), [(0, 3), (1, 2), (100, 0)])
 def test_items_beyond_the_read_ahead_pass_on_before_the_release(ahead, early):
-    """The buffer of a releasing link is bounded: what does not fit is not held back."""
+    """The buffer of a releasing link is bounded: items beyond the bound pass on."""
     seen = []
 
     class Watch(KINDS[1]):
@@ -170,7 +170,7 @@ def test_release_that_fails_is_an_outcome_of_its_own_and_items_pass_on():
     assert next(e.items for e in events if isinstance(e, Finished) and e.stage == "b") == 3
 
 
-def test_on_the_way_back_the_scope_is_held_around_what_was_inside():
+def test_reversed_scope_is_held_around_the_same_stages():
     """Writing to the staging folder comes before the stop, the swap between stop and start."""
     outcome, world, _ = go(SPEC, reverse=True)
     assert (outcome.failed, outcome.skipped) == ({}, {})
@@ -204,8 +204,8 @@ def test_same_error_of_two_branches_is_the_outcome_of_both():
     assert outcome.skipped == {"a2": "a", "after_a": "a", "end": "a"}
 
 
-def test_stage_is_told_apart_from_the_one_whose_error_it_passes_on():
-    """An error that passes through other stages is the outcome of its origin only."""
+def test_error_belongs_to_its_origin_and_not_to_stages_that_pass_it_on():
+    """An error that passes through other stages is only the outcome of its origin."""
     outcome, _, events = go(spec(source="last"))
     assert list(outcome.failed) == ["source"]
     assert [e.stage for e in events if isinstance(e, Failed)] == ["source"]
@@ -226,7 +226,7 @@ def test_time_is_injected():
 
 
 def test_listeners_hear_one_event_at_a_time():
-    """Branches emit events from threads of their own; listeners need no locks."""
+    """Branches emit events from their own threads; listeners need no locks."""
     inside = threading.Lock()
     heard = []
 

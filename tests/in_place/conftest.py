@@ -1,4 +1,4 @@
-"""A small disk of its own for tests that sync it hundreds of times."""
+"""Small disk for tests that sync it hundreds of times."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.helpers.disks_in_place import mounted
 
 @pytest.fixture
 def disk(tmp_path):
-    """ext4 on a loop device in memory; the temporary folder where nothing can be mounted."""
+    """ext4 on a loop device in memory; the temporary folder if nothing can be mounted."""
     if os.geteuid() or not os.path.exists("/dev/loop-control"):
         yield tmp_path
         return

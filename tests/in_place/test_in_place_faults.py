@@ -1,11 +1,11 @@
-"""A sample of the faults of `make soak`: every n-th call fails, or the process is killed there."""
+"""Sample of the faults of `make soak`: every n-th call fails, or the process is killed there."""
 
 import pytest
 
 from tests.helpers.in_place_faults import OPERATIONS, campaign
 
 STEP = 7
-"""Every seventh call; `make soak` takes them all."""
+"""Every seventh call; `make soak` injects faults at all of them."""
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "EIO", "ENOSPC"])

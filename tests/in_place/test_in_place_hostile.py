@@ -1,4 +1,4 @@
-"""A service's user cannot get root to touch anything outside the service's folder."""
+"""Hostile users of a service: they cannot make root touch anything outside its folder."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ TRIES = 4
 
 @pytest.fixture
 def open_room():
-    """A folder that other users can reach."""
+    """Folder that other users can reach."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -47,7 +47,7 @@ def as_user(work):
 
 
 def test_a_program_inside_a_replaced_folder_cannot_climb_out_of_it(open_room):
-    """Its working directory goes to packrat's folder with it; the folder above is closed."""
+    """Its working directory moves to packrat's folder with it; the folder above is closed."""
     place = Place(open_room).fill()
     own(place.path)
     go, gone = os.pipe()
@@ -77,7 +77,7 @@ def test_a_program_inside_a_replaced_folder_cannot_climb_out_of_it(open_room):
 
 
 def test_nothing_the_service_can_write_is_parsed(open_room):
-    """A forged folder of the old layout, with a fifo and steps that lead out, is only data."""
+    """A forged folder of the old layout, with a fifo and steps that lead outside, is only data."""
     place = Place(open_room).fill()
     forged = place.path / ".packrat-restore-29991231T235959Z"
     fill(forged, {"tree/a": b"evil", ".packrat-steps": b"[" * 100_000})
@@ -91,7 +91,7 @@ def test_nothing_the_service_can_write_is_parsed(open_room):
 
 
 def test_a_folder_exchanged_for_another_gets_no_attributes(open_room):
-    """The user renames root's own folder into the place of one whose attributes are restored."""
+    """The user renames root's own folder to the name of one whose attributes are restored."""
     place = Place(open_room).fill()
     (place.path / "roots").mkdir(mode=0o700)
     place.restore()
@@ -122,7 +122,7 @@ def test_a_symlink_on_the_way_is_followed_only_if_root_made_it(open_room, owner)
 
 
 def test_without_root_rights_read_only_folders_are_exchanged_and_deleted(open_room):
-    """As Go's module cache: a folder that gets another parent must be writable for the moment."""
+    """As in Go's module cache: a folder that gets another parent must be writable meanwhile."""
     (open_room / "home").mkdir()
     os.chown(open_room / "home", UID, UID)
 

@@ -1,4 +1,4 @@
-"""In-place restores where other filesystems are mounted: inside, at the top, and after a reboot."""
+"""In-place restores with other filesystems mounted inside, at the top, and after a reboot."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.root
 
 
 def test_a_disk_mounted_inside_stays_through_swap_undo_and_forget(tmp_path):
-    """What the backup holds below it is named; nothing on it is changed or deleted."""
+    """The paths of the backup below the mount point are named; nothing there is changed."""
     place = Place(tmp_path).fill()
     with mounted(tmp_path / "disk", place.path / "data" / "deep") as disk:
         fill(disk, {"precious": b"on the second disk"})
@@ -78,7 +78,7 @@ def test_forget_never_crosses_into_a_disk_mounted_in_a_replaced_folder(tmp_path)
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_the_folder_may_be_a_mount_point_and_have_another_device_after_a_reboot(tmp_path, kind):
-    """The image is mounted again at another loop device, as disks are after a reboot."""
+    """The image is mounted again on another loop device, as disks may be after a reboot."""
     place, image = Place(tmp_path), tmp_path / "image"
     size = 32 if kind == "ext4" else 320
     with mounted(image, place.path, kind, size) as root:
@@ -95,7 +95,7 @@ def test_the_folder_may_be_a_mount_point_and_have_another_device_after_a_reboot(
 
 
 def test_a_bind_mounted_folder_can_be_restored_and_undone(tmp_path):
-    """As a container sees the host's folder."""
+    """This is how a container sees the host's folder."""
     place = Place(tmp_path).fill()
     real, place.path = place.path, tmp_path / "seen"
     place.path.mkdir()
@@ -127,7 +127,7 @@ def test_when_the_disk_is_not_mounted_nothing_is_touched(tmp_path):
 
 @pytest.mark.parametrize("handles", [True, False], ids=["handle", "birth time"])
 def test_a_recycled_inode_is_not_taken_for_the_recorded_file(tmp_path, monkeypatch, handles):
-    """ext4 gives the number of a deleted file to the next one."""
+    """ext4 gives the inode number of a deleted file to the next one."""
     place = Place(tmp_path)
     if not handles:
 
@@ -142,7 +142,7 @@ def test_a_recycled_inode_is_not_taken_for_the_recorded_file(tmp_path, monkeypat
         kept = f"{swapped.folder}/tree/a"
         inode = os.stat(kept).st_ino
         os.unlink(kept)
-        for number in range(500):  # until the allocator is back at the freed number
+        for number in range(500):  # until the allocator returns to the freed number
             fill(place.path, {kept if number == 499 else f"{kept}{number}": b"forged"})
             if os.stat(kept if number == 499 else f"{kept}{number}").st_ino == inode:
                 os.rename(f"{kept}{number}", kept)

@@ -1,4 +1,4 @@
-"""Power cuts: what the disk has at any moment of a restore, an undo or a forget."""
+"""Power cuts: the content of the disk at any moment of a restore, an undo or a forget."""
 
 import pytest
 
@@ -13,7 +13,7 @@ STEP = 19
 
 @pytest.fixture
 def power(tmp_path):
-    """A disk whose content at any moment can be mounted elsewhere."""
+    """Disk whose content at any moment can be mounted elsewhere."""
     require_loop("ext4")
     with PowerCut(tmp_path) as power:
         yield power
@@ -25,7 +25,7 @@ def test_a_power_cut_leaves_the_old_state_or_the_new_one_and_loses_nothing(power
     assert campaign(power.disk, operation, KILL, numbers=numbers, power=power) > 1
 
 
-def test_what_a_command_reported_survives_a_power_cut(power):
+def test_a_reported_result_survives_a_power_cut(power):
     place = Place(power.disk / "room").fill()
     power.sync()
     for work, state in ((place.restore, place.new), (place.undo, place.old)):

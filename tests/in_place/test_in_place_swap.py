@@ -1,4 +1,4 @@
-"""An in-place restore exchanges the two states, and an undo exchanges them back."""
+"""In-place restore as an exchange of two states, which an undo exchanges back."""
 
 import os
 import stat
@@ -106,7 +106,7 @@ def test_forget_deletes_what_was_replaced_and_the_record(either):
 
 
 def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
-    """A program that still runs replaces files between the look and the exchange."""
+    """A running program replaces files between the check and the exchange."""
 
     def meddle():
         if not must_move(place.state, "svc") or (place.path / "type").read_bytes() == b"meanwhile":
@@ -124,7 +124,7 @@ def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
 
 
 def test_a_change_is_put_back_even_if_the_process_is_killed_before_it_can(place):
-    """Killed between the exchange that brought in something unknown and its reversal."""
+    """Killed between the exchange that brought in an unknown file and its reversal."""
     real = linux.exchange
 
     def dying(*at):
@@ -244,7 +244,7 @@ def test_without_any_identity_nothing_is_moved(place, monkeypatch):
 
 
 def test_an_error_of_a_later_step_undoes_those_before(place, monkeypatch):
-    """EXDEV of an overlay, a subvolume or a quota."""
+    """EXDEV occurs with an overlay, a subvolume or a quota."""
     real, calls = linux.exchange, []
 
     def refuse(*at):
@@ -270,7 +270,7 @@ def test_an_unexpected_error_of_the_trial_ends_it_before_the_first_move(place, m
 
 
 def test_a_tree_of_2_000_levels_is_exchanged_undone_and_deleted(place):
-    """Deeper than a process may open files by default, and than Python recurses."""
+    """This is deeper than a process may open files by default, and than Python recurses."""
     folder = os.open(place.path, os.O_RDONLY)
     for _ in range(2000):
         os.mkdir("d", dir_fd=folder)
@@ -290,7 +290,7 @@ def test_a_tree_of_2_000_levels_is_exchanged_undone_and_deleted(place):
 
 
 def replacing(place):
-    """Be a program that replaces the file `type` once the swap has begun."""
+    """Replace the file `type` once the swap has begun, as another program would."""
 
     def meddle():
         if must_move(place.state, "svc"):

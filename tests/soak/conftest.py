@@ -21,7 +21,7 @@ def soak_size(request):
 
 @pytest.fixture
 def memory():
-    """A folder on a filesystem in memory, which has exchanges and file handles."""
+    """Folder on a filesystem in memory that has exchanges and file handles."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     yield folder
     shutil.rmtree(folder)

@@ -1,10 +1,10 @@
-"""Simulated days of one service: changes, kills, an absent destination, damage; and the truth.
+"""Simulated days of one service, with changes, kills, an absent destination and damage.
 
     python -m tests.soak.days --seed 1 --days 120 --files 200 --keep 14
 
-After each verification its verdicts are compared with what is known of the files themselves: no
-false alarm, no damage missed. Every ten days each retained backup is restored from each
-destination, or the damage that prevents it must have been named.
+After each verification its verdicts are compared with the known state of the files: no false alarm,
+and no damage missed. Every ten days each retained backup is restored from each destination, unless
+the damage that prevents it has been named.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def tree(root):
 
 
 class Days:
-    """One service, two destinations, and what is true of every file at them."""
+    """One service, two destinations, and the true state of every file at them."""
 
     def __init__(self, root, seed, files, keep):
         self.house = House(root, DESTINATIONS, keep=keep, verify={"deep_percent": 25})
@@ -52,10 +52,10 @@ class Days:
         self.keep, self.day = keep, 0
         self.away = 0
         self.good: dict[str, str] = {}
-        """Name of an archive -> digest of what was published."""
+        """Name of an archive -> digest of the published file."""
         self.there: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
         self.source: dict[str, dict[str, str]] = {}
-        """Name of an archive -> what the source held."""
+        """Name of an archive -> content of the source at that time."""
         self.deleted: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
         self.named: dict[str, set[str]] = defaultdict(set)
         """Destination -> archives whose damage or loss the last full verification named."""
@@ -80,10 +80,10 @@ class Days:
                 self.restore_all()
             self.harm()
 
-    # What happens
+    # Events
 
     def change(self):
-        """Change 2% of the files; sometimes one is new, and one goes."""
+        """Change 2% of the files; sometimes add one and delete one."""
         files = sorted(path for path in self.house.source.rglob("f*") if path.is_file())
         for path in self.chance.sample(files, max(1, len(files) // 50)):
             path.write_bytes(self.chance.randbytes(self.chance.randrange(100, 16_000)))
@@ -107,7 +107,7 @@ class Days:
             self.counts["away"] += 1
 
     def back_up(self):
-        """Back up, and be killed now and then; then the next run must do."""
+        """Back up, sometimes killed; then the next run must succeed."""
         now = (START + self.day * DAY) * 10**9
         clock = Clock(now=lambda: now)
         if self.chance.random() < 0.08:
@@ -122,8 +122,9 @@ class Days:
         if result.status not in ("done", "partial") or (
             result.status == "partial" and not self.away
         ):
-            # Damage at both destinations, found at one: the next run stores again what it needs.
-            # A parent whose index is damaged at every destination says how to go on.
+            # If damage at both destinations was found at one, the next run stores again what it
+            # needs. If the parent's index is damaged at every destination, the error says how to go
+            # on.
             assert "packrat backup --full" in result.error or "is damaged" in result.error, result
             result = back_up(self.house.pipeline(full=True), clock=clock)
             assert result.status in ("done", "partial"), result
@@ -131,7 +132,7 @@ class Days:
         self.note_new()
 
     def harm(self):
-        """Flip a byte of an archive at one destination or at both, or delete one by hand."""
+        """Flip a byte of an archive at one destination or at both, or delete one."""
         names = [path.name for path in self.files("one")]
         kind = self.chance.random()
         places = [self.chance.choice(DESTINATIONS)]
@@ -156,7 +157,7 @@ class Days:
                 path.write_bytes(data)
                 self.counts["flipped"] += 1
 
-    # What is true
+    # True state
 
     def files(self, place):
         return sorted((self.house.stores[place] / "svc").glob("*.packrat"))
@@ -165,7 +166,7 @@ class Days:
         return [name for name in DESTINATIONS if not (name == "two" and self.away)]
 
     def note_new(self):
-        """Take down what was published, which must be the same bytes everywhere."""
+        """Record what was published, which must be the same bytes everywhere."""
         for place in self.present():
             names = {path.name for path in self.files(place)}
             for name in names - self.there[place]:
@@ -188,7 +189,7 @@ class Days:
         self.counts["archives"] = max(self.counts["archives"], len(self.files("one")))
 
     def verify(self, *, due=False, deep=False):
-        """Verify as the command does, and compare what it says with what is true."""
+        """Verify as the command does, and compare the verdicts with the true state."""
         before = {place: self.damaged(place) for place in self.present()}
         lost = {place: self.lacking(place) for place in self.present()}
         out = io.StringIO()
@@ -220,7 +221,7 @@ class Days:
         self.note_new()
 
     def lacking(self, place):
-        """Archives of which a reference is not there because somebody deleted it by hand."""
+        """Return the archives with a missing reference, because a test deleted it."""
         found = set()
         there = {path.name for path in self.files(place)}
         for held in self.catalog(place).held:
@@ -230,7 +231,7 @@ class Days:
         return found
 
     def nothing_missed(self, place, rows, damaged, lost):
-        """Whatever prevents a restore was named; what nobody needs need not be."""
+        """Assert that whatever prevents a restore was named; unneeded archives need not be."""
         named = {
             name
             for row in rows
@@ -262,7 +263,7 @@ class Days:
                 self.counts["named instead"] += 1
 
     def restored(self, place, name, out):
-        """Restore one backup; true when it is what the source was."""
+        """Restore one backup; return whether it equals the source."""
         program = self.house.program
         try:
             chosen = choose(program, "svc", name, place)

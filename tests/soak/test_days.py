@@ -1,6 +1,6 @@
-"""No false alarm from any verification, no damage missed, over simulated days: a small sample.
+"""Sample of simulated days: no false alarm from any verification, and no damage missed.
 
-The whole of it: python -m tests.soak.days --seed N --days 120
+The full run: python -m tests.soak.days --seed N --days 120
 """
 
 import pytest

@@ -106,7 +106,7 @@ def test_generated_trees(memory, soak_seed, soak_size):
 
 
 def generated(rng):
-    """Make up files; some names are folders in one tree and files in the other."""
+    """Generate files; some names are folders in one tree and files in the other."""
     files = {}
     for _ in range(rng.randint(0, 25)):
         name = "/".join(rng.choice("abcd") for _ in range(rng.randint(1, 4)))
@@ -128,6 +128,6 @@ def is_excluded(name, kind, patterns):
 
 
 def generated_excludes(rng):
-    """Make up exclude patterns."""
+    """Generate exclude patterns."""
     patterns = ["a", "b/", "/c", "/a/b", "*.tmp", "d/c/", "**/a/a", "!/c/a", "/d/*"]
     return tuple(rng.sample(patterns, rng.randint(0, 3)))

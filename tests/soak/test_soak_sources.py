@@ -1,4 +1,4 @@
-"""All of the campaigns of generated sources and indexes, of which `make test` runs a sample."""
+"""Full campaigns of generated sources and indexes, of which `make test` runs a sample."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the tests of foreign stage kinds share."""
+"""Fixtures for the tests of stage kinds from other packages."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.helpers.packages import WATCH, install
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A folder of the path, with packages that add kinds."""
+    """Folder on the path, with packages that add kinds."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)

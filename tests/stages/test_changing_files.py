@@ -1,4 +1,4 @@
-"""Files that change, shrink, grow or go while they are read: one state, or flagged and told."""
+"""Files that change, shrink, grow or vanish while they are read: consistent, or flagged."""
 
 import itertools
 import os
@@ -22,11 +22,11 @@ from vault.archive.index import read_entries
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 BIG = 2 * BLOCK_BYTES + 5_000_001
 TICK = 0.02
-"""Seconds in which every kernel's file times move on."""
+"""Seconds in which the file times of every kernel advance."""
 
 
 class Meddler:
-    """Does something to the source each time the reader has read some bytes of it."""
+    """Changes the source each time the reader has read some bytes of it."""
 
     def __init__(self, *actions):
         self.actions = iter(actions)
@@ -41,7 +41,7 @@ class Meddler:
 
 
 def backed_up_with(house, *actions):
-    ticks = itertools.count()  # time flies, so that every step of the reader is told
+    ticks = itertools.count()  # the clock advances so that every step of the reader is reported
     clock = Clock(now=LATER.now, ticks=lambda: float(next(ticks)))
     return back_up(house.pipeline(), [Meddler(*actions)], clock=clock)
 
@@ -65,13 +65,13 @@ def overwrite(path, offset, data):
 
 @pytest.fixture
 def big(house):
-    """A file of three blocks, in a house."""
+    """Return a house with a file of three blocks."""
     fill(house.source, {"big": noise(BIG), "other": b"quiet"})
     return house.source / "big"
 
 
 def test_a_file_that_changes_once_is_read_again(house, big):
-    """What was read before the change is void: the backup holds the new state, whole."""
+    """The pieces read before the change are void: the backup has the new state as a whole."""
     result = backed_up_with(house, overwrite(big, 100, b"changed behind the reader"))
     assert (result.status, result.warnings) == ("done", [])
     assert not entry_of(house, "big").unsettled
@@ -80,7 +80,7 @@ def test_a_file_that_changes_once_is_read_again(house, big):
 
 @pytest.mark.parametrize("size", [0, 100, BLOCK_BYTES, BLOCK_BYTES + 1, BIG + 3_000_000])
 def test_a_file_that_is_cut_off_or_grows_once_is_read_again(house, big, size):
-    """Its new end, before or behind where the reader stands, is where the restored one ends."""
+    """The restored file ends at the new end, before or after the reader's position."""
     result = backed_up_with(house, lambda: os.truncate(big, size))
     assert (result.status, result.warnings) == ("done", [])
     assert differences(house.source, house.restore()) == []
@@ -96,8 +96,8 @@ def cut(path, size):
 
 
 @pytest.mark.parametrize("sizes", [[None], [BIG - 1, BIG + 1], [BLOCK_BYTES + 7, BIG], [100, BIG]])
-def test_a_file_that_will_not_hold_still_is_stored_flagged_and_told(house, big, sizes):
-    """After three tries it is stored as it was read, with the flag in its entry and a warning."""
+def test_a_constantly_changing_file_is_stored_flagged_and_reported(house, big, sizes):
+    """After three attempts it is stored as read, with the flag in its entry and a warning."""
     several = list(enumerate(itertools.islice(itertools.cycle(sizes), 30)))
     result = backed_up_with(house, *restless(big, several))
     assert result.status == "done"
@@ -111,7 +111,7 @@ def test_a_file_that_will_not_hold_still_is_stored_flagged_and_told(house, big, 
 
 
 def test_a_flagged_file_is_read_again_by_the_next_backup(house, big):
-    """Even where nothing seems to have changed since: what was stored may be torn."""
+    """Even if nothing seems to have changed since: the stored content may be torn."""
     several = [(n, None) for n in range(30)]
     backed_up_with(house, *restless(big, several))
     assert entry_of(house, "big").unsettled
@@ -122,20 +122,20 @@ def test_a_flagged_file_is_read_again_by_the_next_backup(house, big):
 
 
 def test_a_file_with_two_names_that_changes_is_one_file_still(house, big):
-    """Both names get what the last reading gave."""
+    """Both names get the result of the last read."""
     os.link(big, house.source / "zwei")
     backed_up_with(house, overwrite(big, 100, b"changed"))
     assert differences(house.source, house.restore()) == []
 
 
 def test_a_file_deleted_while_it_is_read_is_stored_whole(house, big):
-    """Whoever holds it open can read on to its end."""
+    """A process that has it open can read on to its end."""
     content = big.read_bytes()
     assert backed_up_with(house, big.unlink).status == "done"
     assert (house.restore() / "big").read_bytes() == content
 
 
-def test_what_goes_away_while_walking_is_nobodys_fault(house):
+def test_files_deleted_while_walking_cause_no_warning(house):
     """Files, folders and links that were listed and are gone: no warning, no missed file."""
     fill(house.source, {"a": b"first"} | {f"b/{n}": b"x" for n in range(9)} | {"c/d/e": b"x"})
     fill(house.source, {"f": b"x", "g": b"stays"})
@@ -152,8 +152,8 @@ def test_what_goes_away_while_walking_is_nobodys_fault(house):
     assert sorted(os.listdir(house.restore())) == ["a", "g"]
 
 
-def test_a_folder_that_goes_while_the_walk_stands_in_it(house):
-    """What is left of its listing is passed over, and the walk goes on behind it."""
+def test_a_folder_deleted_while_the_walk_is_in_it(house):
+    """The rest of its listing is skipped, and the walk continues after it."""
     fill(house.source, {f"a/{n}": b"x" for n in range(9)} | {"b": b"stays"})
     result = backed_up_with(house, lambda: shutil.rmtree(house.source / "a"))
     assert (result.status, result.warnings) == ("done", [])
@@ -161,8 +161,8 @@ def test_a_folder_that_goes_while_the_walk_stands_in_it(house):
     assert os.listdir(house.root / "out" / "a") == ["0"]
 
 
-def test_what_becomes_something_else_while_walking_is_not_followed(house):
-    """A folder that becomes a link, a file that becomes a fifo: neither is entered nor waited for.
+def test_a_file_replaced_while_walking_is_not_followed(house):
+    """A folder that becomes a link and a file that becomes a fifo are neither entered nor awaited.
 
     A folder outside does not get into the backup.
     """
@@ -182,7 +182,7 @@ def test_what_becomes_something_else_while_walking_is_not_followed(house):
 
 
 def test_a_log_that_grows_all_the_time_restores_as_one_of_its_states(house):
-    """Of a file that is only appended to, any backup is a beginning."""
+    """Any backup of a file that only grows is a prefix of it."""
     log = house.source / "log"
     log.write_bytes(b"".join(b"%07d\n" % n for n in range(2_000_000)))
     stop = threading.Event()
@@ -207,7 +207,7 @@ def test_a_log_that_grows_all_the_time_restores_as_one_of_its_states(house):
 
 
 def test_a_small_file_that_changed_since_it_was_listed_is_read_as_it_is_now(tmp_path):
-    """The quick way gives way to the careful one, and the entry fits the bytes."""
+    """The fast path falls back to the careful one, and the entry matches the bytes."""
     path = tmp_path / "f"
     path.write_bytes(b"old")
     folder = os.open(tmp_path, os.O_RDONLY)
@@ -228,12 +228,12 @@ plans = st.dictionaries(
 
 @settings(max_examples=150)
 @given(plans)
-def test_whatever_is_not_flagged_is_one_state_of_the_file(tmp_path_factory, keys, plan):
-    """For any writes and cuts between any two reads: no mixture of two states goes unflagged."""
+def test_every_unflagged_file_is_one_state(tmp_path_factory, keys, plan):
+    """For any writes and truncations between any two reads, no mixed state goes unflagged."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "stages.source.read.BLOCK_BYTES", 1000
-        )  # so that a file of few bytes has many
+        )  # so that a small file has many of them
         reads_one_state(tmp_path_factory, keys, plan)
 
 

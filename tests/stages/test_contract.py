@@ -1,6 +1,6 @@
-"""The contract of every built-in stage kind: its inverse undoes what its forward direction did.
+"""Contract of every built-in stage kind: its inverse undoes its forward direction.
 
-Each example makes a real archive at a real destination, with one stage after the other run alone.
+Each example makes a real archive at a real destination, running the stages one after the other.
 """
 
 import json
@@ -83,7 +83,7 @@ PARAMS = {
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_parameters_survive_the_printed_document(kind):
-    """A document holds JSON values, without those that are defaults."""
+    """A document has JSON values, without defaults."""
     stage = kind(**PARAMS[kind.kind])
     printed = json.dumps(stage.model_dump(mode="json", exclude_defaults=True))
     assert kind.model_validate(json.loads(printed)) == stage
@@ -104,10 +104,10 @@ def test_kind_has_the_ports_and_names_that_a_plan_needs(kind):
 
 
 class Archive:
-    """An archive that the stages make one after the other, and how to read it back."""
+    """Archive that the stages make one after the other, and the way to read it back."""
 
     def __init__(self, folder, keys, items=None, source=None, level=2):
-        """Make one of these pieces, or of a folder."""
+        """Make an archive of these pieces, or of a folder."""
         self.keys, self.target = keys, folder / "target"
         self.job = Job(service="svc", host="here", archive_id=os.urandom(16), destinations=("nas",))
         time = "20260101T000000Z"
@@ -180,7 +180,7 @@ files = st.lists(st.tuples(sizes, st.integers(0, 2), st.booleans()), max_size=5)
 
 
 def pieces(specs):
-    """Make pieces as `read` gives them: small at once, large in blocks, some read twice."""
+    """Return pieces as `read` yields them: small at once, large in blocks, some read twice."""
     for number, (size, seed, restless) in enumerate(specs):
         entry = Entry(path=f"f{number}", mode=0o644, size=size)
         data = noise(size, seed)
@@ -202,7 +202,7 @@ def contents(specs):
 
 
 def joined(items):
-    """Return path -> data of chunks or pieces, put where they belong; they must not overlap."""
+    """Return path -> data of chunks or pieces at their positions; they must not overlap."""
     found = {}
     for item in sorted(items, key=lambda item: item.offset):
         before = found.setdefault(item.entry.name, b"")
@@ -214,7 +214,7 @@ def joined(items):
 @settings(max_examples=15)
 @given(files)
 def test_prove_undoes_chunk(tmp_path_factory, keys, specs):
-    """Chunks, proven by their names and put end to end, are the files again."""
+    """Chunks, proven by their names and joined, are the files again."""
     run = Run.alone(keys, RestoreJob(service="svc", backup=None, where="test"))
     chunks = list(ChunkStage().forward(pieces(specs), run))
     assert sum(chunk.last for chunk in chunks) == len(specs)
@@ -227,7 +227,7 @@ def test_prove_undoes_chunk(tmp_path_factory, keys, specs):
 
 
 def test_chunk_with_other_content_than_its_name_is_refused(keys):
-    """The last proof of all: content and name must agree."""
+    """This is the last proof: content and name must agree."""
     run = Run.alone(keys, RestoreJob(service="svc", backup=None, where="test"))
     chunk = Chunk(Entry(path="x", size=1), "0" * 32, 0, b"y")
     with pytest.raises(Damaged, match="has other content"):
@@ -260,7 +260,7 @@ def test_decrypt_and_decompress_undo_encrypt_and_compress(tmp_path_factory, keys
 @settings(max_examples=10)
 @given(files)
 def test_download_and_cut_undo_spool_and_upload(tmp_path_factory, keys, specs):
-    """The frames that a restore needs are the ones that were sealed, each in archive order."""
+    """The frames that a restore needs are the sealed ones, each in archive order."""
     archive = Archive(tmp_path_factory.mktemp("archive"), keys, pieces(specs))
     length = sum(len(sealed.data) for sealed in archive.sealed)
     [place] = archive.places
@@ -272,7 +272,7 @@ def test_download_and_cut_undo_spool_and_upload(tmp_path_factory, keys, specs):
 @settings(max_examples=10)
 @given(files, st.data())
 def test_frame_that_is_damaged_at_the_destination_is_left_out(tmp_path_factory, keys, specs, data):
-    """Its files are lost, and only those."""
+    """Only its files are lost."""
     folder = tmp_path_factory.mktemp("archive")
     archive = Archive(folder, keys, pieces(specs))
     sealed = archive.data(archive.sealed)

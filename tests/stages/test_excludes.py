@@ -1,4 +1,4 @@
-"""Excludes mean what they mean in a .gitignore at the top of the service's folder."""
+"""Excludes mean the same as in a .gitignore at the top of the service's folder."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ patterns = st.builds(
 
 
 def git_keeps(root: Path, lines: list[str], files: set[str]) -> set[str]:
-    """Ask git which files it would not ignore."""
+    """Return the files that git would not ignore."""
     subprocess.run(["git", "init", "-q", root], check=True)
     (root / ".git" / "info" / "exclude").write_text("")
     (root / ".git" / "patterns").write_text("\n".join(lines) + "\n")
@@ -50,7 +50,7 @@ def git_keeps(root: Path, lines: list[str], files: set[str]) -> set[str]:
 
 
 def packrat_keeps(lines: list[str], files: set[str]) -> set[str]:
-    """Ask our matcher, going into a folder only when it is not excluded."""
+    """Return the files that our matcher keeps, entering only folders that are not excluded."""
     excludes = Excludes(lines)
 
     def kept(file: str) -> bool:
@@ -65,7 +65,7 @@ def packrat_keeps(lines: list[str], files: set[str]) -> set[str]:
 
 
 def tree_of(found: set[str]) -> set[str]:
-    """Drop paths that cannot be files since others lie below them, and git's own folder."""
+    """Drop paths that cannot be files because others are below them, and git's own folder."""
     return {
         p
         for p in found
@@ -76,7 +76,7 @@ def tree_of(found: set[str]) -> set[str]:
 @settings(max_examples=60)
 @given(st.lists(patterns, max_size=4), st.sets(paths, max_size=12))
 def test_any_patterns_mean_what_git_says(tmp_path_factory, lines, found):
-    """For generated patterns and trees, packrat keeps just the files that git keeps."""
+    """For generated patterns and trees, packrat keeps exactly the files that git keeps."""
     root = tmp_path_factory.mktemp("git")
     files = tree_of(found)
     fill(root, dict.fromkeys(files, b""))
@@ -84,7 +84,7 @@ def test_any_patterns_mean_what_git_says(tmp_path_factory, lines, found):
 
 
 def test_the_seeds_patterns_mean_what_git_says(tmp_path):
-    """The patterns of the example, all of them."""
+    """All patterns of the example in seed.md."""
     files = {
         "tmp/x", "a/tmp/y/z", "tmpfile", "a/x.log", "x.log.old", ".DS_Store", "b/.DS_Store",
         "node_modules/p/i.js", "a/node_modules_not/i", "q.tmp", "v.part", "cache/one", "cache/d/2",
@@ -98,7 +98,7 @@ def test_the_seeds_patterns_mean_what_git_says(tmp_path):
 
 
 def test_an_excluded_folder_is_not_walked_into(house):
-    """No folder that a pattern excludes is opened, nor one of which all content is excluded."""
+    """No folder that is excluded, or whose whole content is excluded, is opened."""
     fill(house.source, {"node_modules/deep/x": b"1", "tmp/inner/y": b"2", "keep/z": b"3"})
     text = house.config_file.read_text()
     house.config_file.write_text(
@@ -121,7 +121,7 @@ def test_an_excluded_folder_is_not_walked_into(house):
 
 
 def test_explain_names_the_pattern(house):
-    """`explain` says in or out, and which pattern of which service says so."""
+    """`explain` says in or out, and which pattern of which service decides."""
     text = house.config_file.read_text()
     house.config_file.write_text(
         text.replace(

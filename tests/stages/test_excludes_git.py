@@ -1,4 +1,4 @@
-"""Excludes against git itself: the verdict on every path, and the pattern that it names."""
+"""Excludes compared with git: the verdict on every path, and the pattern that it names."""
 
 import os
 import re
@@ -37,7 +37,7 @@ paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """Anything but git's own repository; trees change, the patterns are in a file."""
+    """Repository without files of its own; trees change, the patterns are in a file."""
     root = tmp_path_factory.mktemp("git")
     subprocess.run(["git", "init", "-q", root], check=True)
     (root / ".git" / "info" / "exclude").write_text("")
@@ -45,7 +45,7 @@ def repository(tmp_path_factory):
 
 
 def git_says(root, lines, names):
-    """Give, for each path, the pattern that decides on it by git, or an empty text."""
+    """Return, for each path, the pattern by which git decides, or an empty text."""
     (root / ".git" / "patterns").write_text("".join(f"{line}\n" for line in lines))
     command = ["git", "-C", root, "-c", f"core.excludesFile={root}/.git/patterns"]
     done = subprocess.run(
@@ -61,7 +61,7 @@ def git_says(root, lines, names):
 
 
 def packrat_says(lines, names, folders):
-    """Give the pattern that `explain` names, and whether the walk leaves the path out."""
+    """Return the pattern that `explain` names, and whether the walk excludes the path."""
     excludes = Excludes(lines)
 
     def left_out(name):
@@ -79,7 +79,7 @@ def slashes(name):
 
 
 def in_our_words(line):
-    """Git names a pattern without the spaces at its end that do not count."""
+    """Return a pattern as git names it, without insignificant spaces at its end."""
     stripped = line.rstrip(" ")
     escaped = (len(stripped) - len(stripped.rstrip("\\"))) % 2
     return stripped + " " if escaped and stripped != line else stripped
@@ -98,12 +98,12 @@ def in_our_words(line):
 @example([r"\ "], {"a"})
 @example([r"\\ "], {"\\"})
 def test_every_path_has_the_verdict_that_git_gives(repository, tmp_path_factory, lines, found):
-    """For generated patterns and trees: the same paths are out, by the same pattern.
+    """For generated patterns and trees, the same paths are excluded by the same pattern.
 
-    A character is one for us and several bytes for git, so `?` and `[…]` are not put to `ü`.
+    A character is one for us and several bytes for git, so `?` and `[…]` are not tried on `ü`.
     """
     for line in lines:
-        assume("***" not in line)  # git reads `***` as `**`, which nobody means
+        assume("***" not in line)  # git reads `***` as `**`, which is never intended
         try:
             check_pattern(line)
         except PydanticCustomError:
@@ -123,15 +123,15 @@ def test_every_path_has_the_verdict_that_git_gives(repository, tmp_path_factory,
         said, left_out = ours[name]
         pattern = git[name]
         out = bool(pattern) and not pattern.startswith("!")
-        # A folder of which everything is out is in by itself, but nobody need look inside.
+        # A folder with only excluded content is included itself, but need not be listed.
         assert left_out == out, (name, pattern)
         if out:
             assert said is not None, (name, pattern)
             assert in_our_words(said[1]) == pattern, (name, said)
 
 
-def test_what_is_out_is_not_even_listed(house):
-    """The kernel sees no listing of an excluded folder, nor of one whose content is all out."""
+def test_excluded_folders_are_not_listed(house):
+    """The kernel sees no listing of an excluded folder, nor of one with only excluded content."""
     fill(house.source, {f"{top}/deep/x": b"" for top in ("gone", "hollow", "hollow2", "kept")})
     document = yaml.safe_load(house.config_file.read_text())
     document["services"]["svc"]["exclude"] = ["/gone", "**/hollow/**", "hollow2/*"]

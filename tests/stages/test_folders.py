@@ -1,4 +1,4 @@
-"""Folders are opened by handles, and few of them stay open however many there are."""
+"""Folders opened by handles, of which few stay open however many folders there are."""
 
 import os
 
@@ -16,14 +16,14 @@ def handles():
 
 @pytest.mark.parametrize(("wanted", "limit"), [(5, None), (4096, 60)])
 def test_many_folders_by_few_handles(tmp_path, monkeypatch, wanted, limit):
-    """As many as are wanted, and no more than half of what the process may open."""
+    """At most half of what the process may open."""
     monkeypatch.setattr(folders, "HANDLES", wanted)
     if limit:
         monkeypatch.setattr(folders.resource, "getrlimit", lambda _: (limit, limit))
     root = os.open(tmp_path, os.O_RDONLY)
     before = handles()
     found = NewFolders(root, again=False)
-    for _ in range(2):  # the second time all of them stand
+    for _ in range(2):  # the second time all of them exist
         for path in TREE:
             folder, name = found.parent(f"{path}/file")
             assert name == "file"

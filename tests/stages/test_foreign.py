@@ -1,4 +1,4 @@
-"""Stage kinds of other packages: what they may be, and where they may stand."""
+"""Stage kinds of other packages: what they may be, and where they are allowed."""
 
 import importlib.metadata
 import os
@@ -66,7 +66,7 @@ def house_with(root, *stages, **more):
 
 
 def test_document_is_checked_as_the_configuration_is(site, tmp_path):
-    """Somebody may write, or change, a pipeline document by hand."""
+    """A pipeline document may be written or changed by hand."""
     house = house_with(tmp_path, {"kind": "virus_scan", "after": "gather"})
     file = tmp_path / "p.yaml"
     file.write_text(to_yaml([house.pipeline()]))
@@ -93,7 +93,7 @@ def test_document_with_a_package_that_is_broken_or_gone_is_refused(site, tmp_pat
 
 
 def test_entry_points_are_not_read_without_a_foreign_kind(house, monkeypatch):
-    """Reading the metadata of all packages would cost every command its time."""
+    """Reading the metadata of all packages would slow down every command."""
 
     real = importlib.metadata.entry_points
 
@@ -136,8 +136,8 @@ def order(pipeline):
     return [node.name for node in pipeline.graph().order]
 
 
-def test_stages_stand_where_they_were_put(site, tmp_path):
-    """Twice the same kind, one next to another, at one destination and at each."""
+def test_stages_are_inserted_at_their_configured_position(site, tmp_path):
+    """The same kind twice, one next to another, at one destination and at each."""
     house = house_with(
         tmp_path,
         {"kind": "virus_scan", "after": "collect"},
@@ -177,7 +177,7 @@ def test_stage_at_one_destination_does_not_hinder_a_restore_from_another(site, t
 
 
 def test_stage_that_fails_at_one_destination_keeps_it_from_that_one_only(site, tmp_path):
-    """As any failure of a destination does; the other one has the backup."""
+    """This is like any failure of a destination; the other one has the backup."""
     source = """
     class Gate(Link):
         kind: ClassVar[str] = "gate"
@@ -203,7 +203,7 @@ def labels(pipeline):
 
 
 def test_restore_runs_the_inverse_in_place_and_to_a_folder(site, tmp_path):
-    """Between proof and writing, or after the writing: where it stood on the way there."""
+    """It runs between proof and writing, or after the writing, mirroring its position."""
     house = house_with(
         tmp_path,
         {"kind": "virus_scan", "after": "gather"},
@@ -226,8 +226,8 @@ def test_other_jobs_have_no_stage_of_the_package(site, tmp_path):
     assert "virus_scan" not in order(compile_prune(house.program.config, "svc"))
 
 
-def test_what_a_stage_dropped_and_added_is_what_restores(site, tmp_path):
-    """With the package, without it, and with rescue.py: the same files."""
+def test_changes_by_a_stage_are_restored(site, tmp_path):
+    """With the package, without it, and with rescue.py, the same files are restored."""
     install(site, CHANGE, "sieve")
     entry = {"kind": "sieve", "after": "gather"}
     tree = {"A": b"1", "b/c": b"2" * 5_000_000, "b/x.tmp": b"3", "z.tmp": b"4"}
@@ -273,8 +273,8 @@ def test_contract_refuses_a_stage_that_changes_what_is_restored(site, tmp_path):
         require_contract(tmp_path, {"kind": "shout", "after": "gather"})
 
 
-def test_repair_puts_back_what_a_stage_of_a_package_held(site, tmp_path, monkeypatch):
-    """Without the package, what is owed stays in the journal, and the message names the kind."""
+def test_repair_undoes_changes_of_a_stage_from_a_package(site, tmp_path, monkeypatch):
+    """Without the package the journal keeps its entry, and the message names the kind."""
     install(site, HOLD, "hold")
     [kind] = [kind for kind in all_kinds() if kind.kind == "hold"]
     held = tmp_path / "held"
@@ -291,7 +291,7 @@ def test_repair_puts_back_what_a_stage_of_a_package_held(site, tmp_path, monkeyp
 
 
 def test_cli_shows_checks_and_describes(site, tmp_path):
-    """`check`, `plan`, `schema` and `run`, each in a process of its own."""
+    """`check`, `plan`, `schema` and `run`, each in a separate process."""
     house = house_with(tmp_path, {"kind": "virus_scan", "after": "gather", "level": 3})
     fill(house.source, {"a": b"x"})
     environment = {**os.environ, "PYTHONPATH": str(site)}

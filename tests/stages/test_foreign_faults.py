@@ -1,4 +1,4 @@
-"""Faults in `stages:` of a service: told at once, each with line and column."""
+"""Faults in `stages:` of a service: reported at once, each with line and column."""
 
 import re
 
@@ -66,7 +66,7 @@ def test_built_in_kind_is_refused(faults):
     assert "chunk is built in" in fault
 
 
-def test_invalid_parameters_are_refused_where_they_stand(faults):
+def test_invalid_parameters_are_refused_with_their_position(faults):
     assert faults(
         "{kind: virus_scan, after: gather, level: 12}",
         "{kind: virus_scan, after: gather, levle: 2}",
@@ -104,7 +104,7 @@ def test_position_where_no_files_flow_is_refused(faults, where):
     assert "a stage of another package cannot stand where" in fault
 
 
-def test_all_faults_are_told_at_once(faults):
+def test_all_faults_are_reported_at_once(faults):
     found = faults(
         "{kind: virus_scan, after: colect}",
         "{kind: virus_scan, after: pack}",

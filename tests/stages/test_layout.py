@@ -1,4 +1,4 @@
-"""The layout of a restore, where the frames that files want lie across each other."""
+"""Layout of a restore, for frames whose files are scattered."""
 
 import math
 from collections import Counter
@@ -19,7 +19,7 @@ from vault.archive.format import Entry
     st.integers(2, 40),
 )
 def test_a_frame_is_opened_no_oftener_than_it_must(frames, together, most):
-    """All that is wanted of it comes at once, however far apart the files are, up to the most.
+    """All required stretches come at once, up to a maximum, however far apart the files are.
 
     After many incremental backups the files of each frame are spread over the whole tree.
     """

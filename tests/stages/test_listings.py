@@ -1,4 +1,4 @@
-"""The second walk lists only folders that have changed, and finds what a fresh walk finds."""
+"""Second walk: it lists only changed folders, and finds what a fresh walk finds."""
 
 import os
 import shutil
@@ -21,9 +21,9 @@ CHANGES = st.tuples(
     st.sampled_from(["file", "folder", "remove", "rename", "exchange"]), PATHS, PATHS
 )
 TICK = 0.02
-"""More than a tick of the kernel's clock."""
+"""More than a tick of the kernel's clock, in seconds."""
 LATER = 3600 * 10**9
-"""A walk that began so late believes every folder."""
+"""A walk that began so late trusts every folder."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def opened(folder):
 
 
 def found_by(root, listings=None):
-    """Paths and what they are, in the order of a walk."""
+    """Return paths and their types, in the order of a walk."""
 
     def unreadable(path, error):
         raise AssertionError((path, error))
@@ -47,7 +47,7 @@ def found_by(root, listings=None):
 
 
 def change(what, one, other):
-    """Do something to a tree, where it can be done."""
+    """Apply one change to a tree, if possible."""
     try:
         if what == "file":
             one.write_bytes(b"x" * len(one.name))
@@ -69,7 +69,7 @@ def change(what, one, other):
 @settings(max_examples=60, deadline=None)
 @given(before=st.lists(CHANGES, max_size=12), after=st.lists(CHANGES, max_size=6))
 def test_the_second_walk_finds_what_a_fresh_one_finds(before, after):
-    """Whatever came, went, was renamed or changed places in between."""
+    """Whatever was added, deleted, renamed or exchanged in between."""
     with TemporaryDirectory() as folder, opened(folder) as root:
         for what, one, other in before:
             change(what, folder / one, folder / other)
@@ -83,7 +83,7 @@ def test_the_second_walk_finds_what_a_fresh_one_finds(before, after):
 
 @pytest.fixture
 def listed(monkeypatch):
-    """Paths of the folders that are listed."""
+    """Record the paths of the folders that are listed."""
     folders = []
     real = os.listdir
 
@@ -96,7 +96,7 @@ def listed(monkeypatch):
 
 
 def test_folders_that_did_not_change_are_not_listed(tmp_path, listed):
-    """Of three, only the one with a new file is."""
+    """Of three folders, only the one with a new file is listed."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("x")
@@ -112,7 +112,7 @@ def test_folders_that_did_not_change_are_not_listed(tmp_path, listed):
 
 
 def test_a_folder_that_changed_just_before_the_walk_is_listed_again(tmp_path, listed):
-    """Before Linux 6.13, what came after it in the same tick of the clock left no trace."""
+    """Before Linux 6.13, a change in the same tick of the clock left no trace."""
     with opened(tmp_path) as root:
         listings = Listings(root, time.time_ns())
         found_by(root, listings)

@@ -1,4 +1,4 @@
-"""Sources that answer oddly: what cannot be read or represented costs itself, with a warning."""
+"""Odd sources: what cannot be read or represented is skipped with a warning."""
 
 import errno
 import itertools
@@ -22,7 +22,7 @@ def hostile(tmp_path_factory):
 
 @pytest.fixture
 def source(hostile, tmp_path):
-    """Make a house whose source is this tree: path -> what a node has besides the usual."""
+    """Make a house whose source is this tree: path -> the special properties of a node."""
     mount, plans, numbers = hostile
 
     def make(tree, **settings):
@@ -40,7 +40,7 @@ def source(hostile, tmp_path):
 
 
 def test_a_name_that_is_listed_twice_is_stored_once(source):
-    """XFS lists a name twice when its file is deleted and created again meanwhile."""
+    """XFS lists a name twice if its file is deleted and created again meanwhile."""
     house = source({"": {"type": "dir", "again": ["twice"]}, "twice": {"content": "x"}})
     result = house.back_up()
     assert (result.status, result.warnings) == ("done", [])
@@ -49,7 +49,7 @@ def test_a_name_that_is_listed_twice_is_stored_once(source):
 
 
 def test_a_folder_without_readable_attributes_keeps_its_content(source):
-    """Every backup warns of it, also one in which nothing has changed."""
+    """Every backup warns of it, even if nothing has changed."""
     house = source(
         {
             "d": {"type": "dir", "faults": {"listxattr": [errno.EIO, *ALWAYS]}},
@@ -64,7 +64,7 @@ def test_a_folder_without_readable_attributes_keeps_its_content(source):
 
 
 def test_one_unreadable_attribute_costs_no_other(source):
-    """The rest of them, and the file, are stored."""
+    """The other attributes and the file are stored."""
     house = source(
         {
             "f": {
@@ -90,7 +90,7 @@ def test_many_files_with_the_same_loss_are_counted(source):
 
 
 def test_a_name_that_is_listed_and_not_found_is_missed(source):
-    """It did not go away: some network file systems cannot find some of their own names."""
+    """It was not deleted: some network filesystems cannot find some of their own names."""
     house = source({"": {"type": "dir", "again": ["ghost"]}, "real": {"content": "x"}})
     result = house.back_up()
     assert result.status == "partial"
@@ -99,7 +99,7 @@ def test_a_name_that_is_listed_and_not_found_is_missed(source):
 
 @pytest.mark.parametrize("size", [100, 2_000_000, 2**42])
 def test_a_file_that_is_shorter_than_it_says_ends_where_it_ends(source, size):
-    """Its size may be any number: nothing reads on behind the end."""
+    """Its size may be any number: nothing is read beyond the end."""
     house = source({"f": {"content": "short", "size": size}})
     result = house.back_up()
     assert result.warnings == [f"'f' ends after 5 of the {size:,} bytes that it reports"]
@@ -107,15 +107,15 @@ def test_a_file_that_is_shorter_than_it_says_ends_where_it_ends(source, size):
 
 
 def test_a_file_too_large_to_be_stored_is_missed_before_it_is_read(source):
-    """Four exbibytes of data are more references than an index can hold."""
+    """Four exbibytes of data would need more references than an index allows."""
     house = source({"f": {"content": "x", "size": 2**62}, "g": {"content": "x"}})
     result = house.back_up()
     assert (result.status, result.read) == ("partial", 1)
     assert "'f' is not in this backup: has more than 8 TiB of data" in result.warnings
 
 
-def test_what_is_excluded_is_not_looked_at(source):
-    """A dead mount that a pattern leaves out is not missed."""
+def test_excluded_files_are_not_examined(source):
+    """A dead mount that a pattern excludes is not missed."""
     dead = {"faults": {"getattr": [errno.ENOTCONN, *ALWAYS]}}
     house = source(
         {"dead": dead, "keys/a.pem": dead, "keys": {"type": "dir"}}, exclude=["dead", "*.pem"]
@@ -125,12 +125,12 @@ def test_what_is_excluded_is_not_looked_at(source):
 
 
 def test_a_pattern_for_folders_alone_does_not_hide_an_unreadable_file(source):
-    """Whether `dead/` matches is not known without a look: it is missed."""
+    """It is unknown without a look if `dead/` matches, so the file is missed."""
     house = source({"dead": {"faults": {"getattr": [errno.EIO, *ALWAYS]}}}, exclude=["dead/"])
     assert house.back_up().status == "partial"
 
 
-def test_an_inode_that_is_given_again_brings_no_other_content(source):
+def test_a_recycled_inode_does_not_mix_contents(source):
     """Two files with one inode in one backup: the first was deleted when the second came."""
     shared = {"ino": 77, "nlink": 2}
     house = source(

@@ -1,4 +1,4 @@
-"""The cache is a cache: whatever happens to its file, no command ends because of it."""
+"""Cache: whatever happens to its file, no command ends because of it."""
 
 import os
 import random
@@ -21,7 +21,7 @@ from vault.store.local import Local
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """A house with three archives, and its cache, large enough to have inner pages."""
+    """House with three archives, and its cache, large enough to have inner pages."""
     house = House(tmp_path_factory.mktemp("chain"))
     for number in range(3):
         fill(house.source, {f"{number}": noise(5000, number)})
@@ -36,14 +36,14 @@ def chain(tmp_path_factory):
 
 @pytest.fixture
 def copied(chain, tmp_path):
-    """A copy of its cache, and its destination."""
+    """Copy of its cache, and its destination."""
     path = tmp_path / "catalog.sqlite"
     shutil.copy(chain.state / "catalog.sqlite", path)
     return path, Local("local", str(chain.stores["local"]))
 
 
 def everything(cache, place):
-    """Use every query once; returns how many backups are seen."""
+    """Use every query once; return how many backups are seen."""
     found = len(cache.catalog(place, "svc", cheap_keys()).backups)
     one = cache.catalog(place, "svc", cheap_keys()).held[0].stored
     cache.remembered()
@@ -59,7 +59,7 @@ def everything(cache, place):
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("aside", [False, True])
 def test_garbage_in_any_page_leads_to_a_rebuild(copied, opened, aside):
-    """Before or after it is opened: what counts stands at the destination."""
+    """Before or after it is opened: the destination is authoritative."""
     path, place = copied
     whole = path.read_bytes()
     pages = len(whole) // 4096
@@ -79,7 +79,7 @@ def test_garbage_in_any_page_leads_to_a_rebuild(copied, opened, aside):
 
 
 def test_flipped_bits_never_change_what_is_a_backup(copied):
-    """A summary with a flipped bit is read again from the archive, not believed."""
+    """A summary with a flipped bit is not trusted, and read again from the archive."""
     path, place = copied
     whole = path.read_bytes()
     chance = random.Random(7)
@@ -100,7 +100,7 @@ def test_flipped_bits_never_change_what_is_a_backup(copied):
 
 
 def test_a_cache_that_cannot_be_read_is_replaced_in_memory(copied, monkeypatch):
-    """One EIO while reading: this run does without it, and the file stays as it is."""
+    """After one EIO while reading, this run works without it, and the file stays as it is."""
     path, place = copied
     before = path.read_bytes()
     cache = CatalogCache(str(path))
@@ -137,7 +137,7 @@ def test_rows_of_wrong_types_are_skipped(tmp_path, copied):
 
 
 def test_threads_may_share_a_file_that_is_being_replaced(copied):
-    """The branches of a run use one cache."""
+    """The branches of a run share one cache."""
     path, place = copied
     cache = CatalogCache(str(path))
     with open(path, "r+b") as file:
@@ -177,7 +177,7 @@ def test_two_processes_may_write_at_once(tmp_path):
 
 @pytest.mark.root
 def test_a_full_small_disk_is_no_sigbus(tmp_path):
-    """SQLite's shared memory is mapped; on a full ext4 with blocks of 1 KiB touching it kills."""
+    """SQLite's shared memory is mapped; touching it on a full ext4 with 1 KiB blocks kills."""
     image, disk = tmp_path / "image", tmp_path / "disk"
     disk.mkdir()
     with open(image, "wb") as file:
@@ -211,7 +211,7 @@ def test_a_full_small_disk_is_no_sigbus(tmp_path):
 
 
 class Panic(BaseException):
-    """As PyO3 raises it, which is no Exception."""
+    """Panic as PyO3 raises it, which is not an Exception."""
 
 
 Panic.__name__ = "PanicException"
@@ -223,7 +223,7 @@ Panic.__name__ = "PanicException"
 )
 @pytest.mark.parametrize("call", ["files", "read"])
 def test_any_exception_of_one_destination_is_its_own(chain, tmp_path, monkeypatch, error, call):
-    """The other one is listed; who asks the program to end is not swallowed."""
+    """The other one is listed; a request to end the program is not swallowed."""
     good, bad = (Local(name, str(chain.stores["local"])) for name in ("good", "bad"))
     raised = error
 
@@ -245,7 +245,7 @@ def test_any_exception_of_one_destination_is_its_own(chain, tmp_path, monkeypatc
 
 
 def test_a_statement_that_fails_twice_answers_nothing(tmp_path):
-    """A query is never the end of a command."""
+    """A query never ends a command."""
     file = SqliteFile(str(tmp_path / "x.sqlite"), lambda _: None)
     assert file.ask(tuple[int], "SELECT n FROM nothing") == []
     file.note("INSERT INTO nothing VALUES (1)")

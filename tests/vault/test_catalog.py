@@ -1,4 +1,4 @@
-"""The catalog tells backups from bases, locked and damaged ones; its cache may be lost any time."""
+"""Catalog: it tells backups from bases, locked and damaged archives; its cache may be lost."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from vault.store.local import Local
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """A house whose third archive refers to the first two."""
+    """House whose third archive refers to the first two."""
     house = House(tmp_path_factory.mktemp("chain"))
     for number in range(3):
         fill(house.source, {f"{number}": noise(5000, number)})
@@ -26,7 +26,7 @@ def chain(tmp_path_factory):
 
 @pytest.fixture
 def place(chain, tmp_path):
-    """A copy of its destination."""
+    """Copy of its destination."""
     shutil.copytree(chain.store, tmp_path / "store" / "svc")
     return Local("copy", str(tmp_path / "store"))
 
@@ -41,7 +41,7 @@ def names(found):
 
 
 def test_a_backup_is_an_archive_that_has_all_it_refers_to(chain, place, cache):
-    """Without what it refers to an archive is a base: it stands, and is not listed."""
+    """Without them an archive is a base: it can be referred to, and is not listed."""
     first, second, third = [path.name for path in chain.archives]
     assert names(cache.catalog(place, "svc", cheap_keys()).backups) == [first, second, third]
     place.delete("svc", second)
@@ -51,8 +51,8 @@ def test_a_backup_is_an_archive_that_has_all_it_refers_to(chain, place, cache):
     assert missing(catalog.held[1].summary, catalog.standing) == [second]
 
 
-def test_a_reference_of_another_size_does_not_stand(chain, place, cache):
-    """What is referred to must have the size that it had."""
+def test_a_reference_of_another_size_is_missing(chain, place, cache):
+    """A referenced archive must have its original size."""
     catalog = cache.catalog(place, "svc", cheap_keys())
     summary = catalog.backups[-1].summary
     other = summary.archives[0]
@@ -60,15 +60,15 @@ def test_a_reference_of_another_size_does_not_stand(chain, place, cache):
     assert missing(summary, catalog.standing) == [other.name]
 
 
-def test_the_cache_spares_the_opening(chain, place, cache, monkeypatch):
-    """What was opened once under this key is only listed the next time."""
+def test_a_cached_archive_is_not_opened(chain, place, cache, monkeypatch):
+    """An archive that was opened once under this key is only listed the next time."""
     cache.catalog(place, "svc", cheap_keys())
     monkeypatch.setattr(Local, "read", None)
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
 
 
-def test_what_is_listed_is_opened_by_its_size(chain, place, cache, monkeypatch):
-    """Nobody asks for it again; a file that was cut short since then proves damaged."""
+def test_a_listed_archive_is_opened_by_its_size(chain, place, cache, monkeypatch):
+    """The size is not requested again; a file that was truncated since proves damaged."""
     catalog = cache.catalog(place, "svc", cheap_keys())
     newest = catalog.backups[-1].stored
     monkeypatch.setattr(Local, "size", None)
@@ -79,7 +79,7 @@ def test_what_is_listed_is_opened_by_its_size(chain, place, cache, monkeypatch):
 
 
 def test_a_file_that_changed_its_size_is_opened_again(chain, place, cache):
-    """The cache holds for a name and a size; a grown file is damage."""
+    """The cache applies to a name and a size; a grown file is damaged."""
     cache.catalog(place, "svc", cheap_keys())
     path = os.path.join(place.root, "svc", chain.archives[-1].name)
     with open(path, "ab") as file:
@@ -90,15 +90,15 @@ def test_a_file_that_changed_its_size_is_opened_again(chain, place, cache):
 
 
 def test_a_summary_counts_only_under_the_key_that_made_it(place, cache):
-    """After a change of keys everything there is locked, whatever the cache remembers, and back."""
+    """After a change of keys everything is locked, whatever the cache has; and back."""
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
     other = cheap_keys("another")
     assert [held.locked for held in cache.catalog(place, "svc", other).held] == [True] * 3
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
 
 
-def test_locked_and_damaged_are_told_apart(chain, place, cache):
-    """Of another key: locked. Not what was written: damaged. Neither is a backup."""
+def test_locked_and_damaged_are_distinguished(chain, place, cache):
+    """Under another key: locked. With other bytes than were written: damaged."""
     with open(os.path.join(place.root, "svc", chain.archives[1].name), "r+b") as file:
         file.write(b"rubbish")
     held = cache.catalog(place, "svc", cheap_keys()).held
@@ -136,8 +136,8 @@ def test_one_that_is_gone_is_forgotten(chain, place, cache):
 
 @pytest.mark.parametrize("aside", [False, True])
 @pytest.mark.parametrize("content", [b"", b"not a database at all", bytes(5000), None])
-def test_a_damaged_cache_is_made_anew(place, tmp_path, content, aside):
-    """The cache may hold anything, or be a folder: what counts stands at the destination."""
+def test_a_damaged_cache_is_recreated(place, tmp_path, content, aside):
+    """If it has garbage or is a folder, the destination is authoritative."""
     path = tmp_path / "damaged.sqlite"
     if content is None:
         path.mkdir()
@@ -149,8 +149,8 @@ def test_a_damaged_cache_is_made_anew(place, tmp_path, content, aside):
 
 
 @pytest.mark.parametrize("aside", [False, True])
-def test_a_cache_of_another_version_is_made_anew(place, tmp_path, aside):
-    """The cache of another packrat, with other columns, is no obstacle."""
+def test_a_cache_of_another_version_is_recreated(place, tmp_path, aside):
+    """The cache of another version of packrat, with other columns, is replaced."""
     path = tmp_path / "old.sqlite"
     db = sqlite3.connect(path)
     db.execute("CREATE TABLE archives (destination TEXT, service TEXT, name TEXT)")
@@ -162,7 +162,7 @@ def test_a_cache_of_another_version_is_made_anew(place, tmp_path, aside):
 
 
 def test_nothing_foreign_is_ever_touched(tmp_path):
-    """Through backups, prunes and the cleaning of dead runs, what packrat did not write stays."""
+    """Backups, prunes and the cleanup after dead runs leave foreign files alone."""
     house = House(tmp_path, keep=1)
     house.store.mkdir(parents=True)
     name = "svc-20200101T000000Z-00112233.packrat"
@@ -183,7 +183,7 @@ def test_nothing_foreign_is_ever_touched(tmp_path):
 
 
 def test_an_archive_opens_with_two_reads(chain, monkeypatch):
-    """Opening costs the header and the tail, however large the archive is."""
+    """Opening reads the header and the tail, however large the archive is."""
     reads = []
     original = Local.read
 

@@ -22,14 +22,14 @@ def cut(data):
 
 @given(st.binary(max_size=2000))
 def test_a_chunk_is_named_by_keyed_blake3(data):
-    """The name is 16 bytes of BLAKE3 under the naming key: without the key it tells nothing."""
+    """The name is 16 bytes of keyed BLAKE3: without the key it reveals nothing."""
     assert chunk_id(KEY, data) == blake3(data, key=KEY).digest().hex()[:32]
     assert chunk_id(KEY, memoryview(data)) == chunk_id(KEY, data)
     assert chunk_id(bytes(32), data) != chunk_id(KEY, data)
 
 
 def test_cutting_loses_nothing_and_keeps_its_bounds():
-    """Chunks end to end are the data; all but the last are from 256 KiB to 4 MiB."""
+    """Joined chunks are the data; all but the last are from 256 KiB to 4 MiB."""
     for data in (noise(30 * MIB), bytes(10 * MIB), b"abc" * 5_000_000):
         found = cut(data)
         assert b"".join(found) == data
@@ -42,7 +42,7 @@ def test_cutting_loses_nothing_and_keeps_its_bounds():
 @pytest.mark.parametrize("place", [0, 1, 5 * MIB + 3, 20 * MIB])
 @pytest.mark.parametrize("change", ["inserted", "removed", "altered"])
 def test_a_change_touches_the_chunks_around_it_only(place, change):
-    """Bytes put in, taken out or changed anywhere make at most a few chunks new."""
+    """Bytes inserted, deleted or changed anywhere make at most a few chunks new."""
     data = noise(24 * MIB, 3)
     more = b"" if change == "removed" else noise(1000, 4)
     skip = 0 if change == "inserted" else 1000
@@ -52,7 +52,7 @@ def test_a_change_touches_the_chunks_around_it_only(place, change):
 
 
 def test_a_cut_depends_only_on_the_bytes_since_the_last_one():
-    """What follows a cut is cut as if it stood alone: data may come in pieces."""
+    """The rest after a cut is cut as if it were alone: data may come in pieces."""
     data = noise(12 * MIB, 5)
     whole = cut(data)
     for start in accumulate(map(len, whole[:-1])):
@@ -69,7 +69,7 @@ def references(count, archive=0):
 
 
 def test_known_are_the_parents_chunks_and_those_of_this_run(monkeypatch):
-    """Every chunk is found where it stands, also after this run's spill to disk; others are not."""
+    """Every known chunk is found, also after this run's spill to disk; others are not."""
     monkeypatch.setattr(chunks, "RECENT_MOST", 64)
     parent, own = references(500), references(500, 1)
     known = KnownChunks(lambda: iter(parent))
@@ -100,15 +100,15 @@ def test_the_parent_is_read_once_and_only_when_asked():
 
 
 def test_without_a_parent_only_this_runs_chunks_are_known():
-    """A first backup knows what it stored itself, and nothing else."""
+    """A first backup knows only what it stored itself."""
     known = KnownChunks(lambda: ())
     assert known.find("0" * 32) is None
     known.add(references(1)[0])
     assert known.find(references(1)[0][0]) == references(1)[0]
 
 
-def test_what_stands_twice_keeps_one_place(monkeypatch):
-    """A chunk of parent and of this run is found; either place holds the same bytes."""
+def test_a_chunk_stored_twice_keeps_one_reference(monkeypatch):
+    """A chunk of parent and of this run is found; both copies are the same bytes."""
     monkeypatch.setattr(chunks, "RECENT_MOST", 2)
     parent = references(3)
     known = KnownChunks(lambda: parent)

@@ -1,4 +1,4 @@
-"""Names, header and trailer are as docs/format.md says, byte by byte, both ways."""
+"""Names, header and trailer: as in docs/format.md, byte by byte, both ways."""
 
 import hashlib
 import struct
@@ -44,7 +44,7 @@ def as_text(path):
 
 @given(headers)
 def test_a_header_is_72_bytes_at_the_documented_offsets(header):
-    """Each field stands where the table says, and the whole comes back."""
+    """Each field is at its documented offset, and all of it can be read back."""
     data = header.pack()
     assert len(data) == HEADER_BYTES == 72
     assert data[:12] == b"PACKRAT\n\0\1\0\x48"
@@ -66,7 +66,7 @@ def test_any_flipped_bit_of_a_header_is_found(header, bit):
 
 
 def test_a_header_of_another_version_says_so():
-    """What a newer packrat wrote is no damage: the hint is a newer packrat."""
+    """An archive of a newer packrat is not damaged: the hint is to use a newer packrat."""
     header = Header(bytes(16), bytes(8), Derivation(bytes(16)))
     head = bytearray(header.pack()[:64])
     head[9] = 2
@@ -76,7 +76,7 @@ def test_a_header_of_another_version_says_so():
 
 
 def test_a_header_whose_parameters_are_out_of_bounds_is_refused():
-    """A checksum that fits does not make 1 TiB of memory acceptable."""
+    """A correct checksum does not make 1 TiB of memory acceptable."""
     header = Header(bytes(16), bytes(8), Derivation(bytes(16), memory=2**30))
     with pytest.raises(Damaged, match="out of bounds"):
         Header.unpack(header.pack(), "x")
@@ -84,7 +84,7 @@ def test_a_header_whose_parameters_are_out_of_bounds_is_refused():
 
 @given(headers, st.integers(0, 2**40), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_a_trailer_comes_back(header, offset, manifest, table):
-    """A trailer is 32 bytes, and says where manifest and table are."""
+    """A trailer is 32 bytes, and states where manifest and table are."""
     trailer = Trailer(offset, manifest, table, header.archive_id)
     data = trailer.pack()
     assert len(data) == TRAILER.size == 32
@@ -110,7 +110,7 @@ def test_any_flipped_bit_of_a_trailer_is_found(header, bit):
 @example("a-20260101T000000Z-00000000.packrat", 0, b"\0\0\0\0")
 @example("-", 0, b"abcd")
 def test_an_archive_name_says_service_time_and_id(service, seconds, short):
-    """Whatever a service is called, its archives' names come apart again."""
+    """The parts of an archive's name can be parsed for any name of a service."""
     name = ArchiveName(service, stamp(seconds), short.hex())
     assert ArchiveName.parse(str(name)) == name
 
@@ -130,20 +130,20 @@ def test_an_archive_name_says_service_time_and_id(service, seconds, short):
     ],
 )
 def test_other_names_are_none_of_ours(name):
-    """What packrat never named is never taken for an archive."""
+    """Names that packrat never creates are never taken for an archive."""
     assert ArchiveName.parse(name) is None
 
 
 @given(st.integers(0, 253_402_300_798))
 def test_times_come_back_to_the_second(seconds):
-    """Stamps sort as times do, and read back."""
+    """Stamps sort like times, and can be parsed."""
     assert unstamp(stamp(seconds)) == seconds
     assert stamp(seconds) < stamp(seconds + 1)
 
 
 @given(paths)
 def test_any_name_survives_json(path):
-    """A name is text, or base64 when it is not UTF-8; either way it comes back, byte by byte."""
+    """A name is text, or base64 if it is not UTF-8; either way it survives byte by byte."""
     plain, encoded = text(as_text(path))
     entry = Entry(plain, encoded)
     [back] = decode_entries(encode([entry]))
@@ -158,16 +158,16 @@ def test_any_name_survives_json(path):
 
 @given(st.lists(paths, unique=True, max_size=30))
 def test_the_order_is_that_of_a_walk(found):
-    """Sorting by `order` is going through each folder by the bytes of its names."""
+    """`order` sorts each folder by the bytes of its names."""
     by_walk = sorted(found, key=lambda path: path.split(b"/"))
     assert sorted(found, key=lambda path: order(as_text(path))) == by_walk
 
 
-def test_what_is_in_a_folder_comes_before_its_neighbours():
-    """`a`, `a/b`, `a-b`: a folder's content follows it at once."""
+def test_the_content_of_a_folder_comes_before_its_siblings():
+    """`a`, `a/b`, `a-b`: the content of a folder follows it at once."""
     assert sorted(["a-b", "a/b", "a", "a.b", "a/-"], key=order) == ["a", "a/-", "a/b", "a-b", "a.b"]
 
 
 def test_defaults_cost_nothing():
-    """Keys that have their default are left out of the JSON."""
+    """Keys with their default value are left out of the JSON."""
     assert encode(Entry()) == b"{}"

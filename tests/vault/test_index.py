@@ -1,4 +1,4 @@
-"""The index: blocks cut by content, in the order of the walk, found by path."""
+"""Index: blocks cut by content, in the order of the walk, found by path."""
 
 import itertools
 import random
@@ -36,7 +36,7 @@ def entry(path, **more):
 
 
 def stored(entries):
-    """Cut entries into blocks, all in one segment; gives (blocks, fetch)."""
+    """Cut entries into blocks, all in one segment; return (blocks, fetch)."""
     cutter, blocks, segment = BlockCutter(), [], b""
     for full in [*map(cutter.add, entries), cutter.flush()]:
         if full:
@@ -53,7 +53,7 @@ def stored(entries):
 
 
 def tree(count, seed=0):
-    """Give the paths of a tree with its folders, in order."""
+    """Return the paths of a tree with its folders, in order."""
     chance = random.Random(seed)
     paths = {""}
     while len(paths) < count:
@@ -65,7 +65,7 @@ def tree(count, seed=0):
 
 @given(st.integers(1, 3000), st.integers(0, 99))
 def test_blocks_hold_all_entries_in_order_within_their_bounds(count, seed):
-    """Cutting and reading gives the same entries; no block but the last is short, none is long."""
+    """Reading returns the same entries; only the last block may be short, and none is long."""
     entries = [entry(path) for path in tree(count, seed)]
     blocks, fetch = stored(entries)
     assert list(read_entries(blocks, fetch, "x")) == entries
@@ -89,7 +89,7 @@ def test_an_insertion_changes_few_blocks():
 
 
 def test_a_deletion_changes_few_blocks():
-    """One entry less, also one that a block ended with: few blocks are new."""
+    """Deleting an entry, even the last one of a block, changes few blocks."""
     paths = tree(6000)
     entries = [entry(path) for path in paths]
     blocks = stored(entries)[0]
@@ -102,7 +102,7 @@ def test_a_deletion_changes_few_blocks():
 
 
 def test_a_changed_entry_changes_one_block():
-    """Where blocks are cut depends on paths alone: new times of a file change only its block."""
+    """Cuts depend on paths alone: new times of a file change only its block."""
     paths = tree(6000)
     entries = [entry(path) for path in paths]
     before = {block.chunk[0] for block in stored(entries)[0]}
@@ -118,7 +118,7 @@ BLOCKS, FETCH = stored([entry(path) for path in sorted(PATHS, key=order)])
 
 @given(st.lists(st.sampled_from(PATHS), min_size=1, max_size=3))
 def test_every_selected_path_is_in_the_blocks_that_are_read(wanted):
-    """What is selected, all that is below it, and the folders above it are found in blocks_of."""
+    """blocks_of returns those with the selection, everything below it, and the folders above."""
     names = {e.name for e in read_entries(blocks_of(BLOCKS, wanted), FETCH, "x")}
     assert {path for path in PATHS if selected(path, wanted)} <= names
     above = {path[:at] for path in wanted for at, letter in enumerate(path) if letter == "/"}
@@ -127,7 +127,7 @@ def test_every_selected_path_is_in_the_blocks_that_are_read(wanted):
 
 @given(st.text("0123456789ab.-_/", min_size=1, max_size=9))
 def test_a_path_that_is_not_there_is_not_found(path):
-    """blocks_of gives some blocks for any path, and in them is what there is and no more."""
+    """blocks_of returns some blocks for any path, and only existing entries are in them."""
     names = [e.name for e in read_entries(blocks_of(BLOCKS, [path]), FETCH, "x")]
     assert [name for name in names if selected(name, [path])] == [
         name for name in sorted(PATHS, key=order) if selected(name, [path])
@@ -135,14 +135,14 @@ def test_a_path_that_is_not_there_is_not_found(path):
 
 
 def test_one_path_of_a_large_index_reads_little():
-    """A single file costs its block, and those of the folders above it."""
+    """A single file requires its block, and those of the folders above it."""
     deep = max(PATHS, key=lambda path: path.count("/"))
     assert len(blocks_of(BLOCKS, [deep])) <= 2 + deep.count("/")
     assert len(BLOCKS) > 15
 
 
 def test_selecting_is_by_whole_names():
-    """`a` selects `a` and what is below it, not `ab`; an empty path selects everything."""
+    """`a` selects `a` and what is below it, but not `ab`; an empty path selects everything."""
     assert selected("a", ["a"])
     assert selected("a/b", ["a"])
     assert not selected("ab", ["a"])
@@ -152,7 +152,7 @@ def test_selecting_is_by_whole_names():
 
 
 def scattered():
-    """Blocks over two segments of each of eight archives; gives (entries, blocks, segments)."""
+    """Return blocks over two segments of each of eight archives: (entries, blocks, segments)."""
     places = [(f"{n % 8:032}", 2 + n) for n in range(16)]
     segments = dict.fromkeys(places, b"")
     entries = [entry(f"{number:04}") for number in range(6000)]
@@ -166,7 +166,7 @@ def scattered():
 
 
 def test_each_segment_of_an_index_is_read_once_from_some_archives_together():
-    """No archive waits alone, and none is asked, or opened, by two threads."""
+    """Several archives are read at once, but none is read, or opened, by two threads."""
     entries, blocks, segments = scattered()
     reads = []
     asking = defaultdict(set)
@@ -185,14 +185,14 @@ def test_each_segment_of_an_index_is_read_once_from_some_archives_together():
 
 
 def test_where_a_segment_cannot_be_read_the_rest_is_left_alone():
-    """The first error is told, and what was not begun by then is never fetched."""
+    """The first error is raised, and nothing that has not begun by then is fetched."""
     _, blocks, segments = scattered()
     reads = []
 
     def fetch(archive, number):
         reads.append((archive, number))
         if (archive, number) != min(segments):
-            time.sleep(0.2)  # under way when the first one has failed
+            time.sleep(0.2)  # under way when the first one fails
         raise Damaged(f"{archive} {number}", "is gone")
 
     with pytest.raises(Damaged, match="{} {}".format(*min(segments))):
@@ -201,7 +201,7 @@ def test_where_a_segment_cannot_be_read_the_rest_is_left_alone():
 
 
 def test_a_large_index_waits_compressed_and_reads_the_same():
-    """Also an index beyond the bound of what waits in memory as it is comes back."""
+    """An index beyond the bound for uncompressed waiting is read back as well."""
     target = "t" * 4000
     entries = [entry(f"{n:06}", type="symlink", target=target) for n in range(9000)]
     blocks, fetch = stored(entries)
@@ -211,7 +211,7 @@ def test_a_large_index_waits_compressed_and_reads_the_same():
 
 @pytest.mark.parametrize("data", [b"", b"[{]", b'[{"type": "door"}]', b'{"path": "a"}'])
 def test_an_index_that_does_not_parse_names_its_archive(data):
-    """What is no list of entries, or ends too early, is damage that names the file."""
+    """Anything but a list of entries, or a truncated one, is damage that names the file."""
     blocks, _ = stored([entry("a")])
     for found in (data, data.ljust(blocks[0].chunk[4])):
         with pytest.raises(Damaged, match="the-file"):
@@ -229,9 +229,9 @@ references = st.tuples(
 
 @given(st.lists(references, max_size=40))
 def test_usage_counts_each_byte_of_other_archives_once(found):
-    """However often and in whatever order a byte is referred to, it counts once."""
+    """A byte counts once, however often and in whatever order it is referred to."""
     usage = Usage(OWN)
-    usage.MERGED_AT = 8  # so that it happens
+    usage.MERGED_AT = 8  # so that merging happens
     for reference in found:
         usage.add(reference)
     bytes_ = {

@@ -1,4 +1,4 @@
-"""Keys come from the password by the letter of docs/format.md; the key file guards them."""
+"""Keys: derived from the password exactly as in docs/format.md; the key file protects them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ DERIVATION = Derivation(SALT, 64 * 1024, 1, 1)
 
 
 def by_hand(master, salt, info, length):
-    """HKDF of RFC 5869 with SHA-256, of its two HMACs, for up to 32 bytes."""
+    """HKDF of RFC 5869 with SHA-256, made of its two HMACs, for up to 32 bytes."""
 
     def mac(key, data):
         one = hmac.HMAC(key, hashes.SHA256())
@@ -30,7 +30,7 @@ def by_hand(master, salt, info, length):
 
 
 def test_the_master_key_is_argon2id_of_the_password():
-    """The password goes through Argon2id with exactly the parameters of the header."""
+    """Argon2id has exactly the parameters of the header."""
     derivation = Derivation(SALT, 65 * 1024, 2, 3)
     expected = hash_secret_raw(b"pass word", SALT, 2, 65 * 1024, 3, 32, Type.ID)
     assert derivation.keys("pass word").master == expected
@@ -66,7 +66,7 @@ def test_a_password_is_the_same_however_its_letters_are_composed():
     ],
 )
 def test_parameters_out_of_bounds_are_refused_before_they_cost_anything(bad):
-    """A forged header cannot make packrat eat memory, nor make guessing cheap."""
+    """A forged header can neither exhaust memory nor make guessing cheap."""
     with pytest.raises(Damaged, match="somewhere"):
         bad.check("somewhere")
 
@@ -84,7 +84,7 @@ def test_the_defaults_are_at_least_what_the_rfc_recommends():
 
 
 def test_the_key_file_is_what_the_format_says(tmp_path, keys):
-    """The key file is the documented JSON, readable by its owner only, and reads back."""
+    """The key file is the documented JSON, readable by its owner only, and can be read back."""
     path = tmp_path / "new" / "key"
     old = os.umask(0)
     try:
@@ -108,14 +108,14 @@ def test_the_key_file_is_what_the_format_says(tmp_path, keys):
 
 
 def test_no_log_shows_a_key(keys):
-    """The text of Keys does not hold the key."""
+    """The text of Keys does not contain the key."""
     assert keys.master.hex() not in repr(keys)
     assert repr(keys.master) not in repr(keys)
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])
 def test_a_key_file_is_never_overwritten(tmp_path, keys, kind):
-    """Whatever stands under the key file's name stays as it is, also a dangling link."""
+    """Whatever has the key file's name stays as it is, including a dangling link."""
     path = tmp_path / "key"
     if kind == "file":
         path.write_bytes(b"precious")
@@ -131,7 +131,7 @@ def test_a_key_file_is_never_overwritten(tmp_path, keys, kind):
 
 
 def test_a_key_file_made_meanwhile_is_not_overwritten(tmp_path, keys, monkeypatch):
-    """Of two inits at the same moment one wins, and neither leaves litter."""
+    """Of two simultaneous inits one wins, and neither leaves temporary files."""
     path = tmp_path / "key"
     link = os.link
 
@@ -146,7 +146,7 @@ def test_a_key_file_made_meanwhile_is_not_overwritten(tmp_path, keys, monkeypatc
     assert os.listdir(tmp_path) == ["key"]
 
 
-def test_what_a_killed_rekey_left_is_in_nobodys_way(tmp_path, keys):
+def test_a_temporary_file_of_a_killed_rekey_is_no_obstacle(tmp_path, keys):
     """In a container every run has the same process id: an old temporary file must not matter."""
     path = tmp_path / "key"
     (tmp_path / f"key.{os.getpid()}.part").write_bytes(b"half")
@@ -155,7 +155,7 @@ def test_what_a_killed_rekey_left_is_in_nobodys_way(tmp_path, keys):
 
 
 def test_replacing_is_whole_and_private(tmp_path, keys):
-    """Rekey replaces a key file, also a readable one, by a private one."""
+    """Rekey replaces a key file, even a readable one, by a private one."""
     path = tmp_path / "key"
     path.write_bytes(b"damaged")
     path.chmod(0o644)
@@ -166,7 +166,7 @@ def test_replacing_is_whole_and_private(tmp_path, keys):
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601])
 def test_a_key_file_that_others_can_reach_is_refused(tmp_path, keys, mode):
-    """Any right of group or others is an error that says how to mend it."""
+    """Any right of group or others is an error that says how to repair it."""
     path = tmp_path / "key"
     write_key_file(str(path), keys)
     path.chmod(mode)
@@ -201,7 +201,7 @@ def altered(**changes):
     ],
 )
 def test_a_damaged_key_file_is_refused(tmp_path, keys, change):
-    """A key file that is not exactly one is an error that names it and says: rekey."""
+    """The error names the file and suggests rekey."""
     path = tmp_path / "key"
     write_key_file(str(path), keys)
     path.write_bytes(change(json.loads(path.read_text())))
@@ -210,8 +210,8 @@ def test_a_damaged_key_file_is_refused(tmp_path, keys, change):
     assert "packrat rekey" in caught.value.hint
 
 
-def test_a_key_file_that_is_none_says_what_to_do(tmp_path):
-    """Missing: init or rekey. A folder in its place: an error of ours, not Python's."""
+def test_an_invalid_key_file_is_an_error_with_a_hint(tmp_path):
+    """Missing: init or rekey. A folder instead: our own error, not Python's."""
     with pytest.raises(KeyFileError) as caught:
         read_key_file(str(tmp_path / "none"))
     assert "packrat init" in caught.value.hint

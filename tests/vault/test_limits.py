@@ -1,4 +1,4 @@
-"""Nothing is read on the word of a length that anybody who can write to a destination chooses."""
+"""Limits: untrusted lengths at a destination never decide how much is read."""
 
 import os
 import re
@@ -24,7 +24,7 @@ LATEST = "svc-20991231T235959Z-"
 
 
 def oversized(store, manifest, table):
-    """Plant a sparse archive: a true header, and a trailer with lengths of our choice."""
+    """Plant a sparse archive: a true header, and a trailer with the given lengths."""
     some = next(store.glob("*.packrat"))
     head = some.read_bytes()[:HEADER_BYTES]
     id_ = head[12:28]
@@ -39,7 +39,7 @@ def oversized(store, manifest, table):
 
 @pytest.fixture
 def two(tmp_path):
-    """A house that backs up to a good and to a hostile destination."""
+    """House that backs up to a good and to a hostile destination."""
     house = House(tmp_path, ("good", "evil"))
     fill(house.source, {"a": noise(150_000)})
     house.backed_up()
@@ -51,7 +51,7 @@ LENGTHS = [(2**32 - 1, 2**32 - 1), (2**32 - 1, 0), (2**31 + 16, 0), (16, 2**32 -
 
 @pytest.mark.parametrize(("manifest", "table"), LENGTHS)
 def test_oversized_archive_at_one_destination_does_not_touch_the_other(two, manifest, table):
-    """The good destination gets its backup, within little memory, and the archive is named."""
+    """The good destination gets its backup, with little memory, and the archive is named."""
     path = oversized(two.stores["evil"] / "svc", manifest, table)
     fill(two.source, {"b": noise(9000, 2)})
     limited = ("prlimit", f"--as={2 << 30}")
@@ -67,7 +67,7 @@ def test_oversized_archive_at_one_destination_does_not_touch_the_other(two, mani
 
 @pytest.mark.parametrize(("manifest", "table"), LENGTHS)
 def test_no_read_is_longer_than_its_limit(two, manifest, table):
-    """What is requested of the destination stays within the limits, whatever the trailer says."""
+    """Requests to the destination stay within the limits, whatever the trailer says."""
     path = oversized(two.stores["evil"] / "svc", manifest, table)
     requested = []
 
@@ -83,14 +83,14 @@ def test_no_read_is_longer_than_its_limit(two, manifest, table):
 
 @pytest.mark.parametrize("size", [-1, 0, 71, 103, 2**63, 2**80])
 def test_impossible_sizes_are_damage_and_not_a_crash(two, size):
-    """The size in a listing is the destination's word, too."""
+    """The size in a listing is untrusted as well."""
     name = two.archives[0].name
     with pytest.raises(Damaged):
         Archive(lambda _, length: bytes(max(length, 0)), size, name, cheap_keys())
 
 
 def test_a_frame_of_two_gib_is_damage_and_not_a_panic():
-    """The library below panics at that size, with an exception that is no Exception."""
+    """The library panics at that size, and its panic is not an Exception."""
     keys = cheap_keys()
     header = Header(bytes(16), keys.key_id, keys.derivation)
     with pytest.raises(Damaged, match="larger than the format allows"):
@@ -98,14 +98,14 @@ def test_a_frame_of_two_gib_is_damage_and_not_a_panic():
 
 
 class Huge(bytes):
-    """Bytes that say they are 2 GiB and take none."""
+    """Bytes that claim to be 2 GiB and take no memory."""
 
     def __len__(self):
         return 2**31 + 16
 
 
 def test_more_bytes_than_requested_are_refused(two):
-    """A destination that sends more than it was asked for does not get it parsed."""
+    """Data beyond the request is never parsed."""
     path = two.archives[0]
     data = path.read_bytes()
     with pytest.raises(Damaged, match="more came than was requested"):
@@ -149,7 +149,7 @@ def test_a_frame_that_arrives_damaged_is_requested_once_more(two):
 
 @pytest.mark.parametrize("only", [True, False])
 def test_a_restore_survives_one_flipped_bit_in_transit(two, monkeypatch, only):
-    """Also where there is a single destination: it is asked again before anything is lost."""
+    """Also with a single destination: it is read again before anything is lost."""
     original, flipped = Local.read, []
 
     def read(self, service, name, offset, length, *check):
@@ -171,7 +171,7 @@ def test_a_restore_survives_one_flipped_bit_in_transit(two, monkeypatch, only):
 
 
 def test_rescue_and_the_format_page_name_the_same_limits():
-    """One list of limits, written down three times."""
+    """The list of limits is in three places."""
     assert rescue.LIMITS == PLAINTEXT_MOST
     assert rescue.SEALED_LIMITS == SEALED_MOST
     page = (ROOT / "docs" / "format.md").read_text()
@@ -188,7 +188,7 @@ def test_rescue_and_the_format_page_name_the_same_limits():
 
 
 def test_rescue_refuses_an_oversized_archive_before_it_reads_it(two):
-    """Its memory is bounded, too."""
+    """Its memory is bounded as well."""
     path = oversized(two.stores["evil"] / "svc", 2**32 - 1, 2**32 - 1)
     words = [str(ROOT / "rescue.py"), "--list", "--key", str(two.key_file), str(path)]
     done = subprocess.run(

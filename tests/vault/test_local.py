@@ -1,4 +1,4 @@
-"""A local destination: nothing is listed before it is proven, nothing foreign is touched."""
+"""Local destination: nothing is listed before it is proven, nothing foreign is touched."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ DATA = noise(300_000)
 
 
 def nothing():
-    """Never ends a wait."""
+    """Never end a wait."""
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def received(place, spool, name=NAME):
     assert taken[-1] == len(DATA)
 
 
-def test_what_is_being_received_is_not_listed(place, spool):
-    """Until it is published an archive has a hidden name, and no list shows it."""
+def test_an_unfinished_file_is_not_listed(place, spool):
+    """Until it is published, an archive has a hidden name that no listing shows."""
     for _ in place.write("svc", NAME, spooled(spool)):
         assert place.archives("svc") == []
     assert os.listdir(place.root + "/svc") == [unfinished(NAME)]
@@ -58,7 +58,7 @@ def test_what_is_being_received_is_not_listed(place, spool):
 
 
 def test_only_what_was_proven_is_published(place, spool):
-    """What the proof refuses never gets its final name; the proof reads the very file."""
+    """An archive that fails the proof never gets its final name; the proof reads that file."""
     received(place, spool)
 
     def refuse(at):
@@ -74,7 +74,7 @@ def test_only_what_was_proven_is_published(place, spool):
 
 
 def test_the_first_of_two_destinations_on_one_disk_takes_the_file_itself(place, spool, tmp_path):
-    """One takes the spool's file by a link, the other makes a copy of its own."""
+    """The first links the spool's file, the second one writes its own copy."""
     second = Local("other", str(tmp_path / "other"))
     os.makedirs(place.root)
     os.makedirs(second.root)
@@ -99,7 +99,7 @@ def test_a_copy_from_another_destination_is_the_same_bytes(place, spool, tmp_pat
     assert os.stat(f"{place.root}/svc/{NAME}").st_nlink == 2  # the spool and itself
 
 
-def test_others_cannot_read_what_stands_there(place, spool):
+def test_other_users_cannot_read_stored_files(place, spool):
     """Files are 0600, folders 0700, whatever the umask."""
     old = os.umask(0)
     try:
@@ -123,7 +123,7 @@ FOREIGN = [
 
 
 def test_only_own_names_are_listed_and_cleaned(place, spool):
-    """Foreign files, folders and other services' archives are neither listed nor cleaned away."""
+    """Foreign files, folders and other services' archives are neither listed nor deleted."""
     folder = place.root + "/svc"
     os.makedirs(folder + "/" + OTHER)  # a folder with the name of an archive
     for name in FOREIGN:
@@ -138,7 +138,7 @@ def test_only_own_names_are_listed_and_cleaned(place, spool):
 
 
 def test_ranges_are_as_asked_for_and_short_at_the_end(place, spool):
-    """A range beyond the end gives what there is."""
+    """A range beyond the end returns what exists."""
     received(place, spool)
     place.commit("svc", NAME, lambda _: None)
     assert place.read("svc", NAME, 5, 10) == DATA[5:15]
@@ -158,21 +158,21 @@ def test_archives_come_oldest_first(place):
 
 
 def test_a_destination_that_was_never_used_is_empty(place):
-    """No folder yet: no services, no archives, and no error."""
+    """A missing folder has no services and no archives, and is no error."""
     assert (place.services(), place.archives("svc"), place.files("svc")) == ([], [], [])
     place.clean("svc")
 
 
 @pytest.mark.parametrize("action", ["read", "size", "delete"])
-def test_a_file_that_is_not_there_says_so(place, action):
-    """Every access to a missing file is NotThere, naming destination and file."""
+def test_a_missing_file_raises_not_there(place, action):
+    """Every access to a missing file raises NotThere, naming destination and file."""
     given = {"read": (0, 1)}.get(action, ())
     with pytest.raises(NotThere, match=f"disk.*{NAME}"):
         getattr(place, action)("svc", NAME, *given)
 
 
-def test_what_the_disk_raises_becomes_ours(tmp_path, spool):
-    """A file where the destination's folder should be: Away, with its name and a hint."""
+def test_errors_of_the_disk_are_translated(tmp_path, spool):
+    """A file in place of the destination's folder raises Away, with its name and a hint."""
     (tmp_path / "store").write_bytes(b"a file")
     place = Local("disk", str(tmp_path / "store"))
     for action in (

@@ -1,4 +1,4 @@
-"""A damaged archive is only replaced by what has been proven good."""
+"""Proofs: a damaged archive is only replaced by one that has been proven good."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from vault.store.local import Local
 
 
 class PublishesFirst(Local):
-    """Like S3: what was written gets its name before it can be read back."""
+    """Like S3: a written file gets its name before it can be read back."""
 
     def __init__(self, name, root):
         super().__init__(name, root)
@@ -19,7 +19,7 @@ class PublishesFirst(Local):
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypatch, good):
+def test_an_archive_of_a_killed_run_counts_once_it_is_proven(tmp_path, monkeypatch, good):
     """Killed between publishing and the proof: not listed until the next run has proven it."""
     house = House(tmp_path)
     fill(house.source, {"a": noise(3 << 20, 1)})
@@ -38,8 +38,8 @@ def test_what_a_killed_run_published_counts_once_it_is_proven(tmp_path, monkeypa
     assert len(listed) == 1 + good
 
 
-def test_what_rotted_replaces_nothing_that_could_still_be_read(tmp_path):
-    """Both are damaged: the one that stands stays, for what is good of it."""
+def test_a_damaged_source_replaces_no_readable_archive(tmp_path):
+    """If both are damaged, the existing one stays, for its undamaged parts."""
     house = House(tmp_path, ("one", "two"))
     fill(house.source, {"a": noise(3 << 20, 1)})
     name = house.backed_up().name

@@ -1,4 +1,4 @@
-"""Retention: what may go, what is owed, what is replaced; on histories that hypothesis makes up."""
+"""Retention on generated histories: what may be deleted, what is owed, what is replaced."""
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ NOWHERE = Local("nowhere", "/nowhere")
 
 
 def doomed(*words, **more):
-    """The archives that go, newest first."""
+    """Return the archives to delete, newest first."""
     return [fate.held for fate in expired(decide(*words, **more))]
 
 
@@ -49,7 +49,7 @@ def held(number, references=(), **more):
 
 @st.composite
 def histories(draw, most=12):
-    """Archives 1 to n; each refers to older ones, and to all that those it builds on refer to."""
+    """Archives 1 to n; each refers to older ones, and to all that those refer to."""
     found = []
     for number in range(1, draw(st.integers(1, most)) + 1):
         older = list(range(1, number))
@@ -63,7 +63,7 @@ def catalog(found):
 
 
 def own(found):
-    """The backups of this host, oldest first."""
+    """Return the backups of this host, oldest first."""
     return [one for one in catalog(found).backups if one.summary.host == "here"]
 
 
@@ -80,7 +80,7 @@ def ids(found):
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
-def test_what_is_kept_stays_whole_at_every_moment(found, keep, gone):
+def test_kept_backups_stay_whole_at_every_moment(found, keep, gone):
     """After each single deletion, wherever a run dies, the kept backups are whole."""
     found = [one for number, one in enumerate(found, 1) if number not in gone]
     assume(found)
@@ -93,7 +93,7 @@ def test_what_is_kept_stays_whole_at_every_moment(found, keep, gone):
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 12)))
 def test_never_the_newest_nor_the_owed_nor_what_is_not_ours(found, keep, gone, owed):
-    """The newest good backup, what is younger than it, what is owed, other hosts' stay."""
+    """The newest good backup, newer archives, owed ones and other hosts' are kept."""
     found = [one for number, one in enumerate(found, 1) if number not in gone]
     locked = Held(Stored(name(90), 7), problem="another key", locked=True)
     damaged = Held(Stored(name(91), 7), problem="damaged")
@@ -109,8 +109,8 @@ def test_never_the_newest_nor_the_owed_nor_what_is_not_ours(found, keep, gone, o
 
 
 @given(histories(), st.integers(1, 5))
-def test_what_nobody_needs_does_go(found, keep):
-    """Older than the kept, an archive of this host that none refers to goes, whole or not."""
+def test_unneeded_archives_are_deleted(found, keep):
+    """An expired archive of this host that none refers to is deleted, whole or not."""
     backups = own(found)
     needed = {other.id for one in backups[-keep:] for other in one.summary.archives}
     expected_ids = {
@@ -126,7 +126,7 @@ def test_what_nobody_needs_does_go(found, keep):
 
 @given(histories(), st.integers(1, 5))
 def test_a_plan_names_only_what_a_run_may_delete(found, keep):
-    """With one more backup to come, which builds on the newest: one more goes, never the newest."""
+    """With one more backup to come, which builds on the newest: one more, never the newest."""
     found = [one for one in found if one.summary.host == "here"]
     assume(found)
     newest = found[-1]
@@ -138,7 +138,7 @@ def test_a_plan_names_only_what_a_run_may_delete(found, keep):
 
 
 def test_a_shrunken_newest_backup_holds_retention():
-    """While the newest has under half of the files or bytes of a normal one, nothing goes."""
+    """While the newest has under half of the files or bytes of a normal one, nothing is deleted."""
     full = [held(number) for number in range(1, 6)]
     assert len(doomed(catalog(full), 2, "here")) == 3
     for normal in ((21, 100), (10, 201)):
@@ -148,7 +148,7 @@ def test_a_shrunken_newest_backup_holds_retention():
 
 
 def test_the_newest_backup_that_misses_no_file_stays():
-    """However many partial ones follow it, and with what it refers to; until a whole one comes."""
+    """However many partial ones follow it, until a complete one comes; with its references."""
     found = [held(1), held(2, {1}), *(held(number, missed=1) for number in (3, 4, 5))]
     assert ids(doomed(catalog(found), 2, "here")) == ids([found[2]])
     found += [held(6), held(7)]
@@ -157,7 +157,7 @@ def test_the_newest_backup_that_misses_no_file_stays():
 
 @given(histories(), st.integers(1, 5))
 def test_a_new_destination_gets_what_the_kept_backups_need_and_no_more(found, keep):
-    """Catch-up brings the newest backups with all they refer to, references first."""
+    """Catch-up copies the newest backups with all their references, references first."""
     source, new = catalog(found), catalog([])
     for one in wanted(new, [source], keep):
         assert not new.held or new.held[-1].stored.name < one.stored.name
@@ -171,8 +171,8 @@ def test_a_new_destination_gets_what_the_kept_backups_need_and_no_more(found, ke
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
-def test_what_catch_up_needs_is_owed_until_it_came(found, keep, lacking):
-    """Prune never takes from a destination what a backup that comes by catch-up refers to."""
+def test_archives_needed_by_catch_up_are_owed_until_it_is_done(found, keep, lacking):
+    """Prune never deletes what a backup that catch-up will copy refers to."""
     behind = catalog([one for number, one in enumerate(found, 1) if number not in lacking])
     owed = still_owed(behind, [catalog(found)], keep)
     coming = wanted(behind, [catalog(found)], keep)
@@ -182,7 +182,7 @@ def test_what_catch_up_needs_is_owed_until_it_came(found, keep, lacking):
 
 
 def test_only_old_and_little_used_archives_are_replaced():
-    """Past retention everywhere and under 60% in use: new backups refer to it no more."""
+    """Expired everywhere and under 60% in use: new backups no longer refer to it."""
     base = [held(1), held(2), held(3, {1, 2}), held(4, {1, 2, 3})]
     parent = summary(5, {1, 2, 3, 4}, used=1199)
     newest = Held(Stored(name(5), 100), parent)
@@ -229,8 +229,8 @@ def test_every_archive_has_a_reason():
     assert [fate.held for fate in expired(fates)] == [found[4], found[0]]
 
 
-def test_what_holds_retention_is_a_reason():
-    """While the newest has shrunk, what would go is paused; a gap in the newest ones is newer."""
+def test_a_pause_of_retention_is_a_reason():
+    """While the newest has shrunk, expired ones are paused; a gap in the newest ones is newer."""
     found = [held(1), held(2), held(3, normal=(30, 300))]
     assert reasons(decide(catalog(found), 1, "here"))[1] is Reason.PAUSED
     assert reasons(decide(catalog([held(1, {9})]), 1, "here"))[1] is Reason.PAUSED
@@ -243,7 +243,7 @@ def test_what_holds_retention_is_a_reason():
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)), st.integers(0, 3))
 def test_another_hosts_archives_change_nothing_of_our_own(found, keep, planted, coming):
-    """Whoever controls a destination cannot push our backups out by planting newer ones."""
+    """An attacker at a destination cannot displace our backups with newer ones."""
     ours = [one for one in found if one.summary.host == "here"]
     theirs = [held(50 + number, host="far") for number in planted]
     alone = doomed(catalog(ours), keep, "here", coming=coming)
@@ -254,8 +254,8 @@ def test_another_hosts_archives_change_nothing_of_our_own(found, keep, planted, 
 
 
 @given(histories(), st.integers(1, 5), st.sets(st.integers(1, 12)))
-def test_what_retention_leaves_incomplete_is_no_alarm(found, keep, gone):
-    """Whatever prune deletes, no archive that lost something by it counts as broken."""
+def test_archives_left_incomplete_by_retention_are_no_alarm(found, keep, gone):
+    """No archive that lost a reference because of prune counts as broken."""
     found = [one for one in found if one.summary.host == "here"]
     assume(catalog(found).backups == found)
     for victim in doomed(catalog(found), keep, "here"):
@@ -268,8 +268,8 @@ def test_what_retention_leaves_incomplete_is_no_alarm(found, keep, gone):
     assert bases(left, keep, "another host") == bases(left, keep, "here")
 
 
-def test_what_was_deleted_by_hand_is_an_alarm_and_a_raised_number_is_not():
-    """Within the newest ones a gap is damage, unless packrat itself is known to have made it."""
+def test_a_manual_deletion_is_an_alarm_and_a_raised_number_is_not():
+    """A gap in the newest ones is damage, unless packrat itself is known to have made it."""
     left = catalog([held(2, {1}), held(3, {1}), held(4), held(5)])
     assert bases(left, 2, "here") == {name(2), name(3)}
     assert bases(left, 4, "here") == set()

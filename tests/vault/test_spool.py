@@ -1,4 +1,4 @@
-"""The spool: every reader sees every byte, at its own pace, while the file grows."""
+"""Spool: every reader sees every byte, at its own pace, while the file grows."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ GENEROUS = 1 << 40
 
 
 def nothing():
-    """Never ends a wait."""
+    """Never end a wait."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def append(spool, data):
 
 
 def reader(spool, found, name="", steps=()):
-    """Read everything in a thread; `steps` are semaphores to wait for before each part."""
+    """Read everything in a thread; `steps` are semaphores to acquire before each part."""
 
     def read():
         got = bytearray()
@@ -81,14 +81,14 @@ def test_a_reader_is_given_only_what_is_there(tmp_path, small_parts):
 
 
 def test_an_empty_spool_ends_at_once(tmp_path):
-    """Nothing written and finished: no ranges."""
+    """A finished file without content has no ranges."""
     spool = new(tmp_path)
     spool.finish()
     assert list(spool.ranges(nothing)) == []
 
 
 def test_waiting_can_be_ended(tmp_path, small_parts):
-    """`check` is asked while a reader waits, and what it raises comes through."""
+    """`check` is called while a reader waits, and its exception is raised."""
     spool = new(tmp_path)
 
     def stop():
@@ -99,7 +99,7 @@ def test_waiting_can_be_ended(tmp_path, small_parts):
 
 
 def test_within_its_budget_all_of_it_stays(tmp_path, small_parts):
-    """A budget that suffices punches no holes, whatever has been taken."""
+    """A sufficient budget punches no holes, whatever has been taken."""
     spool, data = new(tmp_path, max_size=100_000), noise(100_000)
     append(spool, data)
     spool.take("one", 100_000)
@@ -109,7 +109,7 @@ def test_within_its_budget_all_of_it_stays(tmp_path, small_parts):
 
 
 def test_beyond_the_budget_the_writer_waits_for_the_slowest(tmp_path, small_parts, monkeypatch):
-    """What every reader has taken goes; what one still needs stays, and every reader gets all."""
+    """Data that every reader has taken is deleted; every reader still gets all of it."""
     monkeypatch.setattr(spools, "PUNCH_BYTES", 8192)
     data = noise(400_000)
     spool = new(tmp_path, ("fast", "slow"), max_size=100_000)
@@ -152,7 +152,7 @@ def test_a_reader_that_left_is_not_waited_for(tmp_path, small_parts, monkeypatch
 
 
 def test_with_no_reader_left_a_full_spool_is_an_error(tmp_path, small_parts):
-    """When nobody will ever take it, the writer does not wait for ever."""
+    """Without readers the writer would wait for ever."""
     spool = new(tmp_path, ("one",), max_size=10_000)
     spool.leave("one")
     with pytest.raises(OSError, match="max_size") as caught:
@@ -169,7 +169,7 @@ def test_the_disk_keeps_its_floor(tmp_path):
 
 
 def test_only_one_store_may_link_the_file_itself(tmp_path):
-    """Two links to one file would be one replica: the second who asks must read."""
+    """Two links to one file would be one replica: the second store must read."""
     spool = new(tmp_path)
     append(spool, b"sealed")
     assert [spool.link(str(tmp_path / name)) for name in "abc"] == [True, False, False]
@@ -179,7 +179,7 @@ def test_only_one_store_may_link_the_file_itself(tmp_path):
 
 
 def test_a_link_that_is_not_possible_leaves_the_file_to_the_next_store(tmp_path):
-    """A store on another filesystem, or with a file in the way, reads; the next one may link."""
+    """A store on another filesystem, or with a conflicting file, reads; the next one may link."""
     spool = new(tmp_path)
     (tmp_path / "taken").write_bytes(b"")
     assert not spool.link(str(tmp_path / "taken"))
@@ -198,8 +198,8 @@ def test_an_unfinished_spool_is_hidden_private_and_never_overwritten(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_kept_stands_under_its_final_name(tmp_path):
-    """An archive that no destination could take waits whole, as at one more destination."""
+def test_a_kept_archive_has_its_final_name(tmp_path):
+    """An archive that no destination could take waits whole, as in another store."""
     spool = new(tmp_path)
     append(spool, b"sealed")
     spool.finish()

@@ -1,4 +1,4 @@
-"""The exception tables are complete: whatever the libraries raise has a meaning of its own."""
+"""Exception tables: complete, so that whatever the libraries raise has a meaning."""
 
 import importlib
 import inspect
@@ -25,13 +25,13 @@ CATCH_ALL = "builtins.Exception"
 
 
 def exceptions_of(package):
-    """Give every exception class that a library defines."""
+    """Return every exception class that a library defines."""
     modules = [package]
     if hasattr(package, "__path__"):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             try:
                 modules.append(importlib.import_module(found.name))
-            except (ImportError, OSError):  # what only another system has
+            except (ImportError, OSError):  # only available on another system
                 continue
     top = package.__name__.partition(".")[0]
     return {
@@ -46,7 +46,7 @@ def exceptions_of(package):
 
 
 def unknown(package, table):
-    """Give the exceptions that a table knows only as exceptions."""
+    """Return the exceptions that a table only knows as generic ones."""
     known = set(table) - {CATCH_ALL}
     kinds = exceptions_of(package)
     assert kinds
@@ -65,9 +65,9 @@ def unknown(package, table):
     ],
 )
 def test_every_exception_of_a_library_is_in_its_table(package, table):
-    """A new release that raises something new fails here, not at a user's.
+    """A new release that raises a new exception fails here instead of at a user's.
 
-    What carries an answer's code has its meaning from the code.
+    An exception that carries an answer's code has its meaning from the code.
     """
     assert unknown(package, table) == []
 
@@ -78,7 +78,7 @@ def test_every_exception_of_a_library_is_in_its_table(package, table):
     ids=["sftp", "s3", "fs"],
 )
 def test_every_entry_of_a_table_is_a_class_that_exists(table):
-    """Nothing is left over from an older release."""
+    """No entry is left over from an older release."""
     for name in table:
         module, _, kind = name.rpartition(".")
         assert issubclass(getattr(importlib.import_module(module), kind), BaseException), name
@@ -111,7 +111,7 @@ def client_error(code, status):
     ],
 )
 def test_an_answer_of_an_s3_server_is_translated(code, status, kind, said):
-    """Also after s3fs has made an exception of Python of it."""
+    """Also after s3fs has turned it into a Python exception."""
     store = S3("it", "bucket", "x", "KEY", "SECRET", "http://server")
     error = client_error(code, status)
     for raised in (error, translate_boto_error(error)):
@@ -133,7 +133,7 @@ def test_an_answer_of_an_s3_server_is_translated(code, status, kind, said):
     ],
 )
 def test_an_error_of_an_ssh_server_is_translated(error, kind, said):
-    """With the server's name, and whether another attempt may help."""
+    """It has the server's name, and whether another attempt may help."""
     store = Sftp("it", "x", Login("host", 22, "me"))
     made = store.translated("read svc/x", error)
     assert type(made) is kind
@@ -142,7 +142,7 @@ def test_an_error_of_an_ssh_server_is_translated(error, kind, said):
 
 
 def test_a_permission_error_of_sshfs_is_the_login_that_asyncssh_refused():
-    """sshfs makes a PermissionError of both; the cause says which it is."""
+    """sshfs raises a PermissionError for both; the cause says which it is."""
     error = PermissionError("x")
     error.__cause__ = asyncssh.PermissionDenied("x")
     made = Sftp("it", "x", Login("host", 22, "me")).translated("log in", error)
@@ -160,7 +160,7 @@ def test_an_error_of_the_disk_says_what_to_do(number, hint):
 
 
 def test_a_text_of_a_server_is_repeated_in_part_only():
-    """An endless message is not."""
+    """An endless message is cut."""
     cause, fault = lookup(ValueError("x" * 10_000), fs_faults.FAULTS)
     assert fault
     made = Local("it", "/x").translated("read", cause)

@@ -20,7 +20,7 @@ NAME = "svc-20260101T000000Z-00112233.packrat"
 
 
 class Always(Faulty):
-    """Fails every time, silently or not; counts."""
+    """Fails every time, silently or not; counts the attempts."""
 
     def __init__(self, store, silent):
         super().__init__(store)
@@ -37,7 +37,7 @@ class Always(Faulty):
 def test_a_call_is_tried_four_times_and_half_as_often_if_the_server_is_silent(
     tmp_path, monkeypatch, silent, tries
 ):
-    """Each silent attempt has cost its whole time already."""
+    """Each silent attempt has already taken the whole time limit."""
     monkeypatch.setattr(retrying, "BACKOFF_SECONDS", 0.01)
     always = Always(Local("it", str(tmp_path)), silent)
     with pytest.raises(Away, match="no"):
@@ -67,7 +67,7 @@ def test_a_pause_between_attempts_can_be_cancelled(tmp_path, monkeypatch):
 
 
 def test_turns_are_shared_by_threads():
-    """Four threads that take a quarter of a second's bytes each wait for a second in all."""
+    """Four threads that each take a quarter of a second's bytes wait for a second in all."""
     rate, begun = Rate(1000), time.monotonic()
     threads = [threading.Thread(target=rate.take, args=(250, lambda: None)) for _ in range(4)]
     for thread in threads:
@@ -85,7 +85,7 @@ def test_parts_are_joined_until_they_are_large_enough():
 
 
 class Recorder(Upload):
-    """Takes parts in threads, and may fail at one."""
+    """Accepts parts in threads, and may fail at one."""
 
     at_once = 3
 
@@ -112,7 +112,7 @@ class Recorder(Upload):
 
 
 def test_parts_are_sent_at_once_and_reported_without_a_gap():
-    """As many as the store takes; the yielded numbers grow by whole parts."""
+    """As many as the store accepts; the yielded numbers grow by whole parts."""
     upload = Recorder()
     assert list(send(lambda: upload, parts(noise(1000), 100), lambda: None)) == list(
         range(100, 1001, 100)
@@ -121,7 +121,7 @@ def test_parts_are_sent_at_once_and_reported_without_a_gap():
 
 
 def test_a_part_that_fails_ends_the_upload_and_the_parts_beside_it():
-    """Its error is raised, the others are cancelled, and nothing is finished."""
+    """Its error is raised, the others are cancelled, and the upload is not finished."""
     upload = Recorder(fail_at=2)
     with pytest.raises(Away, match="failed"):
         list(send(lambda: upload, parts(noise(100_000), 100), lambda: None))
@@ -130,7 +130,7 @@ def test_a_part_that_fails_ends_the_upload_and_the_parts_beside_it():
 
 
 def test_an_upload_that_is_not_driven_on_is_abandoned():
-    """Closing the iterator in the middle."""
+    """The iterator is closed in the middle."""
     upload = Recorder()
     sending = send(lambda: upload, parts(noise(10_000), 100), lambda: None)
     next(sending)

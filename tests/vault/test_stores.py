@@ -1,4 +1,4 @@
-"""One contract for every kind of store, on real servers."""
+"""Contract of every kind of store, on real servers."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def parts(data, size=70_000):
 
 
 def test_listed_once_committed_and_the_same_bytes(at):
-    """No list shows an archive before it is committed; then every list does, whole."""
+    """No listing shows an archive before it is committed; afterwards all do, whole."""
     written(at)
     assert at.archives == []
     at.writer.commit(at.service, at.name, lambda _: None)
@@ -63,7 +63,7 @@ def test_listed_once_committed_and_the_same_bytes(at):
 
 
 def test_an_archive_that_the_proof_refuses_is_not_listed(at):
-    """The proof reads what arrived; what it refuses has no final name, and discard deletes it."""
+    """The proof reads what arrived; a refused file has no final name, and discard deletes it."""
     written(at)
 
     def refuse(name):
@@ -77,8 +77,8 @@ def test_an_archive_that_the_proof_refuses_is_not_listed(at):
     assert (at.files, at.uploads) == ([], [])
 
 
-def test_the_proof_reads_what_stands_under_the_final_name_where_a_rename_copies(at):
-    """Without an atomic rename a second proof reads the copy; what it refuses is deleted."""
+def test_the_proof_reads_the_final_file_where_a_rename_copies(at):
+    """Without an atomic rename a second proof reads the copy and deletes a bad one."""
     names = []
     written(at)
 
@@ -97,8 +97,8 @@ def test_the_proof_reads_what_stands_under_the_final_name_where_a_rename_copies(
     assert (at.name in names) != atomic
 
 
-def test_clean_deletes_what_a_dead_writer_left_and_nothing_else(at):
-    """A run that dies leaves something unfinished; `clean` of the next one leaves the rest."""
+def test_clean_deletes_only_files_of_dead_writers(at):
+    """A dead run leaves an unfinished file; `clean` of the next one deletes nothing else."""
     stored(at, at.other)
     at.put("notes.txt", b"mine")
     upload = at.open().upload(at.service, at.name)
@@ -113,7 +113,7 @@ def test_clean_deletes_what_a_dead_writer_left_and_nothing_else(at):
 
 
 def test_clean_leaves_what_began_later(at):
-    """What another machine began after the given time is not deleted."""
+    """An upload that another machine began after the given time is not deleted."""
     written(at)
     at.reader.clean(at.service, "20260101T000000Z")
     at.writer.commit(at.service, at.name, lambda _: None)
@@ -131,7 +131,7 @@ def test_a_discarded_archive_leaves_nothing(at):
 
 
 def test_ranges_are_as_requested_and_short_at_the_end(at):
-    """A range that begins behind the end is empty, and no error."""
+    """A range that begins beyond the end is empty, and no error."""
     stored(at)
     for offset, length in ((0, 1), (5, 100_000), (299_990, 500), (300_000, 72), (400_000, 1)):
         found = at.reader.read(at.service, at.name, offset, length)
@@ -147,7 +147,7 @@ def test_an_archive_without_bytes_can_be_written(at):
 
 
 def test_a_missing_file_is_not_there(at):
-    """A store that was never used is empty; a missing file is NotThere, not Away."""
+    """An unused store is empty; a missing file raises NotThere, not Away."""
     assert at.service not in at.reader.services()
     assert at.archives == []
     at.writer.clean(at.service)
@@ -158,7 +158,7 @@ def test_a_missing_file_is_not_there(at):
 
 
 def test_an_empty_file_under_an_archives_name_is_damage_of_that_archive(at, tmp_path):
-    """It is shown as damaged; the store is not away because of it, nor are its other archives."""
+    """It is shown as damaged; neither the store nor its other archives are affected."""
     stored(at)
     at.put(at.other, b"")
     catalog = CatalogCache(str(tmp_path / "cache")).catalog(at.reader, at.service, cheap_keys())
@@ -191,7 +191,7 @@ def test_a_probe_leaves_nothing_and_names_what_the_filesystem_cannot_do(at):
 
 
 def test_only_archives_of_this_service_are_archives(at):
-    """Foreign files, folders and other services' archives are no archives of it."""
+    """Foreign files, folders and other services' archives are not listed."""
     stored(at)
     for name in ("notes.txt", f"{at.other}.bak", ".hidden", f"svc-{at.other}"):
         at.put(name, b"x")

@@ -1,4 +1,4 @@
-"""What of the environment counts for a store, and what does not."""
+"""Environment: which settings a store uses, and which it ignores."""
 
 import http.client
 import subprocess
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def works(store):
-    """Write, commit, list, read and delete; says whether it is all as it should be."""
+    """Write, commit, list, read and delete; return whether everything is as expected."""
     for _ in store.write("svc", NAME, parts(DATA)):
         pass
     store.commit("svc", NAME, lambda _: None)
@@ -62,7 +62,7 @@ def test_what_other_tools_configure_for_aws_is_ignored(tmp_path, s3, monkeypatch
 
 
 def test_what_other_tools_configure_for_fsspec_is_ignored(monkeypatch):
-    """FSSPEC_… variables are read by fsspec when it is imported."""
+    """fsspec reads FSSPEC_… variables when it is imported."""
     monkeypatch.setenv("FSSPEC_MEMORY_NOSUCHOPTION", "x")
     monkeypatch.setenv("FSSPEC_MEMORY", '{"use_listings_cache": true}')
     set_conf_env(conf)
@@ -73,7 +73,7 @@ def test_what_other_tools_configure_for_fsspec_is_ignored(monkeypatch):
 
 @pytest.fixture
 def private_ca(tmp_path):
-    """An S3 server with a certificate of a private authority; gives (port, authority's file)."""
+    """Run an S3 server with a private certificate; return (port, file of the authority)."""
     authority = "-x509 -newkey rsa:2048 -nodes -days 30 -keyout ca.key -out ca.pem -subj /CN=CA"
     rights = "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign"
     request = "-newkey rsa:2048 -nodes -keyout srv.key -out srv.csr -subj /CN=127.0.0.1"
@@ -94,7 +94,7 @@ def private_ca(tmp_path):
 
 
 def test_an_authority_that_the_system_trusts_is_trusted(private_ca, monkeypatch):
-    """For reading and writing alike; one that it does not trust is refused with the remedy."""
+    """For reading and writing alike; an untrusted one is refused with the remedy."""
     port, authority = private_ca
     with pytest.raises(Away, match="CERTIFICATE_VERIFY_FAILED") as caught:
         works(bucket(port, "https"))
@@ -104,7 +104,7 @@ def test_an_authority_that_the_system_trusts_is_trusted(private_ca, monkeypatch)
 
 
 class Proxy(ThreadingHTTPServer):
-    """An HTTP proxy that counts requests by method."""
+    """HTTP proxy that counts requests by method."""
 
     daemon_threads = True
 
@@ -138,11 +138,11 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Print nothing."""
 
 
 def test_the_systems_proxy_counts_for_reading_and_writing(s3, monkeypatch):
-    """All requests go through it, and none but for what no_proxy names."""
+    """All requests use it, except those to hosts that no_proxy names."""
     proxy = Proxy()
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
     monkeypatch.delenv("no_proxy", raising=False)

@@ -1,4 +1,4 @@
-"""Every kind of store behind lines and servers that fail: cut, silent, slow, lying."""
+"""Faulty lines and servers, for every kind of store: broken, silent, slow, lying."""
 
 import threading
 import time
@@ -55,7 +55,7 @@ def send(store, at, data=DATA):
 
 @pytest.mark.parametrize("lost", ["upload", "put", "finish", "place", "read", "delete", "discard"])
 def test_a_lost_answer_changes_nothing(at, lost):
-    """The server did it, and nobody was told: tried again, all is as if nothing had happened."""
+    """The server did the work, and its answer was lost: after a retry all is as usual."""
     if at.kind == "local":
         pytest.skip("a disk answers, and is not asked twice")
     if lost == "put" and at.kind in ("memory", "webdav"):
@@ -75,7 +75,7 @@ def test_a_lost_answer_changes_nothing(at, lost):
 
 
 def test_a_wrong_range_is_damage_and_nothing_is_listed(at):
-    """What does not read back as it was written is never published."""
+    """A file that does not read back as it was written is never published."""
     store = Retrying(Faulty(at.open(), shift=1))
     for _ in store.write(at.service, at.name, parts(DATA, PART)):
         pass
@@ -105,7 +105,7 @@ def test_cut_for_good_after_some_bytes_it_leaves_nothing_that_is_listed(at):
 
 @pytest.mark.parametrize("after", [1_000, 1_200_000])
 def test_a_line_that_is_cut_during_an_upload(far, after):
-    """One error, in time; nothing is listed. With the line back, the same store works."""
+    """One error, in time, and nothing is listed. With the line back, the same store works."""
     line = far.line(cut_after=after)
     store = Retrying(far.open(line.port))
     with pytest.raises(Away, match="destination it"):
@@ -121,7 +121,7 @@ def test_a_line_that_is_cut_during_an_upload(far, after):
 
 
 def test_a_silent_server_is_reported_within_its_time(far, monkeypatch):
-    """Every call says so, after one time limit each for two attempts."""
+    """Every call fails after two attempts, each with one time limit."""
     monkeypatch.setattr(calls, "PATIENCE_SECONDS", 2.0)
     line = far.line(silent=True)
     store = Retrying(far.open(line.port))
@@ -138,7 +138,7 @@ def test_a_silent_server_is_reported_within_its_time(far, monkeypatch):
 
 
 def test_a_call_to_a_silent_server_is_cancelled_at_once(far, monkeypatch):
-    """What `check` raises comes through within a moment."""
+    """The exception of `check` is raised within a moment."""
     line = far.line(silent=True)
     store = Retrying(far.open(line.port))
     begun = time.monotonic()
@@ -154,7 +154,7 @@ def test_a_call_to_a_silent_server_is_cancelled_at_once(far, monkeypatch):
 
 
 def test_an_upload_over_a_slow_line_is_cancelled_at_once_and_discarded(far):
-    """Ten seconds would be left to send; cancelling takes one, and what was sent is deleted."""
+    """Sending the rest would take ten seconds; cancelling takes one, and deletes the parts."""
     line = far.line(rate=300_000)
     store = Retrying(far.open(line.port))
     cancelled = threading.Event()
@@ -178,7 +178,7 @@ def test_an_upload_over_a_slow_line_is_cancelled_at_once_and_discarded(far):
 
 
 def test_a_slow_line_carries_everything(far):
-    """Slow is not hanging."""
+    """A slow line is not treated as hanging."""
     line = far.line(rate=2_000_000)
     send(Retrying(far.open(line.port)), far)
     assert far.reader.read(far.service, far.name, 0, len(DATA)) == DATA

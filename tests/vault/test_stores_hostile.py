@@ -1,6 +1,6 @@
-"""Servers that send too much, for ever, or nonsense: reported in time, in little memory.
+"""Hostile servers that send too much, for ever, or nonsense: reported in time, in little memory.
 
-Each trial is a process of its own, which reports its largest memory.
+Each trial is a separate process, which reports its peak memory.
 """
 
 import json
@@ -42,7 +42,7 @@ print(json.dumps([said, int(line.split()[1]) / 1024]))
 
 
 def trial(kind, port, call, key=""):
-    """Call a store in a process of its own; gives what it said, and its memory in MB."""
+    """Call a store in a separate process; return what it printed, and its memory in MB."""
     done = subprocess.run(
         [sys.executable, "-c", TRIAL, kind, str(port), key, call],
         capture_output=True,

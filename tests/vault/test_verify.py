@@ -1,4 +1,4 @@
-"""Verification tells the truth: damaged only when bytes prove it, unknown when nothing does."""
+"""Verification is truthful: damaged only if bytes prove it, otherwise unknown."""
 
 import random
 import shutil
@@ -23,10 +23,10 @@ DEPTHS = list(Depth)
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A house whose two oldest archives are bases: what they refer to was pruned."""
+    """House whose two oldest archives are bases: what they refer to was pruned."""
     house = House(tmp_path_factory.mktemp("sound"), keep=2)
     for day in range(8):
-        # Odd days store what stays. They refer to what even days store, which soon goes.
+        # Odd days store what stays. They refer to what even days store, which is soon deleted.
         if day % 2:
             fill(house.source, {f"stays{day}": noise(150_000, day)})
         else:
@@ -40,7 +40,7 @@ def sound(tmp_path_factory):
 
 @pytest.fixture
 def copy(sound, tmp_path):
-    """A copy of it that may be damaged."""
+    """Copy of it that may be damaged."""
     house = House(tmp_path, keep=2)
     shutil.copytree(sound.store, house.store)
     return house
@@ -63,7 +63,7 @@ def statuses(verdicts):
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_bases_left_by_retention_are_good(copy, depth):
-    """What an expired archive refers to itself may be gone: that is no alarm."""
+    """The references of an expired archive may be gone: that is no alarm."""
     verdicts = verifier(copy, depth).verify()
     assert {verdict.status for verdict in verdicts} == {Status.GOOD}
     assert any(verdict.base for verdict in verdicts)
@@ -71,7 +71,7 @@ def test_bases_left_by_retention_are_good(copy, depth):
 
 
 def frames_of(house, name):
-    """The frames of an archive: those that backups need, and the others."""
+    """Return the frames of an archive: those that backups need, and the others."""
     proof = verifier(house)
     proof.verify()
     archive = proof._opened[name]
@@ -87,7 +87,7 @@ def flip(path, place):
 
 @pytest.mark.parametrize("depth", [Depth.FRAMES, Depth.CHUNKS])
 def test_a_base_is_damaged_only_where_a_backup_needs_it(copy, depth):
-    """A flipped byte in what nobody refers to is no loss; in the rest it is found."""
+    """A flipped byte in unreferenced data is no loss; anywhere else it is found."""
     [base, *_] = [v.name for v in verifier(copy).verify() if v.base]
     archive, needed, others = frames_of(copy, base)
     assert needed
@@ -108,7 +108,7 @@ def test_a_base_is_damaged_only_where_a_backup_needs_it(copy, depth):
 
 
 def test_a_reference_that_was_deleted_by_hand_is_missing(copy):
-    """What a retained backup refers to is gone, and retention did not let it go."""
+    """An archive that a retained backup needs is gone, and not because of retention."""
     catalog = copy.catalog()
     newest = catalog.backups[-1]
     lost = newest.summary.archives[-1].name
@@ -121,7 +121,7 @@ def test_a_reference_that_was_deleted_by_hand_is_missing(copy):
 
 
 def test_only_the_index_of_the_chosen_backup_is_opened(copy, monkeypatch):
-    """`--backup` needs no index but that one, and of its references only what it needs."""
+    """`--backup` needs only that index, and of its references only what it needs."""
     from vault.catalog import verify
 
     opened = []
@@ -144,7 +144,7 @@ def test_only_the_index_of_the_chosen_backup_is_opened(copy, monkeypatch):
 
 
 class Refusing(Local):
-    """A destination that fails to deliver some archives, in some way."""
+    """Destination that fails to deliver some archives, in some way."""
 
     def __init__(self, path, error, when=lambda _name, _offset: True):
         super().__init__("local", path)
@@ -168,10 +168,8 @@ Panic.__name__ = "PanicException"
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("error", [Away("it forbids that"), Panic("x"), ConnectionResetError()])
 @pytest.mark.parametrize("first", [0, 73])
-def test_what_a_destination_does_not_deliver_is_unreadable_and_not_damaged(
-    copy, depth, error, first
-):
-    """403, 503, a reset, a panic: nothing is known, nothing is remembered, and it soon ends."""
+def test_an_undelivered_archive_is_unreadable_and_not_damaged(copy, depth, error, first):
+    """403, 503, a reset, a panic: nothing is known, nothing is recorded, and it soon ends."""
     place = Refusing(str(copy.stores["local"]), error, lambda _, offset: offset >= first)
     proof = verifier(copy, depth, place)
     place.armed = True
@@ -185,7 +183,7 @@ def test_what_a_destination_does_not_deliver_is_unreadable_and_not_damaged(
 
 
 def test_one_archive_that_is_refused_does_not_hide_the_others(copy):
-    """Its verdict is unknown, theirs is known, and damage elsewhere is still found."""
+    """Its verdict is unknown, theirs are known, and damage elsewhere is still found."""
     names = [path.name for path in copy.archives]
     place = Refusing(str(copy.stores["local"]), Away("refused"), lambda name, _: name == names[1])
     proof = verifier(copy, Depth.FRAMES, place)
@@ -199,8 +197,8 @@ def test_one_archive_that_is_refused_does_not_hide_the_others(copy):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_what_is_pruned_meanwhile_has_no_verdict(copy, depth):
-    """Also not the backups that went with it, although they had been opened before."""
+def test_an_archive_pruned_meanwhile_has_no_verdict(copy, depth):
+    """Nor do backups that were pruned with it after they had been opened."""
     names = [path.name for path in copy.archives]
 
     class Pruning(Local):
@@ -222,7 +220,7 @@ def test_what_is_pruned_meanwhile_has_no_verdict(copy, depth):
 
 
 def test_exit_statuses_tell_damage_from_what_is_unknown(copy):
-    """4 for damage, 5 for what could not be read, 0 for good; also of what is due."""
+    """4 for damage, 5 for what could not be read, 0 for good; also with --due."""
     copy.config_file.write_text(copy.config_file.read_text() + "verify: {deep_percent: 100}\n")
     path = copy.archives[-1]
     assert {row["status"] for row in copy.json("verify", "--due")} == {"ok"}
@@ -235,7 +233,7 @@ def test_exit_statuses_tell_damage_from_what_is_unknown(copy):
 
 
 def test_a_verification_that_could_read_nothing_is_partial(tmp_path, impatient):
-    """`verify --due` ended with 0 although the server was away, or refused every read."""
+    """`verify --due` once ended with 0 although the server was away, or refused every read."""
     nas = SshServer(tmp_path / "nas")
     with nas.up():
         house = House(
@@ -253,7 +251,7 @@ def test_a_verification_that_could_read_nothing_is_partial(tmp_path, impatient):
 
 
 def test_a_full_temporary_folder_is_named(copy, tmp_path):
-    """Not an 'unexpected OperationalError'."""
+    """It is not an 'unexpected OperationalError'."""
     from vault.catalog import references
     from vault.errors import VaultError
 
@@ -262,7 +260,7 @@ def test_a_full_temporary_folder_is_named(copy, tmp_path):
 
 
 def test_a_reference_to_a_frame_that_is_not_there_is_damage(copy):
-    """A verification of the referring backup alone would not see it."""
+    """A verification of the referring backup alone would not detect it."""
     proof = verifier(copy)
     name = copy.archives[-1].name
     id_ = proof._open(name).manifest.id
@@ -272,7 +270,7 @@ def test_a_reference_to_a_frame_that_is_not_there_is_damage(copy):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_damage_in_a_backup_is_found_at_full_depth(copy, seed):
-    """Any flipped byte of a listed backup; deep and by share."""
+    """Any flipped byte of a listed backup; with --deep and by share."""
     chance = random.Random(seed)
     backups = [held.stored.name for held in copy.catalog().backups]
     for _ in range(6):

@@ -1,15 +1,15 @@
-"""How the frozen archives beside this file were made. They are not to be made again.
+"""Maker of the frozen archives beside this file, which must not be made again.
 
     python -m tests.vectors.make FOLDER     (as root: there are devices and owners)
 
-makes a tree with every type of entry in FOLDER/source, backs it up, changes it, backs it up again
-with packrat as it was then, and writes the two archives, and what they hold as JSON, to FOLDER.
-The password is in `password`. Archive ids and salts are random, so another run gives other bytes;
-what is frozen is what was made on the day the format was. Readers must restore it for ever.
+makes a tree with every type of entry in FOLDER/source, backs it up, changes it, and backs it up
+again with packrat as it was then. It writes the two archives, and their content as JSON, to FOLDER.
+The password is in `password`. Archive ids and salts are random, so another run makes other bytes.
+The frozen archives were made on the day of the format, and readers must restore them for ever.
 
-The JSON says of every path, in base64 where it is not UTF-8, what a restore must give: type, mode,
+For every path, in base64 if it is not UTF-8, the JSON says what a restore must produce: type, mode,
 owner, mtime, size and SHA-256 of the content, extents of data, target, device, xattrs, and the
-name of the first of the names that are one file.
+first name of each hard-linked file.
 """
 
 import base64
@@ -42,18 +42,18 @@ host: frozen
 
 
 def pattern(size: int, seed: int) -> bytes:
-    """Bytes that anybody can make again: SHA-256 of seed and counter, end to end."""
+    """Return reproducible bytes: SHA-256 of seed and counter, end to end."""
     count = range(-(-size // 32))
     return b"".join(hashlib.sha256(f"{seed} {n}".encode()).digest() for n in count)[:size]
 
 
 def letters(size: int, seed: int) -> bytes:
-    """Give a text of two letters, which packs eight to one and is cut into chunks."""
+    """Return a text of two letters, which compresses eight to one and is cut into chunks."""
     return pattern(size, seed).translate(bytes(b"ab"[n & 1] for n in range(256)))
 
 
 def first_tree(root: Path) -> None:
-    """Make one of everything."""
+    """Create one entry of every type."""
     root.mkdir()
     (root / "folder").mkdir()
     (root / "folder/empty folder").mkdir()
@@ -94,7 +94,7 @@ def first_tree(root: Path) -> None:
 
 
 def second_tree(root: Path) -> None:
-    """Change some of it: content, a name, one of the hard links, and what is gone."""
+    """Change content, a name and one of the hard links, and delete something."""
     (root / "large").write_bytes(letters(3_000_000, 1) + pattern(500, 4))
     (root / "folder").rename(root / "renamed folder")
     (root / "hard 2").unlink()
@@ -103,7 +103,7 @@ def second_tree(root: Path) -> None:
 
 
 def freeze_times(root: Path) -> None:
-    """Give everything the time WHEN, some of it times before 1970 and after 2038."""
+    """Set all times to WHEN, and some to times before 1970 and after 2038."""
     for folder, names, files in os.walk(os.fsencode(root), topdown=False):
         for name in [*names, *files]:
             path = os.path.join(folder, name)
@@ -113,7 +113,7 @@ def freeze_times(root: Path) -> None:
 
 
 def name_of(path: bytes) -> dict[str, str]:
-    """Write a name as JSON can hold it."""
+    """Return a name in a form that JSON can express."""
     try:
         return {"path": path.decode()}
     except UnicodeDecodeError:
@@ -121,7 +121,7 @@ def name_of(path: bytes) -> dict[str, str]:
 
 
 def listing(root: Path) -> list[dict[str, object]]:
-    """Say everything that a restore must give."""
+    """Return everything that a restore must produce."""
     found = []
     firsts: dict[int, bytes] = {}
     top = os.fsencode(root)
@@ -157,20 +157,20 @@ def listing(root: Path) -> list[dict[str, object]]:
 
 
 def content(path: bytes) -> str:
-    """Give the SHA-256 of a file, whose holes are zeros."""
+    """Return the SHA-256 of a file, whose holes are zeros."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main(folder: Path) -> None:
-    """Make everything."""
+    """Make the trees, archives and JSON files."""
     folder.mkdir(parents=True)
     source, store = folder / "source", folder / "store" / "vectors"
     (folder / "password").write_text(PASSWORD + "\n")
     (folder / "packrat.yaml").write_text(CONFIG.format(folder.absolute()))
     write_key_file(str(folder / "key"), Derivation(os.urandom(16), 64 * 1024, 1, 2).keys(PASSWORD))
     pipeline = compile_service(load_config(str(folder / "packrat.yaml")), "vectors")
-    later = Clock(now=lambda: time.time_ns() + 10**10)  # everything is old enough to be believed
+    later = Clock(now=lambda: time.time_ns() + 10**10)  # everything is old enough to be trusted
     for number, change in enumerate((first_tree, second_tree), 1):
         change(source)
         freeze_times(source)

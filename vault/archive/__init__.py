@@ -1,1 +1,1 @@
-"""The archive format: reading, sealing, keys and the index."""
+"""Archive format: reading, sealing, keys and the index."""

@@ -1,4 +1,4 @@
-"""Admission of entries to an index that is being written: only what can be restored gets in."""
+"""Admission of entries to an index that is being written: only restorable ones are accepted."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from vault.archive.format import Entry
 
 SEPARATED_DEVICE = 2**63
-"""Devices from here on are not the kernel's: they tell files apart that shared an inode."""
+"""Device numbers from here on are not the kernel's: they separate files that shared an inode."""
 
 
 class Admission:
-    """The check of an index, for its writer: what is refused costs itself and nothing else."""
+    """Check of an index for its writer: a refused entry affects nothing else."""
 
     def __init__(self, archive: str) -> None:
-        """`archive` is the id of the archive that is being written."""
+        """Admit entries to the archive with the id `archive`, which is being written."""
         self._check = IndexCheck(archive)
         self._separated: dict[tuple[tuple[int, int], int], tuple[int, int]] = {}
 
     def admit(self, entry: Entry) -> tuple[Entry, str | None]:
-        """Return the entry as it enters the index, and why it must not, if so.
+        """Return the entry as it enters the index, and the reason why it must not, or None.
 
-        A reason ends a sentence that begins with the entry's path. What is refused is as if it had
-        never been offered: what is below a refused folder is refused as well.
+        The reason ends a sentence that begins with the entry's path. A refused entry is treated as
+        if it had never been offered; what is below a refused folder is refused as well.
         """
         if entry.link:
             entry = self._separate(entry)
         return entry, self._check.fault(entry)
 
     def _separate(self, entry: Entry) -> Entry:
-        """Give another link to a file that is not the one that had this link before.
+        """Return an entry with another link if the file is not the one that had this link before.
 
-        A file system gives the inode of a deleted file to a new one at once, also during a backup;
+        A filesystem gives the inode of a deleted file to a new one at once, also during a backup,
         and a file may change between the readings of two of its names.
         """
         assert entry.link

@@ -26,7 +26,7 @@ _is_id = re.compile("[0-9a-f]{32}").fullmatch
 
 
 class Implausible(ValueError):  # noqa: N818 (it is a property of the entry)
-    """What is wrong with an entry, as the end of a sentence that begins with its path."""
+    """Fault of an entry, as the end of a sentence that begins with its path."""
 
 
 def check_entry(entry: Entry, known: Container[str] | None = None) -> None:
@@ -46,9 +46,9 @@ def check_entry(entry: Entry, known: Container[str] | None = None) -> None:
 
 
 def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:
-    """Yield each chunk and its place in the file: chunks, end to end, are the extents, end to end.
+    """Yield each chunk and its position in the file: the chunks, end to end, fill the extents.
 
-    Raises Damaged when they are not.
+    Raises Damaged if they do not.
     """
     extents = iter(entry.data)
     at, left = next(extents, (0, 0))
@@ -66,7 +66,7 @@ def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference
 
 def _check_numbers(entry: Entry) -> None:
     """Raise Implausible for a number outside its range; see `ranges`."""
-    # Written out, not in a loop over RANGES: this runs for every entry of every backup.
+    # Written out instead of a loop over RANGES: this runs for every entry of every backup.
     if not (TIME_FIRST <= entry.mtime <= TIME_LAST and TIME_FIRST <= entry.ctime <= TIME_LAST):
         raise Implausible("has a time that no file can have")
     if not (
@@ -99,7 +99,7 @@ def _check_file(entry: Entry, known: Container[str] | None) -> None:
                 raise Implausible("has data outside of it")
             end = offset + length
     elif len(chunks) == 1 and chunks[0][4] == entry.size:
-        return  # as nearly all files
+        return  # as for nearly all files
     try:
         for _ in pieces_of(entry, chunks):
             pass

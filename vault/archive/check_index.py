@@ -1,8 +1,8 @@
 """Checks of an index: whatever passes them can be restored.
 
 The same code runs before an archive is published, in every verification, and in a restore before
-the first byte is written. An archive made with the right key may still lie. The rules are those of
-"What a reader refuses" in docs/format.md; rescue.py has them a second time.
+the first byte is written. Even an archive made with the right key may be malicious. The rules are
+those of "What a reader refuses" in docs/format.md; rescue.py implements them a second time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNNAMED = frozenset(("", ".", ".."))
 
 
 def checked_entries(manifest: Manifest, fetch: Fetch, archive: str) -> Iterator[Entry]:
-    """Yield all entries of an index in order, each one checked, and the totals at the end.
+    """Yield all entries of an index in order, each one checked, and check the totals at the end.
 
     Raises Damaged, naming `archive`, for anything that a restore would refuse.
     """
@@ -45,29 +45,29 @@ def known_archives(manifest: Summary) -> set[str]:
 class IndexCheck:
     """Check of the entries of one index, in their order.
 
-    Memory grows with the files that have several names, some 200 bytes each, and nothing else.
+    Memory grows only with the files that have several names, about 200 bytes each.
     """
 
     def __init__(self, archive: str, known: Container[str] | None = None) -> None:
-        """`archive` is what errors name; `known` the archives that entries may refer to."""
+        """Check entries that refer to the archives `known`; errors name `archive`."""
         self._archive = archive
         self._known = known
         self._last: bytes | None = None
         self._above = [""]
-        """The folders that the next entry may be in, each in the one before."""
+        """Folders that the next entry may be in, each inside the previous one."""
         self._links: dict[tuple[int, int], int] = {}
         self.entries = self.files = 0
 
     def check(self, entry: Entry) -> None:
-        """Take the next entry; raises Damaged for one that cannot be restored."""
+        """Check the next entry; raises Damaged for one that cannot be restored."""
         if wrong := self.fault(entry):
-            shown = entry.path64 or entry.path  # of a wrong path64 there is no name
+            shown = entry.path64 or entry.path  # a wrong path64 has no name
             with suppress(Damaged):
                 shown = entry.name
             raise Damaged(self._archive, f"{shown!r} {wrong}")
 
     def fault(self, entry: Entry) -> str | None:
-        """Return what is wrong with the next entry; None takes it as the one before the next."""
+        """Return what is wrong with the next entry; None accepts it as the new last one."""
         try:
             self._take(entry)
         except Implausible as wrong:
@@ -91,7 +91,7 @@ class IndexCheck:
         elif own in _UNNAMED or "\0" in own or (slash and not folder):
             raise Implausible("is not a path that a backup can hold")
         above = self._above
-        at = len(above) - 1  # of the entry's folder, in the list
+        at = len(above) - 1  # position of the entry's folder in the list
         while above[at] != folder:
             if not at:
                 raise Implausible("is in a folder that the backup does not have")
@@ -108,12 +108,12 @@ class IndexCheck:
             above.append(name)
 
     def differs(self, entry: Entry) -> bool:
-        """Return whether an entry has the link of an earlier one and other content."""
+        """Return whether an entry has the link of an earlier one but other content."""
         known = self._links.get(entry.link) if entry.link else None
         return known is not None and known != content_hash(entry)
 
     def check_totals(self, manifest: Summary) -> None:
-        """Compare with what the manifest says of a whole index; raises Damaged."""
+        """Compare the totals with those that the manifest states; raises Damaged."""
         if (self.entries, self.files) != (manifest.entries, manifest.files):
             raise Damaged(
                 self._archive,
@@ -131,7 +131,7 @@ class IndexCheck:
 
 
 def content_hash(entry: Entry) -> int:
-    """Return a hash, valid in this process, of all that the names of one file have in common."""
+    """Return a hash, valid in this process, of everything that the names of one file share."""
     return hash(
         (
             (entry.type, entry.mode, entry.uid, entry.gid, entry.mtime, entry.size, entry.device),

@@ -1,4 +1,4 @@
-"""Chunks: where a large file is cut, what a chunk is called, and which ones are known."""
+"""Chunks: where a large file is cut, how a chunk is named, and which ones are known."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ RECENT_MOST = 100_000
 
 
 def chunk_id(naming_key: bytes, data: bytes | memoryview) -> str:
-    """Name a chunk by its content: keyed BLAKE3, 16 bytes, in hex."""
+    """Return the name of a chunk, derived from its content: keyed BLAKE3, 16 bytes, in hex."""
     return blake3(data, key=naming_key).hexdigest(ID_BYTES)
 
 
 class Cutter:
-    """Cuts one stream of data where its content says so (FastCDC), about every MiB.
+    """Cutter of one stream of data where its content says so (FastCDC), about every MiB.
 
-    A cut depends only on the bytes since the last one, so data inserted or removed changes the
-    chunks around it and no others.
+    A cut depends only on the bytes since the last one, so data inserted or removed changes only the
+    chunks around it.
     """
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class Cutter:
 
 
 class KnownChunks:
-    """Chunk id -> where it stands: all that the parent refers to, and what this run stored.
+    """Table of known chunks: all that the parent refers to, and those that this run stored.
 
-    Kept in a private SQLite file that vanishes with it, so that memory stays small. The parent's
-    are loaded when the first chunk is looked up: a run in which nothing changed never needs them.
+    It is in a private SQLite file that is deleted with it, so that memory use stays small. The
+    parent's chunks are loaded at the first lookup: a run in which nothing changed never needs them.
     """
 
     def __init__(self, parent: Callable[[], Iterable[Reference]], scratch: str = "") -> None:
-        """`parent` yields the references to load; `scratch` is the folder for temporary data."""
+        """Load the references that `parent` yields; `scratch` is the folder for temporary data."""
         self._parent: Callable[[], Iterable[Reference]] | None = parent
         self._recent: dict[str, Reference] = {}
         self._archives: dict[str, int] = {}
@@ -65,7 +65,7 @@ class KnownChunks:
         )
 
     def find(self, chunk: str) -> Reference | None:
-        """Give the place of a chunk, when it is known."""
+        """Return the reference of a chunk, None if it is unknown."""
         if found := self._recent.get(chunk):
             return found
         if self._parent:
@@ -79,14 +79,14 @@ class KnownChunks:
         return (chunk, self._names[row[0]], row[1], row[2], row[3]) if row else None
 
     def add(self, reference: Reference) -> None:
-        """Remember a chunk that this run stored."""
+        """Add a chunk that this run stored."""
         self._recent[reference[0]] = reference
         if len(self._recent) >= RECENT_MOST:
             self._insert(self._recent.values())
             self._recent.clear()
 
     def close(self) -> None:
-        """Let the file vanish."""
+        """Delete the file."""
         self._db.close()
 
     def _insert(self, references: Iterable[Reference]) -> None:

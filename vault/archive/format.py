@@ -1,6 +1,6 @@
-"""The parts of an archive as plain data: names, header, trailer, entries, manifest, table.
+"""Parts of an archive as plain data: names, header, trailer, entries, manifest, table.
 
-Field by field as in docs/format.md, which is the law.
+Field by field as in docs/format.md, which is authoritative.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NAME = re.compile(r"(?P<service>.+)-(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<id>[0-9a-f
 Count = Annotated[int, msgspec.Meta(ge=0, le=RANGES["size"][1])]
 Owner = Annotated[int, msgspec.Meta(ge=0, le=RANGES["uid"][1])]
 Mode = Annotated[int, msgspec.Meta(ge=0, le=RANGES["mode"][1])]
-"""Ranges of numbers: an archive made with the right key may still lie. See `check_index`."""
+"""Ranges of numbers: an archive made with the right key may still be wrong. See `check_index`."""
 
 Reference = tuple[str, str, Count, Count, Count]
 """(chunk id, archive id, frame number, offset, length); ids in hex, offset in the plaintext."""
@@ -53,30 +53,30 @@ class ArchiveName(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, name: str) -> ArchiveName | None:
-        """Give the parts, or None when packrat never gave such a name."""
+        """Return the parts of a name, None if packrat never creates such a name."""
         match = _NAME.fullmatch(name)
         return cls(match["service"], match["time"], match["id"]) if match else None
 
 
 def stamp(seconds: float) -> str:
-    """Write seconds since 1970 as `YYYYMMDDThhmmssZ`."""
+    """Format seconds since 1970 as `YYYYMMDDThhmmssZ`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def unstamp(time: str) -> int:
-    """Read `YYYYMMDDThhmmssZ` as seconds since 1970."""
+    """Parse `YYYYMMDDThhmmssZ` to seconds since 1970."""
     return int(datetime.fromisoformat(time).timestamp())
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The clear beginning of an archive: enough, with the password, to open it."""
+    """Clear beginning of an archive; with the password, it is enough to open the archive."""
 
     archive_id: bytes
     key_id: bytes
     derivation: Derivation
 
     def pack(self) -> bytes:
-        """Give the 72 bytes."""
+        """Return the 72 bytes of the header."""
         d = self.derivation
         head = HEADER.pack(
             HEADER_MAGIC,
@@ -108,7 +108,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Trailer(msgspec.Struct, frozen=True):
-    """The clear end of an archive: where manifest and table stand."""
+    """Clear end of an archive: the positions of manifest and table."""
 
     manifest_offset: int
     manifest_length: int
@@ -116,7 +116,7 @@ class Trailer(msgspec.Struct, frozen=True):
     archive_id: bytes
 
     def pack(self) -> bytes:
-        """Give the 32 bytes."""
+        """Return the 32 bytes of the trailer."""
         return TRAILER.pack(
             self.manifest_offset,
             self.manifest_length,
@@ -161,19 +161,19 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def name(self) -> str:
-        """The path as Python writes it: bytes that are not UTF-8 as lone surrogates."""
+        """The path as Python represents it: bytes that are not UTF-8 become lone surrogates."""
         return self.path if self.path64 is None else untext("", self.path64)
 
     @property
     def data(self) -> list[tuple[int, int]]:
-        """(offset, length) of each stretch of data; what lies between them is a hole."""
+        """(offset, length) of each stretch of data; holes are between them."""
         if self.extents is not None:
             return self.extents
         return [(0, self.size)] if self.size else []
 
 
 def text(name: str) -> tuple[str, str | None]:
-    """Split a name into (text, None), or ("", base64) when it is not UTF-8."""
+    """Split a name into (text, None), or ("", base64) if it is not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -182,7 +182,7 @@ def text(name: str) -> tuple[str, str | None]:
 
 
 def untext(plain: str, encoded: str | None) -> str:
-    """Undo `text`; raises Damaged."""
+    """Reverse `text`; raises Damaged."""
     if encoded is None:
         return plain
     try:
@@ -192,12 +192,12 @@ def untext(plain: str, encoded: str | None) -> str:
 
 
 def order(path: str) -> bytes:
-    """Give the sort key of a path: each folder by name, `a/b` before `a-b`."""
+    """Return the sort key of a path: folder by folder, so that `a/b` comes before `a-b`."""
     return path.encode("utf-8", "surrogateescape").replace(b"/", b"\0")
 
 
 class Block(msgspec.Struct, omit_defaults=True):
-    """Where one block of the index stands, and the path of its first entry."""
+    """Position of one block of the index, and the path of its first entry."""
 
     chunk: Reference
     entries: int
@@ -206,7 +206,7 @@ class Block(msgspec.Struct, omit_defaults=True):
 
 
 class Referred(msgspec.Struct):
-    """Another archive that this one refers to, with the plaintext bytes used of it."""
+    """Another archive that this one refers to, with the number of plaintext bytes used of it."""
 
     id: str
     name: str
@@ -237,7 +237,7 @@ class Summary(msgspec.Struct, kw_only=True):
 
 
 class Manifest(Summary, kw_only=True):
-    """What an archive says of itself."""
+    """Description of an archive, sealed in it."""
 
     index: list[Block]
 

@@ -1,4 +1,4 @@
-"""The index: every entry of a backup in the order of the walk, in blocks that deduplicate."""
+"""Index: every entry of a backup in the order of the walk, in blocks that deduplicate."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     Fetch = Callable[[str, int], bytes]
-    """(archive id, frame number) -> plaintext of that index segment; several threads ask."""
+    """(archive id, frame number) -> plaintext of that index segment; called by several threads."""
     Pack = Callable[[bytes | memoryview], bytes]
 
 ENTRIES_LEAST, ENTRIES_MOST, CUT_MASK = 32, 1024, 127
 BLOCK_BYTES = 64 << 20
-"""A block ends before it is larger, so that no index segment exceeds 1 GiB."""
+"""A block ends before it gets larger, so that no index segment exceeds 1 GiB."""
 LIGHT = 64
-"""Chunks of an entry whose size in a block is not worth a calculation."""
+"""An entry with fewer chunks is too small for its size in a block to be computed."""
 WAITING_MOST = 32 << 20
 ASKED_AT_ONCE = 4
-"""Archives; a segment of each is some MiB of memory."""
+"""Archives read at the same time; a segment of each takes some MiB of memory."""
 
 
 class BlockCutter:
-    """Collects entries and cuts them into blocks where their paths say so."""
+    """Collector of entries that cuts them into blocks where their paths say so."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._heavy = 0
-        """Estimated bytes of those that are large."""
+        """Estimated bytes of the large entries."""
 
     @property
     def empty(self) -> bool:
-        """Whether a block begins with the next entry."""
+        """True if a block begins with the next entry."""
         return not self._entries
 
     def add(self, entry: Entry) -> tuple[bytes, Block] | None:
-        """Take the next entry; return a block's bytes when one is full."""
+        """Add the next entry; return a block's bytes when one is full."""
         entries = self._entries
         entries.append(entry)
         if entry.extents or entry.xattrs or entry.xattrs64 or len(entry.chunks) > LIGHT:
@@ -75,12 +75,13 @@ class BlockCutter:
         return self.flush() if cut or count >= ENTRIES_MOST else None
 
     def flush(self) -> tuple[bytes, Block] | None:
-        """Give the last block's bytes, and a Block that still lacks its reference."""
+        """Return the last block's bytes, and a Block that still lacks its reference."""
         if not self._entries:
             return None
         first, first64 = text(self._entries[0].name)
         data = encode(self._entries)
-        if decode_entries(data) != self._entries:  # what is sealed is what will be read
+        # the sealed bytes must decode to the same entries
+        if decode_entries(data) != self._entries:
             raise Damaged("the index", "does not read back as it was written: this is a bug")
         block = Block(("", "", 0, 0, 0), len(self._entries), first, first64)
         self._entries = []
@@ -89,7 +90,7 @@ class BlockCutter:
 
 
 def _estimated_bytes(entry: Entry) -> int:
-    """Return about how many bytes of an index a large entry takes."""
+    """Return roughly how many bytes of an index a large entry takes."""
     attributes = (*entry.xattrs.items(), *entry.xattrs64.items())
     return (
         120 * len(entry.chunks)
@@ -99,7 +100,7 @@ def _estimated_bytes(entry: Entry) -> int:
 
 
 def read_entries(blocks: list[Block], fetch: Fetch, archive: str) -> Iterator[Entry]:
-    """Give the entries of these blocks, in order; see `read_blocks`."""
+    """Yield the entries of these blocks, in order; see `read_blocks`."""
     for _, entries in read_blocks(blocks, fetch, archive):
         yield from entries
 
@@ -107,11 +108,12 @@ def read_entries(blocks: list[Block], fetch: Fetch, archive: str) -> Iterator[En
 def read_blocks(
     blocks: list[Block], fetch: Fetch, archive: str
 ) -> Iterator[tuple[Block, list[Entry]]]:
-    """Give these blocks with their entries, in order.
+    """Yield these blocks with their entries, in order.
 
-    Each segment is fetched once, and a few archives are asked at once: a backup after many others
-    has its index in many. No two threads ask for the same one. The blocks of a large index wait for
-    their turn compressed. Raises Damaged, naming `archive`, whose index this is.
+    Each segment is fetched once, and a few archives are read at the same time, because a backup
+    after many others has its index in many. No two threads read the same archive. The blocks of a
+    large index wait for their turn compressed. Raises Damaged, naming `archive`, whose index this
+    is.
     """
     wanted: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, block in enumerate(blocks):
@@ -150,7 +152,7 @@ def read_blocks(
 
 
 def blocks_of(blocks: list[Block], paths: Iterable[str]) -> list[Block]:
-    """Give the blocks that can hold these paths, what is below them, and the folders above."""
+    """Return the blocks that may have these paths, what is below them, and the folders above."""
     firsts = [order(untext(block.first, block.first64)) for block in blocks]
     ranges = [*pairwise([*firsts, b"\xff" * 5000])]
     wanted: set[int] = set()
@@ -167,34 +169,34 @@ def blocks_of(blocks: list[Block], paths: Iterable[str]) -> list[Block]:
 
 
 def selected(entry: str, paths: Iterable[str]) -> bool:
-    """Say whether an entry is one of these paths, or below one; no paths select everything."""
+    """Return whether an entry is one of these paths, or below one; no paths select everything."""
     return not paths or any(
         not path or entry == path or entry.startswith(path + "/") for path in paths
     )
 
 
 class Usage:
-    """Counts how many plaintext bytes of other archives are referred to, each byte once.
+    """Counter of the plaintext bytes that other archives are referred to for, each byte once.
 
-    Of each segment the stretches are kept that are referred to. Mostly it is a single one, so that
-    a TiB in which little changes costs some 60 MB of memory.
+    It keeps the referenced stretches of each segment. Usually that is a single one, so a TiB in
+    which little changes costs about 60 MB of memory.
     """
 
     MERGED_AT = 1024
 
     def __init__(self, own: str) -> None:
-        """`own` is the id of the archive that refers."""
+        """Count for the referring archive with the id `own`."""
         self._own = own
         self._segments: defaultdict[str, dict[int, array[int]]] = defaultdict(dict)
         """Archive id -> frame -> start, end, start, end, …"""
         self._limits: dict[tuple[str, int], int] = {}
-        """Where it is not MERGED_AT: how long that may become until what is twice in it goes."""
-        # Files that were packed one after the other are referred to one after the other: their
-        # stretch is counted as one.
+        """Length at which duplicates are merged, where it is not MERGED_AT."""
+        # Chunks that were packed one after the other are referred to in the same order: their
+        # stretches are counted as one.
         self._archive, self._frame, self._start, self._end = own, -1, 0, 0
 
     def add(self, reference: Reference) -> None:
-        """Count one reference; those within the own archive do not matter."""
+        """Count one reference; those to the own archive are ignored."""
         _, archive, frame, offset, length = reference
         if offset == self._end and frame == self._frame and archive == self._archive:
             self._end += length
@@ -203,7 +205,7 @@ class Usage:
         self._archive, self._frame, self._start, self._end = archive, frame, offset, offset + length
 
     def by_archive(self) -> dict[str, int]:
-        """Archive id -> bytes."""
+        """Return archive id -> bytes."""
         self._count()
         return {
             archive: sum(map(_length, map(_merged, segments.values())))
@@ -223,7 +225,7 @@ class Usage:
 
 
 def _merged(stretches: array[int]) -> array[int]:
-    """Put stretches together that overlap or touch."""
+    """Merge stretches that overlap or touch."""
     merged = array("I")
     for start, end in sorted(zip(stretches[::2], stretches[1::2], strict=True)):
         if merged and start <= merged[-1]:

@@ -21,11 +21,11 @@ MIB = 1024  # KiB
 USUAL_COST = 128 * MIB * 3
 """KiB times passes of the keys that packrat makes."""
 COSTLY = 4
-"""Times the usual cost; a header that asks for more may be forged, to keep a machine busy."""
+"""Multiple of the usual cost; a more expensive header may be forged, to keep a machine busy."""
 
 
 class Derivation(msgspec.Struct, frozen=True):
-    """Parameters of Argon2id (RFC 9106), which makes the master key from the password.
+    """Parameters of Argon2id (RFC 9106), which derives the master key from the password.
 
     The defaults are the RFC's second recommended parameters with twice the memory (in KiB).
     """
@@ -42,11 +42,11 @@ class Derivation(msgspec.Struct, frozen=True):
 
     @property
     def is_costly(self) -> bool:
-        """Whether it costs far more than the keys that packrat makes."""
+        """True if it costs far more than that of the keys that packrat makes."""
         return max(self.cost, self.memory * 3) > COSTLY * USUAL_COST
 
     def check(self, where: str) -> None:
-        """Refuse parameters that no packrat wrote, before they cost memory; raises Damaged."""
+        """Raise Damaged for parameters that no packrat wrote, before they cost memory."""
         if not (
             len(self.salt) == SALT_BYTES
             and 64 * MIB <= self.memory <= 4096 * MIB
@@ -59,7 +59,7 @@ class Derivation(msgspec.Struct, frozen=True):
         """Derive the keys. This takes a good part of a second, on purpose.
 
         Raises:
-            MemoryError: The machine does not have the memory that the parameters ask for.
+            MemoryError: The machine does not have the memory that the parameters require.
         """
         from argon2.exceptions import HashingError
         from argon2.low_level import Type, hash_secret_raw
@@ -78,7 +78,7 @@ class Derivation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """The master key and the keys derived from it, without a repr, so that no log shows them."""
+    """Master key and the keys derived from it; it has no repr, so that no log shows them."""
 
     master: bytes
     derivation: Derivation
@@ -90,7 +90,7 @@ class Keys:
 
     @cached_property
     def naming_key(self) -> bytes:
-        """The key of the chunk names."""
+        """Key of the chunk names."""
         return _hkdf(self.master, b"", b"packrat chunk", KEY_BYTES)
 
     def archive_key(self, archive_id: bytes) -> bytes:
@@ -116,7 +116,7 @@ class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_key_file(path: str) -> Keys:
-    """Read keys; raises KeyFileError when the file is missing, exposed or not a key file."""
+    """Read keys; raises KeyFileError if the file is missing, exposed or not a key file."""
     again = "make it again from the password with: packrat rekey"
     try:
         with open(path, "rb") as file:
@@ -166,7 +166,7 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
     try:
         _make_folder(os.path.dirname(path) or ".")
         with suppress(FileNotFoundError):
-            os.unlink(temporary)  # of a dead process that had the same id
+            os.unlink(temporary)  # left by a dead process with the same id
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(fd, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(parsed)) + b"\n")

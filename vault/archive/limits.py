@@ -1,8 +1,8 @@
 """Limits of the format: what a reader accepts, and why no archive needs more.
 
-Lengths in the trailer are not authenticated: anybody who can write to a destination can choose
-them. They are compared with these limits before a byte is read. `rescue.py` and `docs/format.md`
-state the same numbers.
+Lengths in the trailer are not authenticated: anyone who can write to a destination can choose them.
+They are compared with these limits before a byte is read. `rescue.py` and `docs/format.md` state
+the same numbers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 MIB = 1 << 20
 
 MANIFEST_SEALED_MOST = 32 * MIB
-"""Sealed bytes of a manifest: some 60 million files, at 80 bytes for each block of about 160."""
+"""Sealed bytes of a manifest: about 60 million files, at 80 bytes for each block of about 160."""
 TABLE_SEALED_MOST = 64 * MIB
-"""Sealed bytes of a table: some 20 TiB stored by one run, at 12 bytes for each 4 MiB segment."""
+"""Sealed bytes of a table: about 20 TiB stored by one run, at 12 bytes for each 4 MiB segment."""
 SEGMENT_MOST = 4 * MIB
-"""Plaintext bytes of a data segment: what a writer fills before it begins the next one."""
+"""Plaintext bytes of a data segment, at which a writer begins the next one."""
 INDEX_SEGMENT_MOST = 1024 * MIB
 """Plaintext bytes of an index segment: the chunk references of one file of 8 TiB."""
 MANIFEST_MOST = 256 * MIB
@@ -30,11 +30,11 @@ PLAINTEXT_MOST = {
     b"d": SEGMENT_MOST,
     b"i": INDEX_SEGMENT_MOST,
 }
-"""Frame kind -> bytes that it may unpack to."""
+"""Frame kind -> most bytes that it may unpack to."""
 SEALED_MOST = {
     b"m": MANIFEST_SEALED_MOST,
     b"t": TABLE_SEALED_MOST,
     b"d": SEGMENT_MOST + SEGMENT_MOST // 128 + 1024,
     b"i": INDEX_SEGMENT_MOST + INDEX_SEGMENT_MOST // 128 + 1024,
 }
-"""Frame kind -> bytes that it may take in the file. zstd adds less than 1/128 to random data."""
+"""Frame kind -> most bytes in the file. zstd adds less than 1/128 to random data."""

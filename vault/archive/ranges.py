@@ -1,38 +1,38 @@
-"""Ranges of what an index may say: one list, also in rescue.py and docs/format.md.
+"""Ranges of the values in an index: one list, which is also in rescue.py and docs/format.md.
 
-Every reader refuses what lies outside, and no writer writes it: what the kernel can report is
-within, and what only a broken file system reports is stored differently, with a warning.
+Every reader refuses values outside, and no writer writes them. What the kernel can report is
+within; what only a broken filesystem reports is stored differently, with a warning.
 """
 
 from __future__ import annotations
 
 SECOND_NS = 1_000_000_000
 TIME = (-(2**63) * SECOND_NS, 2**63 * SECOND_NS - 1)
-"""Nanoseconds since 1970: what utimensat(2) takes, whose seconds have 64 bits."""
+"""Nanoseconds since 1970: the range of utimensat(2), whose seconds have 64 bits."""
 
 RANGES: dict[str, tuple[int, int]] = {
     "mode": (0, 0o7777),
-    "uid": (0, 2**32 - 2),  # chown(2) leaves the owner alone at 2**32 - 1
+    "uid": (0, 2**32 - 2),  # chown(2) does not change the owner at 2**32 - 1
     "gid": (0, 2**32 - 2),
     "mtime": TIME,
     "ctime": TIME,
     "inode": (0, 2**64 - 1),
     "size": (0, 2**63 - 1),
     "link": (0, 2**64 - 1),  # device and inode
-    "major": (0, 2**12 - 1),  # of a device, as Linux counts them
+    "major": (0, 2**12 - 1),  # of a device, in Linux's ranges
     "minor": (0, 2**20 - 1),
 }
 """Smallest and largest value of each number of an entry."""
 
 PATH_BYTES = 64 << 10
-"""Longest path: an index names all parents with every path, so a deeper tree would square it."""
+"""Longest path: an index repeats all parents in every path, so deeper trees grow quadratically."""
 TARGET_BYTES = 4095
 """Longest target that symlink(2) takes."""
 XATTR_NAME_BYTES = 255
 XATTRS_BYTES = 1 << 20
-"""All names and values of one entry; the kernel allows 64 KiB for one value."""
+"""Names and values of one entry; the kernel allows 64 KiB for one value."""
 REFERENCES_MOST = 8_000_000
-"""References of one entry: some 800 MB in the index, whose frames hold 1 GiB at most."""
+"""References of one entry: about 800 MB in the index, whose frames have at most 1 GiB."""
 DATA_CHUNK_BYTES = 4 << 20
 """End of the last chunk in a data segment."""
 INDEX_CHUNK_BYTES = 1 << 30
@@ -46,6 +46,6 @@ def within(name: str, value: int) -> bool:
 
 
 def clamped(name: str, value: int) -> int:
-    """Return the value, or the end of its range that it is beyond."""
+    """Return the value, or the nearest end of its range."""
     low, high = RANGES[name]
     return min(max(value, low), high)

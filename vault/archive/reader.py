@@ -1,4 +1,4 @@
-"""Open an archive and read its frames, from anything that reads ranges of bytes."""
+"""Reader of an archive and its frames, from anything that reads ranges of bytes."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def read_header(read: ReadRange, archive: str) -> Header:
 
 
 class Archive:
-    """An archive that is whole at both ends and was sealed under these keys.
+    """Archive that is complete at both ends and was sealed under these keys.
 
-    Opening takes two range reads, three when the manifest is long. Bytes that do not prove
-    themselves are requested a second time before they count as damaged: a bit may have flipped on
-    the way. Raises Damaged, and WrongKey when another key sealed it. `name` is the name it must
-    have by its own manifest.
+    Opening takes two range reads, three if the manifest is long. Bytes that fail authentication are
+    requested a second time before they count as damaged: a bit may have flipped on the way. Raises
+    Damaged, and WrongKey if another key sealed it. `name` is the name it must have according to its
+    own manifest.
     """
 
     def __init__(self, read: ReadRange, size: int, name: str, keys: Keys, where: str = "") -> None:
-        """`where` is how errors call the file; its name when left out."""
+        """Open an archive; errors call the file `where`, by default its name."""
         self._source = read
         self.name = name
         self.size = size
         self.where = where or name
         if not HEADER_BYTES + TRAILER.size <= size <= ARCHIVE_MOST:
             raise Damaged(self.where, f"is cut off: no archive has {size} bytes")
-        self.header = self._twice(lambda: read_header(self._read, self.where))
+        self.header = self._read_again_if_damaged(lambda: read_header(self._read, self.where))
         if self.header.key_id != keys.key_id:
             raise WrongKey(
                 f"{self.where} is sealed under another key ({self.header.key_id.hex()},"
@@ -69,7 +69,7 @@ class Archive:
             )
         self.sealer = Sealer(keys, self.header, self.where)
         self._table_sealed: bytes | None = None
-        self.trailer, self.manifest = self._twice(self._read_end)
+        self.trailer, self.manifest = self._read_again_if_damaged(self._read_end)
         if (self.manifest.kind == "incremental") != bool(self.manifest.archives):
             raise Damaged(self.where, "is not of the kind that its list of archives says")
         self._check_name(name)
@@ -109,35 +109,37 @@ class Archive:
         return self._frame(number, kind, *self.place(number))
 
     def any_frame(self, number: int) -> tuple[Kind, bytes]:
-        """Read a segment whose kind is not known; raises Damaged."""
+        """Read a segment of unknown kind; raises Damaged."""
         offset, length = self.place(number)
 
         def attempt() -> tuple[Kind, bytes]:
-            sealed = self._read(offset, self._allowed(number, b"i", length))
+            sealed = self._read(offset, self._checked_length(number, b"i", length))
             try:
                 return b"d", self._open(number, b"d", sealed)
             except Damaged:
                 return b"i", self._open(number, b"i", sealed)
 
-        return self._twice(attempt)
+        return self._read_again_if_damaged(attempt)
 
     def _frame(
         self, number: int, kind: Kind, offset: int, length: int, sealed: bytes | None = None
     ) -> bytes:
-        """Open a frame, of which `sealed` may have been read already; raises Damaged."""
-        self._allowed(number, kind, length)
+        """Open a frame; `sealed` is its data if it was read already. Raises Damaged."""
+        self._checked_length(number, kind, length)
         if sealed is not None:
             with suppress(Damaged):
                 return self._open(number, kind, sealed)
-        return self._twice(lambda: self._open(number, kind, self._read(offset, length)))
+        return self._read_again_if_damaged(
+            lambda: self._open(number, kind, self._read(offset, length))
+        )
 
     def _read_end(self) -> tuple[Trailer, Manifest]:
-        """Read trailer and manifest, and keep the table if it comes along; raises Damaged."""
+        """Read trailer and manifest, and keep the table if it was read along; raises Damaged."""
         start = max(0, self.size - TAIL_BYTES)
         tail = self._read(start, self.size - start)
         trailer = Trailer.unpack(tail, self.size, self.header, self.where)
-        self._allowed(MANIFEST, b"m", trailer.manifest_length)
-        self._allowed(TABLE, b"t", trailer.table_length)
+        self._checked_length(MANIFEST, b"m", trailer.manifest_length)
+        self._checked_length(TABLE, b"t", trailer.table_length)
         at = trailer.manifest_offset - start
         middle = at + trailer.manifest_length
         if at >= 0:
@@ -150,8 +152,8 @@ class Archive:
         except msgspec.MsgspecError as error:
             raise Damaged(self.where, f"its manifest does not parse: {error}") from None
 
-    def _allowed(self, number: int, kind: Kind, length: int) -> int:
-        """Return a length that is not above its limit; raises Damaged before anything is read."""
+    def _checked_length(self, number: int, kind: Kind, length: int) -> int:
+        """Return a length within its limit; raises Damaged before anything is read."""
         if length > SEALED_MOST[kind]:
             raise Damaged(
                 self.where,
@@ -166,8 +168,8 @@ class Archive:
             raise Damaged(self.where, f"more came than was requested at byte {offset:,}")
         return data
 
-    def _twice(self, attempt: Callable[[], Opened]) -> Opened:
-        """Repeat an attempt that ends in Damaged once, reading again."""
+    def _read_again_if_damaged(self, attempt: Callable[[], Opened]) -> Opened:
+        """Run an attempt, and run it again, reading again, if it ends in Damaged."""
         try:
             return attempt()
         except Damaged:
@@ -177,11 +179,11 @@ class Archive:
         return unpack(self.where, number, kind, self.sealer.open(number, kind, sealed))
 
     def _check_name(self, name: str) -> None:
-        """Refuse a name that is not its own: an old or a foreign archive, replayed."""
+        """Raise Damaged for a name that is not its own: a replayed old or foreign archive."""
         own = ArchiveName(self.manifest.service, self.manifest.time, self.manifest.id[:8])
         if str(own) != name or self.manifest.id != self.header.archive_id.hex():
             raise Damaged(self.where, f"is actually {own}: the file was renamed or swapped")
         try:
             unstamp(self.manifest.time)
         except ValueError:
-            raise Damaged(self.where, "says that it was made at no time that there is") from None
+            raise Damaged(self.where, "states a time that does not exist") from None

@@ -1,4 +1,4 @@
-"""Scratch tables in SQLite: for what is too large for memory, and gone when it is closed."""
+"""Scratch tables in SQLite, for data too large for memory; deleted when closed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Scratch:
-    """A private SQLite database in a file without a name. Used by one thread at a time."""
+    """Private SQLite database in a file without a name. Used by one thread at a time."""
 
     def __init__(self, folder: str = "", *, cache_kib: int) -> None:
         """Create the file in `folder` if it can be written, else in the folder for temporary files.
 
-        A temporary folder may be a small tmpfs, or on a full root disk: the state folder is where
-        packrat has room. Raises VaultError.
+        A temporary folder may be a small tmpfs, or on a full root disk, whereas packrat has room in
+        the state folder. Raises VaultError.
         """
         self._folder = folder if folder and os.access(folder, os.W_OK | os.X_OK) else _temporary()
         try:
@@ -35,7 +35,7 @@ class Scratch:
                 "locking_mode = EXCLUSIVE",
                 "journal_mode = OFF",
                 "synchronous = OFF",
-                # What SQLite sorts would go to the temporary folder again.
+                # Otherwise SQLite would sort in the folder for temporary files.
                 "temp_store = MEMORY",
                 f"cache_size = -{cache_kib}",
             ):
@@ -47,14 +47,14 @@ class Scratch:
                 os.unlink(path)
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-        """Execute one statement; raises VaultError when the disk is full or fails."""
+        """Execute one statement; raises VaultError if the disk is full or fails."""
         try:
             return self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
             raise self._full(str(error)) from None
 
     def insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Execute a statement for each row; raises VaultError when the disk is full or fails."""
+        """Execute a statement for each row; raises VaultError if the disk is full or fails."""
         try:
             self._db.executemany(statement, rows)
         except sqlite3.OperationalError as error:

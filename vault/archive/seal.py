@@ -1,4 +1,4 @@
-"""Frames: compress and seal, and back. Both halves release the GIL."""
+"""Frames: compression and sealing, and the reverse. Both halves release the GIL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _local = threading.local()
 
 
 class Sealer:
-    """Seals and opens the frames of one archive. Safe to use from several threads."""
+    """Sealer and opener of the frames of one archive. Safe to use from several threads."""
 
     def __init__(self, keys: Keys, header: Header, archive: str) -> None:
         self._aead = AESGCM(keys.archive_key(header.archive_id))
@@ -29,12 +29,12 @@ class Sealer:
         self._archive = archive
 
     def seal(self, number: int, kind: Kind, compressed: bytes) -> bytes:
-        """Encrypt; a number must be used once only."""
+        """Encrypt a frame; a number must be used only once."""
         return self._aead.encrypt(number.to_bytes(12), compressed, self._bound(number, kind))
 
     def open(self, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
-        """Decrypt what `seal` made; raises Damaged."""
-        # From 2 GiB on the library panics, which is not even an Exception.
+        """Decrypt what `seal` returned; raises Damaged."""
+        # From 2 GiB on the library panics, and its panic is not an Exception.
         if len(sealed) > SEALED_MOST[kind]:
             raise Damaged(self._archive, f"frame {number} is larger than the format allows")
         try:
@@ -47,7 +47,7 @@ class Sealer:
 
 
 def compress(data: bytes | bytearray, level: int) -> bytes:
-    """Make one zstd frame that states its content size."""
+    """Compress data to one zstd frame that states its content size."""
     compressors = _local.__dict__.setdefault("compressors", {})
     if level not in compressors:
         compressors[level] = zstandard.ZstdCompressor(level=level)
@@ -56,18 +56,18 @@ def compress(data: bytes | bytearray, level: int) -> bytes:
 
 
 def unpack(archive: str, number: int, kind: Kind, compressed: bytes) -> bytes:
-    """Decompress what a frame held; raises Damaged, naming the archive."""
+    """Decompress the content of a frame; raises Damaged, naming the archive."""
     try:
         size = zstandard.frame_content_size(compressed)
         if not 0 <= size <= PLAINTEXT_MOST[kind]:
-            raise Damaged(archive, f"frame {number} says that it holds {size} bytes")
+            raise Damaged(archive, f"frame {number} claims to have {size} bytes")
         return _decompressor().decompress(compressed)
     except zstandard.ZstdError:
         raise Damaged(archive, f"frame {number} does not decompress") from None
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:
-    # A zstandard context must not be shared between threads, and costs a while to make.
+    # A zstandard context must not be shared between threads, and is slow to create.
     if not hasattr(_local, "decompressor"):
         _local.decompressor = zstandard.ZstdDecompressor()
     found: zstandard.ZstdDecompressor = _local.decompressor

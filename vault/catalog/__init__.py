@@ -1,1 +1,1 @@
-"""What the stores hold: catalogs, their cache, retention and verification."""
+"""Content of the stores: catalogs, their cache, retention and verification."""

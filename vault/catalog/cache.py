@@ -1,7 +1,7 @@
-"""Cache of what destinations hold: summaries of archives, and when each was proven, in SQLite.
+"""Cache of the archives at destinations: summaries, and the time of the last proof, in SQLite.
 
-A summary is only believed with its checksum: what retention decides must not hang on a bit that
-flipped on the disk of the state folder.
+A summary is only trusted with its checksum: retention must not depend on a bit that flipped on the
+disk of the state folder.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ _Row = tuple[str, int, bytes, bytes, bytes]
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What was seen last of a service at one destination."""
+    """Last known state of a service at one destination."""
 
     newest: str | None
-    """The time of the newest backup."""
+    """Time of the newest backup."""
     backups: int
     damaged: int
     proven: float | None
-    """When an archive was last read in full, in seconds since 1970."""
+    """Time when an archive was last read in full, in seconds since 1970."""
 
 
 class CatalogCache:
-    """What was seen at destinations before. A cache: it may be lost at any time."""
+    """Cache of earlier listings of destinations. It may be lost at any time."""
 
     def __init__(self, path: str, *, aside: bool = False) -> None:
         """Open or create the file; with `aside`, work on a copy in memory.
 
-        A disk that is full or read-only has the same effect: restoring must not take room.
+        If a disk is full or read-only, the copy is used as well: restoring must not need space.
         """
         self._file = SqliteFile(path, _prepare, aside=aside)
 
@@ -67,17 +67,16 @@ class CatalogCache:
     ) -> Catalog:
         """List a destination and open what is new there.
 
-        Without `marks`, an archive that was found damaged looks as if it were not: to prove it
-        again. Raises Away, also for any exception that nobody foresaw, and when the destination
-        had backups and now lists nothing at all: that is an unmounted disk far more often than an
-        empty one.
+        Without `marks`, an archive that was found damaged counts as undamaged, in order to prove it
+        again. Raises Away, also for any unexpected exception, and if the destination had backups
+        and now lists nothing at all: that is far more often an unmounted disk than an empty one.
         """
         with contained(destination):
             return self._catalog(destination, service, keys, marks=marks)
 
     def _catalog(self, destination: Store, service: str, keys: Keys, *, marks: bool) -> Catalog:
         stored = destination.archives(service)
-        place = (_place(destination), service)
+        place = (_location(destination), service)
         rows = self._file.ask(
             _Row,
             "SELECT name, size, key, summary, checksum FROM archives"
@@ -97,7 +96,7 @@ class CatalogCache:
         new = []
         for one in stored:
             row = known.pop((one.name, one.size), None)
-            summary = _recall(keys, row) if row else None
+            summary = _cached_summary(keys, row) if row else None
             held = Held(one, summary) if summary else look_at(catalog, one, keys)
             held.problem = held.problem or damage.get((one.name, one.size), "")
             catalog.held.append(held)
@@ -123,7 +122,7 @@ class CatalogCache:
         *,
         marks: bool = True,
     ) -> tuple[dict[str, Catalog], dict[str, VaultError]]:
-        """Ask all destinations at once; return their catalogs, and why others do not answer."""
+        """List all destinations at once; return their catalogs, and the errors of the others."""
 
         def ask(destination: Store) -> Catalog | VaultError:
             try:
@@ -139,8 +138,8 @@ class CatalogCache:
         )
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:
-        """Note that packrat itself deleted an archive, which nobody need miss."""
-        self._drop(_place(destination), service, one.name, one.size)
+        """Record that packrat itself deleted an archive, which is therefore not missed."""
+        self._drop(_location(destination), service, one.name, one.size)
         self._file.note(
             "INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", service, one.name, time.time()
         )
@@ -148,13 +147,14 @@ class CatalogCache:
     def pruned(self, service: str) -> set[str]:
         """Return the names of archives of a service that packrat itself deleted, as far as known.
 
-        By service: an expired archive goes from every destination, and is brought to none.
+        They are recorded by service: an expired archive is deleted at every destination, and copied
+        to none.
         """
         statement = "SELECT name FROM pruned WHERE service = ?"
         return {name for (name,) in self._file.ask(tuple[str], statement, service)}
 
     def remembered(self) -> dict[str, dict[str, Seen]]:
-        """Return what was seen last: service -> destination -> that. Asks no destination."""
+        """Return service -> destination -> its last known state, without using any of them."""
         found: dict[tuple[str, str], list[Held]] = {}
         proven: dict[tuple[str, str], float] = {}
         rows = self._file.ask(
@@ -173,45 +173,45 @@ class CatalogCache:
         for (service, place), archives in found.items():
             name, known_at = place.partition("=")[0], seen.setdefault(service, {})
             one = _seen(archives, proven[service, place])
-            # One destination may have moved: what counts is where it is now.
+            # A destination may have moved: its present location counts.
             if name not in known_at or (one.newest or "") > (known_at[name].newest or ""):
                 known_at[name] = one
         return seen
 
     def emptied(self, destination: Store) -> int:
-        """Count the archives known of services of which it now lists nothing; raises Away."""
+        """Return how many known archives are in services that it lists as empty; raises Away."""
         rows = self._file.ask(
             tuple[str, int],
             "SELECT service, count(*) FROM archives WHERE destination = ? GROUP BY service",
-            _place(destination),
+            _location(destination),
         )
         with contained(destination):
             return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Store) -> None:
-        """Accept that a destination lists less than it held."""
-        self._file.note("DELETE FROM archives WHERE destination = ?", _place(destination))
+        """Accept that a destination lists less than it had."""
+        self._file.note("DELETE FROM archives WHERE destination = ?", _location(destination))
 
     def prove(
         self, destination: Store, service: str, one: Stored, now: float, problem: str = ""
     ) -> None:
-        """Remember that an archive was read in full, and what was found wrong with it."""
+        """Record that an archive was read in full, and what was found wrong with it."""
         self._file.note(
             "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
-            *(_place(destination), service, one.name, one.size, now, problem),
+            *(_location(destination), service, one.name, one.size, now, problem),
         )
 
     def begin_proof(self, destination: Store, service: str, one: Stored) -> None:
-        """Discount an archive until `end_proof`: S3 shows it before it is read back."""
+        """Discount an archive until `end_proof`: S3 lists it before it is read back."""
         problem = f"{destination.name}:{service}/{one.name} {UNPROVEN}"
         self.prove(destination, service, one, 0.0, problem)
 
     def end_proof(self, destination: Store, service: str, one: Stored) -> None:
-        """Forget that the proof of an archive had begun: it is finished, one way or the other."""
+        """Record that the proof of an archive has ended, whatever its result."""
         self._file.note(
             "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
             " AND problem LIKE ?",
-            *(_place(destination), service, one.name, f"%{UNPROVEN}"),
+            *(_location(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Store, service: str) -> dict[str, float]:
@@ -220,7 +220,7 @@ class CatalogCache:
             self._file.ask(
                 tuple[str, float],
                 "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
-                *(_place(destination), service),
+                *(_location(destination), service),
             )
         )
 
@@ -247,7 +247,7 @@ class CatalogCache:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    """Create the tables; those of another version go."""
+    """Create the tables; drop those of another version."""
     if db.execute("PRAGMA user_version").fetchone() != (CACHE_VERSION,):
         for table in TABLES:
             db.execute(f"DROP TABLE IF EXISTS {table}")
@@ -256,11 +256,11 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
-def _place(destination: Store) -> str:
+def _location(destination: Store) -> str:
     return f"{destination.name}={destination.root}"
 
 
-def _recall(keys: Keys, row: tuple[str, int, bytes, bytes, bytes]) -> Summary | None:
+def _cached_summary(keys: Keys, row: tuple[str, int, bytes, bytes, bytes]) -> Summary | None:
     """Return a cached summary if these keys and this version made it, and it is intact."""
     name, size, key, summary, checksum = row
     if key != keys.key_id or checksum != _checksum(name, size, key, summary):

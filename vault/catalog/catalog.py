@@ -1,6 +1,6 @@
-"""What a destination holds of a service, and which of it are backups.
+"""Archives of a service at a destination, and which of them are backups.
 
-A *backup* is an archive whose every referenced archive stands with its expected size at the same
+A *backup* is an archive whose referenced archives all exist with their expected size at the same
 destination. Any other archive is a *base*; one under another key is *locked*.
 """
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Held:
-    """An archive at a destination.
+    """Archive at a destination.
 
-    `problem` says why nothing may build on it: it cannot be opened, and has no summary, or a
-    verification has found damage inside.
+    `problem` says why nothing may build on it: it cannot be opened and has no summary, or a
+    verification has found damage in it.
     """
 
     stored: Stored
@@ -42,21 +42,21 @@ class Catalog:
     service: str
     held: list[Held] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    """Names that the list before this one had."""
+    """Names that the previous listing had."""
 
     @property
     def standing(self) -> dict[str, Held]:
-        """Archive id -> what can be referred to."""
+        """Archive id -> archive, for those that can be referred to."""
         return _standing(self.held)
 
     @property
     def backups(self) -> list[Held]:
-        """Give the archives that restore from here alone, oldest first."""
+        """Return the archives that can be restored from here alone, oldest first."""
         return backups_of(self.held)
 
     @property
     def hurt(self) -> list[Held]:
-        """Give the archives that were backups before damage was found in them or below them."""
+        """Return the archives that were backups before they or their bases were damaged."""
         unmarked = [Held(held.stored, held.summary) for held in self.held]
         good = {held.stored.name for held in self.backups}
         return [held for held in backups_of(unmarked) if held.stored.name not in good]
@@ -68,7 +68,7 @@ class Catalog:
 
 
 def missing(summary: Summary, standing: dict[str, Held]) -> list[str]:
-    """Give the names of referenced archives that do not stand with their expected size."""
+    """Return the names of referenced archives that do not exist with their expected size."""
     return [
         other.name
         for other in summary.archives
@@ -77,7 +77,7 @@ def missing(summary: Summary, standing: dict[str, Held]) -> list[str]:
 
 
 def whole(summary: Summary, standing: dict[str, Held]) -> bool:
-    """Say whether everything that an archive refers to stands."""
+    """Return whether everything that an archive refers to exists."""
     return not missing(summary, standing)
 
 
@@ -90,9 +90,9 @@ def open_archive(
     size: int | None = None,
     check: Check = never,
 ) -> Archive:
-    """Open the archive called `name`, which stands as file `at` when that is given.
+    """Open the archive called `name`; its file has the name `at` if that is given.
 
-    A `size` that is known saves a question. `check` may cancel this, and later reads.
+    A known `size` saves a request. `check` may cancel this and later reads.
     """
 
     def read(offset: int, length: int) -> bytes:
@@ -104,7 +104,7 @@ def open_archive(
 
 
 def look_in_spool(spool: Catalog, keys: Keys) -> Catalog:
-    """Give what waits in the spool; it is not remembered, and may be gone the next time."""
+    """Return what waits in the spool; it is not cached, and may be gone the next time."""
     catalog = Catalog(spool.destination, spool.service)
     for stored in spool.destination.archives(spool.service):
         catalog.held.append(look_at(catalog, stored, keys))
@@ -116,7 +116,7 @@ def _standing(archives: list[Held]) -> dict[str, Held]:
 
 
 def backups_of(archives: list[Held]) -> list[Held]:
-    """Give those of some archives at one place that restore from there alone."""
+    """Return those archives at one destination that can be restored from there alone."""
     standing = _standing(archives)
     return [
         held for held in standing.values() if held.summary and not missing(held.summary, standing)
@@ -124,7 +124,7 @@ def backups_of(archives: list[Held]) -> list[Held]:
 
 
 def look_at(catalog: Catalog, one: Stored, keys: Keys) -> Held:
-    """Open an archive and return what it is; raises Away."""
+    """Open an archive and return its state; raises Away."""
     try:
         manifest = catalog.open(one.name, keys).manifest
     except WrongKey as error:
@@ -136,7 +136,7 @@ def look_at(catalog: Catalog, one: Stored, keys: Keys) -> Held:
     except BaseException as error:
         if not is_foreign(error):
             raise
-        # One file that nobody can make sense of must not cost the others.
+        # One unreadable file must not affect the others.
         where = f"{catalog.destination.name}:{catalog.service}/{one.name}"
         return Held(one, problem=f"{where} cannot be opened: {describe(error)}")
     return Held(one, _summary(manifest))

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from vault.store.base import Store
 
 FOREIGN = ("PanicException", "CancelledError")
-"""Exceptions of libraries that are no Exception: PyO3's panics, a cancelled coroutine's."""
+"""Exceptions of libraries that are not an Exception: PyO3's panics, a cancelled coroutine's."""
 
 
 @contextmanager
 def contained(destination: Store) -> Iterator[None]:
-    """Turn an exception that no code of ours foresees into Away, naming the destination.
+    """Turn an exception that our code does not expect into Away, naming the destination.
 
-    VaultError passes as it is, and so does what asks the program to end (KeyboardInterrupt and
-    the like).
+    VaultError passes unchanged, and so does a request to end the program (KeyboardInterrupt and the
+    like).
     """
     try:
         yield
@@ -37,10 +37,10 @@ def contained(destination: Store) -> Iterator[None]:
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether an exception is a failure, and not a request to end the program."""
+    """Return whether an exception is a failure, and not a request to end the program."""
     return isinstance(error, Exception) or type(error).__name__ in FOREIGN
 
 
 def describe(error: BaseException) -> str:
-    """Name an exception that nobody foresaw."""
+    """Return a description of an unexpected exception."""
     return f"unexpected {type(error).__name__}: {error}"

@@ -1,7 +1,8 @@
-"""Whose archives they are: two hosts may share a key, and a destination may mix them up.
+"""Owners of archives: two hosts may share a key, and a destination may mix them up.
 
-Whoever controls a destination can put an archive of one host among those of another without a
-key. So what another host made is never the parent or the latest backup of a host that has its own.
+Anyone who controls a destination can put an archive of one host among those of another without a
+key. So an archive of another host is never the parent or the latest backup of a host that has its
+own.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def has_own(catalogs: Iterable[Catalog], host: str) -> bool:
-    """Whether a host has made any of the archives that can be opened."""
+    """Return whether a host has made any of the archives that can be opened."""
     return any(is_of(held, host) for catalog in catalogs for held in catalog.held)
 
 
 def is_of(held: Held, host: str) -> bool:
-    """Whether a host is known to have made an archive."""
+    """Return whether a host is known to have made an archive."""
     return held.summary is not None and held.summary.host == host
 
 
 def intruder(catalog: Catalog, catalogs: Iterable[Catalog], host: str) -> str | None:
-    """Return the other host whose backup is newer here than any that this host has anywhere."""
+    """Return another host with a backup here newer than any that this host has, or None."""
     own = [one.stored.name for other in catalogs for one in other.backups if is_of(one, host)]
     newest = catalog.backups[-1:]
     if not newest or is_of(newest[0], host) or (own and max(own) > newest[0].stored.name):

@@ -1,7 +1,7 @@
-"""The prover of archives: one way to prove stored bytes, at three depths.
+"""Prover of archives: one way to prove stored bytes, at three depths.
 
 `verify`, `confirm` and `catch_up` differ only in how much they read and in what they compare it
-with. An archive that is proven by itself may be a base: what it refers to need not be there.
+with. An archive that is proven by itself may be a base: what it refers to need not exist.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     Random = Callable[[int], bytes]
     """n -> n random bytes."""
     Step = Callable[[int], None]
-    """Told how many bytes have passed since it was told last; may raise to end the work."""
+    """Callback for the bytes that have passed since its last call; may raise to end the work."""
 
 SAMPLES = 3
-"""Frames of an archive that are read at the least depth."""
+"""Frames of an archive that are read at the lowest depth."""
 
 
 class Depth(StrEnum):
-    """How much of an archive is read beyond both ends."""
+    """Share of an archive that is read besides both ends."""
 
     SAMPLES = "samples"
-    """A few frames, chosen at random; a verification reads the index as well."""
+    """A few random frames; a verification reads the index as well."""
     FRAMES = "frames"
-    """Every frame: each authenticates itself and its place."""
+    """Every frame: each authenticates itself and its position."""
     CHUNKS = "chunks"
     """Every frame, and each chunk that a backup refers to is compared with its id."""
 
@@ -69,7 +69,7 @@ def prove_archive(
 ) -> None:
     """Prove an opened archive by itself; raises Damaged, NotThere, Away.
 
-    `size` is the number of bytes that it must have.
+    `size` is its expected number of bytes.
     """
     if archive.size != size:
         raise Damaged(archive.where, f"has {archive.size:,} bytes, and should have {size:,}")
@@ -81,9 +81,9 @@ def prove_archive(
 def frames_to_read(
     archive: Archive, depth: Depth, random: Random, among: Collection[int] | None = None
 ) -> list[int]:
-    """Return frame numbers in the order of the file; raises Damaged for a bad table.
+    """Return the frame numbers to read, in the order of the file; raises Damaged for a bad table.
 
-    `among` are the only ones that count; all of them by default.
+    With `among`, only these are considered.
     """
     count = len(archive.frames)
     numbers = list(range(FIRST_SEGMENT, FIRST_SEGMENT + count)) if among is None else sorted(among)

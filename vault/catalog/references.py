@@ -1,4 +1,4 @@
-"""References of backups into archives, in a temporary database: each chunk once, by frame."""
+"""References of backups to archives, in a temporary database: each chunk once, by frame."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CACHE_KIB = 16 << 10
 
 
 class References:
-    """What backups refer to, by archive and frame. A million chunks take some 90 MB of disk."""
+    """Table of references by archive and frame. A million chunks take about 90 MB of disk."""
 
     def __init__(self, folder: str = "") -> None:
-        """`folder` takes the temporary file; the system's folder for such files by default."""
+        """Create the file in `folder`, by default the system's folder for temporary files."""
         self._folder = folder or tempfile.gettempdir()
         with self._named():
             file, path = tempfile.mkstemp(prefix=".packrat-verify-", dir=self._folder)
@@ -39,11 +39,12 @@ class References:
                     " id TEXT, PRIMARY KEY (archive, frame, offset, length, id)) WITHOUT ROWID"
                 )
             finally:
-                with suppress(OSError):  # the open file stays usable, and goes with the process
+                # the open file stays usable, and is deleted with the process
+                with suppress(OSError):
                     os.unlink(path)
 
     def add(self, references: Iterable[Reference]) -> None:
-        """Note references; raises VaultError when the temporary folder is full."""
+        """Add references; raises VaultError if the temporary folder is full."""
         with self._named():
             self._db.execute("BEGIN")
             self._db.executemany(
@@ -53,13 +54,13 @@ class References:
             self._db.execute("COMMIT")
 
     def frames(self, archive: str) -> list[int]:
-        """Return the frames of an archive that anything refers to, by its id."""
+        """Return the frames of an archive, by its id, that anything refers to."""
         statement = "SELECT DISTINCT frame FROM chunks WHERE archive = ?"
         with self._named():
             return [frame for (frame,) in self._db.execute(statement, (archive,))]
 
     def wrong(self, archive: str, frame: int, plaintext: bytes, naming_key: bytes) -> Iterator[str]:
-        """Yield the ids of chunks that a frame should hold and does not."""
+        """Yield the ids of chunks that a frame should have and does not."""
         view = memoryview(plaintext)
         statement = "SELECT offset, length, id FROM chunks WHERE archive = ? AND frame = ?"
         for offset, length, name in self._db.execute(statement, (archive, frame)):
@@ -68,7 +69,7 @@ class References:
                 yield name
 
     def close(self) -> None:
-        """Drop everything."""
+        """Delete the database."""
         self._db.close()
 
     @contextmanager

@@ -23,12 +23,13 @@ def copy_archive(
     step: Step,
     check: Check = never,
 ) -> None:
-    """Copy an archive, prove the copy, then publish it: damage must not spread.
+    """Copy an archive, prove the replica, then publish it: damage must not spread.
 
     A damaged archive of the same name is replaced atomically. Raises what `prove_stored` raises.
     """
     if one.name in [other.name for other in destination.files(service)]:
-        # S3 publishes before it can be read back: what rotted must not replace what may be read.
+        # S3 publishes before the file can be read back: a damaged source must not replace a file
+        # that may be readable.
         prove_stored(source, service, one, keys, _only_check(step), check=check)
     try:
         taken = 0
@@ -48,5 +49,5 @@ def copy_archive(
 
 
 def _only_check(step: Step) -> Step:
-    """Only check whether to go on: what is read back was counted when it was sent."""
+    """Return a step that only checks for cancellation: these bytes were counted when sent."""
     return lambda _: step(0)

@@ -1,7 +1,7 @@
-"""Retention: what each destination should hold, and the reason why each archive stays or goes.
+"""Retention: which archives each destination keeps, and the reason for each.
 
-Only backups of this host count: what another host, or whoever controls the destination, puts
-there must not push this host's own backups out.
+Only backups of this host count: those of another host, or of anyone who controls the destination,
+must not displace this host's own backups.
 """
 
 from __future__ import annotations
@@ -20,57 +20,57 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog, Held
 
 WORTH_KEEPING = 0.6
-"""An old archive of which less than this is still referred to is read again from the source."""
+"""If less than this share of an old archive is referred to, its data is stored again."""
 
 
 class Reason(StrEnum):
-    """Why an archive stays, or that it goes."""
+    """Reason why an archive is kept or deleted."""
 
     RETAINED = "retained"
-    """One of the newest backups, as many as retention says."""
+    """One of the newest backups, as many as are to be kept."""
     NEEDED = "needed"
-    """Something that stays refers to it."""
+    """An archive that is kept refers to it."""
     OWED = "owed"
-    """A backup that catch-up still has to bring here refers to it."""
+    """A backup that catch-up still has to copy here refers to it."""
     COMPLETE = "newest complete"
-    """The newest backup in which no file was missed: of each newer one something is lacking."""
+    """Newest backup in which no file was missed: every newer one lacks something."""
     DAMAGED = "damaged"
     """Most of it can still be read, and a replica may repair it."""
     NEWER = "newer"
-    """No backup by itself, and not older than the oldest backup that is retained."""
+    """Not a backup by itself, and not older than the oldest retained backup."""
     PAUSED = "paused"
-    """Nothing goes while no backup is whole, or while the newest one has shrunk."""
+    """Nothing is deleted while no backup is complete, or while the newest one has shrunk."""
     FOREIGN = "not ours"
-    """Another host's."""
+    """Made by another host."""
     LOCKED = "locked"
     """Sealed under another key."""
     UNREADABLE = "unreadable"
-    """It cannot be opened, so nobody knows whose it is."""
+    """It cannot be opened, so its host is unknown."""
     EXPIRED = "expired"
-    """Nothing needs it: it goes."""
+    """Nothing needs it: it is deleted."""
 
 
 class Fate(Struct, frozen=True):
-    """Why one archive stays or goes."""
+    """Decision about one archive, with its reason."""
 
     held: Held
     reason: Reason
     by: tuple[str, ...] = ()
-    """The archives that need it, for NEEDED."""
+    """Archives that need it, for NEEDED."""
 
     @property
     def stays(self) -> bool:
-        """Whether the archive is kept."""
+        """True if the archive is kept."""
         return self.reason is not Reason.EXPIRED
 
 
 def decide(
     catalog: Catalog, keep: int, host: str, owed: Iterable[str] = (), coming: int = 0
 ) -> list[Fate]:
-    """Return the fate of each archive of a destination, oldest first.
+    """Return the decision about each archive of a destination, oldest first.
 
-    `owed` are ids that catch-up still needs; `coming` backups are about to be made, and build on
-    the newest.
+    `owed` are ids that catch-up still needs; `coming` backups are about to be made and build on the
+    newest.
     """
     backups = [held for held in catalog.backups if _summary(held).host == host]
     paused = not backups or shrunk(backups[-1]) or keep < 1
@@ -78,7 +78,7 @@ def decide(
     retained = backups[first:] or backups[-1:]
     complete = [held for held in backups if not _summary(held).missed][-1:]
     damaged = [held for held in catalog.hurt if _summary(held).host == host]
-    # What is damaged counts, and keeps what it refers to.
+    # Damaged backups count, and keep what they refer to.
     damaged = sorted([*backups, *damaged], key=_name)[-keep:] if damaged else []
     roots = (
         (Reason.RETAINED, retained),
@@ -117,21 +117,21 @@ def decide(
 
 
 def expired(fates: Iterable[Fate]) -> list[Fate]:
-    """Return what goes, newest first.
+    """Return the archives to delete, newest first.
 
-    So a run that dies between two deletions leaves backups whole: what refers goes before what it
-    refers to.
+    A run that dies between two deletions then leaves the other backups whole, because an archive is
+    deleted before those that it refers to.
     """
     return [fate for fate in fates if not fate.stays][::-1]
 
 
 def bases(catalog: Catalog, keep: int, host: str, pruned: Collection[str] = ()) -> set[str]:
-    """Return the names of archives that need not be whole: verification asks what needs them.
+    """Return the names of archives that need not be whole: only what others need is verified.
 
-    An archive lost what it refers to because retention let that go if it is older than the newest
-    `keep` archives, or if all that it lacks is among `pruned`, the names that packrat is known to
-    have deleted. Whatever else lacks something has been damaged, and is no base. Where this host
-    has none, all are judged as if they were its own.
+    An archive lost what it refers to through retention if it is older than the newest `keep`
+    archives, or if all that it lacks is in `pruned`, the names that packrat is known to have
+    deleted. Any other archive with a missing reference was damaged, and is no base. Where this host
+    has no archives, all are judged as if they were its own.
     """
     own = [held for held in catalog.held if not held.locked and not _foreign(held, host)]
     if not any(held.summary for held in own):
@@ -147,25 +147,25 @@ def bases(catalog: Catalog, keep: int, host: str, pruned: Collection[str] = ()) 
 
 
 def incomplete(destination: str, lost: Iterable[str]) -> str:
-    """Say why nothing goes by a list that lacks what another one had just before."""
+    """Return the message that nothing is deleted because a listing lacks earlier archives."""
     return (
-        f"no old backup goes from {destination} this time: it no longer lists"
-        f" {', '.join(sorted(lost))}; if that was deleted on purpose, the next run prunes again"
+        f"not pruning {destination}: it no longer lists {', '.join(sorted(lost))};"
+        " if that was deleted on purpose, the next run prunes again"
     )
 
 
 def shrunk(held: Held) -> bool:
-    """Whether a backup has under half of the files or bytes that a normal one had."""
+    """Return whether a backup has under half of the files or bytes of a normal one."""
     summary = _summary(held)
     files, size = summary.normal
     return summary.files < files / 2 or summary.size < size / 2
 
 
 def wanted(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> list[Held]:
-    """Return what a destination lacks of the newest `keep` backups of a host, oldest first.
+    """Return the archives of a host's newest `keep` backups that a destination lacks, oldest first.
 
-    They count wherever they are. Oldest first is references first: an archive refers to older
-    ones only.
+    Backups at any destination count. Oldest first puts references first: an archive refers only to
+    older ones.
     """
     known = {id_: held for source in sources for id_, held in source.standing.items()}
     known |= own.standing
@@ -181,7 +181,7 @@ def wanted(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> li
 
 
 def still_owed(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> set[str]:
-    """Return the ids that backups refer to which catch-up still has to bring here."""
+    """Return the ids that backups refer to which catch-up still has to copy here."""
     lacking = wanted(own, sources, keep, host)
     return {other.id for held in lacking for other in _summary(held).archives}
 
@@ -189,15 +189,15 @@ def still_owed(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -
 def replaced(parent: Summary, catalogs: Iterable[Catalog], keep: int) -> set[str]:
     """Return the ids of archives that new backups should no longer refer to.
 
-    They are past retention everywhere, and the parent uses too little of them: what it uses is
-    stored again, so that the old file becomes free and is deleted whole.
+    They are past retention at every destination, and the parent uses too little of them. The data
+    it uses is stored again, so that the old file can be deleted as a whole.
     """
     standing: dict[str, Held] = {}
     young: set[str] = set()
     for catalog in catalogs:
         standing |= catalog.standing
         backups = [held for held in catalog.backups if _summary(held).host == parent.host]
-        # The backup being made counts as one of the newest.
+        # The backup that is being made counts as one of the newest.
         young |= {_summary(held).id for held in backups[-max(keep - 1, 1) :]}
     return {
         other.id

@@ -1,7 +1,7 @@
-"""A SQLite file that may be lost, read-only or damaged at any time, and never stops a command.
+"""SQLite file that may be lost, read-only or damaged at any time, and never stops a command.
 
-No part of the file is mapped into memory: a rollback journal needs no shared memory, where a WAL
-does, and touching a mapped page that a full disk cannot back ends the process with SIGBUS.
+No part of the file is mapped into memory: a rollback journal needs no shared memory, unlike a WAL,
+and touching a mapped page that a full disk cannot back ends the process with SIGBUS.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Prepare = Callable[[sqlite3.Connection], None]
-"""Creates the tables."""
+"""Function that creates the tables."""
 
 ENDS = ("", "-journal", "-wal", "-shm")
-"""The files that belong to a database."""
+"""Suffixes of the files that belong to a database."""
 BUSY_SECONDS = 30
 USABLE = frozenset(
     (
@@ -37,13 +37,13 @@ USABLE = frozenset(
         sqlite3.SQLITE_NOMEM,
     )
 )
-"""Errors that say nothing against what is in the file: it is left alone."""
+"""Errors that do not question the content of the file, which is left alone."""
 DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 """Errors that prove damage."""
 
 
 class SqliteFile:
-    """A database that several threads may use; each statement is a transaction of its own."""
+    """Database that several threads may use; each statement is its own transaction."""
 
     def __init__(self, path: str, prepare: Prepare, *, aside: bool = False) -> None:
         """Open or create the file; with `aside`, work on a copy in memory."""
@@ -54,7 +54,7 @@ class SqliteFile:
         self._in_memory = aside
 
     def ask(self, row: Any, statement: str, *values: object) -> list[Any]:
-        """Return the rows of a query that have the type `row`; none if it cannot be answered."""
+        """Return the rows of a query that have the type `row`; none if the query fails."""
         with self._lock:
             try:
                 found = self._db.execute(statement, values).fetchall()
@@ -77,7 +77,7 @@ class SqliteFile:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write what is noted within as one transaction: one sync instead of one each."""
+        """Write the notes made in this context in one transaction: one sync instead of one each."""
         with self._lock:
             self.note("BEGIN IMMEDIATE")
             try:
@@ -92,7 +92,7 @@ class SqliteFile:
             self._db.close()
 
     def _recover(self, error: sqlite3.DatabaseError) -> None:
-        """Recreate a damaged file; go on in memory where that, or reading, is impossible."""
+        """Recreate a damaged file; continue in memory if that, or reading, is impossible."""
         with suppress(sqlite3.Error):
             self._db.close()
         if not self._in_memory and _code(error) not in USABLE:
@@ -105,9 +105,9 @@ class SqliteFile:
 
 
 def opened(path: str, prepare: Prepare, *, disposable: bool = False) -> sqlite3.Connection:
-    """Open or create the file. Recreate a damaged one; where that fails, work in memory.
+    """Open or create the file. Recreate a damaged one; if that fails, work in memory.
 
-    A `disposable` file is also recreated when SQLite cannot make sense of it for another reason.
+    A `disposable` file is also recreated if SQLite fails to read it for another reason.
     """
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -124,7 +124,7 @@ def opened(path: str, prepare: Prepare, *, disposable: bool = False) -> sqlite3.
 
 
 def copied(path: str, prepare: Prepare) -> sqlite3.Connection:
-    """Copy the file into memory if it can be read and is in order, else begin an empty one."""
+    """Copy the file into memory if it is readable and intact, else start with an empty database."""
     copy = _connect(":memory:", lambda _: None)
     try:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True)) as file:

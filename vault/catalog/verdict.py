@@ -1,4 +1,4 @@
-"""Verdicts: what a verification found of an archive."""
+"""Verdicts of a verification on archives."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """What was found of an archive."""
+    """Result of the verification of an archive."""
 
     GOOD = "ok"
     DAMAGED = "damaged"
-    """Its bytes are not what packrat wrote; they were requested twice."""
+    """Its bytes, which were requested twice, are not what packrat wrote."""
     MISSING = "missing"
-    """Something that it refers to is not there."""
+    """An archive that it refers to is missing."""
     UNREADABLE = "unreadable"
-    """Nothing is known: the destination refused, failed, or stopped answering."""
+    """Unknown: the destination refused, failed, or stopped answering."""
     PRUNED = "pruned"
     """It was deleted during the verification; there is no verdict."""
 
@@ -33,7 +33,7 @@ GRAVITY = (Status.GOOD, Status.UNREADABLE, Status.MISSING, Status.DAMAGED)
 
 
 class Verdict(Struct, frozen=True):
-    """What was found of one archive at one destination."""
+    """Result of the verification of one archive at one destination."""
 
     id: str
     stored: Stored
@@ -46,32 +46,32 @@ class Verdict(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of the archive."""
+        """Name of the archive."""
         return self.stored.name
 
 
 class Finding:
-    """The verdict on an archive while it is being formed."""
+    """Verdict on an archive while it is being formed."""
 
     def __init__(self, held: Held) -> None:
-        """`held` is the archive as it was listed."""
+        """Start with the archive as it was listed."""
         self.held = held
         self.status = Status.GOOD
         self.problems: list[str] = []
         self.bytes_read = 0
         self.gone = False
-        """The file was not there when it was to be read."""
+        """The file was missing when it was to be read."""
         self.stopped = False
-        """Reading it further is useless, or would wait for a destination that does not answer."""
+        """Reading on is useless, or would wait for a destination that does not answer."""
 
     def fault(self, status: Status, problem: str) -> None:
-        """Note a problem; the gravest one decides the status."""
+        """Record a problem; the most serious one decides the status."""
         self.status = max(self.status, status, key=GRAVITY.index)
         if problem not in self.problems:
             self.problems.append(problem)
 
     def failed(self, error: VaultError) -> None:
-        """Judge an error that reading this archive ended in."""
+        """Record the error with which reading this archive ended."""
         self.gone |= isinstance(error, NotThere)
         proven = isinstance(error, Damaged | WrongKey)
         self.stopped |= not proven

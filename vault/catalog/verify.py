@@ -1,4 +1,4 @@
-"""Verification: prove what a destination holds of a service, and say only what is proven."""
+"""Verification: prove what a destination has of a service, and report only what is proven."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 END_BYTES = 64 << 10
-"""What opening an archive reads, at most, for most archives."""
+"""Most bytes that opening an archive reads, for most archives."""
 AWAY_IN_A_ROW = 2
-"""Archives that a destination fails to deliver before the others are not attempted: each attempt
-may wait for as long as the destination is given to answer."""
+"""Consecutive archives that a destination fails to deliver before the others are not attempted:
+each attempt may take the whole time limit of the destination."""
 
 
 class Verifier:
-    """Proves archives of one service at one destination.
+    """Prover of the archives of one service at one destination.
 
-    A backup is proven whole: its ends, its index, its frames. A *base* is what retention let go
-    and other backups still need: it is proven as far as those refer to it, for what it refers to
+    A backup is proven whole: its ends, its index, its frames. A *base* is expired, but other
+    backups still need it. It is proven only as far as they refer to it, since what it refers to
     itself may have been deleted. Archives and indexes are read once, however often they are needed.
     """
 
@@ -51,10 +51,10 @@ class Verifier:
         step: Step = lambda _: None,
         scratch: str = "",
     ) -> None:
-        """`catalog` is listed without marks of earlier damage; `bases` are names of archives.
+        """Verify a `catalog` listed without marks of earlier damage; `bases` are names of archives.
 
-        `step` is called with the bytes read since the last call, also with 0, and may raise to
-        break off. `scratch` is a folder for a temporary file. Raises VaultError if it is full.
+        `step` is called with the bytes read since the last call, which may be 0, and may raise to
+        cancel. `scratch` is a folder for a temporary file. Raises VaultError if it is full.
         """
         self._catalog = catalog
         self._keys = keys
@@ -74,11 +74,11 @@ class Verifier:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the destination has stopped answering, and nothing more is attempted."""
+        """True once the destination has stopped answering, so that nothing more is attempted."""
         return self._away >= AWAY_IN_A_ROW
 
     def close(self) -> None:
-        """Drop the temporary file."""
+        """Delete the temporary file."""
         self._references.close()
 
     def verify(self, names: Collection[str] | None = None) -> list[Verdict]:
@@ -96,10 +96,10 @@ class Verifier:
                     self._read_index(name)
         for name in chosen:
             self._read_frames(name)
-        return self._judge(chosen)
+        return self._verdicts(chosen)
 
     def _open(self, name: str) -> Archive | None:
-        """Open an archive once; None if that is impossible, which its finding says."""
+        """Open an archive once; None if that is impossible, which its finding records."""
         if name in self._opened:
             return self._opened[name]
         finding = self._findings[name]
@@ -107,7 +107,7 @@ class Verifier:
         if self.gave_up:
             self._not_attempted(finding)
             return None
-        with self._judging(finding):
+        with self._recording_errors(finding):
             self._step(0)
             archive = self._catalog.open(name, self._keys)
             len(archive.frames)  # reads and checks the table
@@ -121,8 +121,8 @@ class Verifier:
         summary = archive.manifest if archive else finding.held.summary
         for gone in missing(summary, self._standing) if summary else ():
             other = self._findings.get(gone)
-            if other is None or other.held.summary:  # else its own verdict says what is wrong
-                finding.fault(Status.MISSING, f"{gone}, which it refers to, is not there")
+            if other is None or other.held.summary:  # otherwise its own verdict says what is wrong
+                finding.fault(Status.MISSING, f"{gone}, which it refers to, is missing")
 
     def _referring(self, base: str) -> list[str]:
         """Return the backups that refer to an archive."""
@@ -137,7 +137,7 @@ class Verifier:
         ]
 
     def _read_index(self, name: str) -> None:
-        """Read the index of a backup, and note each chunk that it refers to."""
+        """Read the index of a backup, and record each chunk that it refers to."""
         if name in self._indexed:
             return
         self._indexed.add(name)
@@ -146,14 +146,14 @@ class Verifier:
             return
         blocks = archive.manifest.index
         ids = dict.fromkeys(block.chunk[1] for block in blocks)
-        # What is missing or cannot be opened has been said where it belongs.
+        # What is missing or cannot be opened has already been recorded in its own finding.
         if not all(id_ in self._names and self._open(self._names[id_]) for id_ in ids):
             return
         check = IndexCheck(archive.where, known_archives(archive.manifest))
         arrived: list[tuple[str, int]] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
-            """Read an index frame; several threads do, each of another archive."""
+            """Read an index frame; called by several threads, each for another archive."""
             other = self._names[archive_id]
             source = self._opened[other]
             assert source is not None
@@ -166,7 +166,7 @@ class Verifier:
             arrived.append((other, source.place(number)[1]))
             return segment
 
-        with self._judging(finding), suppress(_BlockedError):
+        with self._recording_errors(finding), suppress(_BlockedError):
             for block, entries in read_blocks(blocks, fetch, archive.where):
                 for entry in entries:
                     check.check(entry)
@@ -187,13 +187,13 @@ class Verifier:
         id_, base = archive.manifest.id, name in self._bases
         needed = self._references.frames(id_)
         numbers: list[int] = []
-        with self._judging(finding):
+        with self._recording_errors(finding):
             numbers = frames_to_read(archive, self._depth, self._random, needed if base else None)
             for number in needed:
                 archive.place(number)  # raises Damaged for a reference to nothing
         for number in numbers:
             self._passed(finding, archive.place(number)[1])
-            with self._judging(finding):
+            with self._recording_errors(finding):
                 _, plaintext = archive.any_frame(number)
                 for chunk in self._references.wrong(id_, number, plaintext, self._keys.naming_key):
                     problem = f"chunk {chunk} in frame {number} is not what it was"
@@ -201,8 +201,8 @@ class Verifier:
             if finding.stopped:
                 return
 
-    def _judge(self, chosen: list[str]) -> list[Verdict]:
-        """Form the verdicts; what is not listed any more was pruned meanwhile."""
+    def _verdicts(self, chosen: list[str]) -> list[Verdict]:
+        """Form the verdicts; archives that are no longer listed were pruned meanwhile."""
         pruned: set[str] = set()
         if any(finding.gone for finding in self._findings.values()):
             with suppress(VaultError), contained(self._catalog.destination):
@@ -213,7 +213,7 @@ class Verifier:
             if finding.held.summary and name not in self._bases | pruned:
                 for other in finding.held.summary.archives:
                     if other.name in pruned:
-                        problem = f"{other.name}, which it refers to, is not there any more"
+                        problem = f"{other.name}, which it refers to, no longer exists"
                         finding.fault(Status.MISSING, problem)
         return [self._verdict(name, pruned=name in pruned) for name in chosen]
 
@@ -230,8 +230,8 @@ class Verifier:
         )
 
     @contextmanager
-    def _judging(self, finding: Finding) -> Iterator[None]:
-        """Turn what reading an archive ends in into a finding."""
+    def _recording_errors(self, finding: Finding) -> Iterator[None]:
+        """Record the error with which reading an archive ends as a finding."""
         try:
             with contained(self._catalog.destination):
                 yield
@@ -254,13 +254,13 @@ class Verifier:
 
 
 class _BlockedError(VaultError):
-    """An index cannot be read because of another archive, whose finding says why."""
+    """Error of an index that is unreadable because of another archive, whose finding says why."""
 
 
 def remember(
     cache: CatalogCache, catalog: Catalog, verdicts: list[Verdict], depth: Depth, now: float
 ) -> None:
-    """Note in the cache what was read in full, and what is damaged. The rest proves nothing."""
+    """Record in the cache what was read in full and what is damaged. The rest proves nothing."""
     for verdict in verdicts:
         if verdict.status is Status.DAMAGED:
             problem = "; ".join(verdict.problems)

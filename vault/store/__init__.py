@@ -1,1 +1,1 @@
-"""Where archives are stored: one interface over every kind of storage."""
+"""Stores: one interface over every kind of storage."""

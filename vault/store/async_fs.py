@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class AsyncStore(FsspecStore):
-    """Can run coroutines of its filesystem, which can be cancelled in the middle of a transfer."""
+    """Store that runs coroutines of its filesystem, which can be cancelled during a transfer."""
 
     def __init__(self, name: str, root: str, properties: Properties) -> None:
         super().__init__(name, root, self.connect, properties)
@@ -25,11 +25,11 @@ class AsyncStore(FsspecStore):
 
     @abstractmethod
     def connect(self) -> Any:
-        """Make the filesystem, which must use `self.loop`; called in a thread that may block."""
+        """Return a new filesystem, which must use `self.loop`; called in a thread that may wait."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of this store; filesystems that share fsspec's wait for each other."""
+        """Event loop of this store; filesystems that share fsspec's loop wait for each other."""
         if self._loop is None:
             self._loop = Loop()
         return self._loop.loop
@@ -41,7 +41,7 @@ class AsyncStore(FsspecStore):
         check: Check = never,
         size: int = 0,
     ) -> Result:
-        """Run `work(filesystem)` with patience for `size` bytes; raises VaultError only."""
+        """Run `work(filesystem)` with a time limit for `size` bytes; raises VaultError only."""
         filesystem = self.connected(action, check)
         with self.guarded(action, filesystem):
             assert self._loop

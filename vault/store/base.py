@@ -1,7 +1,7 @@
-"""Interface of every kind of storage that holds archives.
+"""Interface of every kind of storage for archives.
 
 Files are kept as `<root>/<service>/<name>`. A file that is being written has an unfinished name,
-which begins with a dot and ends in `.part`. It gets its final name in one step, once it has been
+which begins with a dot and ends in `.part`. It gets its final name in one step, after it has been
 read back. Nothing else is ever rewritten.
 """
 
@@ -28,35 +28,35 @@ __all__ = ["LATER", "Check", "Part", "Properties", "Store", "Stored", "Upload", 
 
 
 class Stored(Struct, frozen=True):
-    """A file in a store, with its size in bytes."""
+    """File in a store, with its size in bytes."""
 
     name: str
     size: int
 
 
 class Properties(Struct, frozen=True):
-    """What a filesystem can do."""
+    """Capabilities of a filesystem."""
 
     atomic_rename: bool = True
-    """A rename is one step: no moment shows half a file, and none shows no file."""
+    """A rename is one step: half a file, or no file, is never visible."""
     hidden_until_commit: bool = False
     """A file is not visible, and cannot be read back, before it is committed."""
     streams_writes: bool = True
     """Bytes are sent while they are written, not from a temporary file at the end."""
     ranged_reads: bool = True
-    """A range of a file is read without what is before it."""
+    """A range of a file is read without the bytes before it."""
 
 
 class Store(ABC):
     """Archives of all services below one folder.
 
-    Every method raises Away if the store cannot be used, and NotThere for a missing file. No
-    exception of a library gets past. `check` is called from time to time while a call waits, and
-    may raise to cancel it.
+    Every method raises Away if the store cannot be used, and NotThere for a missing file.
+    Exceptions of a library are always translated. `check` is called from time to time while a call
+    waits, and may raise to cancel it.
     """
 
     def __init__(self, name: str, root: str, properties: Properties) -> None:
-        """`name` is what the configuration calls the store."""
+        """Set the `name` by which the configuration calls the store, and its root."""
         self.name = name
         self.root = root.rstrip("/") or "/"
         self.properties = properties
@@ -85,11 +85,11 @@ class Store(ABC):
 
     @abstractmethod
     def place(self, service: str, name: str, check: Check = never) -> None:
-        """Give a written file its final name. `commit` does that, and proves the file."""
+        """Rename a written file to its final name. `commit` does that, and proves the file."""
 
     @abstractmethod
     def discard(self, service: str, name: str) -> None:
-        """Delete what was written under the unfinished name of `name`, if anything was."""
+        """Delete what was written under the unfinished name of `name`, if anything."""
 
     @abstractmethod
     def delete(self, service: str, name: str, check: Check = never) -> None:
@@ -112,14 +112,14 @@ class Store(ABC):
     ) -> Iterator[int]:
         """Write consecutive parts under the unfinished name of `name`.
 
-        Yields the number of bytes taken so far. At the end all are on stable storage.
+        Yields the number of bytes accepted so far. At the end all are on stable storage.
         """
         return send(lambda: self.upload(service, name, check), parts, check)
 
     def commit(
         self, service: str, name: str, prove: Callable[[str], None], check: Check = never
     ) -> None:
-        """Give a written file its final name once it is proven.
+        """Rename a written file to its final name once it is proven.
 
         `prove` is called with the name under which the file can be read back, and raises if the
         file is not as it should be. Then nothing is left under the final name.
@@ -136,7 +136,7 @@ class Store(ABC):
                 raise
 
     def clean(self, service: str, before: str = LATER, check: Check = never) -> None:
-        """Delete unfinished files that dead runs of a service left, begun before a time."""
+        """Delete a service's unfinished files that dead runs left, begun before a time."""
         for stored in self.files(service, check):
             if (parsed := unfinished_archive(stored.name)) and parsed.time < before:
                 self.delete(service, stored.name, check)
@@ -164,5 +164,5 @@ def unfinished(name: str) -> str:
 
 
 def unfinished_archive(name: str) -> ArchiveName | None:
-    """Return what an unfinished file would become; None for a file Packrat did not write."""
+    """Return the name that an unfinished file would get; None for a file Packrat did not write."""
     return ArchiveName.parse(name[1:].removesuffix(".part")) if name.startswith(".") else None

@@ -22,25 +22,25 @@ GLANCE_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
 CLOSING_SECONDS = 5.0
 SLOWEST_RATE = 32 << 10
-"""Bytes a second; a transfer that is slower counts as hanging."""
+"""Bytes per second; a slower transfer counts as hanging."""
 
 
 def patience(size: int) -> float:
-    """Return the seconds that a call may take that moves `size` bytes."""
+    """Return the time limit in seconds of a call that moves `size` bytes."""
     return PATIENCE_SECONDS + size / SLOWEST_RATE
 
 
 def in_thread(work: Callable[[], Result], seconds: float, check: Check) -> Result:
     """Run blocking code in a thread of its own.
 
-    If `check` raises or the time is over (TimeoutError), the thread is left to itself.
+    If `check` raises or the time is over (TimeoutError), the thread is abandoned.
     """
     future: Future[Result] = Future()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (raised again by who waits)
+        except BaseException as error:  # noqa: BLE001 (raised again by the waiting thread)
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
@@ -48,10 +48,10 @@ def in_thread(work: Callable[[], Result], seconds: float, check: Check) -> Resul
 
 
 class Loop:
-    """An event loop in a thread of its own, so that no store waits for another."""
+    """Event loop in a thread of its own, so that no store waits for another."""
 
     def __init__(self) -> None:
-        import uvloop  # only if it is needed: it takes as long to import as a short command runs
+        import uvloop  # only if needed: importing it takes as long as a short command runs
 
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         # The libraries leave tasks behind after a fault that was already reported.

@@ -1,6 +1,6 @@
-"""Translation of the exceptions of libraries, by one table for each library.
+"""Translation of the exceptions of libraries, with one table for each library.
 
-A table's keys are the qualified names of exception classes: no library is imported for it.
+A table's keys are the qualified names of exception classes, so no library is imported for it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ FULL = "make room there; what was stored before is untouched"
 
 
 class Fault(Struct, frozen=True):
-    """What an exception means."""
+    """Meaning of an exception."""
 
     why: str = "{error}"
-    """The cause. `{error}` is what the library says, `{server}` is the server."""
+    """The cause. `{error}` is the text of the library, `{server}` is the server."""
     hint: str = "try it with: packrat check --connect"
     retry: bool = False
     """Another attempt may succeed."""
     silent: bool = False
-    """Nothing was answered within the time."""
+    """No answer arrived within the time limit."""
     missing: bool = False
     """The file does not exist."""
 
@@ -43,9 +43,9 @@ def qualified(kind: type) -> str:
 
 
 def lookup(error: BaseException, table: Mapping[str, Fault]) -> tuple[BaseException, Fault]:
-    """Return what the table knows best of an error and its causes.
+    """Return the best match in the table for an error and its causes.
 
-    What a library raised itself says more than what another library made of it.
+    The exception that a library raised itself is preferred to one that another library made of it.
     """
     found: tuple[BaseException, Fault] | None = None
     for cause in _causes(error):
@@ -84,4 +84,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 MOST_CAUSES = 8
 MOST_CHARACTERS = 300
-"""Longest text of a server that is repeated."""
+"""Longest text of a server that a message repeats."""

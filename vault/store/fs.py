@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 MOST_FILES = 200_000
-"""Entries of one folder; more is a server that makes them up."""
+"""Entries of one folder; a server with more makes them up."""
 
 
 class FsspecStore(Store):
-    """Writes under a temporary name, then renames.
+    """Store that writes under a temporary name, then renames.
 
-    Everything here is public fsspec. What a subclass can do better, it overrides.
+    Everything here is public fsspec API. A subclass overrides what it can do better.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class FsspecStore(Store):
         connect: Callable[[], AbstractFileSystem],
         properties: Properties,
     ) -> None:
-        """`connect` makes a new filesystem; `root` is a path in it."""
+        """Use the filesystem that `connect` makes; `root` is a path in it."""
         super().__init__(name, root, properties)
         self.base = self.root
-        """Where the root is in the filesystem."""
+        """Path of the root in the filesystem."""
         self._connect = connect
         self._lock = threading.Lock()
         self._filesystem: AbstractFileSystem | None = None
@@ -69,13 +69,13 @@ class FsspecStore(Store):
     def read(
         self, service: str, name: str, offset: int, length: int, check: Check = never
     ) -> bytes:
-        """Read a range; never more of it than was requested."""
+        """Read a range; never return more than was requested."""
         if not length:
             return b""
 
         def work(fs: AbstractFileSystem) -> bytes:
             path = self.path(service, name)
-            if offset >= (fs.info(path)["size"] or 0):  # some servers refuse a range behind the end
+            if offset >= (fs.info(path)["size"] or 0):  # some servers refuse a range beyond the end
                 return b""
             with fs.open(path, "rb", block_size=length, cache_type="none") as file:
                 file.seek(offset)
@@ -114,7 +114,7 @@ class FsspecStore(Store):
             try:
                 fs.mv(before, after)
             except Exception:
-                # A damaged archive is there, and this filesystem does not replace files.
+                # A damaged archive exists, and this filesystem does not replace files.
                 if not (fs.exists(before) and fs.exists(after)):
                     raise
                 fs.rm_file(after)
@@ -134,7 +134,7 @@ class FsspecStore(Store):
         )
 
     def free(self, check: Check = never) -> int | None:
-        """Return None: fsspec has no word for it."""
+        """Return None: fsspec cannot tell the free space."""
         del check
         return None
 
@@ -149,9 +149,9 @@ class FsspecStore(Store):
         check: Check = never,
         size: int = 0,
     ) -> Result:
-        """Run `work(filesystem)` with patience for `size` bytes; raises VaultError only.
+        """Run `work(filesystem)` with a time limit for `size` bytes; raises VaultError only.
 
-        If it hangs or is cancelled it is left to itself, and the next call connects again.
+        If it hangs or is cancelled, it is abandoned and the next call connects again.
         """
         filesystem = self.connected(action, check)
         with self.guarded(action, filesystem):
@@ -166,7 +166,7 @@ class FsspecStore(Store):
 
     @contextmanager
     def guarded(self, action: str, filesystem: AbstractFileSystem | None) -> Iterator[None]:
-        """Translate what a library raises, and give up a filesystem that may be broken."""
+        """Translate what a library raises, and drop a filesystem that may be broken."""
         try:
             yield
         except VaultError:
@@ -181,7 +181,7 @@ class FsspecStore(Store):
             raise
 
     def give_up(self, broken: AbstractFileSystem | None) -> None:
-        """Connect again for the next call. Several calls may tell of one broken filesystem."""
+        """Connect again for the next call. Several calls may report the same broken filesystem."""
         if broken is not None and broken is self._filesystem:
             self._filesystem = None
 
@@ -191,7 +191,7 @@ class FsspecStore(Store):
         return translate(self, action, cause, os_fault(cause) or fault)
 
     def _list(self, service: str, check: Check) -> list[tuple[str, dict[str, Any]]]:
-        """Return (name, details) of all in a folder; nothing if it does not exist."""
+        """Return (name, details) of everything in a folder; nothing if it does not exist."""
 
         def work(fs: AbstractFileSystem) -> list[tuple[str, dict[str, Any]]]:
             path = self.path(service)
@@ -221,7 +221,7 @@ class FsspecStore(Store):
 
 
 class _Upload(Upload):
-    """Bytes written one after the other to a file of fsspec; after a fault it cannot go on."""
+    """Bytes written in order to a file of fsspec; it cannot continue after a fault."""
 
     def __init__(self, store: FsspecStore, action: str, file: Any) -> None:
         self._store, self._action, self._file = store, action, file
@@ -239,7 +239,7 @@ class _Upload(Upload):
         self._do(self._file.close, self._size, check)
 
     def abandon(self) -> None:
-        """Do not let the file be completed, where the filesystem knows how to."""
+        """Prevent the file from being completed, where the filesystem can."""
         with suppress(Exception):
             self._store.call(self._action, lambda _: self._file.discard())
 

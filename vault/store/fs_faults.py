@@ -1,4 +1,4 @@
-"""Meaning of what the operating system, fsspec and its filesystems raise."""
+"""Meaning of the exceptions of the operating system, fsspec and its filesystems."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAULTS: Table = {
         "no answer", "is the server up?", retry=True, silent=True
     ),
     "fsspec.exceptions.BlocksizeMismatchError": Fault("{error}"),
-    # Of WebDAV; its client raises what httpx raises.
+    # WebDAV: its client raises httpx's exceptions.
     "httpx.TransportError": _AWAY,
     "webdav4.client.ResourceNotFound": Fault(missing=True),
     "webdav4.client.InsufficientStorage": Fault("its disk is full", FULL),

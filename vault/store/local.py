@@ -1,4 +1,4 @@
-"""Store in a local folder: a disk, or a share that is mounted."""
+"""Store in a local folder: a disk, or a mounted share."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SYNC_BYTES = 64 << 20
 
 
 class Local(FsspecStore):
-    """Links the file of the spool if both are on one filesystem; syncs what it writes.
+    """Store that links the spool's file if both are on one filesystem, and syncs what it writes.
 
-    Reading and writing go through file descriptors: fsspec has no words for a link, for fsync, or
+    Reading and writing use file descriptors, because fsspec has no links, no fsync, and no error
     for a bad sector.
     """
 
     def __init__(self, name: str, root: str) -> None:
-        """`root` is created on the first write."""
+        """Use the folder `root`, which is created on the first write."""
         super().__init__(name, os.path.abspath(root), _filesystem, Properties())
 
     def read(
@@ -45,7 +45,7 @@ class Local(FsspecStore):
                 if error.errno != errno.EIO:
                     raise
                 # The rest of the file, and of the disk, may well be good.
-                where = f"its disk cannot read what stands at byte {offset:,}"
+                where = f"its disk cannot read byte {offset:,}"
                 raise Damaged(f"{self.name}:{service}/{name}", where) from error
             finally:
                 os.close(fd)
@@ -91,7 +91,7 @@ class Local(FsspecStore):
         check: Check = never,
         size: int = 0,
     ) -> Result:
-        """Run `work` in this thread: nothing helps against a disk that hangs."""
+        """Run `work` in this thread: a hanging disk cannot be interrupted anyway."""
         del size
         check()
         return self.attempt(action, lambda: work(self._connected()))
@@ -107,7 +107,7 @@ class Local(FsspecStore):
 
 
 class _Upload(Upload):
-    """A new file, or a link to the one that the spool is still writing."""
+    """New file, or a link to the one that the spool is still writing."""
 
     def __init__(self, store: Local, action: str, path: str) -> None:
         self._store, self._action, self._path = store, action, path
@@ -126,14 +126,14 @@ class _Upload(Upload):
         if not self._linked:
             data = part.read()
             self._store.attempt(self._action, lambda: write_all(fd, data, part.offset))
-        if end - self._synced >= SYNC_BYTES:  # bit by bit, so that the last sync is short
+        if end - self._synced >= SYNC_BYTES:  # in small steps, so that the last sync is short
             self._store.attempt(self._action, lambda: os.fdatasync(fd))
             self._synced = end
 
     def finish(self, check: Check) -> None:
-        """Bring it to the disk."""
+        """Sync the file to the disk."""
         del check
-        if self._fd is None:  # of no parts at all
+        if self._fd is None:  # no parts at all
             flags = os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
             self._fd = self._store.attempt(self._action, lambda: os.open(self._path, flags, 0o600))
         fd = self._fd

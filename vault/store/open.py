@@ -1,4 +1,4 @@
-"""Stores with everything around them, from plain settings."""
+"""Stores with all their wrappers, from plain settings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def open_local(name: str, path: str, limit: int | None = None) -> Store:
-    """Return the store in a local folder. `limit` is the most that is written a second."""
+    """Return the store in a local folder. `limit` is the highest write rate in bytes per second."""
     from vault.store.local import Local
 
     return _limited(Local(name, path), limit)
 
 
 def open_s3(name: str, bucket: str, path: str, limit: int | None = None, **server: Any) -> Store:
-    """Return the store in a bucket; `server` is what `S3` takes."""
+    """Return the store in a bucket; `server` are arguments of `S3`."""
     from vault.store.s3 import S3
 
     return _limited(Retrying(S3(name, bucket, path, **server)), limit)
@@ -36,7 +36,7 @@ def open_sftp(name: str, path: str, login: Login, limit: int | None = None) -> S
 
 
 def open_fsspec(name: str, url: str, options: Mapping[str, Any], limit: int | None = None) -> Store:
-    """Return the store at any URL of fsspec. `options` are what its filesystem takes."""
+    """Return the store at any URL of fsspec. `options` are arguments of its filesystem."""
     from vault.store.url import UrlStore
 
     return _limited(Retrying(UrlStore(name, url, options)), limit)

@@ -16,9 +16,9 @@ MIDDLE = 50_000, 1_000
 
 
 def probe(store: Store, token: str, check: Check) -> list[str]:
-    """Try everything; returns sentences on what the filesystem cannot do, and what that costs.
+    """Try everything; return sentences on what the filesystem cannot do, and what that costs.
 
-    Nothing is left behind. `token` makes the name of the file. Raises what the store raises.
+    Nothing is left behind. `token` makes the name of the file unique. Raises what the store raises.
     """
     name = f".packrat-{token}"
     data = (token.encode() * DATA_BYTES)[:DATA_BYTES]
@@ -26,7 +26,7 @@ def probe(store: Store, token: str, check: Check) -> list[str]:
     store.clean("", "", check)  # lists unfinished files, and deletes none
     try:
         _write(store, name, data, check)
-        _write(store, name, data[::-1], check)  # a damaged archive is replaced like this
+        _write(store, name, data[::-1], check)  # a damaged archive is replaced in this way
         for _ in store.write("", name, [Bytes(data)], check):
             pass
     except BaseException:
@@ -63,7 +63,7 @@ def costs(properties: Properties) -> list[str]:
 
 
 class Bytes:
-    """A part that is in memory."""
+    """Part in memory."""
 
     offset = 0
 
@@ -106,4 +106,4 @@ def _compare(store: Store, name: str, data: bytes, check: Check) -> None:
         store.size("", f"{name}-absent", check)
     except NotThere:
         return
-    raise store.fault(action, "it has a file that nobody wrote", hint)
+    raise store.fault(action, "it reports a file that was never written", hint)

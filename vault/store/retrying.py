@@ -1,4 +1,4 @@
-"""Store that tries a failed call again."""
+"""Store that retries failed calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GLANCE_SECONDS = 0.25
 
 
 class Retrying(Wrapper):
-    """Tries each call again that fails with Retryable, with growing pauses.
+    """Store that retries each call that fails with Retryable, with growing pauses.
 
     An upload is retried part by part: what has arrived is not sent again.
     """
@@ -32,7 +32,7 @@ class Retrying(Wrapper):
         return again(work, check)
 
     def delete(self, service: str, name: str, check: Check = never) -> None:
-        """Delete one file; it may be gone after an attempt whose answer was lost."""
+        """Delete one file; a retry accepts that it is gone, since an answer may have been lost."""
         failed = False
 
         def work() -> None:
@@ -54,7 +54,7 @@ class Retrying(Wrapper):
 
 
 class _Upload(UploadWrapper):
-    """Upload whose parts are tried again; each is read once."""
+    """Upload whose parts are retried; each is read once."""
 
     def put(self, number: int, part: Part, check: Check) -> None:
         read = Read(part)
@@ -65,7 +65,7 @@ class _Upload(UploadWrapper):
 
 
 class Read:
-    """A part that keeps the bytes it has read."""
+    """Part that keeps the bytes it has read."""
 
     def __init__(self, part: Part) -> None:
         self.offset, self.length = part.offset, part.length
@@ -84,7 +84,7 @@ class Read:
 
 
 def again(work: Callable[[], Result], check: Check) -> Result:
-    """Do `work`, again if it raises Retryable: at most TRIES times, and half if it was silent."""
+    """Run `work` and retry on Retryable: TRIES attempts, half as many if it was silent."""
     left, pause = TRIES, BACKOFF_SECONDS
     while True:
         try:

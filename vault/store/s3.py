@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 MOST_FILES = 200_000
 MOST_PAGES = 2_000
 LIST_SECONDS = 120
-"""Bounds of one listing: beyond them the server makes it up."""
+"""Bounds of one listing: a server that exceeds them makes it up."""
 
 
 class S3(AsyncStore):
-    """Takes an archive as a multipart upload, which nobody sees before it is completed.
+    """Store that takes an archive as a multipart upload, which is invisible until completed.
 
-    Sizes and deletions are public s3fs. Listings, ranges and uploads go through its `call_s3`: its
-    `cat_file` took 657 MB of memory for a range of 100 bytes from a server that sent more, and its
-    files upload one part at a time.
+    Sizes and deletions use public s3fs methods. Listings, ranges and uploads go through its
+    `call_s3`: its `cat_file` took 657 MB of memory for a range of 100 bytes from a server that sent
+    more, and its files upload one part at a time.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class S3(AsyncStore):
         endpoint: str | None = None,
         region: str | None = None,
     ) -> None:
-        """`endpoint` None is AWS; `path` is the folder inside the bucket."""
+        """Use the folder `path` in the bucket; `endpoint` None is AWS."""
         properties = Properties(atomic_rename=False, hidden_until_commit=True)
         super().__init__(name, f"{bucket}/{path.strip('/')}", properties)
         self._bucket, self._prefix = bucket, path.strip("/") + "/" if path.strip("/") else ""
@@ -68,7 +68,7 @@ class S3(AsyncStore):
     def read(
         self, service: str, name: str, offset: int, length: int, check: Check = never
     ) -> bytes:
-        """Read a range; never more of it than was requested."""
+        """Read a range; never return more than was requested."""
         if not length:
             return b""
         key = self._object(service, name)
@@ -78,7 +78,7 @@ class S3(AsyncStore):
             try:
                 answer = await self._ask(filesystem, "get_object", Key=key, Range=span)
             except Exception as error:
-                if _code(error)[0] in ("InvalidRange", "416"):  # it begins behind the end
+                if _code(error)[0] in ("InvalidRange", "416"):  # it begins beyond the end
                     return b""
                 raise
             async with answer["Body"] as body:
@@ -97,7 +97,7 @@ class S3(AsyncStore):
         """Begin a multipart upload."""
         action, key = f"write {service}/{name}", self._object(service, name)
         begun = self.request(action, "create_multipart_upload", check, Key=key)
-        upload = Multipart(self, action, key, self._made(action, lambda: str(begun["UploadId"])))
+        upload = Multipart(self, action, key, self._extract(action, lambda: str(begun["UploadId"])))
         self._uploads[service, name] = upload
         return upload
 
@@ -124,7 +124,7 @@ class S3(AsyncStore):
             action = f"list unfinished uploads of {service}"
             answer = self.request(action, "list_multipart_uploads", check, Prefix=prefix)
             for found in answer.get("Uploads") or []:
-                key, upload = self._made(action, partial(_begun, found))
+                key, upload = self._extract(action, partial(_parse_upload, found))
                 name = ArchiveName.parse(key.rpartition("/")[2])
                 if name and name.time < before:
                     self._abort(key, upload, check)
@@ -132,7 +132,7 @@ class S3(AsyncStore):
     def request(
         self, action: str, method: str, check: Check = never, size: int = 0, **parameters: Any
     ) -> Any:
-        """Send one request about the bucket, with patience for `size` bytes."""
+        """Send one request about the bucket, with a time limit for `size` bytes."""
 
         async def work(filesystem: S3FileSystem) -> Any:
             return await self._ask(filesystem, method, **parameters)
@@ -140,11 +140,11 @@ class S3(AsyncStore):
         return self.run(action, work, check, size * AT_ONCE)
 
     async def _ask(self, filesystem: S3FileSystem, method: str, **parameters: Any) -> Any:
-        # `call_s3`, which is public, blocks, and could not be cancelled.
+        # `call_s3`, which is public, blocks and could not be cancelled.
         return await filesystem._call_s3(method, Bucket=self._bucket, **parameters)  # noqa: SLF001
 
     def connect(self) -> S3FileSystem:
-        """Make the filesystem; it sends nothing yet."""
+        """Return a new filesystem; nothing is sent yet."""
         from s3fs import S3FileSystem
 
         from vault.store import s3_session
@@ -161,7 +161,7 @@ class S3(AsyncStore):
             skip_instance_cache=True,
             use_listings_cache=False,
         )
-        filesystem.retries = 1  # Retrying is the one place that tries again
+        filesystem.retries = 1  # only Retrying retries
         return filesystem
 
     def _pages(self, prefix: str, check: Check) -> tuple[list[Stored], list[str]]:
@@ -178,9 +178,9 @@ class S3(AsyncStore):
                     action, "list_objects_v2", check, 0, Prefix=prefix, Delimiter="/", **more
                 )
             except NotThere as error:  # every bucket can be listed: this is another kind of server
-                why = "what answers there is no S3 server"
+                why = "the server there is not an S3 server"
                 raise self.fault(action, why, "is the endpoint right?") from error
-            found, below = self._made(action, partial(_page, page, prefix))
+            found, below = self._extract(action, partial(_parse_page, page, prefix))
             objects += found
             folders += below
             if not page.get("IsTruncated"):
@@ -193,8 +193,8 @@ class S3(AsyncStore):
             tokens.add(token)
             more = {"ContinuationToken": token}
 
-    def _made(self, action: str, work: Callable[[], Any]) -> Any:
-        """Take something out of an answer that may lack it."""
+    def _extract(self, action: str, work: Callable[[], Any]) -> Any:
+        """Extract a value from an answer that may lack it."""
         try:
             return work()
         except (KeyError, TypeError, ValueError) as error:
@@ -224,7 +224,7 @@ class S3(AsyncStore):
         return self._folder(service) + name
 
 
-def _page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
+def _parse_page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
     """Return objects and folders of one page of a listing; raises KeyError or ValueError."""
     objects = [
         Stored(item["Key"].removeprefix(prefix), int(item["Size"]))
@@ -236,7 +236,7 @@ def _page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
     return objects, folders
 
 
-def _begun(upload: Any) -> tuple[str, str]:
+def _parse_upload(upload: Any) -> tuple[str, str]:
     """Return key and id of an unfinished upload; raises KeyError."""
     return upload["Key"], upload["UploadId"]
 

@@ -1,4 +1,4 @@
-"""Meaning of what S3 servers answer, and of what the libraries below s3fs raise."""
+"""Meaning of the answers of S3 servers, and of exceptions of the libraries below s3fs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ELSEWHERE = Fault("the bucket is elsewhere ({error})", "correct the region or t
 _CLOCK = Fault("the server refuses the time of the request ({error})", "set this machine's clock")
 
 EXCEPTIONS: Table = {
-    # Of botocore: its base classes, and what means more than they do.
+    # botocore: its base classes, and classes that mean more than they do.
     "botocore.exceptions.BotoCoreError": Fault("{error}", "is the endpoint right?"),
     "botocore.exceptions.UndefinedModelAttributeError": Fault("{kind}: {error}", SERVER),
     "botocore.exceptions.HTTPClientError": _AWAY,
@@ -34,14 +34,14 @@ EXCEPTIONS: Table = {
         " (update-ca-certificates, or SSL_CERT_FILE)",
     ),
     "botocore.parsers.ResponseParserError": Fault(
-        "what answers there is no S3 server: {error}", "is the endpoint right?"
+        "the server there is not an S3 server: {error}", "is the endpoint right?"
     ),
     "aiohttp.client_exceptions.ClientError": _AWAY,
     "aiohttp.http_exceptions.HttpProcessingError": _AWAY,
     "vault.store.s3_session.AnswerTooLongError": Fault(
         "{server} sends {error}", "is the endpoint right?"
     ),
-    # Of Python: what s3fs makes of a code has the code as its cause, which comes first.
+    # Python: what s3fs makes of a code has the code as its cause, which is preferred.
     "builtins.FileNotFoundError": _MISSING,
     "builtins.PermissionError": _FORBIDDEN,
     "builtins.TimeoutError": _SILENT,
@@ -93,7 +93,7 @@ CODES: dict[str, Fault] = {
 
 
 def answered(code: str, status: int) -> Fault:
-    """Return the meaning of an answer. One that is not known is retried if its status says so."""
+    """Return the meaning of an answer. An unknown one is retried if its status allows that."""
     fault = CODES.get(code) or CODES.get(str(status))
     if fault:
         return fault

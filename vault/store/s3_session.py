@@ -1,8 +1,9 @@
 """HTTP sessions and configuration of the S3 client.
 
-Answers are bounded, the system's certificates count, and neither AWS_… variables nor ~/.aws do.
+Answers are bounded, and the system's certificates are trusted. AWS_… variables and ~/.aws are
+ignored.
 
-s3fs is given a session and a class of HTTP sessions by public arguments.
+s3fs takes the session and the class of HTTP sessions as public arguments.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ ANSWER_BYTES = 4 << 20
 
 
 class AnswerTooLongError(Exception):
-    """The server sends more than any S3 server has to say."""
+    """Error of a server that sends more than any S3 server has to send."""
 
     def __init__(self) -> None:
         super().__init__(f"an answer of more than {ANSWER_BYTES >> 20} MiB")
 
 
 class _Whole:
-    """The body of an answer that was read."""
+    """Body of an answer that was read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -40,10 +41,10 @@ class _Whole:
 
 
 class Session(AIOHTTPSession):  # type: ignore[misc]
-    """HTTP session that trusts what the system trusts, and reads no endless answer."""
+    """HTTP session that trusts the system's certificates, and reads no endless answer."""
 
     async def send(self, request: Any) -> Any:
-        """Send a request; the body of an error, and of all but objects, is read up to a limit."""
+        """Send a request; read the body of an error, and of all but objects, up to a limit."""
         is_object, request.stream_output = request.stream_output, True
         answer = await super().send(request)
         if is_object and answer.status_code < 300:  # noqa: PLR2004
@@ -58,17 +59,17 @@ class Session(AIOHTTPSession):  # type: ignore[misc]
         return AioAWSResponse(answer.url, answer.status_code, answer.headers, whole)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
-        """Return what the system trusts; botocore would begin with nothing and add certifi."""
+        """Return a context with the system's certificates; botocore's would only have certifi's."""
         return ssl.create_default_context()
 
 
 def certificates() -> str | bool:
-    """Return the file of certificates to add: the system's, or certifi's where it has no file."""
+    """Return the certificate file to add: the system's, or certifi's if it has none."""
     return ssl.get_default_verify_paths().cafile or True
 
 
 def session() -> AioSession:
-    """Return a session to which neither AWS_… variables nor files below ~/.aws mean anything."""
+    """Return a session that ignores AWS_… variables and files below ~/.aws."""
     known = AioSession.SESSION_VARIABLES
     ours = {
         name: (None, None, default, convert) for name, (_, _, default, convert) in known.items()
@@ -86,7 +87,7 @@ def settings(endpoint: str | None) -> dict[str, Any]:
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
         "max_pool_connections": CONNECTIONS,
-        "retries": {"max_attempts": 1},  # Retrying is the one place that tries again
+        "retries": {"max_attempts": 1},  # only Retrying retries
         "s3": {"addressing_style": "path"} if endpoint else {},
         "request_checksum_calculation": checksums,
         "response_checksum_validation": checksums,

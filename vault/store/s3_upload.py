@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 PART_BYTES = 16 << 20
 PARTS_SMALL = 1000
 PART_MOST = 1 << 30
-"""After PARTS_SMALL parts their size doubles: S3's limit of 10,000 parts then holds 5 TiB."""
+"""After PARTS_SMALL parts their size doubles: S3's limit of 10,000 parts then allows 5 TiB."""
 AT_ONCE = 4
 IN_FLIGHT_BYTES = (AT_ONCE + 1) * PART_BYTES
-"""Parts are whole in memory: the larger they are, the fewer go up at once."""
+"""Parts are whole in memory: the larger they are, the fewer are sent at once."""
 
 
 class Multipart(Upload):
-    """An upload of which nobody sees anything before it is completed."""
+    """Upload that is invisible until it is completed."""
 
     at_once = AT_ONCE
 
@@ -74,12 +74,12 @@ class Multipart(Upload):
 
 
 class Empty:
-    """A part without bytes."""
+    """Part without bytes."""
 
     offset = length = 0
 
     def read(self) -> bytes:
-        """Return nothing."""
+        """Return b""."""
         return b""
 
     def link(self, path: str) -> bool:

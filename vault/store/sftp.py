@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 MOST_FILES = 200_000
-"""Entries of one folder; more is a server that makes them up."""
+"""Entries of one folder; a server with more makes them up."""
 REQUEST_BYTES = 32 << 10, 256 << 10
-"""Size of one read request: what every server takes, and the most that pays."""
+"""Size of one read request: what every server accepts, and the largest useful size."""
 
 
 class Sftp(AsyncStore):
-    """Writes a dotted name, then renames it through the SFTP channel.
+    """Store that writes a dotted name, then renames it through the SFTP channel.
 
     sshfs's own `mv` may copy through a shell and delete the source even if the copy failed, its
-    `cat_file` fetches whole files, and its `ls` believes in any number of entries. So these four
-    go through asyncssh's SFTP client, which sshfs pools.
+    `cat_file` fetches whole files, and its `ls` accepts any number of entries. These operations
+    therefore go through asyncssh's SFTP client, which sshfs pools.
     """
 
     def __init__(self, name: str, path: str, login: Login) -> None:
-        """`path` is relative to the login folder unless it begins with a slash."""
+        """Use the folder `path`, relative to the login folder unless it begins with a slash."""
         super().__init__(name, path.removeprefix("./").rstrip("/") or ".", Properties())
         self._login = login
 
@@ -53,14 +53,14 @@ class Sftp(AsyncStore):
     def read(
         self, service: str, name: str, offset: int, length: int, check: Check = never
     ) -> bytes:
-        """Read a range, in many requests at once; never more of it than was requested."""
+        """Read a range with many requests at once; never return more than was requested."""
         path = self.path(service, name)
         end = offset + length
 
         async def work(channel: Any) -> bytes:
             least, most = REQUEST_BYTES
             step = min(max(channel.limits.max_read_len, least), most)
-            # With blocks of 0 asyncssh hands on what arrives, without copying it twice.
+            # With blocks of 0 asyncssh passes on what arrives, without copying it twice.
             async with channel.open(path, "rb", block_size=0) as file:
                 reads = (_read(file, at, min(at + step, end)) for at in range(offset, end, step))
                 return b"".join(await asyncio.gather(*reads))
@@ -74,7 +74,7 @@ class Sftp(AsyncStore):
         return SftpUpload(self, action, self.path(service), unfinished(name))
 
     def place(self, service: str, name: str, check: Check = never) -> None:
-        """Rename the unfinished file; a server without posix-rename gets the plain kind."""
+        """Rename the unfinished file; without posix-rename, use the plain rename."""
         before, after = self.path(service, unfinished(name)), self.path(service, name)
 
         async def work(channel: Any) -> None:
@@ -91,7 +91,7 @@ class Sftp(AsyncStore):
             self.size(service, name, check)  # renamed by an attempt whose answer was lost
 
     def free(self, check: Check = never) -> int | None:
-        """Return the free space of the server's disk, if it says."""
+        """Return the free space of the server's disk, None if it does not report that."""
 
         async def work(channel: Any) -> int | None:
             from asyncssh.sftp import SFTPOpUnsupported
@@ -124,7 +124,7 @@ class Sftp(AsyncStore):
         return connect(self._login, self.loop)
 
     def give_up(self, broken: Any) -> None:
-        """Hang up: a broken connection stays broken, and what is on its way must not be awaited."""
+        """Disconnect: a broken connection stays broken, and pending answers must not be awaited."""
         current = broken is not None and broken is self._filesystem
         super().give_up(broken)
         if current:
@@ -139,7 +139,7 @@ class Sftp(AsyncStore):
         return translate(self, action, cause, fault, self._login.server)
 
     def _entries(self, service: str, check: Check) -> list[tuple[str, int, int]]:
-        """Return (name, size, mode) of all in a folder; nothing if it does not exist."""
+        """Return (name, size, mode) of everything in a folder; nothing if it does not exist."""
         path = self.path(service)
 
         async def work(channel: Any) -> list[tuple[str, int, int]]:
@@ -159,7 +159,7 @@ class Sftp(AsyncStore):
 
 
 async def _read(file: Any, start: int, end: int) -> bytes:
-    """Read a range; a server may answer a request with less, and is asked for the rest."""
+    """Read a range; if a server answers a request with less, request the rest."""
     parts: list[bytes] = []
     while start < end and (more := await file.read(end - start, start)):
         start += len(more)

@@ -1,4 +1,4 @@
-"""Meaning of what asyncssh and sshfs raise."""
+"""Meaning of the exceptions of asyncssh and sshfs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SILENT = Fault("{server} does not answer", "is it up, and not asleep?", retry=T
 _DENIED = Fault("permission denied", "{server} needs to write there; " + SYNOLOGY)
 _FULL = Fault("its disk is full", FULL)
 _STRANGE = Fault("{kind}: {error}", "is it an SFTP server?")
-_LIES = Fault("{server} sends what no SFTP server sends: {error}", "is it an SFTP server?")
+_LIES = Fault("{server} sends an invalid SFTP answer: {error}", "is it an SFTP server?")
 _FILE = Fault("the server says '{error}'", "look at the folder on the server")
 _KEY_FILE = Fault("the key file: {error}", "write its passphrase into passphrase:")
 
@@ -98,4 +98,4 @@ EXCEPTIONS: Table = {
     "builtins.ValueError": Fault("{error}", "is it an SFTP server?"),
     "builtins.Exception": _STRANGE,
 }
-"""Exception -> its meaning. An unknown host key is an error of its own, see sftp_host_key."""
+"""Exception -> its meaning. An unknown host key has its own error, see sftp_login."""

@@ -1,4 +1,4 @@
-"""Login at an SSH server: keys, passwords, and whose host key is accepted."""
+"""Login at an SSH server: keys, passwords, and accepted host keys."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 20
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-"""Come first: every processor has AES. asyncssh prefers ChaCha20, which is half as fast."""
+"""Preferred: every processor has AES. asyncssh prefers ChaCha20, which is half as fast."""
 SSH_PORT = 22
-MITM = "somebody may be in between; if the server was set up again,"
+MITM = "the connection may be intercepted; if the server was reinstalled,"
 
 
 class Login:
-    """Everything that is needed to log in, and the host key the server showed last."""
+    """Parameters of a login, and the host key that the server showed last."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Login:
         known_hosts: Iterable[str] = (),
         host_key: str | None = None,
     ) -> None:
-        """`known_hosts` are files of accepted host keys.
+        """Accept the host keys in the files `known_hosts`.
 
-        `host_key` is a fingerprint; then it is the only key that is accepted.
+        `host_key` is a fingerprint; if given, it is the only key that is accepted.
         """
         self.host, self.port, self.username = host, port, username
         self.key_file, self.passphrase, self.password = key_file, passphrase, password
@@ -49,7 +49,7 @@ class Login:
 
     @property
     def server(self) -> str:
-        """The server, for people."""
+        """Server, as shown in messages."""
         return f"{self.username}@{self.host}:{self.port}"
 
     def refused_key(self, store: Store, action: str) -> Away:
@@ -92,7 +92,7 @@ def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
     from sshfs import SSHFileSystem
 
     class Client(asyncssh.SSHClient):
-        """Is asked about a host key that is in no file of accepted ones."""
+        """SSH client that records a host key which is in no file of accepted ones."""
 
         def validate_host_public_key(
             self, host: str, addr: str, port: int, key: asyncssh.SSHKey
@@ -102,7 +102,7 @@ def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
             return key.get_fingerprint() == login.host_key
 
     class OnLoop(SSHFileSystem):  # type: ignore[misc]
-        """Lives in our loop; as an argument sshfs would pass it on to asyncssh, which refuses."""
+        """Filesystem on our loop. As an argument, asyncssh would get the loop and refuse it."""
 
         @property
         def loop(self) -> asyncio.AbstractEventLoop:
@@ -115,7 +115,7 @@ def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
         username=login.username,
         client_keys=[login.key_file] if login.key_file else None,
         password=login.password,
-        # Nothing accepted is b"": None would accept every key.
+        # With no accepted keys this is b"": None would accept every key.
         known_hosts=([] if login.host_key else login.known_hosts) or b"",
         client_factory=Client,
         connect_timeout=CONNECT_SECONDS,

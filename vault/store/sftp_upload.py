@@ -1,4 +1,4 @@
-"""File that is being written over SFTP: it survives a cut connection, and is flushed on the way."""
+"""File that is written over SFTP: it survives a broken connection, and is flushed on the way."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from vault.store.sftp import Sftp
 
 FLUSH_BYTES = 128 << 20
-"""Bytes that may be written before the server is told to bring them to its disk."""
+"""Bytes that may be written before the server is asked to flush them to its disk."""
 
 
 class SftpUpload(Upload):
-    """Writes parts where they belong, some at once, on whatever connection there is."""
+    """Writer of parts at their offsets, several at once, on whatever connection is open."""
 
     at_once = UNDER_WAY
 
@@ -49,7 +49,7 @@ class SftpUpload(Upload):
         self._store.run(self._action, work, check, len(data) * UNDER_WAY)
 
     def finish(self, check: Check) -> None:
-        """Bring all of it to the server's disk, if it can, and close the file."""
+        """Flush all of it to the server's disk, if the server can, and close the file."""
 
         async def work(filesystem: Any) -> None:
             from asyncssh.sftp import SFTPOpUnsupported
@@ -68,17 +68,17 @@ class SftpUpload(Upload):
                 async with channel_of(filesystem) as channel:
                     if not self._created:
                         await channel.makedirs(self._folder, exist_ok=True)
-                    # Connected again, what was written is still there.
+                    # After a reconnect, what was written is still there.
                     self._file = await channel.open(self._path, "r+b" if self._created else "wb")
                     self._created = True
                 self._owner = filesystem
             return self._file
 
     async def _flush(self, client: Any) -> None:
-        """Flush while more arrives, so that the end is no long wait.
+        """Flush while more arrives, so that the flush at the end is short.
 
-        On a channel of its own, because a server does one thing after the other on each. A fault
-        here is reported by the flush at the end.
+        It uses its own channel, because a server works through the requests of a channel one by
+        one. A fault here is reported by the flush at the end.
         """
         with suppress(Exception):
             async with client.start_sftp_client() as own, own.open(self._path, "r+b") as file:
@@ -87,6 +87,6 @@ class SftpUpload(Upload):
 
 @asynccontextmanager
 async def channel_of(filesystem: Any) -> AsyncIterator[Any]:
-    """Lend one of the channels that sshfs keeps; it has no public name for them."""
+    """Lend one of the channels that sshfs pools; it has no public API for them."""
     async with filesystem._pool.get() as channel:  # noqa: SLF001
         yield channel

@@ -1,4 +1,4 @@
-"""Store that is written to at a limited rate."""
+"""Store with a limited write rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Throttled(Wrapper):
-    """Reads parts no faster than `limit` bytes a second; a part that is linked costs nothing."""
+    """Store that reads parts at `limit` bytes a second at most; a linked part costs nothing."""
 
     def __init__(self, store: Store, limit: int) -> None:
         super().__init__(store)
@@ -38,7 +38,7 @@ class _Upload(UploadWrapper):
 
 
 class _Part:
-    """A part that waits before it is read."""
+    """Part that waits before it is read."""
 
     def __init__(self, part: Part, turn: Callable[[], None]) -> None:
         self.offset, self.length = part.offset, part.length
@@ -52,16 +52,16 @@ class _Part:
 
 
 class Rate:
-    """Turns for several threads that share so many bytes a second."""
+    """Turns for several threads that share a rate in bytes per second."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._free = time.monotonic()
-        """When all turns that were taken are over."""
+        """Time at which all turns taken so far are over."""
 
     def take(self, size: int, check: Check) -> None:
-        """Wait as long as sending `size` bytes may take."""
+        """Wait for as long as sending `size` bytes may take."""
         with self._lock:
             self._free = end = max(self._free, time.monotonic()) + size / self._limit
         wait(end - time.monotonic(), check)

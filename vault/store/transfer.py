@@ -15,7 +15,7 @@ PART_BYTES = 8 << 20
 
 
 class StoredPart:
-    """A range of a file in a store."""
+    """Range of a file in a store."""
 
     def __init__(
         self, store: Store, service: str, name: str, offset: int, length: int, check: Check = never

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 Check = Callable[[], None]
-"""Called from time to time while a call waits; raises to cancel it."""
+"""Function that is called while a call waits; it may raise to cancel the call."""
 
 UNDER_WAY = 3
-"""Parts that a store may have taken at once, so that the line does not wait for the next one."""
+"""Parts that a store may have taken at once, so that the line is never idle between parts."""
 
 
 def never() -> None:
-    """Cancel nothing."""
+    """Do nothing: a `check` that never cancels."""
 
 
 class Part(Protocol):
-    """A stretch of the bytes of one archive."""
+    """Stretch of the bytes of one archive."""
 
     @property
     def offset(self) -> int:
-        """Where it begins."""
+        """Position of the part in the archive."""
 
     @property
     def length(self) -> int:
@@ -42,14 +42,14 @@ class Part(Protocol):
         """Return its bytes; raises VaultError or OSError."""
 
     def link(self, path: str) -> bool:
-        """Hard-link the file that holds the whole archive, and grows, to `path`.
+        """Hard-link the growing file that holds the whole archive to `path`.
 
         Returns False if that is not possible; then the part must be read.
         """
 
 
 class Upload(ABC):
-    """A file that is being written to a store under its unfinished name."""
+    """File that is being written to a store under its unfinished name."""
 
     at_once = 1
     """Parts that are sent at the same time."""
@@ -66,18 +66,18 @@ class Upload(ABC):
 
     @abstractmethod
     def put(self, number: int, part: Part, check: Check) -> None:
-        """Write one part where it belongs. `number` counts from 1."""
+        """Write one part at its offset. `number` counts from 1."""
 
     @abstractmethod
     def finish(self, check: Check) -> None:
-        """Bring everything that was written to stable storage."""
+        """Flush everything that was written to stable storage."""
 
     def abandon(self) -> None:  # noqa: B027 (most have nothing to release)
-        """Release what is open; nothing more is written. `Store.discard` deletes the file."""
+        """Release open resources; nothing more is written. `Store.discard` deletes the file."""
 
 
 class Abandoned(VaultError):  # noqa: N818
-    """The upload this part belongs to has already failed."""
+    """Error of a part whose upload has already failed."""
 
 
 class Joined:
@@ -98,9 +98,9 @@ class Joined:
 
 
 def send(begin: Callable[[], Upload], parts: Iterable[Part], check: Check) -> Iterator[int]:
-    """Write all parts; yields the number of bytes that are written without a gap.
+    """Write all parts; yield the number of bytes that are written without a gap.
 
-    `begin` is called once the first part is there.
+    `begin` is called once the first part has arrived.
     """
     stopped = threading.Event()
 
@@ -137,7 +137,7 @@ def send(begin: Callable[[], Upload], parts: Iterable[Part], check: Check) -> It
 
 
 def join(parts: Iterable[Part], size: Callable[[int], int]) -> Iterator[Part]:
-    """Join consecutive parts until each has at least `size(number)` bytes, but for the last."""
+    """Join consecutive parts until each has at least `size(number)` bytes, except the last."""
     number, waiting, length = 1, list[Part](), 0
     for part in parts:
         waiting.append(part)

@@ -20,14 +20,14 @@ PROPERTIES = {
     "webdav": Properties(atomic_rename=False, streams_writes=False),
 }
 UNKNOWN = Properties(atomic_rename=False)
-"""By protocol. In an object store, and in one that is not here, `mv` copies and then deletes."""
+"""By protocol. In an object store, and in a protocol not listed here, `mv` copies and deletes."""
 
 
 class UrlStore(FsspecStore):
-    """What other tools configure for fsspec (FSSPEC_… variables, ~/.config/fsspec) is ignored."""
+    """Store that ignores fsspec's own configuration (FSSPEC_… variables, ~/.config/fsspec)."""
 
     def __init__(self, name: str, url: str, options: Mapping[str, Any]) -> None:
-        """`options` are what the filesystem takes; they are added to what the URL says."""
+        """Add `options`, the arguments of the filesystem, to those in the URL."""
         self._url, self._options = url, dict(options)
         parts = urlsplit(url)
         where = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class Wrapper(Store):
-    """A store that passes every call on to another one."""
+    """Store that passes every call on to another one."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store.name, store.root, store.properties)
@@ -47,7 +47,7 @@ class Wrapper(Store):
         return self.run(lambda: self.store.upload(service, name, check), check)
 
     def place(self, service: str, name: str, check: Check = never) -> None:
-        """Give a written file its final name."""
+        """Rename a written file to its final name."""
         self.run(lambda: self.store.place(service, name, check), check)
 
     def discard(self, service: str, name: str) -> None:
@@ -68,7 +68,7 @@ class Wrapper(Store):
 
 
 class UploadWrapper(Upload):
-    """An upload that passes every call on to another one."""
+    """Upload that passes every call on to another one."""
 
     def __init__(self, upload: Upload) -> None:
         self.inner = upload
@@ -87,9 +87,9 @@ class UploadWrapper(Upload):
         self.inner.put(number, part, check)
 
     def finish(self, check: Check) -> None:
-        """Bring everything that was written to stable storage."""
+        """Flush everything that was written to stable storage."""
         self.inner.finish(check)
 
     def abandon(self) -> None:
-        """Release what is open."""
+        """Release open resources."""
         self.inner.abandon()

@@ -1,4 +1,4 @@
-"""The tripwire stage: what it refuses, what it warns of, and the contract of every kind."""
+"""Tests of the tripwire stage: what it refuses, its warnings, and the contract of every kind."""
 
 import pytest
 from packrat_tripwire import Tripwire
@@ -18,7 +18,7 @@ STAGE = Tripwire(names=("*.locked",), text=("BEGIN OPENSSH PRIVATE KEY",))
 
 
 def test_contract(tmp_path):
-    """What Packrat asks of every kind."""
+    """Packrat requires this of every kind."""
     require_contract(tmp_path, ENTRY)
 
 
@@ -73,7 +73,7 @@ def test_refused_backup_is_not_published(tmp_path):
 
 
 def test_restore_of_an_older_backup_warns(tmp_path):
-    """The backup was made before somebody added the stage."""
+    """The backup was made before the stage was added."""
     tree = {"note.locked": b"pay"}
     trial = Trial(tmp_path, [ENTRY | {"allow": 1}], tree)
     assert trial.back_up().status == "done"
