@@ -12,7 +12,8 @@ from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.index import read_entries
 
-DAYS, KEEP, FILES = 400, 14, 60
+KEEP, FILES = 14, 60
+DAYS, DAYS_OF_SOAK = 140, 400
 START = 1_767_225_600
 
 
@@ -48,7 +49,7 @@ def keeps_exactly(catalog, newest):
     assert {held.stored.name for held in catalog.held} == needed
 
 
-def test_four_hundred_days(tmp_path, monkeypatch):
+def test_many_days_keep_the_newest_and_stay_small(tmp_path, pytestconfig):
     """Each destination keeps the newest 14 and what they need, restores them, and stays small."""
     house = House(tmp_path, destinations=("one", "two"), keep=KEEP)
     pipeline = house.pipeline()
@@ -58,7 +59,7 @@ def test_four_hundred_days(tmp_path, monkeypatch):
     states: dict[str, dict[str, int]] = {}
     state = {f"f{n:02}": n for n in range(FILES)}
     ratios = defaultdict(list)
-    for day in range(DAYS):
+    for day in range(DAYS_OF_SOAK if pytestconfig.getoption("--soak") else DAYS):
         # 1% of the bytes changes each day.
         for _ in range(max(1, FILES // 100)):
             name = f"f{chance.randrange(FILES):02}"
