@@ -15,7 +15,7 @@ class EntryLog:
     """Log that is written first, then read once, by paths in the same order."""
 
     def __init__(self, scratch: str = "") -> None:
-        """`scratch` is the folder for temporary data; empty for the system's own."""
+        """Create the file in the folder `scratch`, by default the system's for temporary files."""
         folder = scratch or None
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as the log)
         self._reading = False

@@ -224,7 +224,7 @@ def test_stage_is_tested_alone_with_facts_and_a_list():
 
 
 def test_release_that_fails_keeps_its_own_error_though_it_owes_a_fact():
-    """What a person reads is what went wrong, not that a fact is missing because of it."""
+    """The message names the original failure, not the fact that is missing because of it."""
 
     class Hold(Scope):
         kind = "hold"
