@@ -25,7 +25,7 @@ test: $(READY)
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 soak: $(READY)
-	$(BIN)/pytest -n 2 --soak tests/soak $(ARGS)
+	$(BIN)/pytest -n 2 --soak tests/soak tests/test_law_retention.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check
