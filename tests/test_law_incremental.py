@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.helpers.house import House
+from tests.helpers.servers import need
 from tests.helpers.trees import noise, settle
 
 MIB = 1 << 20
@@ -33,7 +34,14 @@ def stored(house):
 def test_nothing_changed_opens_no_file_and_stores_next_to_nothing(large):
     """An unchanged run opens no file of the source, and stores at most 64 KiB."""
     trace = large.root / "trace"
-    wrap = ("strace", "-f", "-o", str(trace), "-e", "trace=open,openat,openat2")
+    wrap = (
+        need("strace"),
+        "-f",
+        "-o",
+        str(trace),
+        "-e",
+        "trace=open,openat,openat2",
+    )
     [result] = large.json("backup", "svc", wrap=wrap)
     assert (result["status"], result["read"], result["files"]) == ("done", 0, 50_001)
     assert result["stored"] <= 64 << 10

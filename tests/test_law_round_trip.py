@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.house import House
+from tests.helpers.servers import need
 from tests.helpers.trees import differences, noise
 
 NS_1901, NS_2100 = -2_000_000_000_123_456_789, 4_102_444_800_987_654_321
@@ -44,8 +45,8 @@ def strange(house):
     os.setxattr(
         root / "empty", "security.capability", struct.pack("<IIIII", 0x02000001, 8192, 0, 0, 0)
     )
-    subprocess.run(["setfacl", "-m", "u:1234:r,g:77:rw", root / "setuid"], check=True)
-    subprocess.run(["setfacl", "-d", "-m", "u:1234:rwx", root / "folder"], check=True)
+    subprocess.run([need("setfacl"), "-m", "u:1234:r,g:77:rw", root / "setuid"], check=True)
+    subprocess.run([need("setfacl"), "-d", "-m", "u:1234:rwx", root / "folder"], check=True)
     (root / "name\nwith newline").write_bytes(b"n")
     (root / ("ü" * 127 + "x")).write_bytes(b"255 bytes")
     Path(os.fsdecode(os.fsencode(root) + b"/not\xff\xfeutf8")).write_bytes(b"bytes")
@@ -121,7 +122,7 @@ def test_restored_files_inherit_no_acl_of_the_target(house):
         (house.source / path).write_bytes(b"p")
         (house.source / path).chmod(0o640)
     house.backed_up()
-    subprocess.run(["setfacl", "-d", "-m", "u:1234:rwx", house.root], check=True)
+    subprocess.run([need("setfacl"), "-d", "-m", "u:1234:rwx", house.root], check=True)
     out = house.restore()
     assert differences(house.source, out) == []
     assert os.listxattr(out / "folder") == os.listxattr(out / "folder" / "private") == []

@@ -21,8 +21,18 @@ KEY, SECRET = "AKIDTEST", "secretsecretsecret"
 NEWER_HEADERS = ("x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-trailer")
 
 
-def need(program: str, how: str) -> str:
-    """Return the path of a program; without it, skip the test, or fail in CI."""
+PACKAGES = {
+    "dot": "graphviz",
+    "node": "nodejs",
+    "setfacl": "acl",
+    "ssh-keygen": "openssh-client",
+}
+"""Program -> Debian's package, if that has another name."""
+
+
+def need(program: str, how: str = "") -> str:
+    """Return the path of a program; skip the test without it, or fail in CI."""
+    how = how or f"apt install {PACKAGES.get(program, program)}"
     found = shutil.which(
         program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
     )
@@ -149,7 +159,16 @@ class SshServer:
         self.jail = folder / "jail"
         for name in ("host", "user"):
             secret = passphrase if name == "user" else ""
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", secret, "-f", folder / name]
+            command = [
+                need("ssh-keygen"),
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                secret,
+                "-f",
+                folder / name,
+            ]
             subprocess.run(command, check=True)
         shutil.copy(folder / "user.pub", folder / "authorized")
         self.known_hosts = folder / "known_hosts"

@@ -14,6 +14,7 @@ from engine.run import Clock
 from packrat.program import Program
 from packrat.runs.backup import Choices, back_up
 from tests.helpers.house import House, cheap_keys
+from tests.helpers.servers import need
 from tests.helpers.trees import fill, noise
 from vault.archive.keys import write_key_file
 
@@ -60,7 +61,11 @@ def test_plans_parse():
         assert {stage["name"] for stage in document["stages"]} == set(pipeline["stages"])
     dot = packrat("-c", SEED, "plan", "--format", "dot").stdout
     drawn = subprocess.run(
-        ["dot", "-Tplain"], input=dot, capture_output=True, text=True, check=True
+        [need("dot"), "-Tplain"],
+        input=dot,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     nodes = [line for line in drawn.stdout.splitlines() if line.startswith("node ")]
     assert len(nodes) == sum(len(d["stages"]) for d in documents)
@@ -76,7 +81,11 @@ def test_mermaid_parses():
         pytest.skip(message)
     drawn = packrat("-c", SEED, "plan", "--format", "mermaid").stdout
     done = subprocess.run(
-        ["node", script], input=drawn, capture_output=True, text=True, check=False
+        [need("node"), script],
+        input=drawn,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("flowchart")

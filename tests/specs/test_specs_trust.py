@@ -8,6 +8,7 @@ import pytest
 from specs.faults import ConfigFaults
 from specs.load import find_config, load_config
 from specs.trust import TRUST_UID, distrust, trusted_uids
+from tests.helpers.servers import need
 
 STRANGER = 4242
 pytestmark = pytest.mark.root
@@ -121,7 +122,7 @@ def test_a_private_group_may_write_unless_there_is_an_acl(configuration):
     configuration.chmod(0o664)
     os.chown(configuration, 0, 0)
     assert load_config(str(configuration))
-    subprocess.run(["setfacl", "-m", f"u:{STRANGER}:rw", configuration], check=True)
+    subprocess.run([need("setfacl"), "-m", f"u:{STRANGER}:rw", configuration], check=True)
     with pytest.raises(ConfigFaults, match="can be written by other users"):
         load_config(str(configuration))
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.source.exclude import Excludes
+from tests.helpers.servers import need
 from tests.helpers.trees import fill
 
 SEED = [
@@ -109,7 +110,16 @@ def test_an_excluded_folder_is_not_walked_into(house):
     )
     trace = house.root / "trace"
     house.json(
-        "backup", "svc", wrap=("strace", "-f", "-o", str(trace), "-e", "trace=openat,getdents64")
+        "backup",
+        "svc",
+        wrap=(
+            need("strace"),
+            "-f",
+            "-o",
+            str(trace),
+            "-e",
+            "trace=openat,getdents64",
+        ),
     )
     opened = trace.read_text()
     assert '"keep"' in opened

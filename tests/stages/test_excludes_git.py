@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from specs.values import check_pattern
 from stages.source.exclude import Excludes
+from tests.helpers.servers import need
 from tests.helpers.trees import fill
 
 ATOMS = [
@@ -137,7 +138,11 @@ def test_excluded_folders_are_not_listed(house):
     document["services"]["svc"]["exclude"] = ["/gone", "**/hollow/**", "hollow2/*"]
     house.config_file.write_text(yaml.safe_dump(document))
     trace = house.root / "trace"
-    house.json("backup", "svc", wrap=("strace", "-fyo", str(trace), "-e", "trace=getdents64"))
+    house.json(
+        "backup",
+        "svc",
+        wrap=(need("strace"), "-fyo", str(trace), "-e", "trace=getdents64"),
+    )
     listed = set(re.findall(rf"getdents64\(\d+<{house.source}/?([^>]*)>", trace.read_text()))
     assert listed == {"", "kept", "kept/deep"}
     assert sorted(os.listdir(house.restore())) == ["hollow", "hollow2", "kept"]
