@@ -35,7 +35,7 @@ def shared(tmp_path):
     return tmp_path
 
 
-def test_a_literal_secret_in_a_world_readable_file_is_warned_of_with_its_line(shared):
+def test_a_literal_secret_in_a_world_readable_file_causes_a_warning_with_its_line(shared):
     house = House(shared)
     house.config_file.write_text(SECRETS.format(root=shared))
     house.config_file.chmod(0o644)

@@ -86,7 +86,7 @@ def test_a_client_that_sends_one_byte_at_a_time_is_disconnected(listening, monke
 
 
 @pytest.mark.parametrize(("address", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
-def test_an_address_that_other_machines_reach_is_warned_of(house, address, warned):
+def test_an_address_that_other_machines_reach_causes_a_warning(house, address, warned):
     settle(house, listen=f"{address}:{free_port()}")
     with Running(house) as daemon:
         daemon.until(lambda: "packrat is up" in daemon.said)

@@ -62,7 +62,7 @@ def ears(**more):
         server.server_close()
 
 
-def told(house, server, *on, ping=True):
+def configure(house, server, *on, ping=True):
     """Configure a house to notify the server."""
     notify = {"urls": [f"json://127.0.0.1:{server.port}/notify"]} | ({"on": list(on)} if on else {})
     settle(house, notify=notify)
@@ -74,7 +74,7 @@ def test_a_manual_run_sends_messages_and_pings(house):
     """Success if requested, failure and recovery, each with a ping before and after."""
     fill(house.source, {"a": b"1"})
     with ears() as server:
-        told(house, server, "success", "failure", "recovery")
+        configure(house, server, "success", "failure", "recovery")
         house.json("backup", "svc")
         house.source.rename(house.root / "elsewhere")
         house.json("backup", "svc", status=4)
@@ -96,7 +96,7 @@ def test_by_default_good_runs_send_no_message(house):
     """The first good run after a bad one sends a message."""
     fill(house.source, {"a": b"1"})
     with ears() as server:
-        told(house, server, ping=False)
+        configure(house, server, ping=False)
         house.json("backup", "svc")
         assert server.posts() == []
         house.source.rename(house.root / "elsewhere")
@@ -111,7 +111,7 @@ def test_sending_is_retried(house):
     """A service that answers 500 twice gets the message at the third attempt."""
     fill(house.source, {"a": b"1"})
     with ears(deaf=2) as server:
-        told(house, server, "success", ping=False)
+        configure(house, server, "success", ping=False)
         house.json("backup", "svc")
         assert len(server.posts()) == 1
 
@@ -121,7 +121,7 @@ def test_the_daemon_notifies_of_crashes_and_overdue_services(house):
     fill(house.source, {"a": b"1"})
     schedule(house, path="/nowhere", max_age="1h")
     with ears() as server:
-        told(house, server)
+        configure(house, server)
         with Running(house) as daemon:
             daemon.until(lambda: len(server.posts()) >= 2 and "/fail" in server.pings(), 40)
         titles = sorted(title for title, _, _ in server.posts())
@@ -137,7 +137,7 @@ def test_a_dead_server_delays_no_backup(house):
     for name in ("svc", "two", "three"):
         schedule(house, service=name)
     with ears(silent=True) as server:
-        told(house, server, "success", "failure")
+        configure(house, server, "success", "failure")
         with Running(house) as daemon:
             daemon.until(lambda: [r["status"] for r in daemon.runs()] == ["done"] * 3, 25)
             begun = time.monotonic()
@@ -153,7 +153,7 @@ def test_the_ping_is_a_success_only_if_no_service_fails(house):
     house.config_file.write_text(yaml.safe_dump(document))
     house.json("backup", "bad", status=4)
     with ears() as server:
-        told(house, server)
+        configure(house, server)
         house.json("backup", "svc")
         assert server.pings()[-1] == "/fail"
 
