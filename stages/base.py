@@ -29,7 +29,7 @@ IN_A_ROW = 10
 
 
 class ChooseBase(Stage):
-    """Chooses the newest backup under this key as the parent."""
+    """Stage that chooses the newest backup under this key as the parent."""
 
     kind: ClassVar[str] = "base"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Holdings)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CatchUp(Link):
-    """Passes parts on once the destination has all that the retained backups need.
+    """Stage that passes parts on once the destination has all that retained backups need.
 
     A destination that was away, full or is new gets the missing archives from the spool or from
     another destination: the same bytes, references first. Copying begins as soon as the

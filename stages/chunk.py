@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ChunkStage(Stage):
-    """Makes one chunk of a small file, and cuts a large one about every MiB."""
+    """Stage that makes one chunk of a small file, and cuts a large one about every MiB."""
 
     kind: ClassVar[str] = "chunk"
     backwards: ClassVar[str] = "prove"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Collect(Stage):
-    """Reads a folder. Files unchanged since the parent or the warm pass are not opened."""
+    """Stage that reads a folder. Files unchanged since the parent or the warm pass stay closed."""
 
     kind: ClassVar[str] = "collect"
     backwards: ClassVar[str] = "swap"

@@ -87,7 +87,7 @@ class Commands(Scope, Journaled):
 
 
 class PostRestore(Link, Shell):
-    """Runs after an in-place restore, for example to load a dump; a backup ignores it."""
+    """Command after an in-place restore, for example to load a dump; a backup ignores it."""
 
     kind: ClassVar[str] = "post_restore"
     backwards: ClassVar[str] = "post_restore"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Compress(Stage):
-    """Compresses on all cores, in order."""
+    """Stage that compresses segments on all cores, in order."""
 
     kind: ClassVar[str] = "compress"
     backwards: ClassVar[str] = "decompress"

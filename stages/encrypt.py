@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Encrypt(Stage):
-    """Seals frames. What leaves this stage may be seen by anybody."""
+    """Stage that seals frames. Everything after it may be seen by anyone."""
 
     kind: ClassVar[str] = "encrypt"
     backwards: ClassVar[str] = "decrypt"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Pack(Stage):
-    """Packs many small files into a segment: a better ratio and far fewer calls than one by one."""
+    """Stage that puts many small files into a segment: a better ratio and far fewer calls."""
 
     kind: ClassVar[str] = "pack"
     backwards: ClassVar[str] = "unpack"

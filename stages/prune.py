@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Prune(Link):
-    """Runs after the new backup was confirmed, so that there is always a newer good one."""
+    """Stage after the confirmation of the new backup, so that there is always a newer good one."""
 
     kind: ClassVar[str] = "prune"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, Holdings)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Select(Stage):
-    """Reads the index of one backup."""
+    """Stage that reads the index of one backup."""
 
     kind: ClassVar[str] = "select"
     needs: ClassVar[tuple[type, ...]] = (RestoreJob, Replicas, Keys, Target, ScratchFolder)

@@ -29,7 +29,7 @@ OTHERS_SECONDS = 7 * 86_400
 
 
 class Survey(Stage):
-    """Lists all destinations at once, and the archives that wait in the spool."""
+    """Stage that lists all destinations at once, and the archives that wait in the spool."""
 
     kind: ClassVar[str] = "survey"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, SpoolFolder)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Undo(Link):
-    """Exchanges the replaced files with what is there now, which is kept."""
+    """Stage that exchanges the replaced files with what is there now, which is kept."""
 
     kind: ClassVar[str] = "undo"
     needs: ClassVar[tuple[type, ...]] = (StateFolder,)

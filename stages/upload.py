@@ -27,7 +27,7 @@ AHEAD = 3
 
 
 class Upload(Stage):
-    """Writes under a name that is not listed; `confirm` gives the archive its final name."""
+    """Stage that writes under an unlisted name; `confirm` gives the archive its final name."""
 
     kind: ClassVar[str] = "upload"
     backwards: ClassVar[str] = "download"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Verify(Link):
-    """Reads archives back. It repairs and deletes nothing."""
+    """Stage that reads archives back. It repairs and deletes nothing."""
 
     kind: ClassVar[str] = "verify"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings, ScratchFolder)

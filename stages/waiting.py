@@ -1,4 +1,4 @@
-"""How a stage that moves no items shows that it is alive: it waits, or it works on."""
+"""Signs of life from a stage that moves no items: it waits, or it works."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class Waiting(Event, frozen=True):
-    """The stage waits, for so many seconds at most; that is no lack of progress.
+    """Wait of a stage, for at most this many seconds, which is no lack of progress.
 
     The wait is over with the next event of the same stage.
     """
 
     seconds: float
     reason: str = ""
-    """What it waits for, if a person should know."""
+    """Cause of the wait, if the user should know it."""
 
 
 def work_on(run: Run) -> None:
-    """Count as progress although no item has passed; raise Cancelled if the run is to end."""
+    """Report progress although no item has passed; raise Cancelled if the run was cancelled."""
     run.check()
     run.advance()

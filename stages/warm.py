@@ -41,7 +41,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Warm(Stage):
-    """Reads what is new or changed. Only the walk after the stop decides what exists."""
+    """Stage that reads new and changed files. Only the walk after the stop decides what exists."""
 
     kind: ClassVar[str] = "warm"
     takes: ClassVar[type | None] = Piece

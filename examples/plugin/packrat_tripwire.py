@@ -21,7 +21,7 @@ NAMED = 10
 
 
 class Tripwire(Stage):
-    """Checks the name and content of every file that is new or has changed."""
+    """Stage that checks the name and content of every new or changed file."""
 
     kind: ClassVar[str] = "tripwire"
     backwards: ClassVar[str] = "recheck"

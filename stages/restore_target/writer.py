@@ -47,7 +47,7 @@ class Written:
 
 
 class Writer:
-    """Writes data as it comes, with its folders, then everything else, then the attributes."""
+    """Writer of data as it comes, with its folders, then everything else, then the attributes."""
 
     def __init__(self, target: Target, layout: Layout) -> None:
         """Write to `target`, which stays its opener's to close."""

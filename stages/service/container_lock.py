@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from stages.service.docker import Container
 
 LOCK_SECONDS = 3600.0
-"""How long a run waits for another one that has stopped the same container."""
+"""Seconds that a run waits for another one that has stopped the same container."""
 POLL_SECONDS = 0.2
 
 
 class ContainerLocks:
-    """The container locks that one run, or the repair of a dead one, holds."""
+    """Container locks of one run, or of the repair of a dead one."""
 
     def __init__(self, state_dir: str, service: str) -> None:
         self._folder = os.path.join(state_dir, "locks", "containers")
@@ -58,7 +58,7 @@ class ContainerLocks:
 
     @property
     def at_rest(self) -> bool:
-        """Whether all these containers were seen stopped since they are locked."""
+        """True if all these containers were seen stopped since they were locked."""
         return self._at_rest
 
     def note_at_rest(self) -> None:
@@ -70,7 +70,7 @@ class ContainerLocks:
         self._at_rest = False
         while self._held:
             id_, fd = self._held.popitem()
-            os.unlink(self._file(id_))  # nobody else does, as long as we hold it
+            os.unlink(self._file(id_))  # only the holder deletes it
             os.close(fd)
 
     def _wait(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Reads files one after the other. A file that cannot be read is skipped with a warning."""
+    """Reader of files, one after the other. Unreadable ones are skipped with a warning."""
 
     def __init__(self, warn: Callable[[str], None], missed: Callable[[str, OSError], None]) -> None:
         """Call `missed` for what is not in the backup, and `warn` for everything else."""

@@ -29,7 +29,7 @@ MOST = 5
 
 
 class SourceWarnings:
-    """Checks files as they are found, and warns about each kind of problem once per file."""
+    """Checker of files as they are found, which warns about each kind of problem once per file."""
 
     def __init__(self, run: Run, dumping: int | None) -> None:
         """Compare times with `dumping`, the start of the dump in nanoseconds since 1970."""

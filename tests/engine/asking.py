@@ -28,7 +28,7 @@ class Heard(list[tuple[str, Any]]):
 
 
 class Tell(Link):
-    """Provides a note before its items, after them, twice, never, or of another type."""
+    """Stage that provides a note before or after its items, twice, never, or of another type."""
 
     kind: ClassVar[str] = "tell"
     provides: ClassVar[tuple] = (Note,)
@@ -49,7 +49,7 @@ class Tell(Link):
 
 
 class Ask(Link):
-    """Needs a note before or after its items, and records it."""
+    """Stage that needs a note before or after its items, and records it."""
 
     kind: ClassVar[str] = "ask"
     needs: ClassVar[tuple] = (Note, Heard)

@@ -26,7 +26,7 @@ TICK = 0.02
 
 
 class Meddler:
-    """Changes the source each time the reader has read some bytes of it."""
+    """Program that changes the source each time the reader has read some bytes of it."""
 
     def __init__(self, *actions):
         self.actions = iter(actions)

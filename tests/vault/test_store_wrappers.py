@@ -20,7 +20,7 @@ NAME = "svc-20260101T000000Z-00112233.packrat"
 
 
 class Always(Faulty):
-    """Fails every time, silently or not; counts the attempts."""
+    """Call that fails every time, silently or not, and counts the attempts."""
 
     def __init__(self, store, silent):
         super().__init__(store)
@@ -85,7 +85,7 @@ def test_parts_are_joined_until_they_are_large_enough():
 
 
 class Recorder(Upload):
-    """Accepts parts in threads, and may fail at one."""
+    """Upload that accepts parts in threads, and may fail at one."""
 
     at_once = 3
 

@@ -202,7 +202,7 @@ def test_an_archive_pruned_meanwhile_has_no_verdict(copy, depth):
     names = [path.name for path in copy.archives]
 
     class Pruning(Local):
-        """Prunes, newest first, as soon as the third archive is opened."""
+        """Store that is pruned, newest first, as soon as the third archive is opened."""
 
         def read(self, service, name, offset, length, *check):
             if name == names[2]:
