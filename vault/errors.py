@@ -20,16 +20,6 @@ class VaultError(Exception):
         super().__init__(what)
         self.hint = hint
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Support pickling and copying, whatever the signature of `__init__`."""
-        return _again, (type(self), self.args, self.__dict__)
-
-
-def _again(kind: type[VaultError], args: tuple[str, ...], state: dict[str, object]) -> VaultError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(state)
-    return error
-
 
 class KeyFileError(VaultError):
     """Key file that cannot be used."""

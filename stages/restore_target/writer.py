@@ -81,7 +81,7 @@ class Writer:
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
             raise TargetError(
                 f"cannot write below {self.target}{where}: {error.strerror}",
-                "nothing outside it was touched; mend that, and the same command goes on from"
+                "nothing outside it was touched; correct that, and the same command goes on from"
                 " there, or restore to a folder that can be written and has room",
             ) from error
 
