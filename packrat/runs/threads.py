@@ -1,4 +1,4 @@
-"""Threads of this process that the kernel holds, for messages."""
+"""Threads of this process that are blocked in the kernel, for messages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import suppress
 
 TASKS = "/proc/self/task"
 UNINTERRUPTIBLE = "D"
-"""State of a thread in proc(5) that no signal ends."""
+"""State of a thread in proc(5) that no signal interrupts."""
 
 
 def held_threads() -> list[str]:
-    """Return a few words about each thread that the kernel holds; nothing without /proc."""
+    """Return a description of each thread that is blocked in the kernel; none without /proc."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     names[os.getpid()] = threading.main_thread().name
     held = []

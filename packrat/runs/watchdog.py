@@ -1,9 +1,9 @@
 """Watchdog of a run: ends it when it makes no progress, takes too long, or does not end.
 
-It is a listener of the run's events, and a thread that looks at the time. It ends a run in three
-steps, each of which gives the run ASKED_SECONDS without any event: ask all stages to stop, then
-interrupt the main thread, then report what holds the run and end the process. The last step loses
-nothing: what is owed then is put back by the next command, as after a power cut.
+It is a listener of the run's events, and a thread that checks the time. It ends a run in three
+steps, with ASKED_SECONDS without any event between them: request all stages to stop, interrupt the
+main thread, and report what blocks the run and end the process. The last step loses nothing: the
+next command repairs what is left behind, as after a power cut.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from engine.run import Clock, Run
 
 STALL_SECONDS = 3600.0
-"""A run without any event for so long is ended. A wait with a limit of its own does not count."""
+"""A run without any event for this time is ended. A wait with its own limit does not count."""
 ASKED_SECONDS = 20.0
-"""How long a run that was asked to end may go on without any event. Twice this is less than the
-minute that the daemon gives its jobs."""
+"""Time without any event after which the next step follows. Twice this is less than the minute that
+the daemon gives its jobs."""
 LOOK_SECONDS = 0.5
 ENDING = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
 
 
 class Watchdog:
-    """Watches one run."""
+    """Watchdog of one run."""
 
     def __init__(self, service: str, clock: Clock, timeout: float | None = None) -> None:
         """`timeout` is the longest time in seconds for the whole run."""
         self.problem: SourceError | None = None
-        """Why it ended the run, if it did."""
+        """Reason why it ended the run, None if it did not."""
         self._service, self._clock, self._timeout = service, clock, timeout
         self._begun = self._moved = clock.ticks()
         self._asked: float | None = None
@@ -51,7 +51,7 @@ class Watchdog:
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Note that the run is alive."""
+        """Record that the run makes progress."""
         with self._lock:
             self._moved = self._clock.ticks()
             self._stage = event.stage
@@ -63,7 +63,7 @@ class Watchdog:
     def over(self, run: Run, interrupt: Callable[[], None] | None) -> Iterator[None]:
         """Watch a run; `interrupt` raises KeyboardInterrupt in the main thread.
 
-        Without it the run is only asked to stop: its process belongs to something else.
+        Without it, the run is only requested to stop, because its process belongs to other code.
         """
         done = threading.Event()
 
@@ -85,7 +85,7 @@ class Watchdog:
             thread.join()
 
     def look(self, run: Run, interrupt: Callable[[], None] | None) -> None:
-        """Take the next step of ending the run, if it is time for one."""
+        """Take the next step to end the run, if it is due."""
         now = self._clock.ticks()
         with self._lock:
             idle = now - max(self._moved, self._asked or 0, *self._waits.values())
@@ -103,7 +103,7 @@ class Watchdog:
             interrupt()
 
     def _reason(self, now: float, idle: float) -> SourceError | None:
-        """Return why the run must end, if it must."""
+        """Return the reason why the run must end, or None."""
         if self._timeout and now - self._begun > self._timeout:
             return SourceError(
                 f"the run took longer than its timeout of {self._timeout:.0f} s, and was ended",

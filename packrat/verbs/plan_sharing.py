@@ -1,4 +1,4 @@
-"""Notes of a restore's plan: containers that keep running on files which are exchanged."""
+"""Notes in a restore's plan about running containers that use the files to be replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 10
 
 
 def sharing_notes(pipeline: Pipeline) -> dict[str, str]:
-    """Return stage -> which other containers use what is restored in place."""
+    """Return stage -> note on other containers that use the files to be replaced."""
     notes = {}
     for name, params in pipeline.stages.items():
         if params.get("kind") != "containers" or not (path := params.get("path")):

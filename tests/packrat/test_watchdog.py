@@ -1,4 +1,4 @@
-"""The watchdog: a run without progress ends, and so does one that was asked to end."""
+"""Watchdog: it ends a run without progress, and one that does not stop on request."""
 
 import os
 import select
@@ -48,7 +48,7 @@ def impatient_watchdog(monkeypatch):
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.05)
 
 
-def test_a_run_without_progress_for_an_hour_is_asked_to_stop(watched, ticks):
+def test_a_run_without_progress_for_an_hour_is_requested_to_stop(watched, ticks):
     dog, run = watched
     run.emit(Progress("collect", 1, 1))
     ticks.now += 3599
@@ -71,7 +71,7 @@ def test_any_progress_starts_the_hour_again(watched, ticks):
 
 @pytest.mark.parametrize("early", [True, False])
 def test_a_wait_with_its_own_limit_is_no_lack_of_progress(watched, ticks, early):
-    """A command may take a day, if its timeout says so; once it has ended the hour counts again."""
+    """A command may take a day by its timeout; after its end the hour counts again."""
     dog, run = watched
     run.emit(Waiting("collect", 86_400))
     ticks.now += 86_000
@@ -95,8 +95,8 @@ def test_another_stage_does_not_end_a_wait(watched, ticks):
     assert not run.cancelled
 
 
-def test_a_run_that_goes_on_after_it_was_asked_to_end_is_interrupted_once(watched, ticks):
-    """Only after a time without any event: putting things back is progress, too."""
+def test_a_run_that_goes_on_after_the_request_to_end_is_interrupted_once(watched, ticks):
+    """Only after a time without any event, because a repair is progress, too."""
     dog, run = watched
     interrupts = []
     run.cancel()
@@ -119,7 +119,7 @@ def test_a_run_that_goes_on_after_it_was_asked_to_end_is_interrupted_once(watche
 def test_a_backup_that_stalls_or_takes_too_long_fails_with_the_reason(
     tmp_path, ticks, monkeypatch, seconds, timeout
 ):
-    """The run is over, nothing half-done is left, and the next one works."""
+    """The run ends, no unfinished file is left, and the next run works."""
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.05)
     house = House(tmp_path, settings={"timeout": timeout} if timeout else {})
     fill(house.source, {"a": b"a"})
@@ -199,8 +199,8 @@ def frozen(tmp_path):
 
 @pytest.mark.root
 @pytest.mark.usefixtures("impatient_watchdog")
-def test_a_run_that_the_kernel_holds_says_so_and_ends_with_it(tmp_path, frozen):
-    """No signal ends such a thread; the user learns which one it is, and where it waits."""
+def test_a_run_that_is_blocked_in_the_kernel_is_reported_and_ends_with_the_block(tmp_path, frozen):
+    """No signal ends such a thread; the message names it and where it waits."""
     at, thaw = frozen
     house = House(tmp_path / "house")
     fill(house.source, {"a": b"a"})
