@@ -141,15 +141,18 @@ def test_a_full_temporary_folder_stops_no_restore(house, tmp_path):
 
 
 @pytest.mark.root
-def test_a_full_state_folder_is_named_by_a_restore_that_needs_it(house):
-    """The message says which disk is full, and what to do."""
+def test_restore_without_room_for_temporary_data_names_the_full_folder(house, monkeypatch):
+    """The state folder is full: the system's folder serves, unless it is full as well."""
     fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(30_000)})
     house.backed_up()
     house.forget()
     house.state.rename(house.root / "elsewhere")
     with disk(house.state, "size=256k,mode=700") as state:
         (state / "full").write_bytes(bytes(100_000))
+        served = house.cli("restore", "svc", "--to", str(house.root / "served"), "--yes")
+        monkeypatch.setenv("TMPDIR", str(state))
         done = house.cli("restore", "svc", "--to", str(house.root / "out"), "--yes")
+    assert served.returncode == 0, served.stderr
     assert done.returncode == 4
     assert f"cannot keep temporary data in {house.state}: " in done.stderr
     assert "unexpected" not in done.stderr

@@ -20,6 +20,7 @@ from packrat.runs.signals import interruptible
 from packrat.runs.watchdog import Watchdog
 from packrat.text.report import count_text, missed_text
 from stages.collect import Collect
+from stages.containers import Containers
 from stages.errors import SourceError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
@@ -121,10 +122,14 @@ def _run(
 ) -> Restored:
     begun = time.monotonic()
     warnings: list[str] = []
+    about_files: list[str] = []
+    # What these stages warn about concerns the service, not what was restored.
+    containers = {node.name for node in graph.order if isinstance(node.stage, Containers)}
 
     def note(event: Event) -> None:
         if isinstance(event, Warned):
             warnings.append(masked(event.text))
+            about_files.extend([] if event.stage in containers else warnings[-1:])
 
     journal = Journal(pipeline.state_dir, pipeline.service)
     given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline))
@@ -145,7 +150,7 @@ def _run(
         run.warn(unset_text(what, unset))
     if written.lost and (layout := outcome.fact(Layout)):
         run.warn(lost_text(written, layout))
-    partial = bool(warnings)
+    partial = bool(about_files)
     if job.backup.missed:
         run.warn(missed_text(job.backup))
     for text in opened.replicas.notes.values():
