@@ -1,6 +1,10 @@
 """Entry point of `packrat` and `python -m packrat`."""
 
-import signal  # nothing else: until `main` runs, Python itself handles Ctrl-C
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from packrat.surroundings import prepare
 
@@ -22,8 +26,20 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run()
-    finally:
-        tuning.freeze()
+    except SystemExit as ended:
+        _end(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+
+
+def _end(status: int) -> NoReturn:
+    """End the process without Python's finalization.
+
+    Libraries have threads of their own (event loops, calls that hang) which may still run in C code
+    and would crash the interpreter while it is torn down. Everything of ours is closed by now.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

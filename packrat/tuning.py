@@ -28,8 +28,3 @@ def tune() -> None:
     # and a restore takes a twentieth more time.
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-
-
-def freeze() -> None:
-    """Prevent the search for cycles at exit, which would take a fifth of a short command."""
-    gc.freeze()

@@ -13,6 +13,9 @@ from vault.errors import VaultError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PREFIX, SUFFIX = "scratch-", ".sqlite"
+"""Around the name that the file has for a moment."""
+
 
 class Scratch:
     """Private SQLite database in a file without a name. Used by one thread at a time."""
@@ -24,8 +27,10 @@ class Scratch:
         the state folder. Raises VaultError.
         """
         self._folder = folder if folder and os.access(folder, os.W_OK | os.X_OK) else _temporary()
+        if self._folder == folder:
+            _clear(folder)
         try:
-            fd, path = tempfile.mkstemp(prefix="scratch-", suffix=".sqlite", dir=self._folder)
+            fd, path = tempfile.mkstemp(prefix=PREFIX, suffix=SUFFIX, dir=self._folder)
         except OSError as error:
             raise self._full(error.strerror or "cannot be written") from None
         os.close(fd)
@@ -77,3 +82,11 @@ def _temporary() -> str:
         return tempfile.gettempdir()
     except FileNotFoundError as error:  # none of the usual folders can be written
         raise VaultError(str(error.strerror or error), "set TMPDIR to a folder with room") from None
+
+
+def _clear(folder: str) -> None:
+    """Delete files that were not yet unlinked when their process was killed."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(PREFIX) and name.endswith(SUFFIX):
+                os.unlink(os.path.join(folder, name))
