@@ -26,7 +26,7 @@ STEADY_SECONDS = 3.0
 """A container without a HEALTHCHECK counts as healthy when it has run for so long."""
 POLL_SECONDS = 0.1
 REPAIR_SECONDS = 5.0
-"""How long a repair waits for a run that is using the same container; the next one tries again."""
+"""Longest wait of a repair for a run that uses the same container; the next repair tries again."""
 ENTRY_BYTES = 800
 """Memory that an entry of the index takes, about."""
 
