@@ -145,13 +145,13 @@ class _Execution:
 
     def _watched(self, node: Node, items: Iterator[Any]) -> Iterator[Any]:
         """Yield what one node gives; report its start, its end and its error."""
-        view = self.views[node.name]
+        view, cancelled = self.views[node.name], self.run.shared.cancelled.is_set
         self.started[node.name] = view.clock.ticks()
         view.emit(Started(node.name))
         try:
             view.check()
             for item in self._work(node, items, view):
-                if self.run.cancelled:
+                if cancelled():
                     view.check()
                 yield item
         except (GeneratorExit, Unavailable):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from vault.archive.check_entry import Implausible
 from vault.archive.check_index import IndexCheck, content_hash
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ class Admission:
         """
         if entry.link:
             entry = self._separate(entry)
-        return entry, self._check.fault(entry)
+        try:
+            self._check.accept(entry)
+        except Implausible as wrong:
+            return entry, str(wrong)
+        return entry, None
 
     def _separate(self, entry: Entry) -> Entry:
         """Return an entry with another link if the file is not the one that had this link before.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vault.archive import ranges
 from vault.archive.format import FIRST_SEGMENT, untext
+from vault.archive.ranges import OWNER_LAST, TIME_FIRST, TIME_LAST
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
     from vault.archive.format import Entry, Reference
 
-TIME_FIRST, TIME_LAST = ranges.TIME
 MODE_LAST = ranges.RANGES["mode"][1]
-OWNER_LAST = ranges.RANGES["uid"][1]
 SIZE_LAST = ranges.RANGES["size"][1]
 INODE_LAST = ranges.RANGES["inode"][1]
 CHUNK_END = ranges.DATA_CHUNK_BYTES

@@ -59,22 +59,17 @@ class IndexCheck:
         self.entries = self.files = 0
 
     def check(self, entry: Entry) -> None:
-        """Check the next entry; raises Damaged for one that cannot be restored."""
-        if wrong := self.fault(entry):
+        """Accept the next entry; raises Damaged for one that cannot be restored."""
+        try:
+            self.accept(entry)
+        except Implausible as wrong:
             shown = entry.path64 or entry.path  # a wrong path64 has no name
             with suppress(Damaged):
                 shown = entry.name
-            raise Damaged(self._archive, f"{shown!r} {wrong}")
+            raise Damaged(self._archive, f"{shown!r} {wrong}") from None
 
-    def fault(self, entry: Entry) -> str | None:
-        """Return what is wrong with the next entry; None accepts it as the new last one."""
-        try:
-            self._take(entry)
-        except Implausible as wrong:
-            return str(wrong)
-        return None
-
-    def _take(self, entry: Entry) -> None:
+    def accept(self, entry: Entry) -> None:
+        """Accept the next entry as the new last one; raises Implausible for a wrong one."""
         try:
             name = entry.name
             key = order(name)

@@ -7,13 +7,16 @@ within; what only a broken filesystem reports is stored differently, with a warn
 from __future__ import annotations
 
 SECOND_NS = 1_000_000_000
-TIME = (-(2**63) * SECOND_NS, 2**63 * SECOND_NS - 1)
+TIME_FIRST, TIME_LAST = TIME = (-(2**63) * SECOND_NS, 2**63 * SECOND_NS - 1)
 """Nanoseconds since 1970: the range of utimensat(2), whose seconds have 64 bits."""
+
+OWNER_LAST = 2**32 - 2
+"""Largest user or group id: chown(2) does not change the owner at 2**32 - 1."""
 
 RANGES: dict[str, tuple[int, int]] = {
     "mode": (0, 0o7777),
-    "uid": (0, 2**32 - 2),  # chown(2) does not change the owner at 2**32 - 1
-    "gid": (0, 2**32 - 2),
+    "uid": (0, OWNER_LAST),
+    "gid": (0, OWNER_LAST),
     "mtime": TIME,
     "ctime": TIME,
     "inode": (0, 2**64 - 1),
