@@ -25,15 +25,15 @@ from packrat.restore.opened import OpenedBackup
 from packrat.restore.restore import restore
 from packrat.runs.backup import back_up
 from specs.compile import compile_restore, compile_service
+from specs.destinations.s3 import S3 as S3Destination  # noqa: N811
+from specs.destinations.sftp import Sftp as SftpDestination
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
 from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
 from vault.store.base import Store
 from vault.store.local import Local
-from vault.store.open import open_s3, open_sftp
 from vault.store.s3 import S3
 from vault.store.sftp import Sftp
-from vault.store.sftp_login import Login
 from vault.store.transfer import parts_of
 
 SIZE = 500 * MB
@@ -80,19 +80,11 @@ def send(destination: Store, source: Local) -> float:
 
 def opened(places: dict[str, dict[str, object]], limit: int | None = None) -> dict[str, Store]:
     """Open destinations from the servers' settings."""
-    s3, nas = places["s3"], places["nas"]
-    login = Login(
-        "127.0.0.1",
-        int(str(nas["port"])),
-        "root",
-        key_file=str(nas["key_file"]),
-        known_hosts=[str(nas["known_hosts"])],
-    )
-    keys = {"access_key_id": KEY, "secret_access_key": SECRET, "region": "us-east-1"}
-    return {
-        "s3": open_s3("s3", "bucket", "bench", limit, endpoint=str(s3["endpoint"]), **keys),
-        "nas": open_sftp("nas", "bench", login, limit),
+    opened = {
+        "s3": S3Destination.model_validate(places["s3"] | {"path": "bench", "limit": limit}),
+        "nas": SftpDestination.model_validate(places["nas"] | {"path": "bench", "limit": limit}),
     }
+    return {name: one.open(name, "") for name, one in opened.items()}
 
 
 def beside_rclone(

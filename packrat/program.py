@@ -11,18 +11,12 @@ from packrat.errors import Unusable, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from specs.backup import Destination as DestinationSpec
     from specs.config import Config
-    from specs.destinations import Destination as DestinationSpec
-    from specs.destinations import Sftp
     from specs.pipeline import Pipeline
     from vault.archive.keys import Keys
     from vault.catalog.cache import CatalogCache
     from vault.store.base import Store
-    from vault.store.sftp_login import Login
-
-
-NEARNESS = ("local", "sftp", "fsspec", "s3")
-"""Types of destinations, the fastest and cheapest to read from first."""
 
 
 class Program:
@@ -82,7 +76,7 @@ class Program:
     def nearest(self, service: str) -> list[str]:
         """Return the names of a service's destinations, the fastest to read from first."""
         named = self.config.destinations_of(self.config.services[service])
-        return sorted(named, key=lambda name: NEARNESS.index(named[name].type))
+        return sorted(named, key=lambda name: named[name].distance)
 
     def destination(self, name: str) -> Store:
         """Return one destination; raises UsageError if there is none of that name."""
@@ -165,50 +159,4 @@ def open_destinations(pipeline: Pipeline) -> dict[str, Store]:
 
 def _open(specs: dict[str, DestinationSpec], key_file: str) -> dict[str, Store]:
     beside = os.path.join(os.path.dirname(key_file), "known_hosts")
-    return {name: _open_destination(name, spec, beside) for name, spec in specs.items()}
-
-
-def _open_destination(name: str, spec: DestinationSpec, accepted_hosts: str) -> Store:
-    from vault.store import open as stores
-
-    match spec.type:
-        case "local":
-            return stores.open_local(name, spec.path, spec.limit)
-        case "sftp":
-            return stores.open_sftp(name, spec.path, _login(spec, accepted_hosts), spec.limit)
-        case "s3":
-            return stores.open_s3(
-                name,
-                spec.bucket,
-                spec.path,
-                spec.limit,
-                access_key_id=spec.access_key_id.resolve(),
-                secret_access_key=spec.secret_access_key.resolve(),
-                endpoint=spec.endpoint,
-                region=spec.region,
-            )
-        case "fsspec":
-            from specs.options import resolve_options
-
-            return stores.open_fsspec(name, spec.url, resolve_options(spec.options), spec.limit)
-
-
-def _login(spec: Sftp, accepted_hosts: str) -> Login:
-    """Return the login of a server; `accepted_hosts` is the file that `check --connect` writes."""
-    from vault.store.sftp_login import Login
-
-    password = spec.password.resolve() if spec.password else None
-    passphrase = spec.passphrase.resolve() if spec.passphrase else None
-    if spec.key_file and not spec.passphrase:
-        passphrase, password = password, None
-    known_hosts = [os.path.expanduser("~/.ssh/known_hosts"), accepted_hosts]
-    return Login(
-        spec.host,
-        spec.port,
-        spec.username,
-        key_file=spec.key_file,
-        passphrase=passphrase,
-        password=password,
-        known_hosts=[spec.known_hosts] if spec.known_hosts else known_hosts,
-        host_key=spec.host_key,
-    )
+    return {name: spec.open(name, beside) for name, spec in specs.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.graph import Graph, Node
 from specs.config import Config
-from specs.destinations import Local
+from specs.destinations.local import Local
 from specs.insertion import insert
 from specs.pipeline import Pipeline
 from specs.service import Command, Service

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from specs.destinations import Backup, Destination, Section
+from specs.backup import Backup, Destination
 from specs.secret import Password
+from specs.section import Section
 from specs.service import Service
 from specs.values import LocalPath, Name, Schedule, Size, refusal
 

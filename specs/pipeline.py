@@ -7,9 +7,10 @@ from msgspec import structs
 from pydantic import AfterValidator, Field, ValidationError
 
 from engine.graph import Graph, GraphFaults
-from specs.destinations import Section, Typed
+from specs.backup import Typed
 from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
+from specs.section import Section
 from specs.translate import translate
 from specs.values import Name, Wait, refusal
 from stages.foreign import UnusableKind, misplaced

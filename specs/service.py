@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from specs.destinations import Section
 from specs.secret import Secret
+from specs.section import Section
 from specs.values import Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
 
 

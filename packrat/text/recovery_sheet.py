@@ -8,7 +8,6 @@ from specs.faults import printable
 
 if TYPE_CHECKING:
     from specs.config import Config
-    from specs.destinations import Destination
     from vault.archive.keys import Keys
 
 SHEET = """\
@@ -38,7 +37,7 @@ Without the password nothing can be restored, by anybody."""
 def recovery_sheet(config: Config, keys: Keys) -> str:
     """Return the sheet; it contains no secret."""
     derivation = keys.derivation
-    places = [f"{name}: {_place(spec)}" for name, spec in config.destinations().items()]
+    places = [f"{name}: {spec.where}" for name, spec in config.destinations().items()]
     return SHEET.format(
         key_id=keys.key_id.hex(),
         salt=derivation.salt.hex(),
@@ -48,16 +47,3 @@ def recovery_sheet(config: Config, keys: Keys) -> str:
         services=printable(", ".join(config.services)),
         destinations=f"\n{'':16}".join(map(printable, places)),
     )
-
-
-def _place(spec: Destination) -> str:
-    match spec.type:
-        case "local":
-            return spec.path
-        case "sftp":
-            return f"sftp {spec.username}@{spec.host}, port {spec.port}, folder {spec.path}"
-        case "s3":
-            where = spec.endpoint or f"AWS {spec.region or ''}".strip()
-            return f"s3 bucket {spec.bucket}, folder {spec.path or '/'}, at {where}"
-        case "fsspec":
-            return spec.url

@@ -1,0 +1,38 @@
+"""The `backup:` section, which names the destinations."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from specs.destinations.local import Local
+from specs.destinations.s3 import S3
+from specs.destinations.sftp import Sftp
+from specs.destinations.url import Fsspec
+from specs.section import Section
+from specs.values import Name
+
+Destination = Local | S3 | Sftp | Fsspec
+"""All types; a new one is a file in specs/destinations/ and a member here (CONTRIBUTING.md)."""
+Typed = Annotated[Destination, Field(discriminator="type")]
+
+
+class Backup(Section):
+    """The destinations, and defaults for every service."""
+
+    retain_backups: int = Field(7, ge=1)
+    """Number of backups of a service that each destination keeps."""
+    confirm: Literal["samples", "full"] = "samples"
+    """Part of a new archive that is read back before it counts: both ends and samples, or all."""
+    local: Local | None = None
+    """The destination named `local`: a folder of this machine."""
+    synology: Sftp | None = None
+    """The destination named `synology`: SFTP."""
+    s3: S3 | None = None
+    """The destination named `s3`."""
+    destinations: dict[Name, Typed] = Field(default_factory=dict)
+    """Further destinations by name, each with its `type`: local, s3, sftp or fsspec."""
+
+    def named(self) -> dict[str, Destination]:
+        """Return every destination by name: local, synology, s3, then the others as written."""
+        fixed = {"local": self.local, "synology": self.synology, "s3": self.s3}
+        return {name: one for name, one in fixed.items() if one} | self.destinations

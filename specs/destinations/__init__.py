@@ -1,0 +1,1 @@
+"""Destinations of the configuration: one type a file, with the store that it opens."""
