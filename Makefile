@@ -5,6 +5,7 @@
 #   make soak     every campaign of faults, races and generated inputs, in full; ARGS=--soak-seed=7
 #   make lint     ruff, mypy, import-linter, and no address of this machine in a committed file
 #   make bench    against restic, borg and tar | zstd | openssl; ARGS=--quick for a small tree
+#   make pictures redraw the pictures of docs/how-it-works.md from the source
 #   make lock     choose newer dependencies and pin them in requirements.lock, and those that
 #                 the program itself needs in requirements-run.lock
 
@@ -15,7 +16,7 @@ UPGRADE ?= --upgrade
 BIN    := .venv/bin
 READY  := .venv/ready
 
-.PHONY: demo test soak lint bench lock clean
+.PHONY: demo test soak lint bench pictures lock clean
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
@@ -39,6 +40,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+pictures: $(READY)
+	$(BIN)/python docs/pictures.py
 
 # The build backend is locked as well, so that installing packrat itself needs no network.
 $(READY): requirements.lock pyproject.toml

@@ -39,9 +39,9 @@ def mermaid(graphs: dict[str, Graph]) -> str:
     for number, (service, graph) in enumerate(graphs.items()):
         ids = {node.name: f"s{number}n{place}" for place, node in enumerate(graph.order)}
         lines.append(f'  subgraph s{number}["{_escape(service)}"]')
-        lines += [
-            f'    {ids[n.name]}["{_escape(n.label)}<br/>{_escape(n.does)}"]' for n in graph.order
-        ]
+        for node in graph.order:
+            label = "<br/>".join(_escape(text) for text in (node.label, node.does) if text)
+            lines.append(f'    {ids[node.name]}["{label}"]')
         lines += [f"    {ids[a]} --> {ids[b]}" for a, b in graph.edges()]
         lines.append("  end")
     return "\n".join(lines)
