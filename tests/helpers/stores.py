@@ -4,11 +4,14 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from tests.helpers.servers import (
@@ -21,14 +24,13 @@ from tests.helpers.servers import (
     SshServer,
     WebDavServer,
 )
+from vault.store.base import Store
 from vault.store.local import Local
 from vault.store.s3 import S3
 from vault.store.sftp import Sftp
 from vault.store.sftp_login import Login
 from vault.store.url import UrlStore
 
-KINDS = ["local", "memory", "s3 refusing newer headers", "s3 moto", "sftp", "sftp chroot", "webdav"]
-NETWORK = KINDS[2:]
 number = itertools.count()
 
 
@@ -83,55 +85,80 @@ class Servers:
         return self.get("webdav", lambda: WebDavServer(self.folder / "webdav"))
 
 
+class Place(NamedTuple):
+    """Where a kind of store keeps its files, and how to open it."""
+
+    port: int
+    """Port of its server; 0 without one."""
+    side: AbstractFileSystem
+    """Independent view of the files."""
+    root: str
+    """Path of the root in that view."""
+    open: Callable[[int], Store]
+    """Return the store; the argument is the port to use."""
+
+
+def _local(servers):
+    root = f"{servers.folder}/disk/x"
+    return Place(0, LocalFileSystem(), root, lambda _: Local("it", root))
+
+
+def _memory(_):
+    return Place(0, fsspec.filesystem("memory"), "/x", lambda _: UrlStore("it", "memory://x", {}))
+
+
+def _s3(port, server, path):
+    def open_it(port):
+        url = f"http://127.0.0.1:{port}"
+        return S3("it", "bucket", path, KEY, SECRET, url, "us-east-1")
+
+    return Place(port, s3_client(server.port), f"bucket/{path}", open_it)
+
+
+def _sftp(server, folder, path):
+    def open_it(port):
+        key = str(server.folder / "user")
+        login = Login("127.0.0.1", port, "root", key_file=key, host_key=server.fingerprint)
+        return Sftp("it", path, login)
+
+    return Place(server.port, LocalFileSystem(), f"{folder}/{path.strip('/')}", open_it)
+
+
+def _webdav(servers):
+    server = servers.webdav
+    side = fsspec.filesystem("webdav", skip_instance_cache=True, **server.options())
+    return Place(
+        server.port, side, "x", lambda port: UrlStore("it", "webdav://x", server.options(port))
+    )
+
+
+ROWS = {
+    "local": _local,
+    "memory": _memory,
+    "s3 refusing newer headers": lambda at: _s3(at.picky.port, at.s3, "x"),
+    "s3 moto": lambda at: _s3(at.moto.port, at.moto, "y"),
+    "sftp": lambda at: _sftp(at.nas, at.nas.folder / "login", "x"),
+    "sftp chroot": lambda at: _sftp(at.jail, at.jail.jail, "/share/x"),
+    "webdav": _webdav,
+}
+"""Kind of store -> its place. A new kind is one row (CONTRIBUTING.md)."""
+KINDS = list(ROWS)
+NETWORK = KINDS[2:]
+
+
 class At:
     """A store as two processes see it, with an independent view of its files."""
 
     def __init__(self, kind: str, servers: Servers) -> None:
         self.kind = kind
-        self.servers = servers
-        self.sending = kind in NETWORK and kind != "webdav"
-        """True if it sends parts as they come, several in parallel."""
-        match kind:
-            case "local":
-                self.port, self.side, self.root = 0, LocalFileSystem(), f"{servers.folder}/disk/x"
-            case "memory":
-                self.port, self.side, self.root = 0, fsspec.filesystem("memory"), "/x"
-            case "s3 refusing newer headers":
-                self.port = servers.picky.port
-                self.side, self.root = s3_client(servers.s3.port), "bucket/x"
-            case "s3 moto":
-                self.port = servers.moto.port
-                self.side, self.root = s3_client(self.port), "bucket/y"
-            case "sftp":
-                self.port = servers.nas.port
-                self.side, self.root = LocalFileSystem(), f"{servers.nas.folder}/login/x"
-            case "sftp chroot":
-                self.port = servers.jail.port
-                self.side, self.root = LocalFileSystem(), f"{servers.jail.jail}/share/x"
-            case "webdav":
-                self.port, self.root = servers.webdav.port, "x"
-                options = servers.webdav.options()
-                self.side = fsspec.filesystem("webdav", skip_instance_cache=True, **options)
+        self.port, self.side, self.root, self._open = ROWS[kind](servers)
         self.writer, self.reader = self.open(), self.open()
+        self.sending = kind in NETWORK and self.writer.properties.streams_writes
+        """True if it sends parts as they come, several in parallel."""
 
     def open(self, port: int | None = None):
         """Open the store, through another port if one is given."""
-        port = port or self.port
-        match self.kind:
-            case "local":
-                return Local("it", self.root)
-            case "memory":
-                return UrlStore("it", "memory://x", {})
-            case "s3 refusing newer headers" | "s3 moto":
-                bucket, path = self.root.split("/")
-                url = f"http://127.0.0.1:{port}"
-                return S3("it", bucket, path, KEY, SECRET, url, "us-east-1")
-            case "webdav":
-                return UrlStore("it", "webdav://x", self.servers.webdav.options(port))
-        server = self.servers.nas if self.kind == "sftp" else self.servers.jail
-        key = str(server.folder / "user")
-        login = Login("127.0.0.1", port, "root", key_file=key, host_key=server.fingerprint)
-        return Sftp("it", "x" if self.kind == "sftp" else "/share/x", login)
+        return self._open(port or self.port)
 
     def line(self, **faults) -> Line:
         """Return a line to the server that can be cut, silent or slow."""

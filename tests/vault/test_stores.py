@@ -185,8 +185,9 @@ def test_a_damaged_archive_is_replaced_by_good_bytes(at):
 def test_a_probe_leaves_nothing_and_names_what_the_filesystem_cannot_do(at):
     """`check --connect` does everything that a backup does."""
     said = " ".join(at.writer.probe(f"token{at.service}"))
-    assert ("rename" in said) == (at.kind in ("memory", "webdav"))
-    assert ("temporary file" in said) == (at.kind == "webdav")
+    can = at.writer.properties
+    assert ("rename" in said) != (can.atomic_rename or can.hidden_until_commit)
+    assert ("temporary file" in said) != can.streams_writes
     assert [path for path in at.side.find(at.root) if "token" in path] == []
 
 
