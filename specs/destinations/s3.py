@@ -20,7 +20,7 @@ def check_endpoint(text: str | None) -> str | None:
         PydanticCustomError: It lacks http or https, or a host.
     """
     if text and not re.fullmatch(r"https?://[^\s/]+\S*", text):
-        raise refusal("not a URL", "write such as https://s3.us-west-001.backblazeb2.com")
+        raise refusal("not a URL", "write for example https://s3.us-west-001.backblazeb2.com")
     return text or None
 
 
@@ -44,7 +44,7 @@ def check_key(text: str) -> str:
         PydanticCustomError: It has an empty, `.` or `..` part, which S3 would take literally.
     """
     if any(part in ("", ".", "..") for part in text.strip("/").split("/")) and text.strip("/"):
-        raise refusal("not a folder in a bucket", "write such as backups/packrat")
+        raise refusal("not a folder in a bucket", "write for example backups/packrat")
     return text
 
 

@@ -20,7 +20,7 @@ def check_url(text: str) -> str:
         PydanticCustomError: It has no protocol, or a password.
     """
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*://\S*", text) or text.startswith("file:"):
-        raise refusal("not a URL of a filesystem", "write such as webdav://backups/packrat")
+        raise refusal("not a URL of a filesystem", "write for example webdav://backups/packrat")
     if "@" in text and ":" in text.partition("://")[2].rpartition("@")[0]:
         raise refusal("a URL with a password", "put the password into options:, by reference")
     return text
