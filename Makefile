@@ -16,7 +16,7 @@ UPGRADE ?= --upgrade
 BIN    := .venv/bin
 READY  := .venv/ready
 
-.PHONY: demo test soak lint bench pictures lock clean
+.PHONY: demo test soak lint bench lock clean
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
@@ -41,6 +41,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+.PHONY: pictures
 pictures: $(READY)
 	$(BIN)/python docs/pictures.py
 
