@@ -77,6 +77,7 @@ def restore() -> str:
 def _plan(title: str, graph: Graph) -> str:
     """Draw a plan from top to bottom; the stages that run during the downtime are red."""
     drawn = mermaid({title: graph}).replace("flowchart LR", "flowchart TB", 1)
+    drawn = drawn.replace('"]\n', '"]\n    direction TB\n', 1)
     names = [node.name for node in graph.order]
     [start] = [node for node in graph.order if node.releases]
     stop = next(node for node in graph.order if node.name == start.releases)
@@ -105,20 +106,21 @@ def archive() -> str:
         opened = _open(file)
         kind = opened.manifest.kind
         owner[opened.manifest.id] = f"a{number}f2"
-        rows = [("h", "header, in clear", 72)]
+        rows = [("h", "header, in clear<br/>72 B")]
         for place, (_, length) in enumerate(opened.frames):
             data, plain = opened.any_frame(place + 2)
             what = "data segment" if data == b"d" else "index segment"
-            rows.append((f"f{place + 2}", f"frame {place + 2}: {what} of {len(plain):,} B", length))
+            text = f"frame {place + 2}: {what}<br/>{len(plain):,} B, stored in {length:,} B"
+            rows.append((f"f{place + 2}", text))
         trailer = opened.trailer
         rows += [
-            ("m", "frame 0: manifest", trailer.manifest_length),
-            ("t", "frame 1: table of the frames", trailer.table_length),
-            ("e", "trailer, in clear", 32),
+            ("m", f"frame 0: manifest<br/>{trailer.manifest_length} B"),
+            ("t", f"frame 1: table of the frames<br/>{trailer.table_length} B"),
+            ("e", "trailer, in clear<br/>32 B"),
         ]
         lines += [f'  subgraph a{number}["{kind}: {opened.name}"]', "    direction TB"]
-        lines += [f'    a{number}{id_}["{text}<br/>{size:,} B"]' for id_, text, size in rows]
-        ids = [f"a{number}{id_}" for id_, _, _ in rows]
+        lines += [f'    a{number}{id_}["{text}"]' for id_, text in rows]
+        ids = [f"a{number}{id_}" for id_, _ in rows]
         lines += [f"    {' ~~~ '.join(ids)}", "  end"]
         index = f"a{number}f{opened.manifest.index[0].chunk[2]}"
         lines += [
