@@ -33,7 +33,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/mypy -p benchmarks
-	$(BIN)/mypy examples/same_tree.py
+	$(BIN)/mypy examples/same_tree.py docs/pictures.py
 	$(BIN)/mypy examples/plugin/packrat_tripwire.py
 	$(BIN)/lint-imports
 	bash .ci/no_machine_paths.sh
