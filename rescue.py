@@ -2,12 +2,18 @@
 """Rescue program: restores Packrat archives on a bare machine without Packrat.
 
 It needs a copy of one destination and the password or the key file. It implements docs/format.md,
-version 1, and shares no code with Packrat. Fetch the whole folder of a service, because an archive
+version 2, and shares no code with Packrat. Fetch the whole folder of a service, because an archive
 refers to older ones beside it. Then, on Debian 12:
 
     apt-get install python3-cryptography python3-zstandard python3-argon2
     python3 rescue.py --list gitea/gitea-20261123T020000Z-1a2b3c4d.packrat
     python3 rescue.py gitea/gitea-20261123T020000Z-1a2b3c4d.packrat /srv/gitea
+
+Without the password, with the private key of an age recipient (apt-get install age):
+
+    python3 rescue.py --slot 2 gitea/gitea-20261123T020000Z-1a2b3c4d.packrat slot.age
+    age --decrypt --identity PRIVATE_KEY_FILE --output master slot.age
+    python3 rescue.py --key-file master gitea/gitea-20261123T020000Z-1a2b3c4d.packrat /srv/gitea
 
 TARGET must be absent or empty; several archives are restored to TARGET/SERVICE each. Only root can
 restore the owners of files. Exit status: 0 done (attributes that could not be set are counted),
@@ -74,6 +80,9 @@ RANGES = {  # smallest and largest value of each number in an entry
 }
 PATH_BYTES, TARGET_BYTES, XATTR_NAME_BYTES, XATTRS_BYTES = 64 << 10, 4095, 255, 1 << 20
 REFERENCES_MOST = 8_000_000  # chunks of one entry: more do not fit into an index segment
+VERSION, HEADER_MOST, SLOTS_MOST, KEY_BYTES = 2, 8 << 10, 16, 32
+PASSWORD, AGE = 1, 2  # kinds of key slots
+COSTS = (64 * 1024, 1, 1), (4096 * 1024, 16, 64)  # least and most of memory, passes, lanes
 HANDLES = 64  # number of folders that are kept open
 FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 USAGE, WRONG_KEY, INTERRUPTED = 2, 7, 130
@@ -131,17 +140,20 @@ def derive(key: bytes, salt: bytes, purpose: bytes, length: int = 32) -> bytes:
     return bytes(HKDF(SHA256(), length, salt, purpose).derive(key))
 
 
-def key_id(master: bytes) -> bytes:
-    """Return the key id, which is in the header of archives."""
-    return derive(master, b"", b"packrat key id", 8)
+def commitment(master: bytes) -> bytes:
+    """Return the commitment to a master key, which is in the header of archives."""
+    return derive(master, b"", b"packrat commitment")
 
 
 def read_key(path: str) -> bytes:
-    """Read the master key from the key file."""
-    with open(path, encoding="utf-8") as file, reading(path):
-        said = json.load(file)
+    """Read the master key from the key file, or from a file that holds just its 32 bytes."""
+    with open(path, "rb") as file, reading(path):
+        content = file.read(64 << 10)
+        if len(content) == KEY_BYTES:
+            return content
+        said = json.loads(content)
         master = bytes.fromhex(said["key"])
-        if key_id(master).hex() != said["key_id"]:
+        if commitment(master)[:8].hex() != said["key_id"]:
             raise ValueError("its key is not the one that its key_id names")
     return master
 
@@ -159,24 +171,59 @@ def read_password(path: str | None) -> bytes:
 
 @functools.cache
 def stretch(password: bytes, salt: bytes, memory: int, passes: int, lanes: int) -> bytes:
-    """Return the master key of a password and the parameters in a header."""
+    """Return the key derived from a password with the parameters of a slot."""
     try:
         return bytes(hash_secret_raw(password, salt, passes, memory, lanes, 32, Type.ID))
     except HashingError as error:
         raise RescueError(f"Argon2 with {memory} KiB of memory: {error}") from error
 
 
+class Slot(NamedTuple):
+    """One way to open an archive: a kind, 1 for a password or 2 for an age file, and its data."""
+
+    kind: int
+    body: bytes
+
+
+def slots(path: str, header: bytes) -> list[Slot]:
+    """Return the key slots in a header, checked."""
+    with reading(f"{path}: the key slots in the header"):
+        found, rest = [], header[61:-8]
+        for _ in range(number(header[60], 1, SLOTS_MOST)):
+            kind, length = struct.unpack(">BH", rest[:3])
+            body, rest = rest[3 : 3 + length], rest[3 + length :]
+            expected = 88 if kind == PASSWORD else max(length, 1)
+            if not len(body) == length == expected:
+                raise ValueError(f"slot {len(found) + 1} has {length} bytes")
+            found.append(Slot(number(kind, PASSWORD, AGE), body))
+            if kind == PASSWORD:
+                for value, low, high in zip(costs(found[-1]), *COSTS, strict=True):
+                    number(value, low, high)
+        if rest:
+            raise ValueError(f"{len(rest)} bytes follow the last one")
+        return found
+
+
+def costs(slot: Slot) -> tuple[int, int, int]:
+    """Return the memory in KiB, passes and lanes of Argon2 of a password slot."""
+    memory, passes, lanes = struct.unpack(">III", slot.body[16:28])
+    return memory, passes, lanes
+
+
 def unlock(path: str, header: bytes, key: bytes | None, password: bytes) -> bytes:
     """Return the master key of an archive; raise RescueError if the password or key is wrong."""
-    with reading(f"{path}: the cost of Argon2 in the header"):
-        memory, passes, lanes = struct.unpack(">III", header[52:64])
-        number(memory, 64 * 1024, 4096 * 1024)
-        number(passes, 1, 16)
-        number(lanes, 1, 64)
-    master = key or stretch(password, header[36:52], memory, passes, lanes)
-    if key_id(master) != header[28:36]:
-        raise RescueError(f"{path}: wrong password or key: it is sealed under another", WRONG_KEY)
-    return master
+    masters = [key] if key else []
+    for slot in slots(path, header):
+        if not key and slot.kind == PASSWORD:
+            derived = stretch(password, slot.body[:16], *costs(slot))
+            cipher = AESGCM(derive(derived, b"", b"packrat slot"))
+            clear = b"packrat slot\1" + slot.body[:28]
+            with contextlib.suppress(InvalidTag):
+                masters.append(cipher.decrypt(slot.body[28:40], slot.body[40:], clear))
+    for master in masters:
+        if commitment(master) == header[28:60]:
+            return master
+    raise RescueError(f"{path}: wrong password or key: it is sealed under another", WRONG_KEY)
 
 
 # One archive
@@ -199,13 +246,16 @@ def read_header(path: str) -> bytes:
     """Read and check the header, apart from its key."""
     if os.path.basename(path).startswith("."):
         raise RescueError(f"{path}: a name that begins with a dot is that of an unfinished archive")
-    header = read(path, 0, 72)
+    header = read(path, 0, min(os.path.getsize(path), HEADER_MOST))
     if header[:8] != b"PACKRAT\n":
         raise RescueError(f"{path} is no packrat archive: it does not begin with PACKRAT")
-    if header[64:] != hashlib.sha256(header[:64]).digest()[:8]:
-        raise RescueError(f"{path}: the header, bytes 0 to 71, is damaged")
-    if header[8:12] != struct.pack(">HH", 1, 72):
-        raise RescueError(f"{path}: the header is not of format version 1")
+    version, length = struct.unpack(">HH", header[8:12].ljust(4, b"\0"))
+    header = header[:length]
+    if len(header) != length or header[-8:] != hashlib.sha256(header[:-8]).digest()[:8]:
+        raise RescueError(f"{path}: the header, bytes 0 to {length - 1}, is damaged")
+    if version != VERSION:
+        raise RescueError(f"{path}: the header is not of format version {VERSION}")
+    slots(path, header)
     return header
 
 
@@ -217,7 +267,7 @@ class Archive:
         self.size = os.path.getsize(path)
         self.cipher = AESGCM(derive(master, header[12:28], b"packrat archive"))
         self.binding = hashlib.sha256(header).digest()
-        end = max(self.size - 32, 72)
+        end = max(self.size - 32, len(header))
         offset, length, rest, start_of_id, magic = struct.unpack(">QII8s8s", read(path, end, 32))
         if magic != b"TARKCAP\n" or start_of_id != header[12:20]:
             raise RescueError(f"{path}: the trailer at byte {end} is damaged, or the file cut off")
@@ -230,14 +280,14 @@ class Archive:
                 raise ValueError(f"it is that of {self.service}-{said['time']}, not of this name")
             if not re.fullmatch(r"[^/]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.packrat", self.name):
                 raise ValueError("it has no service or no time")
-            if (said["format"], said["id"]) != (1, self.id):
-                raise ValueError("its format is not 1, or its id is not the header's")
+            if (said["format"], said["id"]) != (VERSION, self.id):
+                raise ValueError(f"its format is not {VERSION}, or its id is not the header's")
             if said["kind"] != ("incremental" if said["archives"] else "full"):
                 raise ValueError("its kind is not what its list of archives says")
         with reading(f"{path}: the table at byte {offset + length}"):
             table = json.loads(self.unseal(1, offset + length, rest, b"t"))
             self.frames = [(number(place), number(size, 1)) for place, size in table["frames"]]
-            position = 72
+            position = len(header)
             for place, size in [*sorted(self.frames), (offset, 0)]:
                 if place != position:
                     raise ValueError(f"after byte {position} comes byte {place}")
@@ -249,13 +299,14 @@ class Archive:
         limit = LIMITS[kind]
         if length > SEALED_LIMITS[kind]:
             raise RescueError(f"{where} is larger than the format allows")
-        nonce, bound = frame.to_bytes(12, "big"), self.binding + frame.to_bytes(8, "big") + kind
+        bound = self.binding + frame.to_bytes(8, "big") + kind
         sealed = read(self.path, offset, length)
         try:
             try:
-                packed = self.cipher.decrypt(nonce, sealed, bound)
+                packed = self.cipher.decrypt(sealed[:12], sealed[12:], bound)
             except InvalidTag:  # read again: a bit may have flipped in transit
-                packed = self.cipher.decrypt(nonce, read(self.path, offset, length), bound)
+                sealed = read(self.path, offset, length)
+                packed = self.cipher.decrypt(sealed[:12], sealed[12:], bound)
             size = zstandard.frame_content_size(packed)
             number(size, 0, limit)
             plain = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
@@ -570,10 +621,12 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser("rescue.py", description="Restores Packrat archives.")
     parser.usage = (
-        "rescue.py ARCHIVE... TARGET | --list ARCHIVE...  [--password-file | --key-file F]"
+        "rescue.py ARCHIVE... TARGET | --list ARCHIVE... | --slot N ARCHIVE FILE"
+        "  [--password-file | --key-file F]"
     )
     parser.add_argument("archives", nargs="+", metavar="ARCHIVE", help="a *.packrat file")
     parser.add_argument("--list", action="store_true", help="list the paths, restore nothing")
+    parser.add_argument("--slot", type=int, metavar="N", help="write the age file of slot N")
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument("--password-file", metavar="F", help="its first line is the password")
     secret.add_argument("--key-file", metavar="F", help="the key file that packrat init wrote")
@@ -581,7 +634,10 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     target = arguments.target = None if arguments.list else arguments.archives.pop()
     if not arguments.archives:
         parser.error("an ARCHIVE and a TARGET are needed")
-    if target and os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
+    if arguments.slot is not None:
+        if len(arguments.archives) != 1 or not target or os.path.lexists(target):
+            parser.error("--slot needs one ARCHIVE and a FILE that does not exist")
+    elif target and os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
         parser.error(f"{target} must be an empty folder, or absent")
     for path in [*arguments.archives, arguments.key_file, arguments.password_file]:
         if path and not os.path.exists(path):
@@ -617,10 +673,24 @@ def rescue(backup: Backup, target: str | None, prefix: str) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
+def write_slot(path: str, wanted: int, file: str) -> int:
+    """Write the age file of a key slot to a file; slots count from 1."""
+    found = slots(path, read_header(path))
+    age = [n for n, slot in enumerate(found, 1) if slot.kind == AGE]
+    if wanted not in age:
+        raise RescueError(f"{path}: slot {wanted} is no age file; these are: {age or 'none'}")
+    with open(file, "xb") as out:
+        out.write(found[wanted - 1].body)
+    print(f"next: age --decrypt --identity PRIVATE_KEY_FILE --output master {file}")
+    return 0
+
+
 def main(words: list[str] | None = None) -> int:
     """Run the program; return its exit status."""
     try:
         given = parse(words)
+        if given.slot is not None:
+            return write_slot(given.archives[0], given.slot, given.target)
         key = read_key(given.key_file) if given.key_file else None
         password = b"" if key else read_password(given.password_file)
         backups = [Backup(path, key, password) for path in given.archives]

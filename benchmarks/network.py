@@ -29,7 +29,9 @@ from specs.destinations.s3 import S3 as S3Destination  # noqa: N811
 from specs.destinations.sftp import Sftp as SftpDestination
 from specs.load import load_config
 from tests.helpers.servers import KEY, SECRET, S3Server, SshServer
-from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
+from vault.archive.derivation import SALT_BYTES, Derivation
+from vault.archive.key_file import write_key_file
+from vault.archive.keys import Keys
 from vault.store.base import Store
 from vault.store.local import Local
 from vault.store.s3 import S3
@@ -153,7 +155,7 @@ def configured(work: Path, places: dict[str, dict[str, object]], more: str = "")
     }
     config.write_text(json.dumps(document))
     if not key.exists():
-        write_key_file(str(key), Derivation(os.urandom(SALT_BYTES)).keys("bench"))
+        write_key_file(str(key), Keys.create("bench", Derivation(os.urandom(SALT_BYTES))))
     return config
 
 

@@ -106,7 +106,7 @@ def archive() -> str:
         opened = _open(file)
         kind = opened.manifest.kind
         owner[opened.manifest.id] = f"a{number}f2"
-        rows = [("h", "header, in clear<br/>72 B")]
+        rows = [("h", f"header with the key slots, in clear<br/>{opened.header.size} B")]
         for place, (_, length) in enumerate(opened.frames):
             data, plain = opened.any_frame(place + 2)
             what = "data segment" if data == b"d" else "index segment"
@@ -142,7 +142,9 @@ def _open(file: Path) -> Archive:
         return data[offset : offset + length]
 
     password = (VECTORS / "password").read_text(encoding="utf-8").removesuffix("\n")
-    keys = read_header(read, file.name).derivation.keys(password)
+    header = read_header(read, len(data), file.name)
+    keys = header.keys(header.password_slots[0], password)
+    assert keys
     return Archive(read, len(data), file.name, keys)
 
 

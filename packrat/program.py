@@ -51,7 +51,7 @@ class Program:
     @cached_property
     def keys(self) -> Keys:
         """The keys of the key file; raises KeyFileError."""
-        from vault.archive.keys import read_key_file
+        from vault.archive.key_file import read_key_file
 
         return read_key_file(self.config.encryption.key_file)
 
@@ -122,7 +122,7 @@ class DocumentProgram(Program):
     @cached_property
     def keys(self) -> Keys:
         """The keys of the document's key file; raises KeyFileError."""
-        from vault.archive.keys import read_key_file
+        from vault.archive.key_file import read_key_file
 
         return read_key_file(self._pipeline.key_file)
 

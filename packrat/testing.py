@@ -25,8 +25,10 @@ from packrat.runs.backup import back_up
 from specs.compile import compile_restore, compile_service
 from specs.pipeline import load_pipelines, to_yaml
 from stages.items import Piece
+from vault.archive.derivation import Derivation
 from vault.archive.format import Entry, order, text
-from vault.archive.keys import Derivation, write_key_file
+from vault.archive.key_file import write_key_file
+from vault.archive.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +99,7 @@ class Trial:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         # The cheapest derivation that the format allows.
-        keys = Derivation(b"sixteen of salt.", 64 * 1024, 1, 2).keys("trial")
+        keys = Keys.create("trial", Derivation(b"sixteen of salt.", 64 * 1024, 1, 2))
         write_key_file(str(folder / "key"), keys)
 
     def program(self, *, added: bool = True) -> Program:

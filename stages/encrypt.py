@@ -10,7 +10,8 @@ from stages.facts import Base, Job
 from stages.items import Frame, Sealed
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
-from vault.archive.format import FIRST_SEGMENT, MANIFEST, TABLE, Header, Table, Trailer, encode
+from vault.archive.format import FIRST_SEGMENT, MANIFEST, TABLE, Table, Trailer, encode
+from vault.archive.header import Header
 from vault.archive.keys import Keys
 from vault.archive.seal import Sealer, compress
 from vault.errors import Damaged
@@ -34,7 +35,7 @@ class Encrypt(Stage):
     def forward(self, frames: Iterator[Frame], run: Run) -> Iterator[Sealed]:
         """Yield header, sealed frames, table and trailer; the manifest must come last."""
         keys = run.fact(Keys)
-        header = Header(run.fact(Job).archive_id, keys.key_id, keys.derivation)
+        header = Header(run.fact(Job).archive_id, keys.commitment, keys.slots)
         sealer = Sealer(keys, header, run.fact(Base).name)
         own = header.archive_id.hex()
         places: dict[int, tuple[int, int]] = {}
@@ -43,7 +44,7 @@ class Encrypt(Stage):
             data = sealer.seal(frame.number, frame.kind, frame.data)
             return Sealed(own, frame.number, frame.kind, data)
 
-        clear = Sealed(own, -1, None, header.pack())
+        clear = Sealed(own, -1, None, header.packed)
         end = len(clear.data)
         for sealed in in_order(run.pool, seal, frames, BACKLOG):
             if not places:

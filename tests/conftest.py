@@ -9,7 +9,8 @@ from stages import containers, masking
 from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from tests.helpers.servers import S3Server, SshServer
-from vault.archive.keys import MIB, Derivation
+from vault.archive.derivation import MIB, Derivation
+from vault.archive.keys import Keys
 from vault.store import calls, retrying, sftp_login
 
 settings.register_profile(
@@ -44,7 +45,7 @@ def _nothing_hidden(monkeypatch):
 @pytest.fixture(scope="session")
 def keys():
     """Real keys, as cheap as the format allows."""
-    return Derivation(b"sixteen of salt.", 64 * MIB, 1, 1).keys("correct horse battery")
+    return Keys.create("correct horse battery", Derivation(b"sixteen of salt.", 64 * MIB, 1, 1))
 
 
 @pytest.fixture

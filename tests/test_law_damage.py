@@ -8,11 +8,11 @@ import pytest
 
 from packrat.errors import explain
 from packrat.restore.choose import choose
-from tests.helpers.house import PASSWORD, House, cheap_keys
+from tests.helpers.house import PASSWORD, House, cheap_keys, header_size
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
-from vault.archive.format import HEADER_BYTES, TRAILER
-from vault.archive.keys import read_key_file
+from vault.archive.format import TRAILER
+from vault.archive.key_file import read_key_file
 from vault.errors import Away, Damaged, NotThere, VaultError
 
 
@@ -81,7 +81,7 @@ def test_a_restore_of_damaged_archives_is_right_or_says_what_is_not(sound, copy,
     """With one bit flipped anywhere a restore writes correct data, or names archive and files."""
     path = copy.archives[victim]
     whole = path.read_bytes()
-    ends = [*range(0, HEADER_BYTES, 3), *range(len(whole) - TRAILER.size, len(whole), 3)]
+    ends = [*range(0, header_size(whole), 3), *range(len(whole) - TRAILER.size, len(whole), 3)]
     chance = random.Random(victim)
     places = ends + [chance.randrange(len(whole)) for _ in range(80)]
     newest = sound.catalog().backups[-1].summary.id[:8]
@@ -124,7 +124,7 @@ def test_a_quick_verify_reads_both_ends_of_all(copy):
     """Without --deep, damage at either end of any archive is detected, too."""
     for path in copy.archives:
         whole = path.read_bytes()
-        for place in (0, HEADER_BYTES - 1, len(whole) - 1, len(whole) - 40):
+        for place in (0, header_size(whole) - 1, len(whole) - 1, len(whole) - 40):
             path.write_bytes(broken(whole, place))
             bad = [verdict.name for verdict in copy.verify(deep=False) if verdict.status != "ok"]
             assert path.name in bad
@@ -141,7 +141,7 @@ def test_an_archive_that_refers_to_a_lost_or_truncated_one_is_no_backup(copy, ta
         None,
         0,
         1,
-        HEADER_BYTES,
+        header_size(whole),
         len(whole) // 2,
         len(whole) - TRAILER.size,
         len(whole) - 1,

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from stages.restore_target.resume import MARKER
-from tests.helpers.house import PASSWORD, House, cheap_keys
+from tests.helpers.house import PASSWORD, House, cheap_keys, header_size
 from tests.helpers.trees import differences, fill, noise
-from vault.archive.format import FIRST_SEGMENT, HEADER_BYTES, TRAILER
+from vault.archive.format import FIRST_SEGMENT, TRAILER
 from vault.archive.reader import Archive
 from vault.errors import Damaged, VaultError
 
@@ -43,7 +43,7 @@ def test_every_flipped_byte_is_found(chain):
     for path in chain.archives:
         whole = path.read_bytes()
         everything(whole, path.name)
-        ends = [*range(HEADER_BYTES), *range(len(whole) - TRAILER.size, len(whole))]
+        ends = [*range(header_size(whole)), *range(len(whole) - TRAILER.size, len(whole))]
         some = [random.Random(1).randrange(len(whole)) for _ in range(2000)]
         for place in ends + some:
             data = bytearray(whole)
@@ -57,7 +57,8 @@ def test_every_cut_is_found(chain):
     for path in chain.archives:
         whole = path.read_bytes()
         archive = opened(whole, path.name)
-        edges = {0, 1, HEADER_BYTES, archive.trailer.manifest_offset, len(whole) - TRAILER.size}
+        edges = {0, 1, header_size(whole), len(whole) - TRAILER.size}
+        edges.add(archive.trailer.manifest_offset)
         edges |= {offset for offset, _ in archive.frames}
         edges.add(archive.trailer.manifest_offset + archive.trailer.manifest_length)
         for edge in sorted({max(0, e + near) for e in edges for near in (-1, 0, 1)}):

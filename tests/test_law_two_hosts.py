@@ -6,7 +6,7 @@ import yaml
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.stores import s3_client
 from tests.helpers.trees import differences, fill, noise
-from vault.archive.keys import write_key_file
+from vault.archive.key_file import write_key_file
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

@@ -10,7 +10,7 @@ from packrat.restore.choose import choose
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise, settle
-from vault.archive.format import HEADER_BYTES
+from vault.archive.header import HEADER_LEAST
 from vault.store.local import Local
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
@@ -116,7 +116,7 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
     monkeypatch.setattr(Local, "read", read)
     restored = restore(program, "svc", chosen, [], str(house.root / "out"))
     assert differences(house.source, house.root / "out") == []
-    ranges = [one for one in reads if one[1] >= HEADER_BYTES and not is_tail(house, one)]
+    ranges = [one for one in reads if one[1] >= HEADER_LEAST and not is_tail(house, one)]
     needed = [(name, place) for (name, _), place in frames.items() if place[0] == b"d"]
     often = {
         (name, start): sum(r[0] == name and r[1] <= start and end <= r[2] for r in ranges)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.house import House
+from tests.helpers.servers import need
 from tests.helpers.trees import digest
-from tests.vectors.make import PASSWORD, first_tree, listing, second_tree
+from tests.vectors.make import IDENTITY, PASSWORD, first_tree, listing, second_tree
 
 VECTORS = Path(__file__).parent / "vectors"
 ROOT = Path(__file__).parents[1]
@@ -85,6 +86,27 @@ def test_rescue_alone_restores_the_vectors(tmp_path):
         assert listing(alone / f"out{number}") == expected(number)
 
 
+def test_the_holder_of_a_recipients_key_needs_no_password(tmp_path):
+    """rescue.py writes out the age file of a slot, and Debian's age opens it."""
+    need("age")
+    shutil.copy(ROOT / "rescue.py", tmp_path)
+    for archive in ARCHIVES:
+        shutil.copy(archive, tmp_path)
+    (tmp_path / "identity").write_text(IDENTITY + "\n")
+    rescue = [sys.executable, "-I", "rescue.py"]
+    age = ["age", "--decrypt", "--identity", "identity", "--output", "master", "slot.age"]
+    listed = ["--key-file", "master", "--list", ARCHIVES[-1].name]
+    for command in ([*rescue, "--slot", "2", ARCHIVES[-1].name, "slot.age"], age, rescue + listed):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "renamed folder/small" in done.stdout
+    wrong = subprocess.run(
+        [*rescue, "--slot", "1", ARCHIVES[-1].name, "one.age"], cwd=tmp_path, check=False
+    )
+    assert wrong.returncode == 1
+    assert not (tmp_path / "one.age").exists()
+
+
 @pytest.mark.root
 def test_the_script_still_makes_such_trees(tmp_path):
     """make.py makes the trees that the JSON describes."""
@@ -105,9 +127,11 @@ def test_a_vector_is_what_the_format_says_at_its_ends():
     """Header and trailer of the frozen files, parsed by hand."""
     for archive in ARCHIVES:
         data = archive.read_bytes()
-        assert data[:12] == b"PACKRAT\n\0\1\0\x48"
+        assert data[:10] == b"PACKRAT\n\0\2"
+        size = int.from_bytes(data[10:12])
         assert data[12:16].hex() == archive.stem[-8:]
-        assert data[64:72] == hashlib.sha256(data[:64]).digest()[:8]
+        assert data[60] == 2  # a password and a recipient
+        assert data[size - 8 : size] == hashlib.sha256(data[: size - 8]).digest()[:8]
         assert data[-16:] == data[12:20] + b"TARKCAP\n"
         offset = int.from_bytes(data[-32:-24])
         lengths = int.from_bytes(data[-24:-20]) + int.from_bytes(data[-20:-16])

@@ -22,14 +22,31 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SALT = b"sixteen of salt."
-COST = (64 * 1024, 1, 2)  # Argon2id memory in KiB, passes, lanes: as little as the format allows
+REAL_COST = (64 * 1024, 1, 2)  # Argon2id memory in KiB, passes, lanes: the format's least
+COST = REAL_COST  # as the slot states it
+PASSWORDS: dict[bytes, str] = {}
+
+
+def master_key(password: str) -> bytes:
+    """Return a master key that the slot of the password wraps, in every archive of this writer."""
+    master = hashlib.sha256(b"a random key for " + password.encode()).digest()
+    PASSWORDS[master] = password
+    return master
 
 
 @cache
-def master_key(password: str) -> bytes:
+def derived_key(password: str, cost: tuple[int, int, int]) -> bytes:
     secret = unicodedata.normalize("NFC", password).encode()
-    memory, passes, lanes = COST
+    memory, passes, lanes = cost
     return hash_secret_raw(secret, SALT, passes, memory, lanes, 32, Type.ID)
+
+
+def password_slot(master: bytes) -> bytes:
+    derived = derived_key(PASSWORDS.get(master, ""), REAL_COST)
+    clear = SALT + struct.pack(">III", *COST)
+    nonce, cipher = os.urandom(12), AESGCM(derive(derived, b"", b"packrat slot"))
+    sealed = cipher.encrypt(nonce, master, b"packrat slot\1" + clear)
+    return struct.pack(">BH", 1, 88) + clear + nonce + sealed
 
 
 def derive(master: bytes, salt: bytes, info: bytes, length: int = 32) -> bytes:
@@ -37,9 +54,10 @@ def derive(master: bytes, salt: bytes, info: bytes, length: int = 32) -> bytes:
 
 
 def key_file(path: Path, master: bytes) -> Path:
-    said = {"packrat_key": 1, "key_id": derive(master, b"", b"packrat key id", 8).hex()}
-    said |= {"key": master.hex(), "salt": SALT.hex()}
-    path.write_text(json.dumps(said | dict(zip(("memory", "passes", "lanes"), COST, strict=True))))
+    said = {"packrat_key": 2, "key_id": derive(master, b"", b"packrat commitment")[:8].hex()}
+    said |= {"key": master.hex(), "derived_key": derived_key("", REAL_COST).hex()}
+    said |= {"slots": base64.b64encode(b"\1" + password_slot(master)).decode()}
+    path.write_text(json.dumps(said))
     return path
 
 
@@ -69,6 +87,7 @@ class Draft:
     frames: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
     bases: list["Draft"] = field(default_factory=list)
+    slots: list[bytes] = field(default_factory=list)  # after the password's
     size: int = 0  # of the file, once it is saved
 
     def store(self, kind: bytes, *chunks: bytes) -> list[list[Any]]:
@@ -93,7 +112,7 @@ class Draft:
             {k.replace("path", "first"): v for k, v in b[0].items() if "path" in k} for b in blocks
         ]
         self.manifest = {
-            "format": 1,
+            "format": 2,
             "id": self.id.hex(),
             "service": self.service,
             "host": "here",
@@ -119,15 +138,17 @@ class Draft:
 
     def save(self, folder: Path, *, table: Any = None) -> Path:
         """Seal everything, the frames in another order than that of their numbers."""
-        fields = struct.pack(">8sHH16s", b"PACKRAT\n", 1, 72, self.id)
-        fields += derive(self.master, b"", b"packrat key id", 8) + SALT + struct.pack(">III", *COST)
+        slots = bytes([len(self.slots) + 1]) + password_slot(self.master) + b"".join(self.slots)
+        fields = struct.pack(">8sHH16s", b"PACKRAT\n", 2, 68 + len(slots), self.id)
+        fields += derive(self.master, b"", b"packrat commitment") + slots
         header = fields + hashlib.sha256(fields).digest()[:8]
         cipher = AESGCM(derive(self.master, self.id, b"packrat archive"))
 
         def seal(number: int, kind: bytes, plain: bytes) -> bytes:
             bound = hashlib.sha256(header).digest() + number.to_bytes(8, "big") + kind
             packed = zstandard.compress(plain)
-            return cipher.encrypt(number.to_bytes(12, "big"), packed, bound)
+            nonce = os.urandom(12)
+            return nonce + cipher.encrypt(nonce, packed, bound)
 
         body, places = header, {}
         for number, (kind, plain) in sorted(self.frames.items(), reverse=True):

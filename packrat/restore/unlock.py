@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from packrat.restore.choose import Chosen
-    from vault.archive.format import Header
+    from vault.archive.header import Header
     from vault.archive.keys import Keys
     from vault.store.base import Store
 
@@ -26,12 +26,14 @@ class Lock:
         """Read its header; raises VaultError."""
         self.where = f"{destination.name}:{service}/{name}"
         self._header: Header = read_header(
-            lambda offset, length: destination.read(service, name, offset, length), self.where
+            lambda offset, length: destination.read(service, name, offset, length),
+            destination.size(service, name),
+            self.where,
         )
 
     def fits(self, keys: Keys) -> bool:
         """Return whether the archive is sealed under these keys."""
-        return keys.key_id == self._header.key_id
+        return keys.commitment == self._header.commitment
 
     def keys(self, password: str) -> Keys | None:
         """Return the keys of a password, None if it is not the right one.
@@ -39,13 +41,14 @@ class Lock:
         Raises:
             WrongKey: The header asks for more than packrat writes; it may be forged.
         """
-        if self._header.derivation.is_costly:
+        slots = self._header.password_slots
+        if any(slot.derivation.is_costly for slot in slots):
             raise WrongKey(
                 f"{self.where} asks for a costlier key derivation than packrat writes",
                 "if the backup is yours, make its key file with packrat rekey",
             )
-        keys = self._header.derivation.keys(password)
-        return keys if self.fits(keys) else None
+        found = (self._header.keys(slot, password) for slot in slots)
+        return next((keys for keys in found if keys), None)
 
     def ask(self, password_file: str | None) -> Keys:
         """Return the keys of a password from a file or the terminal; raises WrongKey."""

@@ -27,7 +27,7 @@ from stages.journal import Journal
 from stages.masking import masked
 from stages.spool_folder import SpoolFolder
 from stages.upload import Upload
-from vault.archive.keys import read_key_file
+from vault.archive.key_file import read_key_file
 from vault.errors import VaultError
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ Without the password nothing can be restored, by anybody."""
 
 def recovery_sheet(config: Config, keys: Keys) -> str:
     """Return the sheet; it contains no secret."""
-    derivation = keys.derivation
+    derivation = keys.password_slot.derivation
     places = [f"{name}: {spec.where}" for name, spec in config.destinations().items()]
     return SHEET.format(
         key_id=keys.key_id.hex(),

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def initialize(program: Program, password_file: str | None) -> None:
     """Create the key file from a new password; an existing one is never overwritten."""
-    from vault.archive.keys import SALT_BYTES, Derivation, write_key_file
+    from vault.archive.derivation import SALT_BYTES, Derivation
+    from vault.archive.key_file import write_key_file
+    from vault.archive.keys import Keys
     from vault.errors import KeyFileError
 
     path = program.config.encryption.key_file
@@ -26,7 +28,7 @@ def initialize(program: Program, password_file: str | None) -> None:
             "to make it again from the password: packrat rekey",
         )
     password = ask_password(password_file, new=True)
-    keys = Derivation(os.urandom(SALT_BYTES)).keys(password)
+    keys = Keys.create(password, Derivation(os.urandom(SALT_BYTES)))
     if password_file is None:
         _rehearse(keys)
     write_key_file(path, keys)
@@ -44,7 +46,8 @@ def _rehearse(keys: Keys) -> None:
         file=sys.stderr,
     )
     for _ in range(ATTEMPTS):
-        if keys.derivation.keys(getpass("From what you wrote down: ")).key_id == keys.key_id:
+        password = getpass("From what you wrote down: ")
+        if keys.password_slot.derivation.derive(password) == keys.derived:
             return
         print("That is another password.", file=sys.stderr)
     raise WrongKey(

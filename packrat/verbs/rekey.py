@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from packrat.program import Program
-    from vault.archive.keys import Derivation, Keys
+    from vault.archive.derivation import Derivation
+    from vault.archive.header import Header
+    from vault.archive.keys import Keys
+    from vault.archive.reader import Archive
+    from vault.archive.slots import PasswordSlot
     from vault.store.base import Store, Stored
+
+    Identity = tuple[bytes, PasswordSlot]
+    """What equal candidates share: a forged header may name the true key beside another slot."""
 
 LEAST_BYTES = 256
 """A smaller file cannot be an archive: header, manifest, table and trailer are larger."""
@@ -36,11 +44,21 @@ MOST_WARNINGS = 3
 
 
 class Candidate(Struct, frozen=True):
-    """A key that may belong to the password."""
+    """Key slot that the password may open."""
 
-    derivation: Derivation
-    key_id: bytes
+    header: Header
+    slot: PasswordSlot
     where: str
+
+    @property
+    def derivation(self) -> Derivation:
+        """Parameters that decide what it costs to try the slot."""
+        return self.slot.derivation
+
+    @property
+    def identity(self) -> Identity:
+        """What it shares with the same slot in other headers."""
+        return self.header.commitment, self.slot
 
 
 class _Place(Struct, frozen=True):
@@ -49,6 +67,7 @@ class _Place(Struct, frozen=True):
     destination: Store
     service: str
     name: str
+    size: int
 
     @property
     def where(self) -> str:
@@ -93,27 +112,30 @@ def make_again(program: Program, password_file: str | None) -> None:
 
 
 def _write(program: Program, keys: Keys) -> None:
-    from vault.archive.keys import write_key_file
+    from vault.archive.key_file import write_key_file
 
     proof = _prove(program, keys)
+    # Only an archive that was opened proves the other slots in its header: they are not secret.
+    others = proof.header.slots if proof else ()
+    slots = (keys.password_slot, *(one for one in others if one != keys.password_slot))
     path = program.config.encryption.key_file
-    write_key_file(path, keys, replace=True)
-    how = f"proven on {proof}" if proof else "no backup could be opened to prove it"
+    write_key_file(path, replace(keys, slots=slots), replace=True)
+    how = f"proven on {proof.where}" if proof else "no backup could be opened to prove it"
     print(f"Key {keys.key_id.hex()} is in {path} again; {how}.")
 
 
 def _matching(candidates: list[Candidate], password: str) -> Keys | None:
-    """Derive the candidates' keys until one matches its key id; return it, or None."""
+    """Return the keys of the first candidate that the password opens, or None."""
     for number, one in enumerate(candidates, 1):
         if len(candidates) > 1:
             cost = f"{one.derivation.memory >> 10} MiB, {one.derivation.passes} passes"
             print(f"Key {number} of {len(candidates)}: {one.where} ({cost}) …", file=sys.stderr)
         try:
-            keys = one.derivation.keys(password)
+            keys = one.header.keys(one.slot, password)
         except MemoryError as error:
             warn(f"{one.where}: {error}")
             continue
-        if keys.key_id == one.key_id:
+        if keys:
             return keys
     return None
 
@@ -136,42 +158,39 @@ def _accepts_cost(costly: list[Candidate]) -> bool:
 def _batches(program: Program) -> Iterator[list[Candidate]]:
     """Yield batches of new candidates: from the key file, then from more and more headers.
 
-    In each batch, a key at more destinations comes first, then the cheaper one. A forged
-    header may have the id of the true key, so the parameters are part of the comparison.
+    In each batch, a slot at more destinations comes first, then the cheaper one.
     """
-    from vault.archive.keys import read_key_file
+    from vault.archive.header import Header
+    from vault.archive.key_file import read_key_file
     from vault.errors import VaultError
 
-    seen: set[tuple[bytes, Derivation]] = set()
+    seen: set[Identity] = set()
     try:
         keys = read_key_file(program.config.encryption.key_file)
     except VaultError:
         pass
     else:
-        seen.add((keys.key_id, keys.derivation))
-        yield [Candidate(keys.derivation, keys.key_id, "the key file")]
+        header = Header(b"", keys.commitment, keys.slots)
+        one = Candidate(header, keys.password_slot, "the key file")
+        seen.add(one.identity)
+        yield [one]
     rows = [(place, iter(stored)) for place, stored in _archives(program)]
     warned: dict[tuple[str, str], int] = {}
     for size in BATCHES:
-        found: dict[tuple[bytes, Derivation], list[_Place]] = {}
+        found: dict[Identity, tuple[Candidate, set[str]]] = {}
         columns = zip_longest(*(islice(stored, size) for _, stored in rows))
         for place in (one for column in columns for one in column if one is not None):
-            if (key := _header_key(place, warned)) and key not in seen:
-                found.setdefault(key, []).append(place)
+            for one in _candidates(place, warned):
+                if one.identity not in seen:
+                    _, destinations = found.setdefault(one.identity, (one, set()))
+                    destinations.add(place.destination.name)
         seen |= set(found)
-        yield sorted(
-            (Candidate(key[1], key[0], places[0].where) for key, places in found.items()),
-            key=lambda one: (
-                -len({place.destination.name for place in found[one.key_id, one.derivation]}),
-                one.derivation.cost,
-            ),
-        )
+        ordered = sorted(found.values(), key=lambda at: (-len(at[1]), at[0].derivation.cost))
+        yield [one for one, _ in ordered]
 
 
-def _header_key(
-    place: _Place, warned: dict[tuple[str, str], int]
-) -> tuple[bytes, Derivation] | None:
-    """Return the key id and the parameters in a header; None if it cannot be read."""
+def _candidates(place: _Place, warned: dict[tuple[str, str], int]) -> list[Candidate]:
+    """Return the password slots of an archive; none if its header cannot be read."""
     from vault.archive.reader import read_header
     from vault.errors import VaultError
 
@@ -181,14 +200,15 @@ def _header_key(
             lambda offset, length: place.destination.read(
                 place.service, place.name, offset, length
             ),
+            place.size,
             place.where,
         )
     except VaultError as error:  # one damaged archive must not hide the others
         warned[at] = warned.get(at, 0) + 1
         if warned[at] <= MOST_WARNINGS:
             warn(str(error))
-        return None
-    return header.key_id, header.derivation
+        return []
+    return [Candidate(header, slot, place.where) for slot in header.password_slots]
 
 
 def _archives(program: Program) -> Iterator[tuple[str, Iterable[_Place]]]:
@@ -200,8 +220,8 @@ def _archives(program: Program) -> Iterator[tuple[str, Iterable[_Place]]]:
             warn(f"{destination.name}: {error}")
             continue
         for service, stored in listed:
-            places = [_Place(destination, service, one.name) for one in _by_plausibility(stored)]
-            yield service, places
+            ordered = _by_plausibility(stored)
+            yield service, [_Place(destination, service, one.name, one.size) for one in ordered]
 
 
 def _by_plausibility(stored: list[Stored]) -> list[Stored]:
@@ -215,8 +235,8 @@ def _by_plausibility(stored: list[Stored]) -> list[Stored]:
     return sorted(newest_first, key=is_odd)
 
 
-def _prove(program: Program, keys: Keys) -> str | None:
-    """Open the newest backup under these keys; return its location, None if there is none."""
+def _prove(program: Program, keys: Keys) -> Archive | None:
+    """Open the newest backup under these keys and return it, or None if there is none."""
     from vault.catalog.catalog import open_archive
     from vault.errors import Damaged, VaultError, WrongKey
 
@@ -224,7 +244,7 @@ def _prove(program: Program, keys: Keys) -> str | None:
         try:
             for place in places:
                 try:
-                    return open_archive(place.destination, service, place.name, keys).where
+                    return open_archive(place.destination, service, place.name, keys)
                 except (WrongKey, Damaged):
                     continue
         except VaultError as error:

@@ -1,5 +1,6 @@
 """Complete setup below one folder: configuration, key, state, spool, destinations, source."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from packrat.runs.backup import Result, back_up
 from specs.compile import compile_service
 from specs.pipeline import Pipeline
 from tests.helpers.restoring import restore
-from vault.archive.keys import Derivation, Keys, write_key_file
+from vault.archive.derivation import Derivation
+from vault.archive.key_file import write_key_file
+from vault.archive.keys import Keys
 from vault.catalog.catalog import Catalog
 from vault.catalog.prover import Depth
 from vault.catalog.verdict import Verdict
@@ -28,8 +31,17 @@ SALT = b"sixteen of salt."
 
 @cache
 def cheap_keys(password: str = PASSWORD, salt: bytes = SALT) -> Keys:
-    """Derive keys with the lowest cost that the format allows."""
-    return Derivation(salt, 64 * 1024, 1, 2).keys(password)
+    """Return keys with the lowest cost that the format allows, each time the same."""
+
+    def master(size: int) -> bytes:
+        return hashlib.blake2b(password.encode() + salt, digest_size=size).digest()
+
+    return Keys.create(password, Derivation(salt, 64 * 1024, 1, 2), master)
+
+
+def header_size(archive: bytes) -> int:
+    """Return how many bytes the header at the beginning of an archive has."""
+    return int.from_bytes(archive[10:12])
 
 
 class House:

@@ -17,7 +17,7 @@ from tests.helpers.house import House, cheap_keys
 from tests.helpers.mermaid import parsed
 from tests.helpers.servers import need
 from tests.helpers.trees import fill, noise
-from vault.archive.keys import write_key_file
+from vault.archive.key_file import write_key_file
 
 ROOT = Path(__file__).parents[2]
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]\n" for n in range(1, 12))

@@ -6,13 +6,11 @@ import time
 import pytest
 
 from engine.run import Clock
-from tests.helpers.house import PASSWORD
+from tests.helpers.house import PASSWORD, cheap_keys
 from tests.helpers.screen import screen
 from tests.helpers.terminal import status, terminal
 from tests.helpers.trees import fill
-from vault.archive.keys import Derivation, write_key_file
-
-OTHER = Derivation(b"another salt 16.", 64 * 1024, 1, 2)
+from vault.archive.key_file import write_key_file
 
 
 @pytest.fixture
@@ -22,7 +20,7 @@ def locked(house):
     an_hour_ago = Clock(now=lambda: time.time_ns() - 3600 * 10**9)  # the names show which is newer
     house.locked = house.back_up(clock=an_hour_ago).id
     house.key_file.unlink()
-    write_key_file(str(house.key_file), OTHER.keys("new password"))
+    write_key_file(str(house.key_file), cheap_keys("new password", b"another salt 16."))
     fill(house.source, {"new": b"new"})
     house.backed_up()
     (house.source / "new").unlink()

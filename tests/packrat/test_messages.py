@@ -11,7 +11,7 @@ from packrat.runs.lock import service_lock
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.transcript import check_golden, seen
 from tests.helpers.trees import fill
-from vault.archive.keys import write_key_file
+from vault.archive.key_file import write_key_file
 
 GOLDEN = Path(__file__).parent / "golden" / "messages.txt"
 FAULTS = Path(__file__).parents[1] / "specs" / "golden"

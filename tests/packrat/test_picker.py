@@ -10,7 +10,7 @@ from tests.helpers.screen import screen
 from tests.helpers.transcript import check_golden
 from tests.helpers.trees import differences, noise
 from tests.tiny_writer import Draft
-from vault.archive.keys import write_key_file
+from vault.archive.key_file import write_key_file
 
 GOLDEN = Path(__file__).parent / "golden" / "picker.txt"
 

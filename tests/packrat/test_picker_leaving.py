@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.house import cheap_keys
 from tests.helpers.screen import screen
-from vault.archive.keys import write_key_file
+from vault.archive.key_file import write_key_file
 
 LEFT = "packrat: interrupted; nothing was restored\nEXIT 130\n"
 

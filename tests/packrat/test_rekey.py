@@ -1,41 +1,38 @@
 """`packrat rekey` on a bare machine, with headers forged at a destination."""
 
-import hashlib
 import os
-import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from tests.helpers.house import PASSWORD, House
 from tests.helpers.terminal import plain, status, terminal
 from tests.helpers.trees import fill
-from vault.archive.format import Header
-from vault.archive.keys import MIB, Derivation, read_key_file
+from tests.vectors.make import RECIPIENT
+from vault.archive.derivation import MIB, Derivation
+from vault.archive.header import Header
+from vault.archive.key_file import read_key_file, write_key_file
+from vault.archive.keys import Keys
+from vault.archive.slots import PasswordSlot, RecipientSlot
 
 PROGRAM = [sys.executable, "-m", "packrat"]
 
 
-def plant(house, count, memory, passes, *, key_id=None, salt=None):
+def plant(house, count, memory, passes, *, commitment=None, salt=None):
     """Write headers of another key, newer than all archives; return their files."""
     planted = []
     for number in range(count):
         archive = os.urandom(16)
-        head = struct.pack(
-            ">8sHH16s8s16sIII",
-            b"PACKRAT\n", VERSION, 72, archive, key_id or os.urandom(8),
-            salt or os.urandom(16), memory, passes, 4,
-        )  # fmt: skip
+        derivation = Derivation(salt or os.urandom(16), memory, passes, 4)
+        slot = PasswordSlot(derivation, os.urandom(60))
         name = f"svc-2099{number % 12 + 1:02}01T000000Z-{archive[:4].hex()}.packrat"
         file = house.store / name
-        file.write_bytes(head + hashlib.sha256(head).digest()[:8])
+        file.write_bytes(Header(archive, commitment or os.urandom(32), (slot,)).packed)
         planted.append(file)
     return planted
-
-
-VERSION = 1
 
 
 @pytest.fixture
@@ -43,9 +40,7 @@ def bare(tmp_path):
     """A house with one backup, whose key file is lost."""
     house = House(tmp_path)
     fill(house.source, {"a": b"1"})
-    real = house.backed_up()
-    global VERSION  # noqa: PLW0603 (of the current format)
-    VERSION = struct.unpack(">H", real.read_bytes()[8:10])[0]
+    house.backed_up()
     house.key = read_key_file(str(house.key_file))
     house.key_file.unlink()
     return house
@@ -59,7 +54,7 @@ def test_a_planted_header_is_what_packrat_would_read(bare):
     """Otherwise the tests below would prove nothing."""
     [planted] = plant(bare, 1, 64 * MIB, 1)
     header = Header.unpack(planted.read_bytes(), "planted")
-    assert header.derivation.memory == 64 * MIB
+    assert header.password_slots[0].derivation.memory == 64 * MIB
 
 
 def test_a_costly_header_is_skipped_and_the_true_key_is_found(bare):
@@ -80,9 +75,9 @@ def test_the_true_header_comes_before_planted_ones(bare):
     assert "Key 2 of" not in done.stderr
 
 
-def test_a_header_with_the_id_of_the_true_key_does_not_hide_it(bare):
-    """The id is readable in every archive; the salt beside it was once trusted."""
-    plant(bare, 3, 64 * MIB, 1, key_id=bare.key.key_id)
+def test_a_header_with_the_commitment_of_the_true_key_does_not_hide_it(bare):
+    """The commitment is readable in every archive; the salt beside its like was once trusted."""
+    plant(bare, 3, 64 * MIB, 1, commitment=bare.key.commitment)
     assert rekey(bare).returncode == 0
     assert read_key_file(str(bare.key_file)) == bare.key
 
@@ -152,8 +147,6 @@ def test_a_restore_does_not_pay_for_a_costly_header_either(bare):
 @pytest.mark.parametrize("folder", ["new/deep", "."])
 def test_the_key_files_folder_is_synced(tmp_path, monkeypatch, folder):
     """Otherwise a power cut may lose the key file."""
-    from vault.archive.keys import write_key_file
-
     synced = []
     fsync = os.fsync
 
@@ -163,7 +156,28 @@ def test_the_key_files_folder_is_synced(tmp_path, monkeypatch, folder):
 
     monkeypatch.setattr(os, "fsync", record)
     at = tmp_path / folder / "key"
-    write_key_file(str(at), Derivation(b"sixteen of salt.", 64 * MIB, 1, 1).keys("password"))
+    keys = Keys.create("password", Derivation(b"sixteen of salt.", 64 * MIB, 1, 1))
+    write_key_file(str(at), keys)
     assert os.path.realpath(at.parent) == synced[-1]
     if folder == "new/deep":
         assert {str(tmp_path), str(tmp_path / "new")} <= set(synced)
+
+
+def test_slots_of_a_header_that_no_archive_proves_are_not_taken_over(bare):
+    """Anyone who can write to a destination can put another slot into a copy of a header."""
+    true = Header.unpack(bare.archives[0].read_bytes(), "x")
+    forged = Header(os.urandom(16), true.commitment, (*true.slots, RecipientSlot(b"mine")))
+    name = f"svc-20990101T000000Z-{forged.archive_id[:4].hex()}.packrat"
+    (bare.store / name).write_bytes(forged.packed + bytes(5000))
+    assert rekey(bare).returncode == 0
+    assert read_key_file(str(bare.key_file)).slots == true.slots
+
+
+def test_the_slots_of_other_recipients_are_kept(bare):
+    """A key file that is made again still lets the same recipients open what is backed up."""
+    slots = (*bare.key.slots, RecipientSlot.make(RECIPIENT, bare.key.master))
+    write_key_file(str(bare.key_file), replace(bare.key, slots=slots))
+    bare.backed_up()
+    bare.key_file.unlink()
+    assert rekey(bare).returncode == 0
+    assert read_key_file(str(bare.key_file)).slots == slots

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vault.archive.derivation import Derivation
 from vault.archive.format import (
-    HEADER_BYTES,
     TRAILER,
     ArchiveName,
     Entry,
-    Header,
     Trailer,
     decode_entries,
     encode,
@@ -22,18 +21,22 @@ from vault.archive.format import (
     unstamp,
     untext,
 )
-from vault.archive.keys import Derivation
+from vault.archive.header import Header
+from vault.archive.slots import PasswordSlot, RecipientSlot, pack_slots
 from vault.errors import Damaged
 
+ids = st.binary(min_size=16, max_size=16)
 derivations = st.builds(
     Derivation,
-    st.binary(min_size=16, max_size=16),
+    ids,
     st.integers(64 * 1024, 4096 * 1024),
     st.integers(1, 16),
     st.integers(1, 64),
 )
-ids = st.binary(min_size=16, max_size=16)
-headers = st.builds(Header, ids, st.binary(min_size=8, max_size=8), derivations)
+passwords = st.builds(PasswordSlot, derivations, st.binary(min_size=60, max_size=60))
+recipients = st.builds(RecipientSlot, st.binary(min_size=1, max_size=490))
+slots = st.lists(passwords | recipients, min_size=1, max_size=16).map(tuple)
+headers = st.builds(Header, ids, st.binary(min_size=32, max_size=32), slots)
 names = st.binary(min_size=1, max_size=20).filter(lambda name: not set(name) & set(b"/\0"))
 paths = st.lists(names, min_size=1, max_size=4).map(b"/".join)
 
@@ -43,43 +46,83 @@ def as_text(path):
 
 
 @given(headers)
-def test_a_header_is_72_bytes_at_the_documented_offsets(header):
-    """Each field is at its documented offset, and all of it can be read back."""
-    data = header.pack()
-    assert len(data) == HEADER_BYTES == 72
-    assert data[:12] == b"PACKRAT\n\0\1\0\x48"
+def test_a_header_has_its_fields_at_the_documented_offsets(header):
+    """Each field is at its documented offset, and all of it can be read back, also with more."""
+    data = header.packed
+    assert len(data) == header.size <= 8192
+    assert data[:12] == b"PACKRAT\n\0\2" + len(data).to_bytes(2)
     assert data[12:28] == header.archive_id
-    assert data[28:36] == header.key_id
-    d = header.derivation
-    assert data[36:64] == d.salt + struct.pack(">III", d.memory, d.passes, d.lanes)
-    assert data[64:] == hashlib.sha256(data[:64]).digest()[:8]
-    assert Header.unpack(data, "x") == header
+    assert data[28:60] == header.commitment
+    assert data[60] == len(header.slots)
+    at = 61
+    for slot in header.slots:
+        assert data[at : at + 3] == struct.pack(">BH", slot.KIND, len(slot.body))
+        at += 3 + len(slot.body)
+    assert data[at:] == hashlib.sha256(data[:at]).digest()[:8]
+    assert Header.unpack(data + b"more", "x") == header
 
 
-@given(headers, st.integers(0, 575))
-def test_any_flipped_bit_of_a_header_is_found(header, bit):
+@given(headers, st.data())
+def test_any_flipped_bit_of_a_header_is_found(header, data):
     """One flipped bit anywhere in the header is an error that names the file."""
-    data = bytearray(header.pack())
-    data[bit // 8] ^= 1 << bit % 8
+    packed = bytearray(header.packed)
+    bit = data.draw(st.integers(0, 8 * len(packed) - 1))
+    packed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(Damaged, match="the-file"):
-        Header.unpack(bytes(data), "the-file")
+        Header.unpack(bytes(packed) + bytes(9000), "the-file")
+
+
+def checksummed(head):
+    return bytes(head) + hashlib.sha256(head).digest()[:8]
+
+
+ONE = PasswordSlot(Derivation(bytes(16)), bytes(60))
 
 
 def test_a_header_of_another_version_says_so():
     """An archive of a newer packrat is not damaged: the hint is to use a newer packrat."""
-    header = Header(bytes(16), bytes(8), Derivation(bytes(16)))
-    head = bytearray(header.pack()[:64])
-    head[9] = 2
-    with pytest.raises(Damaged, match="format version 2") as caught:
-        Header.unpack(bytes(head) + hashlib.sha256(head).digest()[:8], "x")
+    head = bytearray(Header(bytes(16), bytes(32), (ONE,)).packed[:-8])
+    head[9] = 3
+    with pytest.raises(Damaged, match="format version 3") as caught:
+        Header.unpack(checksummed(head), "x")
     assert "newer packrat" in caught.value.hint
 
 
-def test_a_header_whose_parameters_are_out_of_bounds_is_refused():
+def test_a_slot_whose_parameters_are_out_of_bounds_is_refused():
     """A correct checksum does not make 1 TiB of memory acceptable."""
-    header = Header(bytes(16), bytes(8), Derivation(bytes(16), memory=2**30))
+    costly = PasswordSlot(Derivation(bytes(16), memory=2**30), bytes(60))
     with pytest.raises(Damaged, match="out of bounds"):
-        Header.unpack(header.pack(), "x")
+        Header.unpack(Header(bytes(16), bytes(32), (costly,)).packed, "x")
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"\0",
+        b"\1",
+        b"\1\2\0\0",
+        b"\2" + pack_slots((ONE,))[1:],
+        b"\1" + 2 * pack_slots((ONE,))[1:],
+        b"\1\3\0\1x",
+        b"\1\1\0\1x",
+        b"\x11" + 17 * pack_slots((ONE,))[1:],
+        pack_slots((ONE,))[:-1],
+        pack_slots((ONE,)) + b"x",
+    ],
+)
+def test_slots_that_do_not_fill_their_part_of_a_header_are_refused(packed):
+    """None, too many, cut off, followed by something, of an unknown kind or of a wrong size."""
+    head = struct.pack(">8sHH16s32s", b"PACKRAT\n", 2, 68 + len(packed), bytes(16), bytes(32))
+    with pytest.raises(Damaged, match="slot"):
+        Header.unpack(checksummed(head + packed), "x")
+
+
+def test_sixteen_slots_for_the_largest_recipients_fit():
+    """A header is read at once: 16 age files of ordinary recipients are within 8 KiB."""
+    slots = (ONE, *[RecipientSlot(bytes(490))] * 15)
+    assert Header(bytes(16), bytes(32), slots).size <= 8192
+    with pytest.raises(ValueError, match="8192"):
+        _ = Header(bytes(16), bytes(32), (RecipientSlot(bytes(8192)),)).packed
 
 
 @given(headers, st.integers(0, 2**40), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))

@@ -1,5 +1,6 @@
 """Keys: derived from the password exactly as in docs/format.md; the key file protects them."""
 
+import base64
 import json
 import os
 import stat
@@ -11,7 +12,10 @@ from cryptography.hazmat.primitives import hashes, hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.archive.keys import Derivation, Keys, read_key_file, write_key_file
+from vault.archive.derivation import Derivation
+from vault.archive.key_file import read_key_file, write_key_file
+from vault.archive.keys import Keys
+from vault.archive.slots import pack_slots
 from vault.errors import Damaged, KeyFileError
 
 SALT = bytes(range(16))
@@ -29,28 +33,39 @@ def by_hand(master, salt, info, length):
     return mac(mac(salt or bytes(32), master), info + b"\1")[:length]
 
 
-def test_the_master_key_is_argon2id_of_the_password():
-    """Argon2id has exactly the parameters of the header."""
+def test_the_derived_key_is_argon2id_of_the_password():
+    """Argon2id has exactly the parameters of the slot."""
     derivation = Derivation(SALT, 65 * 1024, 2, 3)
     expected = hash_secret_raw(b"pass word", SALT, 2, 65 * 1024, 3, 32, Type.ID)
-    assert derivation.keys("pass word").master == expected
+    assert derivation.derive("pass word") == expected
+
+
+def test_the_master_key_is_random_and_the_password_opens_its_slot():
+    """A later password needs only another slot; two machines never share a master key."""
+    one, other = (Keys.create("password", DERIVATION) for _ in range(2))
+    assert one.master != other.master
+    assert one.password_slot.unwrap(DERIVATION.derive("password")) == one.master
+    assert one.password_slot.unwrap(DERIVATION.derive("passwore")) is None
+    assert other.password_slot.unwrap(one.derived) == other.master
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=16, max_size=16))
 def test_all_other_keys_are_hkdf_of_the_master_key(master, archive_id):
-    """Key id, naming key and archive keys are HKDF-SHA256 under the format's infos."""
-    keys = Keys(master, DERIVATION)
-    assert keys.key_id == by_hand(master, b"", b"packrat key id", 8)
+    """Commitment, naming key, archive and nonce keys are HKDF-SHA256 under the format's infos."""
+    keys = Keys(master, b"", ())
+    assert keys.commitment == by_hand(master, b"", b"packrat commitment", 32)
+    assert keys.key_id == keys.commitment[:8]
     assert keys.naming_key == by_hand(master, b"", b"packrat chunk", 32)
     assert keys.archive_key(archive_id) == by_hand(master, archive_id, b"packrat archive", 32)
+    assert keys.nonce_key(archive_id) == by_hand(master, archive_id, b"packrat nonce", 32)
 
 
 def test_a_password_is_the_same_however_its_letters_are_composed():
     """Keyboards differ in how they compose an umlaut; the key does not."""
     composed, taken_apart = (unicodedata.normalize(form, "Pässwörd") for form in ("NFC", "NFD"))
     assert composed != taken_apart
-    assert DERIVATION.keys(composed).master == DERIVATION.keys(taken_apart).master
-    assert DERIVATION.keys("Passwörd").master != DERIVATION.keys(composed).master
+    assert DERIVATION.derive(composed) == DERIVATION.derive(taken_apart)
+    assert DERIVATION.derive("Passwörd") != DERIVATION.derive(composed)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +108,12 @@ def test_the_key_file_is_what_the_format_says(tmp_path, keys):
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    d = keys.derivation
     assert json.loads(path.read_text()) == {
-        "packrat_key": 1,
+        "packrat_key": 2,
         "key_id": keys.key_id.hex(),
         "key": keys.master.hex(),
-        "salt": d.salt.hex(),
-        "memory": d.memory,
-        "passes": d.passes,
-        "lanes": d.lanes,
+        "derived_key": keys.derived.hex(),
+        "slots": base64.b64encode(pack_slots(keys.slots)).decode(),
     }
     assert read_key_file(str(path)) == keys
     assert os.listdir(path.parent) == ["key"]
@@ -189,15 +201,16 @@ def altered(**changes):
         lambda _: b"\xff\xfe",
         lambda _: b"[]",
         lambda document: json.dumps(document).encode()[:-9],
-        lambda document: json.dumps({k: v for k, v in document.items() if k != "salt"}).encode(),
+        lambda document: json.dumps({k: v for k, v in document.items() if k != "slots"}).encode(),
         altered(more=1),
         altered(key="00" * 32),
         altered(key="00" * 31),
         altered(key="zz" * 32),
         altered(key_id="00" * 8),
-        altered(memory=1),
-        altered(passes="3"),
-        altered(salt="00"),
+        altered(packrat_key=1),
+        altered(derived_key="00" * 32),
+        altered(slots="AA=="),
+        altered(slots="?"),
     ],
 )
 def test_a_damaged_key_file_is_refused(tmp_path, keys, change):

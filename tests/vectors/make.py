@@ -21,15 +21,21 @@ import stat
 import struct
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from engine.run import Clock
 from packrat.runs.backup import back_up
 from specs.compile import compile_service
 from specs.load import load_config
-from vault.archive.keys import Derivation, write_key_file
+from vault.archive.derivation import Derivation
+from vault.archive.key_file import write_key_file
+from vault.archive.keys import Keys
+from vault.archive.slots import RecipientSlot
 
 PASSWORD = "Pässwört mit Leerzeichen"
+IDENTITY = "AGE-SECRET-KEY-1CAQ4F3QL6HZLJF76D9V3MRNPXAXPCK4YJH3QWJVP4TTR9HYC0PYS870RJZ"
+RECIPIENT = "age1qf3wnkvdr3wzr9rkguh6hmlyprfjrhuxglpw56vamapuyff509jsyj7vw6"
 WHEN = 1_700_000_000_123_456_789
 ACL = struct.pack("<I" + "HHi" * 5, 2, 1, 6, -1, 2, 4, 1234, 4, 4, -1, 16, 4, -1, 32, 0, -1)
 CONFIG = """
@@ -168,7 +174,9 @@ def main(folder: Path) -> None:
     source, store = folder / "source", folder / "store" / "vectors"
     (folder / "password").write_text(PASSWORD + "\n")
     (folder / "packrat.yaml").write_text(CONFIG.format(folder.absolute()))
-    write_key_file(str(folder / "key"), Derivation(os.urandom(16), 64 * 1024, 1, 2).keys(PASSWORD))
+    keys = Keys.create(PASSWORD, Derivation(os.urandom(16), 64 * 1024, 1, 2))
+    recipient = RecipientSlot.make(RECIPIENT, keys.master)
+    write_key_file(str(folder / "key"), replace(keys, slots=(*keys.slots, recipient)))
     pipeline = compile_service(load_config(str(folder / "packrat.yaml")), "vectors")
     later = Clock(now=lambda: time.time_ns() + 10**10)  # everything is old enough to be trusted
     for number, change in enumerate((first_tree, second_tree), 1):

@@ -1,4 +1,4 @@
-"""Parts of an archive as plain data: names, header, trailer, entries, manifest, table.
+"""Parts of an archive as plain data: names, trailer, entries, manifest, table.
 
 Field by field as in docs/format.md, which is authoritative.
 """
@@ -6,7 +6,6 @@ Field by field as in docs/format.md, which is authoritative.
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import struct
 from datetime import UTC, datetime
@@ -14,14 +13,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vault.archive.keys import Derivation
+from vault.archive.header import VERSION, Header
 from vault.archive.ranges import RANGES
 from vault.errors import Damaged
 
-VERSION = 1
-HEADER = struct.Struct(">8sHH16s8s16sIII")
-HEADER_BYTES = HEADER.size + 8
-HEADER_MAGIC = b"PACKRAT\n"
 TRAILER = struct.Struct(">QII8s8s")
 TRAILER_MAGIC = b"TARKCAP\n"
 SEGMENT_BYTES = 4 << 20
@@ -66,45 +61,6 @@ def stamp(seconds: float) -> str:
 def unstamp(time: str) -> int:
     """Parse `YYYYMMDDThhmmssZ` to seconds since 1970."""
     return int(datetime.fromisoformat(time).timestamp())
-
-
-class Header(msgspec.Struct, frozen=True):
-    """Clear beginning of an archive; with the password, it is enough to open the archive."""
-
-    archive_id: bytes
-    key_id: bytes
-    derivation: Derivation
-
-    def pack(self) -> bytes:
-        """Return the 72 bytes of the header."""
-        d = self.derivation
-        head = HEADER.pack(
-            HEADER_MAGIC,
-            VERSION,
-            HEADER_BYTES,
-            self.archive_id,
-            self.key_id,
-            d.salt,
-            d.memory,
-            d.passes,
-            d.lanes,
-        )
-        return head + hashlib.sha256(head).digest()[:8]
-
-    @classmethod
-    def unpack(cls, data: bytes, archive: str) -> Header:
-        """Parse and check; raises Damaged naming the archive."""
-        if len(data) < HEADER_BYTES or not data.startswith(HEADER_MAGIC):
-            raise Damaged(archive, "does not begin as a packrat archive")
-        head, check = data[: HEADER.size], data[HEADER.size : HEADER_BYTES]
-        if hashlib.sha256(head).digest()[:8] != check:
-            raise Damaged(archive, "its header is damaged")
-        _, version, length, archive_id, key_id, salt, memory, passes, lanes = HEADER.unpack(head)
-        if version != VERSION or length != HEADER_BYTES:
-            raise Damaged(archive, f"has format version {version}", "a newer packrat reads it")
-        derivation = Derivation(salt, memory, passes, lanes)
-        derivation.check(archive)
-        return cls(archive_id, key_id, derivation)
 
 
 class Trailer(msgspec.Struct, frozen=True):

@@ -11,18 +11,17 @@ import msgspec
 
 from vault.archive.format import (
     FIRST_SEGMENT,
-    HEADER_BYTES,
     MANIFEST,
     TABLE,
     TRAILER,
     ArchiveName,
-    Header,
     Manifest,
     Trailer,
     decode_manifest,
     decode_table,
     unstamp,
 )
+from vault.archive.header import HEADER_LEAST, HEADER_MOST, Header
 from vault.archive.limits import ARCHIVE_MOST, SEALED_MOST
 from vault.archive.seal import Sealer, unpack
 from vault.errors import Damaged, WrongKey
@@ -38,9 +37,9 @@ TAIL_BYTES = 64 << 10
 Opened = TypeVar("Opened")
 
 
-def read_header(read: ReadRange, archive: str) -> Header:
-    """Read and check the clear beginning of an archive; raises Damaged."""
-    return Header.unpack(read(0, HEADER_BYTES), archive)
+def read_header(read: ReadRange, size: int, archive: str) -> Header:
+    """Read and check the clear beginning of an archive of `size` bytes; raises Damaged."""
+    return Header.unpack(read(0, min(size, HEADER_MOST)), archive)
 
 
 class Archive:
@@ -58,10 +57,10 @@ class Archive:
         self.name = name
         self.size = size
         self.where = where or name
-        if not HEADER_BYTES + TRAILER.size <= size <= ARCHIVE_MOST:
+        if not HEADER_LEAST + TRAILER.size <= size <= ARCHIVE_MOST:
             raise Damaged(self.where, f"is cut off: no archive has {size} bytes")
-        self.header = self._read_again_if_damaged(lambda: read_header(self._read, self.where))
-        if self.header.key_id != keys.key_id:
+        self.header = self._read_again_if_damaged(lambda: read_header(self._read, size, self.where))
+        if self.header.commitment != keys.commitment:
             raise WrongKey(
                 f"{self.where} is sealed under another key ({self.header.key_id.hex()},"
                 f" yours is {keys.key_id.hex()})",
@@ -89,7 +88,7 @@ class Archive:
             frames = decode_table(plaintext).frames
         except msgspec.MsgspecError as error:
             raise Damaged(self.where, f"its table does not parse: {error}") from None
-        end = HEADER_BYTES
+        end = self.header.size
         for offset, length in sorted(frames):
             if offset != end or length <= 0:
                 raise Damaged(self.where, "its table has a gap")

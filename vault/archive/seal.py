@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from typing import TYPE_CHECKING
 
 import zstandard
+from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.archive.limits import PLAINTEXT_MOST, SEALED_MOST
+from vault.archive.slots import NONCE_BYTES
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from vault.archive.format import Header, Kind
+    from vault.archive.format import Kind
+    from vault.archive.header import Header
     from vault.archive.keys import Keys
 
 _local = threading.local()
@@ -25,20 +27,28 @@ class Sealer:
 
     def __init__(self, keys: Keys, header: Header, archive: str) -> None:
         self._aead = AESGCM(keys.archive_key(header.archive_id))
-        self._header_hash = hashlib.sha256(header.pack()).digest()
+        self._nonce_key = keys.nonce_key(header.archive_id)
+        self._header_hash = header.hash
         self._archive = archive
 
     def seal(self, number: int, kind: Kind, compressed: bytes) -> bytes:
-        """Encrypt a frame; a number must be used only once."""
-        return self._aead.encrypt(number.to_bytes(12), compressed, self._bound(number, kind))
+        """Encrypt a frame and return it after its nonce.
+
+        The nonce is a keyed hash of everything that is sealed. A virtual machine that is set back
+        to a snapshot may choose the same archive id twice: other content then has another nonce.
+        """
+        bound = self._bound(number, kind)
+        nonce = blake3(bound, key=self._nonce_key).update(compressed).digest(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, compressed, bound)
 
     def open(self, number: int, kind: Kind, sealed: bytes | memoryview) -> bytes:
         """Decrypt what `seal` returned; raises Damaged."""
         # From 2 GiB on the library panics, and its panic is not an Exception.
         if len(sealed) > SEALED_MOST[kind]:
             raise Damaged(self._archive, f"frame {number} is larger than the format allows")
+        nonce, content = sealed[:NONCE_BYTES], memoryview(sealed)[NONCE_BYTES:]
         try:
-            return self._aead.decrypt(number.to_bytes(12), sealed, self._bound(number, kind))
+            return self._aead.decrypt(nonce, content, self._bound(number, kind))
         except (InvalidTag, ValueError):
             raise Damaged(self._archive, f"frame {number} is damaged") from None
 
@@ -61,7 +71,7 @@ def unpack(archive: str, number: int, kind: Kind, compressed: bytes) -> bytes:
         size = zstandard.frame_content_size(compressed)
         if not 0 <= size <= PLAINTEXT_MOST[kind]:
             raise Damaged(archive, f"frame {number} claims to have {size} bytes")
-        return _decompressor().decompress(compressed)
+        return _decompressor().decompress(compressed, allow_extra_data=False)
     except zstandard.ZstdError:
         raise Damaged(archive, f"frame {number} does not decompress") from None
 
