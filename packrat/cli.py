@@ -14,7 +14,6 @@ from packrat.cli_help import Command, misused
 from packrat.errors import Exit, UsageError, explain
 
 if TYPE_CHECKING:
-    from packrat.notify.message import ByHand
     from packrat.program import Program
 
 app = typer.Typer(
@@ -96,15 +95,6 @@ def _repair_dead_runs(program: Program) -> Program:
     for sentence in repair(program.config.state_dir, spools):
         warn(sentence)
     return program
-
-
-def _notifier(program: Program) -> ByHand | None:
-    """Return the notifier of manual runs, None if none is configured."""
-    if not (program.config.notify.urls or program.config.ping):
-        return None
-    from packrat.notify.message import ByHand
-
-    return ByHand(program)
 
 
 def _version(value: bool) -> None:
@@ -189,7 +179,7 @@ def plan(
     commands. Without SERVICE, every service is shown. packrat run executes what --format yaml
     prints.
     """
-    from packrat.verbs.planning import WayBack, show_plan
+    from packrat.verbs.plan import WayBack, show_plan
 
     if in_place and to is not None:
         raise UsageError("pass only one of --to and --in-place")
@@ -213,14 +203,12 @@ def run(
     document asks for confirmation before it writes.
     """
     from packrat.daemon.jobs import die_with_the_daemon
-    from packrat.verbs.planning import is_pipeline_file
     from packrat.verbs.run import run_spec
 
     of_daemon = die_with_the_daemon()
     program = _program(ctx, spec)
     # The daemon notifies of its jobs itself.
-    tells = None if of_daemon or is_pipeline_file(spec) else _notifier(program)
-    return run_spec(program, spec, services or [], tells, yes=yes, as_json=json)
+    return run_spec(program, spec, services or [], notifies=not of_daemon, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -240,16 +228,16 @@ def backup(
 ) -> int:
     """Back up services now."""
     from packrat.runs.backup import Choices
-    from packrat.verbs.showing import back_up_all
-    from specs.compile import compile_service
+    from packrat.verbs.backup import back_up_services
 
-    if bool(services) == all_:
-        raise UsageError("name the services to back up, or give --all")
-    program = _program(ctx, config)
-    names = list(program.config.services) if all_ else program.services(services or [])
-    pipelines = [compile_service(program.config, name, full=full) for name in names]
-    choices = Choices(take_over, accept_shrink)
-    return back_up_all(pipelines, choices, as_json=json, tells=_notifier(program))
+    return back_up_services(
+        _program(ctx, config),
+        services or [],
+        Choices(take_over, accept_shrink),
+        all_services=all_,
+        full=full,
+        as_json=json,
+    )
 
 
 @app.command("list", cls=Command)
@@ -260,7 +248,7 @@ def list_(
     json: AsJson = False,
 ) -> int:
     """List the backups, and the destinations of each."""
-    from packrat.verbs.listing import list_backups
+    from packrat.verbs.list import list_backups
 
     return list_backups(_repaired_program(ctx, config), service, as_json=json)
 
@@ -280,7 +268,7 @@ def ls(
 
     BACKUP is an id or a time as shown by list, or a prefix of it; by default the latest.
     """
-    from packrat.verbs.listing import list_files
+    from packrat.verbs.ls import list_files
 
     program = _program(ctx, config, only_look=True)
     list_files(program, service, backup, path, source, password_file, as_json=json)
@@ -315,7 +303,8 @@ def restore(
 
     On a terminal it asks for missing options, and for confirmation before it writes.
     """
-    from packrat.restore.request import Given, restore_as_given
+    from packrat.restore.request import Given
+    from packrat.verbs.restore import restore_as_given
 
     if undo or forget:
         from packrat.restore.undo import forget_aside
@@ -354,7 +343,7 @@ def verify(
     """
     if due:
         from packrat.daemon.jobs import die_with_the_daemon
-        from packrat.verbs.verify_due import verify_due
+        from packrat.runs.verify_due import verify_due
 
         die_with_the_daemon()
         if service or backup or source or deep:
@@ -393,7 +382,7 @@ def explain_(
 
     PATH is absolute, or relative to the service's path.
     """
-    from packrat.verbs.planning import explain_path
+    from packrat.verbs.explain import explain_path
 
     explain_path(_program(ctx, config), service, path)
 
@@ -452,7 +441,7 @@ def history(
     json: AsJson = False,
 ) -> int:
     """Show past runs, the newest first."""
-    from packrat.verbs.status import show_history
+    from packrat.verbs.history import show_history
 
     return show_history(_repaired_program(ctx, config), service, last, as_json=json)
 

@@ -14,7 +14,7 @@ import pytest
 from packrat.restore.choose import choose
 from packrat.restore.undo import forget_aside, undo
 from packrat.runs.repair import repair
-from packrat.verbs.planning import count_source
+from stages.count_source import count_source
 from stages.errors import SourceError
 from stages.in_place.folder import set_aside
 from stages.in_place.record import FOLDER

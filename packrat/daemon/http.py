@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from packrat.daemon.metrics import exposition
 from packrat.errors import Unusable
 from packrat.runs.history import History
-from packrat.verbs.status import look
+from packrat.runs.status import look
 from specs.exposure import is_loopback
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from packrat.daemon import systemd
 from packrat.daemon.active_config import InForce
 from packrat.daemon.jobs import Child, Ended, Job
-from packrat.daemon.schedule import Schedule, Timetable, zone_of
+from packrat.daemon.reporter import Reporter
 from packrat.errors import Exit
-from packrat.notify.message import Reporter
 from packrat.runs.history import History
 from packrat.runs.lock import is_held, service_lock
+from packrat.runs.schedule import Schedule, Timetable, zone_of
 from specs.exposure import exposed_metrics
 from specs.faults import ConfigFaults
 from specs.load import secrets_of

@@ -10,7 +10,6 @@ import json
 import os
 import sqlite3
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -20,8 +19,6 @@ from vault.catalog.sqlite_file import copied, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from packrat.runs.result import Result
 
 VERSION = 1
 KEPT = 1000
@@ -212,11 +209,6 @@ class History:
             if one["status"] == "running" and not is_held(self._state_dir, one["service"]):
                 one["status"] = "killed"
             yield Past(number, **one)
-
-
-def document_of(result: Result) -> dict[str, Any]:
-    """Return the part of a result that is recorded: the keys of `--json`."""
-    return {key: value for key, value in asdict(result).items() if key != "exit"}
 
 
 def _prepare(db: sqlite3.Connection) -> None:

@@ -6,14 +6,21 @@ import sys
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, UsageError, worst
+from packrat.notify.message import notifier
+from packrat.picker.prompts import confirm
+from packrat.program import DocumentProgram
+from packrat.restore.opened import OpenedBackup
+from packrat.restore.report import restore_and_report
+from packrat.restore.unlock import choose_and_unlock
+from packrat.runs.backups import back_up_all
+from packrat.runs.prune import prune_pipelines
+from packrat.runs.spec_file import is_pipeline_file, pipelines_of
+from packrat.runs.verify import verify_pipelines
 from packrat.text.report import warn
-from packrat.verbs.planning import is_pipeline_file, pipelines_of
-from packrat.verbs.showing import back_up_all, restore_and_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from packrat.notify.message import ByHand
     from packrat.program import Program
     from specs.pipeline import Pipeline
 
@@ -22,8 +29,8 @@ def run_spec(
     program: Program,
     spec: str,
     services: Sequence[str],
-    tells: ByHand | None,
     *,
+    notifies: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -33,8 +40,9 @@ def run_spec(
     others = [pipeline for pipeline in pipelines if pipeline.job != "backup"]
     statuses: list[int] = []
     if backups or not others:
-        told = None if is_pipeline_file(spec) else tells
-        statuses.append(back_up_all(backups, as_json=as_json, tells=told))
+        of_document = is_pipeline_file(spec)
+        tells = notifier(program) if notifies and not of_document else None
+        statuses.append(back_up_all(backups, as_json=as_json, tells=tells))
     for pipeline in others:
         if pipeline.job == "restore":
             statuses.append(_restore(pipeline, yes=yes, as_json=as_json))
@@ -44,11 +52,6 @@ def run_spec(
 
 
 def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
-    from packrat.picker.prompts import confirm
-    from packrat.program import DocumentProgram
-    from packrat.restore.opened import OpenedBackup
-    from packrat.restore.unlock import choose_and_unlock
-
     where = pipeline.to or "its own folder, in place"
     question = f"Restore backup {pipeline.backup} of {pipeline.service} to {where}?"
     if not yes and not sys.stdin.isatty():
@@ -64,9 +67,5 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
 
 
 def _maintain(pipeline: Pipeline, *, as_json: bool) -> int:
-    from packrat.program import DocumentProgram
-    from packrat.verbs.prune import prune_pipelines
-    from packrat.verbs.verify import verify_pipelines
-
     work = prune_pipelines if pipeline.job == "prune" else verify_pipelines
     return work([pipeline], DocumentProgram(pipeline), as_json=as_json)

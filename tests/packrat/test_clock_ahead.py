@@ -5,7 +5,7 @@ from contextlib import closing
 
 from engine.run import Clock
 from packrat.runs.history import History
-from packrat.verbs.status import look, newest_overdue
+from packrat.runs.status import look, newest_overdue
 from tests.helpers.house import House
 from tests.helpers.trees import fill
 

@@ -10,7 +10,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat.daemon.schedule import DAY, Schedule, Timetable
+from packrat.runs.schedule import DAY, Schedule, Timetable
 
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")
 FIXED = ("0 2 * * *", "30 2 * * *", "15 3 * * 0", "0 0 * * *", "0 1,2,3 * * *", "59 23 1 * *",

@@ -5,7 +5,7 @@ from contextlib import closing
 
 from engine.run import Clock
 from packrat.runs.history import History
-from packrat.verbs.verify_due import NAME
+from packrat.runs.verify_due import NAME
 from tests.helpers import daemons
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise

@@ -23,8 +23,8 @@ from pathlib import Path
 from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
+from packrat.runs.verify_due import verify_due
 from packrat.verbs.verify import verify_stored
-from packrat.verbs.verify_due import verify_due
 from tests.helpers.forked import ended, forked, signalling
 from tests.helpers.house import House
 from tests.helpers.restoring import restore

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from engine.events import Progress
 from engine.run import Clock
-from packrat.catalogs import bases_of
 from packrat.errors import Exit, Locked
+from packrat.runs.catalogs import bases_of
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
