@@ -202,13 +202,9 @@ def run(
     SPEC is a configuration, or a pipeline document as plan --format yaml prints it. A restore
     document asks for confirmation before it writes.
     """
-    from packrat.daemon.jobs import die_with_the_daemon
     from packrat.verbs.run import run_spec
 
-    of_daemon = die_with_the_daemon()
-    program = _program(ctx, spec)
-    # The daemon notifies of its jobs itself.
-    return run_spec(program, spec, services or [], notifies=not of_daemon, yes=yes, as_json=json)
+    return run_spec(_program(ctx, spec), spec, services or [], yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -341,18 +337,14 @@ def verify(
     longest ago first, until deep_percent of all stored bytes has been read. A damaged archive is
     replaced by a good replica from another destination.
     """
-    if due:
-        from packrat.daemon.jobs import die_with_the_daemon
-        from packrat.runs.verify_due import verify_due
+    from packrat.verbs.verify import verify_share, verify_stored
 
-        die_with_the_daemon()
+    if due:
         if service or backup or source or deep:
             raise UsageError(
                 "--due selects the archives itself; it can only be combined with --json"
             )
-        return verify_due(_repaired_program(ctx, config), as_json=json)
-    from packrat.verbs.verify import verify_stored
-
+        return verify_share(_repaired_program(ctx, config), as_json=json)
     program = _repaired_program(ctx, config)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)
 
@@ -448,8 +440,17 @@ def history(
 
 @app.command(cls=Command, hidden=True)
 def repair(ctx: typer.Context, config: ConfigFile = None) -> None:
-    """Repair what killed runs left behind; the daemon runs this when it starts."""
+    """Repair what killed runs left behind."""
     _repaired_program(ctx, config)
+
+
+@app.command(cls=Command, hidden=True)
+def job(name: str) -> int:
+    """Do the work that the daemon hands over on standard input; NAME is for lists of processes."""
+    from packrat.daemon.worker import run_work
+
+    del name
+    return run_work()
 
 
 service_app = typer.Typer(help="Start packrat at boot.", no_args_is_help=True)

@@ -138,6 +138,11 @@ class Config(Section):
         """The spool's folder."""
         return self.spool.path or os.path.join(self.state_dir, "spool")
 
+    def shown_words(self) -> list[str]:
+        """Return words that messages show even if they equal a secret."""
+        paths = [service.path for service in self.services.values()]
+        return [*self.services, *self.destinations(), *paths]
+
     def destinations(self) -> dict[str, Destination]:
         """Return every destination by name: local, synology, s3, then the others as written."""
         return self.backup.named()

@@ -5,8 +5,6 @@ a plain scalar becomes a number or a boolean only if that prints as the same tex
 `1.10` stays `1.10`, and the models decide the type of each value.
 """
 
-import contextlib
-import os
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -25,11 +23,6 @@ LARGEST = 1 << 20  # bytes of a file
 MOST = 4 << 20  # characters once aliases are written out; a value counts at least NODE of them
 NODE = 16
 DEEPEST = 50
-
-IN_FORCE = "PACKRAT_IN_FORCE"
-"""Variable of the daemon's jobs, `NUMBER:FILE`: they read FILE from this descriptor, which holds
-the text that the daemon has read."""
-MEMFD = "packrat-configuration"
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -220,26 +213,12 @@ def _place(text: str, offset: int) -> Position:
     return before.count("\n") + 1, offset - before.rfind("\n")
 
 
-def _in_force(file: str) -> str | None:
-    """Return the file with the text that the daemon has read, None outside its jobs."""
-    number, _, name = os.environ.get(IN_FORCE, "").partition(":")
-    with contextlib.suppress(OSError):
-        text = f"/proc/self/fd/{number}"
-        if name == os.path.abspath(file) and os.readlink(text).startswith(f"/memfd:{MEMFD}"):
-            return text
-    return None
-
-
 def _read_text(file: str) -> str:
-    """Read a file of at most `LARGEST` bytes as UTF-8, and refuse one that is not trusted.
-
-    The daemon has already checked the text that it passes to its jobs.
-    """
-    ready = _in_force(file)
-    if not ready and (found := distrust(file)):
+    """Read a file of at most `LARGEST` bytes as UTF-8, and refuse one that is not trusted."""
+    if found := distrust(file):
         raise ConfigFaults([found.fault()])
     try:
-        with open(ready or file, "rb") as stream:
+        with open(file, "rb") as stream:
             content = stream.read(LARGEST + 1)
     except FileNotFoundError:
         fault = Fault(file, 0, 0, "", "no such file", "name the configuration with -c FILE")

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.notify.message import message_of, others_bad, status_before, verified_message
-from packrat.notify.sender import Message, Teller
+from packrat.notify.sender import Message, Sender
 from packrat.runs.status import newest_overdue
 from packrat.text.report import bytes_text, count_text, time_text
 
 if TYPE_CHECKING:
-    from packrat.daemon.active_config import InForce
+    from packrat.daemon.active_config import ActiveConfig
     from packrat.daemon.jobs import Ended, Job
     from packrat.daemon.log import Log
     from packrat.runs.history import History
@@ -23,20 +23,20 @@ LOOK_SECONDS = 300.0
 class Reporter:
     """Notifier of the daemon, for the results of its jobs and for overdue services."""
 
-    def __init__(self, inforce: InForce, history: History, log: Log) -> None:
-        self._inforce, self._history, self._log = inforce, history, log
-        self._teller = Teller(inforce.file, log.warn)
+    def __init__(self, active: ActiveConfig, history: History, log: Log) -> None:
+        self._active, self._history, self._log = active, history, log
+        self._sender = Sender(active.config, log.warn)
         self._overdue: set[str] = set()
         self._due = 0.0
 
     def begins(self, job: Job) -> None:
         """Ping the dead man's switch at the start of a backup."""
         if not job.name.startswith("."):
-            self._tell(Message(ping="start", body=job.name))
+            self._send(Message(ping="start", body=job.name))
 
     def ended(self, ended: Ended) -> None:
         """Log and notify the end of a job; record a failure that it could not record itself."""
-        name, config = ended.job.name, self._inforce.config
+        name, config = ended.job.name, self._active.config
         if name.startswith("."):
             self._verified(ended)
             return
@@ -53,11 +53,11 @@ class Reporter:
         )
         say = self._log.info if document["status"] == "done" else self._log.error
         say(message.body, service=name, status=document["status"])
-        self._tell(message)
+        self._send(message)
 
     def look(self, now: float) -> None:
         """Log and notify services whose newest backup has become too old."""
-        config = self._inforce.config
+        config = self._active.config
         if now < self._due or not any(s.max_age for s in config.services.values()):
             return
         self._due = now + LOOK_SECONDS
@@ -68,29 +68,27 @@ class Reporter:
                 text = f"{name}: {when or 'has no backup yet'}"
                 self._log.error(text, service=name)
                 title = f"packrat on {config.host}: {name} is overdue"
-                self._tell(Message("overdue", title, text, ping="fail"))
+                self._send(Message("overdue", title, text, ping="fail"))
         self._overdue = set(overdue)
 
     def close(self) -> None:
         """Wait briefly until the last messages are sent."""
-        self._teller.close(5.0)
+        self._sender.close(5.0)
 
     def _verified(self, ended: Ended) -> None:
         if not ended.in_order or ended.document is None:
             self._log.error(f"verification: {ended.fault}")
-            title = f"packrat on {self._inforce.config.host}: verification failed"
-            self._tell(Message("failure", title, ended.fault))
+            title = f"packrat on {self._active.config.host}: verification failed"
+            self._send(Message("failure", title, ended.fault))
             return
         read = sum(row["bytes_read"] for row in ended.document)
         good = sum(row["status"] == "ok" for row in ended.document)
         archives = count_text(len(ended.document), "archive")
         self._log.info(f"verification: {good} of {archives} good, {bytes_text(read)} read")
-        if message := verified_message(ended.document, self._inforce.config.host):
+        if message := verified_message(ended.document, self._active.config.host):
             self._log.error(message.body)
-            self._tell(message)
+            self._send(message)
 
-    def _tell(self, message: Message) -> None:
-        config = self._inforce.config
-        if config.ping or config.notify.urls:
-            self._teller.env, self._teller.files = self._inforce.env, self._inforce.files
-            self._teller.tell(message)
+    def _send(self, message: Message) -> None:
+        self._sender.config = self._active.config
+        self._sender.send(message)

@@ -6,12 +6,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.notify.sender import Message, Teller
+from packrat.notify.sender import Message, Sender
 from packrat.runs.history import History
 from packrat.text.report import bytes_text, count_text, warn
 
 if TYPE_CHECKING:
-    from packrat.program import Program
     from packrat.runs.result import Result
     from specs.config import Config
 
@@ -81,31 +80,29 @@ def status_before(history: History, service: str) -> str | None:
 class ByHand:
     """Notifier of runs that a person or another scheduler started."""
 
-    def __init__(self, program: Program) -> None:
-        self._config = program.config
-        self._teller = Teller(program.file, warn)
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._sender = Sender(config, warn)
 
     def begins(self, service: str) -> None:
         """Ping the dead man's switch at the start of a backup."""
         if self._config.ping:
-            self._teller.tell(Message(ping="start", body=service))
+            self._sender.send(Message(ping="start", body=service))
 
     def ended(self, result: Result) -> None:
         """Notify the end of a backup, unless it was locked or interrupted."""
         if result.exit in (Exit.LOCKED, Exit.INTERRUPTED):
             return
-        if self._config.ping or self._config.notify.urls:
-            with closing(History(self._config.state_dir)) as history:
-                before = status_before(history, result.service)
-                others = others_bad(history, self._config, result.service)
-            self._teller.tell(message_of(result.document, before, self._config.host, others))
+        with closing(History(self._config.state_dir)) as history:
+            before = status_before(history, result.service)
+            others = others_bad(history, self._config, result.service)
+        self._sender.send(message_of(result.document, before, self._config.host, others))
 
     def close(self) -> None:
         """Wait, for a bounded time, until all messages are sent."""
-        self._teller.close()
+        self._sender.close()
 
 
-def notifier(program: Program) -> ByHand | None:
+def notifier(config: Config) -> ByHand | None:
     """Return the notifier of manual runs, None if none is configured."""
-    configured = program.config.notify.urls or program.config.ping
-    return ByHand(program) if configured else None
+    return ByHand(config) if config.notify.urls or config.ping else None

@@ -101,7 +101,7 @@ def _host_of_latest(
     program: Program, service: str, catalogs: list[Catalog], warn: Callable[[str], None]
 ) -> str | None:
     """Return the host for `latest`: this one, or None (any host) if this one has no backup."""
-    host = program.config.host
+    host = program.host
     if has_own(catalogs, host):
         for catalog in catalogs:
             if other := intruder(catalog, catalogs, host):

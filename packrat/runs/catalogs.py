@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit
 from packrat.text.report import warn
-from vault.catalog.retention import bases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,10 +37,3 @@ def catalogs(
     if failed and not found:
         raise failed[0]
     return found, Exit.PARTIAL if failed else Exit.DONE
-
-
-def bases_of(program: Program, catalog: Catalog) -> set[str]:
-    """Return the names of archives that the retention of their service keeps only as bases."""
-    config = program.config
-    keep = config.retention_of(config.services[catalog.service])
-    return bases(catalog, keep, config.host, program.cache.pruned(catalog.service))

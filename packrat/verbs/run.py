@@ -30,7 +30,6 @@ def run_spec(
     spec: str,
     services: Sequence[str],
     *,
-    notifies: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -40,8 +39,7 @@ def run_spec(
     others = [pipeline for pipeline in pipelines if pipeline.job != "backup"]
     statuses: list[int] = []
     if backups or not others:
-        of_document = is_pipeline_file(spec)
-        tells = notifier(program) if notifies and not of_document else None
+        tells = None if is_pipeline_file(spec) else notifier(program.config)
         statuses.append(back_up_all(backups, as_json=as_json, tells=tells))
     for pipeline in others:
         if pipeline.job == "restore":
@@ -60,7 +58,7 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
         print("nothing was restored", file=sys.stderr)
         return Exit.INTERRUPTED
     program, chosen = choose_and_unlock(
-        DocumentProgram(pipeline), pipeline.service, pipeline.backup or "latest", None, None, warn
+        DocumentProgram([pipeline]), pipeline.service, pipeline.backup or "latest", None, None, warn
     )
     opened = OpenedBackup(pipeline.service, chosen, program.keys)
     return restore_and_report(pipeline, opened, as_json=as_json)
@@ -68,4 +66,4 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
 
 def _maintain(pipeline: Pipeline, *, as_json: bool) -> int:
     work = prune_pipelines if pipeline.job == "prune" else verify_pipelines
-    return work([pipeline], DocumentProgram(pipeline), as_json=as_json)
+    return work([pipeline], DocumentProgram([pipeline]), as_json=as_json)

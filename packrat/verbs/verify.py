@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from packrat.restore.choose import meant
 from packrat.runs.catalogs import catalogs
 from packrat.runs.verify import verify_pipelines
+from packrat.runs.verify_due import verify_due
 from specs.compile import compile_verify
 from vault.catalog.prover import Depth
 
@@ -39,3 +40,10 @@ def verify_stored(
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
     return verify_pipelines(pipelines, program, as_json=as_json)
+
+
+def verify_share(program: Program, *, as_json: bool) -> int:
+    """Verify the share that is due, and repair it; return the exit status."""
+    config = program.config
+    pipelines = [compile_verify(config, name, Depth.FRAMES) for name in config.services]
+    return verify_due(pipelines, config.verify.deep_percent, as_json=as_json)

@@ -63,19 +63,26 @@ def test_what_is_not_to_be_made_up_is_not(house):
         assert daemon.runs() == []
 
 
-def test_every_minute_by_the_configuration_in_force(house):
-    """A real minute. A broken file is reported, and the old configuration stays in force."""
+def test_a_broken_file_harms_no_scheduled_backup(house):
+    """A real minute. A broken file is reported, and the old configuration stays in use.
+
+    That includes the literal secrets, which the broken file no longer has.
+    """
     fill(house.source, {"a": b"1"})
-    settle(house, services={"svc": {"path": str(house.source), "schedule": "* * * * *"}})
+    command = {"command": 'echo "$PASSWORD" > dump', "environment": {"PASSWORD": "literal-secret"}}
+    service = {"path": str(house.source), "schedule": "* * * * *", "pre_backup": command}
+    settle(house, services={"svc": service})
     right = house.config_file.read_text()
     with Running(house) as daemon:
         daemon.until(lambda: "packrat is up" in daemon.said)
-        house.config_file.write_text(right.replace("schedule", "shedule"))
+        broken = right.replace("schedule", "shedule").replace("literal-secret", "")
+        house.config_file.write_text(broken)
         daemon.process.send_signal(signal.SIGHUP)
         daemon.until(lambda: "stays as it was" in daemon.said)
         assert "did you mean 'schedule'?" in daemon.said
         daemon.until(lambda: [r["status"] for r in daemon.runs()] == ["done"], 75)
         assert daemon.runs()[0]["scheduled"] % 60 == 0
+        assert (house.source / "dump").read_text() == "literal-secret\n"
         house.config_file.write_text(right.replace("svc", "other"))
         daemon.until(lambda: "configuration read again" in daemon.said, 15)
 
