@@ -307,7 +307,9 @@ def restore(
         from packrat.restore.undo import undo as undo_restore
 
         if service is None or to or in_place or path or (undo and forget):
-            raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
+            raise UsageError(
+                "--undo and --forget take a service only: packrat restore --undo SERVICE"
+            )
         return (undo_restore if undo else forget_aside)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
     given = Given(service, backup, source, paths, to, in_place, password_file)

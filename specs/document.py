@@ -14,7 +14,6 @@ from msgspec import Struct, field
 
 from specs.faults import ConfigFaults, Fault
 from specs.trust import distrust
-from specs.yaml_words import explain
 
 KeyPath = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -28,6 +27,7 @@ _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 _UNSOUND = re.compile("[\0\ud800-\udfff]")  # written as escapes
+_NAME = re.compile(r""" (['"])(?!<)[^'"\\]{2,}\1""")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -96,7 +96,16 @@ def read_documents(file: str, *, single: bool = False) -> list[Document]:
         # PyYAML raises the last three too, for example for "\UFFFFFFFF" or a thousand brackets.
         mark = getattr(error, "problem_mark", None) or loader.get_mark()
         place = mark.line + 1, mark.column + 1
-        raise ConfigFaults([Fault(file, *place, "", *explain(error))]) from None
+        raise ConfigFaults([Fault(file, *place, "", *_explain(error))]) from None
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Return a message and a hint; names are left out, since they may be parts of a password."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply", "a configuration needs no more than ten levels"
+    problem = getattr(error, "problem", None) or "invalid text"
+    problem = _NAME.sub("", problem.removeprefix("but "))
+    return f"not valid YAML: {problem}", "check the indentation, and put special text in quotes"
 
 
 def _nodes(loader: _Loader) -> Iterator[yaml.Node | None]:
@@ -107,7 +116,7 @@ def _nodes(loader: _Loader) -> Iterator[yaml.Node | None]:
 def _build(file: str, root: yaml.Node | None) -> Document:
     if not isinstance(root, yaml.MappingNode):
         what = "the file is empty" if root is None else "not a mapping"
-        hint = "write keys at its top level, such as services: and backup:"
+        hint = "write keys at its top level, for example services: and backup:"
         raise ConfigFaults([Fault(file, *_start(root), "", what, hint)])
     document = Document(file)
     document.data.update(_Builder(document).mapping(root, ()))
@@ -181,7 +190,7 @@ class _Builder:
         """Count a value each time it is used: a few nested aliases expand to billions."""
         self.left -= NODE + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
         if self.left < 0:
-            what = "too much once the aliases (*) are written out"
+            what = "too large with all aliases (*) expanded"
             self._fault(path, what, "use fewer of them", node)
             raise ConfigFaults(self.document.faults)
 
@@ -225,7 +234,7 @@ def _read_text(file: str) -> str:
     except IsADirectoryError:
         fault = Fault(file, 0, 0, "", "a folder, not a file", "name the file in it")
     except PermissionError:
-        fault = Fault(file, 0, 0, "", "may not be read", "let the user who runs packrat read it")
+        fault = Fault(file, 0, 0, "", "permission denied", "let the user who runs packrat read it")
     except (OSError, ValueError) as error:
         fault = Fault(file, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', error)}")
     else:

@@ -26,7 +26,7 @@ def check_after(params: dict[str, Any]) -> dict[str, Any]:
     """
     after = params.get("after", [])
     if not isinstance(after, list) or not all(isinstance(name, str) for name in after):
-        raise refusal("its after: is not a list of stages", "write such as after: [collect]")
+        raise refusal("its after: is not a list of stages", "write for example after: [collect]")
     return params
 
 

@@ -120,7 +120,7 @@ class Containers(Scope, Journaled):
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
         missing = "".join(f"; {error} any more" for error in gone)
-        return f"a run died while containers were down: {started}{missing}"
+        return f"a run was killed while containers were down: {started}{missing}"
 
     def stand_still(self, found: dict[str, Any], locks: ContainerLocks) -> None:
         """Stop again what was started since the run died; raises SourceError."""

@@ -86,5 +86,5 @@ def require_found(
     if absent := [path for path in paths if path not in found]:
         raise NotThere(
             f"{archive} has no {', '.join(map(repr, absent))}",
-            f"packrat ls {service} shows what it has",
+            f"packrat ls {service} lists its files",
         )

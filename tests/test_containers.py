@@ -184,7 +184,9 @@ def test_the_machine_dies(tmp_path, engine, names):
     engine.start()
     assert not engine.running(one)
     status = house.cli("status")
-    assert f"a run died while containers were down: started {one}, {two} again" in status.stderr
+    assert (
+        f"a run was killed while containers were down: started {one}, {two} again" in status.stderr
+    )
     assert engine.running(one, two)
     assert not engine.running(off)
     assert house.archives == []

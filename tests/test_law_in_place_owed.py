@@ -330,7 +330,7 @@ def test_a_failed_post_restore_reports_the_state(tmp_path, how):
             child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=30)[1]
     assert child.returncode == (130 if how == "ctrl-c" else 4)
-    assert "the files are restored; packrat restore --undo svc takes that back" in said
+    assert "the files are restored; packrat restore --undo svc undoes that" in said
     assert ("post_restore was interrupted" in said) == (how == "ctrl-c")
     assert (house.source / "a").read_bytes() == b"1"
 

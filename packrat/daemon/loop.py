@@ -100,7 +100,7 @@ class Daemon:
         for _, name, table in sorted(coming, key=lambda one: one[:2]):
             late = now - (table.due(now) or now)
             if late > LATE_SECONDS and not self._catches_up(name):
-                self._log.warn(f"{name}: missed, and not made up for (catch_up: false)")
+                self._log.warn(f"{name}: missed, and not caught up (catch_up: false)")
                 self._mark_handled(name, now, ran=False)
             else:
                 self._queue.append(name)
@@ -230,11 +230,13 @@ class Daemon:
             self._active.read()
         except ConfigFaults as error:
             for fault in error.faults:
-                self._log.error(f"the configuration stays as it was: {fault}")
+                self._log.error(f"keeping the previous configuration: {fault}")
         else:
             config = self._active.config
             if (before.state_dir, before.listen) != (config.state_dir, config.listen):
-                self._log.warn("state_dir and listen are taken over when the daemon starts again")
+                self._log.warn(
+                    "changes of state_dir and listen take effect when the daemon restarts"
+                )
             self._build_timetables()
             self._log.info(f"configuration read again: {len(self._tables)} schedules")
         systemd.notify("READY=1")

@@ -66,7 +66,7 @@ def _notify(secret: Secret, messages: list[Message]) -> list[str]:
     where = f"notification service {urlsplit(url).scheme}"
     service = apprise.Apprise()
     if not service.add(url):
-        return [f"{where}: apprise does not know this kind of URL"]
+        return [f"{where}: apprise does not support this kind of URL"]
     kinds = {
         "failure": apprise.NotifyType.FAILURE,
         "partial": apprise.NotifyType.WARNING,
@@ -80,7 +80,7 @@ def _notify(secret: Secret, messages: list[Message]) -> list[str]:
             return bool(service.notify(title=one.title, body=one.body, notify_type=kind))
 
         if not _send_with_retries(send):
-            problems.append(f"{where}: does not take the message '{one.title}'")
+            problems.append(f"{where}: did not accept the message '{one.title}'")
     return problems
 
 
@@ -101,7 +101,7 @@ def _ping_all(secret: Secret, pings: list[Message]) -> list[str]:
                 return bool(answer.status)
 
         if not _send_with_retries(send):
-            problems.append(f"ping: {urlsplit(url).hostname} does not take '{one.ping}'")
+            problems.append(f"ping: {urlsplit(url).hostname} did not accept '{one.ping}'")
     return problems
 
 

@@ -76,7 +76,7 @@ class Browser:
 
     def _done_line(self) -> Line:
         if not self._ticked:
-            return Line("nothing is ticked yet")
+            return Line("nothing selected yet")
         files, size = self._tree.total(self._ticked)
         return Line(f"done: {count_text(files, 'file')}, {bytes_text(size)} ticked", (DONE,))
 
@@ -109,7 +109,7 @@ class Browser:
         self._ticked[path] = None
 
     def _search(self) -> None:
-        said = "Search for which part of a name?"
+        said = "Search for names that contain:"
         while True:
             part = ask_text(said)
             if part is Way.BACK or not part:

@@ -58,12 +58,12 @@ class Outlook:
     def to_folder(self, target: str) -> list[str]:
         """Return the lines of the preview of a restore to a folder."""
         there = os.path.isdir(target) and bool(os.listdir(target))
-        state = "goes on with what an earlier restore left there" if there else "a new folder"
+        state = "continues an earlier restore" if there else "a new folder"
         return self._lines(
             ("to", target),
             ("", state),
             ("room", self._room(target)),
-            ("changed", "nothing but that folder"),
+            ("changed", "only that folder"),
             ("stopped", "nothing"),
         )
 
@@ -74,7 +74,7 @@ class Outlook:
         after = self._service.post_restore
         return self._lines(
             ("to", path),
-            ("", "in place; what is excluded there stays as it is"),
+            ("", "in place; excluded files stay untouched"),
             ("aside", f"{path}/{PREFIX}…: what is there now"),
             *(("not", f"{at}: another filesystem is mounted there") for at in mounts_in(path)),
             ("room", self._room(path)),
@@ -86,7 +86,7 @@ class Outlook:
     def _room(self, folder: str) -> str:
         free = shutil.disk_usage(_nearest_existing(folder)).free
         room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
-        return room + (": THAT IS NOT ENOUGH" if self.size > free else "")
+        return room + (": NOT ENOUGH SPACE" if self.size > free else "")
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
         manifest, source = self._opened.manifest, self._opened.source

@@ -155,14 +155,14 @@ class Picker:
         keys: Keys | None = next(filter(lock.fits, self._known), None)
         if keys is None and self._given.password_file:
             keys = lock.ask(self._given.password_file)
-        said = "It is sealed under another key. Its password, for this restore only:"
+        said = "It is sealed under another key. Password, for this restore only:"
         while keys is None:
             password = ask_secret(said)
             if password is Way.BACK:
                 return False
-            tell("trying it …")
+            tell("checking the password …")
             keys = lock.keys(password)
-            said = "That is not its password. Once more, or Esc:"
+            said = "Wrong password. Try again, or press Esc:"
         self._known.append(keys)
         self.program = self.program.under(keys)
         self._looker = Looker(self.program, self._given.source)
@@ -211,7 +211,7 @@ class Picker:
         manifest = self._opened().manifest
         day = time_text(manifest.time)[:16].replace(" ", "-").replace(":", "")
         typed = self._target or os.path.join(os.getcwd(), f"{self._service}-{day}")
-        said = "Which folder? An empty one, or one that is made now."
+        said = "Which folder? It must be empty or new."
         while True:
             typed = ask_text(f"{said}\n ", typed)
             if typed is Way.BACK:
@@ -227,7 +227,7 @@ class Picker:
 
     def _sure(self) -> Way | None:
         opened = self._opened()
-        tell("working out what to download …")
+        tell("calculating the download …")
         in_place = self._target is None
         if self._target is not None:  # one from the command line is not checked yet
             Marker(self._service, opened.manifest.id, self._paths).goes_on(self._target)
@@ -235,7 +235,7 @@ class Picker:
         said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
         lines = [
             Line("yes, restore", "yes"),
-            Line("no, leave everything as it is", Way.LEAVE),
+            Line("no, change nothing", Way.LEAVE),
             BACK,
         ]
         careful = Way.LEAVE if in_place else "yes"

@@ -142,7 +142,7 @@ def _match(
         if sound:
             newer = [name for name in sorted({*hurt, *problems}) if name > sound[-1]]
             for name in newer:
-                warn(f"{problems.get(name, name)}: so an older backup is the latest")
+                warn(f"{problems.get(name, name)}: so the latest is an older backup")
             return sound[-1]
         if locked and not hurt:
             name = max(locked)
@@ -151,11 +151,11 @@ def _match(
     for names in (sound, hurt, sorted(locked), sorted(problems)):
         for name in _unique(matching(names, backup), service, backup):
             if names is hurt:
-                warn(f"{name} has damage in it, or refers to what has: what is good is restored")
+                warn(f"{name} is damaged or refers to a damaged archive: only good files come back")
             elif name in locked and names is not sound:
                 raise OtherKey(locked[name].destination, service, name)
             elif names is not sound:
-                raise NotThere(problems[name], f"packrat list {service} shows what is good")
+                raise NotThere(problems[name], f"packrat list {service} lists the good backups")
             return name
     raise NotThere(
         f"there is no backup {backup!r} of {service}", f"packrat list {service} shows them"
@@ -209,12 +209,12 @@ def _not_restorable(service: str, hurt: list[str], problems: dict[str, str]) -> 
     if hurt:
         return NotThere(
             f"no backup of {service} is without damage",
-            f"packrat restore {service} --backup {hurt[-1]} restores what is good of the newest",
+            f"packrat restore {service} --backup {hurt[-1]} restores the good files of the newest",
         )
     if problems:
         return NotThere(
             f"no backup of {service} can be read: {problems[max(problems)]}",
-            "packrat verify shows all that is wrong",
+            "packrat verify lists all problems",
         )
     return NotThere(f"there is no backup of {service}", f"packrat backup {service} makes one")
 

@@ -26,9 +26,9 @@ def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: boo
             restored = restore(pipeline, opened, [listener])
     except KeyboardInterrupt:
         raise Interrupted(
-            f"{service}: interrupted; the same restore to {target} goes on from there"
+            f"{service}: interrupted; run the same restore to {target} again to continue"
             if target
-            else f"{service}: interrupted; everything is as it was before"
+            else f"{service}: interrupted; nothing was changed"
         ) from None
     if as_json:
         document = asdict(restored)
@@ -45,10 +45,10 @@ def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: boo
         print(f"{service}: its containers were down for {restored.downtime_seconds:.1f} s")
     if restored.replaced_folder:
         print(
-            f"What was there before is in\n  {printable(restored.replaced_folder)}\n"
+            f"The replaced files are in\n  {printable(restored.replaced_folder)}\n"
             f"  packrat restore --undo {service}    puts it back\n"
             f"  packrat restore --forget {service}  deletes it, as the next good backup does"
         )
     elif sys.stdout.isatty():
-        print("It is a copy: the service's own files are as they were.")
+        print("The service's own files were not changed.")
     return Exit.PARTIAL if restored.partial else Exit.DONE

@@ -182,7 +182,7 @@ def _written(outcome: Outcome) -> Written:
 
 def _after_the_swap(service: str, error: BaseException) -> Exception:
     """Return the error of an in-place restore that failed after the swap."""
-    restored = f"the files are restored; packrat restore --undo {service} takes that back"
+    restored = f"the files are restored; packrat restore --undo {service} undoes that"
     if isinstance(error, KeyboardInterrupt):
         stopped = "post_restore was interrupted" if "post_restore" in error.args else "interrupted"
         return Interrupted(f"{service}: {stopped}; {restored}")
@@ -194,5 +194,5 @@ def unset_text(what: str, unset: Unset) -> str:
     """Return a warning about an attribute that could not be set, with the first file names."""
     names = ", ".join(unset.names) + ", …" * (unset.count > len(unset.names))
     if what == "device":
-        return f"{count_text(unset.count, 'device')} could not be made: {names}"
+        return f"{count_text(unset.count, 'device')} could not be created: {names}"
     return f"{what} could not be set on {count_text(unset.count, 'file')}: {names}"

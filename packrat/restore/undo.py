@@ -43,7 +43,7 @@ def undo(program: Program, service: str) -> int:
             warn(sentence)
         if finished_later(config.state_dir, service):
             print(
-                f"{service}: the last undo was interrupted, and has been finished:"
+                f"{service}: the interrupted undo was finished:"
                 f" {path} is as it was before the restore"
             )
             return Exit.DONE
@@ -64,7 +64,7 @@ def undo(program: Program, service: str) -> int:
             raise watchdog.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
     print(f"{service}: {path} is as it was before the restore")
     print(
-        f"what was there until now is in {os.path.join(path, record.folder)};"
+        f"the restored files are in {os.path.join(path, record.folder)};"
         f" packrat restore --forget {service}, or the next good backup, deletes it"
     )
     return Exit.DONE
@@ -81,7 +81,7 @@ def forget_aside(program: Program, service: str) -> int:
     if result.failed:
         raise SourceError(
             f"{service}: could not delete {'; '.join(result.failed)}",
-            "the next command tries it again; no backup will have it",
+            "the next command tries again; backups leave it out",
         )
     count = result.folders
     print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing to delete")

@@ -40,7 +40,7 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 400, 0).decode(errors="replace").strip() or "another process"
             raise Locked(
-                f"another run of {service} holds its lock: {holder}; wait for it to end, or end it"
+                f"another run of {service} is in progress: {holder}; wait for it, or stop it"
             ) from None
         words = " ".join(["packrat", *sys.argv[1:]])[:200]
         os.ftruncate(fd, 0)

@@ -67,7 +67,7 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     try:
         outcome = maintain(look, program.keys, program.cache)
     except (VaultError, SecretFault) as error:  # a plan must work without them
-        warn(f"what prune would delete is not known: {error}")
+        warn(f"cannot tell what prune would delete: {error}")
         return {}
     notes = {stage: f"now: {error}" for stage, error in outcome.failed.items()}
     for pruned in outcome.facts_of(Pruned):

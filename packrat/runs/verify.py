@@ -55,7 +55,7 @@ def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json
         print_verdicts(rows)
         print(f"{summary_of(rows)} ({', '.join(HOW[depth] for depth in depths)} read)")
     else:
-        print("no backups yet: there is nothing to prove")
+        print("no backups yet: nothing to verify")
     return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
 
 

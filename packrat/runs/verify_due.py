@@ -229,9 +229,9 @@ def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tu
                 program.cache.prove(destination, one.service, one.stored, time.time())
                 return "mended", f"mended from {source.name}"
     except Locked:
-        return "damaged", "a backup is running; it, or the next one, replaces the archive"
+        return "damaged", "a backup is running; it, or the next one, will replace the archive"
     what = "; ".join(failed) or "no other destination has it"
-    return "damaged", f"not mended: {what}. The next backup stores again what it needs of it"
+    return "damaged", f"not mended: {what}. The next backup stores its data again"
 
 
 def _check_signal(_: int) -> None:

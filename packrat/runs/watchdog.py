@@ -124,8 +124,8 @@ class Watchdog:
         held = "; ".join(held_threads()) or "a thread does not come back"
         text = (
             f"packrat: {self._service}: {why} could not be stopped in order: {held}. The process"
-            " ends as soon as the kernel lets go of it; the next packrat command puts back what"
-            " is owed"
+            " ends as soon as the kernel lets go of it; the next packrat command repairs"
+            " what is left unfinished"
         )
         os.write(2, f"{text}\n".encode())  # the thread that is held may hold the lock of stderr
         os._exit(Exit.FAILED if self.problem else Exit.INTERRUPTED)

@@ -164,9 +164,9 @@ def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
     import typer
 
     print(
-        f"The server of {destination.name} shows a host key that nobody accepted yet:\n"
+        f"The server of {destination.name} has a host key that was not accepted yet:\n"
         f"  {printable(error.fingerprint)}\n"
-        "Compare it with what the server itself says, on a Synology for instance over SSH with:\n"
+        "Compare it with the server's own keys. Print them there (on a Synology, over SSH):\n"
         "  for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done",
         file=sys.stderr,
     )

@@ -48,7 +48,7 @@ def list_files(
             found.append(entry)
     if not found and not folder:
         raise NotThere(
-            f"{chosen.archive.name} has no {path!r}", f"packrat ls {service} shows what it has"
+            f"{chosen.archive.name} has no {path!r}", f"packrat ls {service} lists its files"
         )
     if as_json:
         keys = ("type", "mode", "uid", "gid", "mtime", "size")

@@ -56,11 +56,9 @@ def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool
         program, request, opened = picker.program, picked, picker.opened
     else:
         if given.service is None or (given.target is None and not given.in_place):
-            raise UsageError(
-                "restore needs a service and where to: packrat restore SERVICE --to DIR"
-            )
+            raise UsageError("name the service and the target: packrat restore SERVICE --to DIR")
         if not yes:
-            raise UsageError("restore asks before it writes; off a terminal give --yes")
+            raise UsageError("restore asks for confirmation; without a terminal, pass --yes")
         opened = None
         request = Request(
             given.service,

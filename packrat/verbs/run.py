@@ -53,7 +53,7 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
     where = pipeline.to or "its own folder, in place"
     question = f"Restore backup {pipeline.backup} of {pipeline.service} to {where}?"
     if not yes and not sys.stdin.isatty():
-        raise UsageError("this restores a backup, and asks first; without a terminal, pass --yes")
+        raise UsageError("a restore asks for confirmation; without a terminal, pass --yes")
     if not yes and not confirm(question):
         print("nothing was restored", file=sys.stderr)
         return Exit.INTERRUPTED

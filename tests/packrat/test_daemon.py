@@ -58,7 +58,7 @@ def test_what_is_not_to_be_made_up_is_not(house):
     fill(house.source, {"a": b"1"})
     schedule(house, catch_up=False)
     with Running(house) as daemon:
-        daemon.until(lambda: "missed, and not made up for" in daemon.said)
+        daemon.until(lambda: "missed, and not caught up" in daemon.said)
         time.sleep(1)
         assert daemon.runs() == []
 
@@ -78,7 +78,7 @@ def test_a_broken_file_harms_no_scheduled_backup(house):
         broken = right.replace("schedule", "shedule").replace("literal-secret", "")
         house.config_file.write_text(broken)
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.until(lambda: "stays as it was" in daemon.said)
+        daemon.until(lambda: "keeping the previous configuration" in daemon.said)
         assert "did you mean 'schedule'?" in daemon.said
         daemon.until(lambda: [r["status"] for r in daemon.runs()] == ["done"], 75)
         assert daemon.runs()[0]["scheduled"] % 60 == 0

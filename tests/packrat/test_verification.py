@@ -74,7 +74,7 @@ def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
     broken = [damage(next((store / "svc").glob("*.packrat"))) for store in house.stores.values()]
     rows = due(house, status=4)
     assert [row["status"] for row in rows] == ["damaged", "damaged"]
-    assert "The next backup stores again what it needs of it" in rows[0]["problems"][-1]
+    assert "The next backup stores its data again" in rows[0]["problems"][-1]
     assert house.json("list") == []
     assert house.json("status", status=5)[0]["destinations"]["one"]["damaged"] == 1
     result = house.back_up()
