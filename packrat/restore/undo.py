@@ -7,16 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from engine.events import Warned
-from engine.facts import Facts
 from engine.graph import Graph
-from engine.run import Cancelled, Clock, Run, Shared
-from engine.wiring import execute
+from engine.run import Cancelled
 from packrat.errors import Exit
+from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.runs.signals import interruptible
-from packrat.runs.watchdog import Watchdog
 from packrat.text.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
@@ -55,13 +52,9 @@ def undo(program: Program, service: str) -> int:
             )
         pipeline = compile_service(config, service)
         given = (Journal(config.state_dir, service), *service_given(pipeline))
-        clock = Clock()
-        watchdog = Watchdog(service, clock)
-        run = Run(Shared([watchdog, _warned], clock, facts=Facts(given)))
-        with interruptible(run, watchdog):
-            outcome = execute(_graph(pipeline), run)
-        for error in outcome.failed.values():
-            raise watchdog.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
+        done = execute_watched(service, _graph(pipeline), given, [_warned])
+        for error in done.outcome.failed.values():
+            raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
     print(f"{service}: {path} is as it was before the restore")
     print(
         f"the restored files are in {os.path.join(path, record.folder)};"
