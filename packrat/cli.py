@@ -67,11 +67,11 @@ def _fail(error: BaseException) -> int:
         return Exit.DONE
     if os.environ.get("PACKRAT_DEBUG"):
         raise error
-    from packrat.text.report import complain
+    from packrat.text.report import print_error
     from specs.faults import ConfigFaults
 
     status, message = explain(error)
-    complain(message, bare=isinstance(error, ConfigFaults))
+    print_error(message, bare=isinstance(error, ConfigFaults))
     return status
 
 
@@ -83,13 +83,10 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
 
 def _repaired_program(ctx: typer.Context, config: str | None) -> Program:
     """Return the program, after repairing what killed runs left behind."""
-    return _repair_dead_runs(_program(ctx, config))
-
-
-def _repair_dead_runs(program: Program) -> Program:
     from packrat.runs.repair import repair
     from packrat.text.report import warn
 
+    program = _program(ctx, config)
     spool = program.config.spool_path
     spools = {name: os.path.join(spool, name) for name in program.config.services}
     for sentence in repair(program.config.state_dir, spools):
@@ -130,9 +127,9 @@ def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
     """Recreate the key file from the password and any backup."""
-    from packrat.verbs.rekey import make_again
+    from packrat.verbs.rekey import recreate_key_file
 
-    make_again(_repaired_program(ctx, config), password_file)
+    recreate_key_file(_repaired_program(ctx, config), password_file)
 
 
 @app.command(cls=Command)
@@ -179,13 +176,13 @@ def plan(
     commands. Without SERVICE, every service is shown. packrat run executes what --format yaml
     prints.
     """
-    from packrat.verbs.plan import WayBack, show_plan
+    from packrat.verbs.plan import RestoreChoice, show_plan
 
     if in_place and to is not None:
         raise UsageError("pass only one of --to and --in-place")
     if not restore and (in_place or to is not None or source or paths):
         raise UsageError("--in-place, --to, --from and --path go with --restore")
-    back = WayBack(to, backup, source, tuple(paths or ())) if restore else None
+    back = RestoreChoice(to, backup, source, tuple(paths or ())) if restore else None
     show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
@@ -300,21 +297,21 @@ def restore(
     On a terminal it asks for missing options, and for confirmation before it writes.
     """
     from packrat.restore.request import Given
-    from packrat.verbs.restore import restore_as_given
+    from packrat.verbs.restore import restore_with_options
 
     if undo or forget:
-        from packrat.restore.undo import forget_aside
+        from packrat.restore.undo import forget_replaced
         from packrat.restore.undo import undo as undo_restore
 
         if service is None or to or in_place or path or (undo and forget):
             raise UsageError(
                 "--undo and --forget take a service only: packrat restore --undo SERVICE"
             )
-        return (undo_restore if undo else forget_aside)(_repaired_program(ctx, config), service)
+        return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
     given = Given(service, backup, source, paths, to, in_place, password_file)
     program = _repaired_program(ctx, config)
-    return restore_as_given(program, given, yes=yes, as_json=json)
+    return restore_with_options(program, given, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -384,13 +381,13 @@ def explain_(
 @app.command(cls=Command)
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from packrat.text.report import as_json
+    from packrat.text.report import print_json
     from specs import described
 
     described.wanted = True
     from specs.schema import config_schema
 
-    as_json(config_schema())
+    print_json(config_schema())
 
 
 @app.command(cls=Command)

@@ -49,17 +49,17 @@ class Program:
 
         return load_config(self.file)
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The name of this machine in its archives."""
         return self.config.host
 
-    @property
+    @cached_property
     def state_dir(self) -> str:
         """The folder of journal, cache and history."""
         return self.config.state_dir
 
-    @property
+    @cached_property
     def key_file(self) -> str:
         """The file with the keys."""
         return self.config.encryption.key_file
@@ -135,26 +135,13 @@ class DocumentProgram(Program):
     def __init__(self, pipelines: Sequence[Pipeline]) -> None:
         super().__init__(None)
         self._pipelines = {pipeline.service: pipeline for pipeline in pipelines}
-        self._first = pipelines[0]
-
-    @property
-    def host(self) -> str:
-        """The name of this machine in its archives."""
-        return self._first.host
-
-    @property
-    def state_dir(self) -> str:
-        """The folder of journal, cache and history."""
-        return self._first.state_dir
-
-    @property
-    def key_file(self) -> str:
-        """The file with the keys."""
-        return self._first.key_file
+        first = pipelines[0]
+        self.host, self.state_dir, self.key_file = first.host, first.state_dir, first.key_file
 
     def destinations(self, service: str | None = None) -> dict[str, Store]:
-        """Return the destinations of one document."""
-        return self._open(self._pipelines[service or self._first.service].destinations)
+        """Return the destinations of one document, or of all."""
+        pipelines = [self._pipelines[service]] if service else self._pipelines.values()
+        return self._open({n: spec for one in pipelines for n, spec in one.destinations.items()})
 
     def nearest(self, service: str) -> list[str]:
         """Return their names, in the order of the document."""

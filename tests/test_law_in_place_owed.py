@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from packrat.restore.choose import choose
-from packrat.restore.undo import forget_aside, undo
+from packrat.restore.undo import forget_replaced, undo
 from packrat.runs.repair import repair
 from stages.count_source import count_source
 from stages.errors import SourceError
@@ -194,7 +194,7 @@ def test_a_half_deleted_folder_can_be_neither_undone_nor_backed_up(house, monkey
             real(name, **more)
 
         os.unlink = unlink
-        return house.back_up().exit if how == "backup" else forget_aside(house.program, "svc")
+        return house.back_up().exit if how == "backup" else forget_replaced(house.program, "svc")
 
     assert ended(forked(dying)) == 9
     undone = house.cli("restore", "--undo", "svc")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from packrat.daemon.metrics import exposition
 from packrat.errors import Unusable
 from packrat.runs.history import History
-from packrat.runs.status import look
+from packrat.runs.status import service_rows
 from specs.exposure import is_loopback
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def serve(active: ActiveConfig, lives: Callable[[], bool]) -> Iterator[int]:
             elif self.path.partition("?")[0] == "/metrics":
                 config = active.config
                 with closing(History(config.state_dir)) as history:
-                    rows = look(config, history, time.time())
+                    rows = service_rows(config, history, time.time())
                 self._answer(200, exposition(rows), "text/plain; version=0.0.4; charset=utf-8")
             else:
                 self._answer(404, b"there are /metrics and /healthz\n")

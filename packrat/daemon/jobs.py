@@ -35,7 +35,7 @@ class Job(Struct, frozen=True):
     timeout: float | None = None
 
 
-class Ended(Struct, frozen=True):
+class JobResult(Struct, frozen=True):
     """Result of a job, with its document if it ended in order."""
 
     job: Job
@@ -71,7 +71,7 @@ class Child:
     _process: asyncio.subprocess.Process | None = None
     _stopped: bool = field(default=False)
 
-    async def run(self) -> Ended:
+    async def run(self) -> JobResult:
         """Run the job to its end, or stop it at its timeout."""
         with tempfile.TemporaryFile() as output, _in_memory(self.job.work) as work:
             self._process = await asyncio.create_subprocess_exec(
@@ -95,7 +95,7 @@ class Child:
             with suppress(TimeoutError):  # a grandchild may keep the pipe open
                 await asyncio.wait_for(listening, 1)
             output.seek(0)
-            return Ended(self.job, status, timed_out, _parse(output.read()))
+            return JobResult(self.job, status, timed_out, _parse(output.read()))
 
     def stop(self) -> None:
         """Request the job to end in order."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from packrat.daemon import systemd
 from packrat.daemon.active_config import ActiveConfig
-from packrat.daemon.jobs import Child, Ended, Job
+from packrat.daemon.jobs import Child, Job, JobResult
 from packrat.daemon.reporter import Reporter
 from packrat.daemon.work import work_of
 from packrat.errors import Exit
 from packrat.runs.history import History
-from packrat.runs.lock import is_held, service_lock
+from packrat.runs.lock import is_running, service_lock
 from packrat.runs.schedule import Schedule, Timetable, zone_of
 from specs.exposure import exposed_metrics
 from specs.faults import ConfigFaults
@@ -106,7 +106,7 @@ class Daemon:
                 self._queue.append(name)
         self._repair_again()
         self._launch(now)
-        self._reporter.look(now)
+        self._reporter.check_overdue(now)
 
     def _launch(self, now: float) -> None:
         """Start the queued jobs in order, as far as there is room."""
@@ -120,7 +120,7 @@ class Daemon:
             if instant in self._history.instants(name, 1):
                 table.done(instant)  # run by a job that outlived its daemon
                 continue
-            if not self._has_room(name) or is_held(self._active.config.state_dir, name):
+            if not self._has_room(name) or is_running(self._active.config.state_dir, name):
                 blocked.append(name)
                 continue
             self._start(self._job(name, instant))
@@ -173,7 +173,7 @@ class Daemon:
         self._mark_handled(job.name, job.instant)
         self._clean_up(ended)
 
-    def _clean_up(self, ended: Ended) -> None:
+    def _clean_up(self, ended: JobResult) -> None:
         """Start a repair at once after a job that was killed: a container may be down."""
         if ended.status < 0 and not self._stopping and REPAIR not in self._running:
             self._repair()
@@ -189,7 +189,7 @@ class Daemon:
         state_dir = self._active.config.state_dir
         if REPAIR in self._running or time.monotonic() - self._repaired < self._repair_pause:
             return
-        if any(not is_held(state_dir, service) for service in journals(state_dir)):
+        if any(not is_running(state_dir, service) for service in journals(state_dir)):
             self._repair()
             self._repair_pause = min(2 * self._repair_pause + 1, REPAIR_SECONDS)
         else:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from packrat.notify.message import message_of, others_bad, status_before, verified_message
+from packrat.notify.message import message_of, verified_message
 from packrat.notify.sender import Message, Sender
 from packrat.runs.status import newest_overdue
 from packrat.text.report import bytes_text, count_text, time_text
 
 if TYPE_CHECKING:
     from packrat.daemon.active_config import ActiveConfig
-    from packrat.daemon.jobs import Ended, Job
+    from packrat.daemon.jobs import Job, JobResult
     from packrat.daemon.log import Log
     from packrat.runs.history import History
 
@@ -34,9 +34,9 @@ class Reporter:
         if not job.name.startswith("."):
             self._send(Message(ping="start", body=job.name))
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: JobResult) -> None:
         """Log and notify the end of a job; record a failure that it could not record itself."""
-        name, config = ended.job.name, self._active.config
+        name = ended.job.name
         if name.startswith("."):
             self._verified(ended)
             return
@@ -45,17 +45,12 @@ class Reporter:
             document = ended.document[0]
         else:
             self._history.amend(name, ended.job.instant, time.time(), ended.fault)
-        message = message_of(
-            document,
-            status_before(self._history, name),
-            config.host,
-            others_bad(self._history, config, name),
-        )
+        message = message_of(document, self._history, self._active.config)
         say = self._log.info if document["status"] == "done" else self._log.error
         say(message.body, service=name, status=document["status"])
         self._send(message)
 
-    def look(self, now: float) -> None:
+    def check_overdue(self, now: float) -> None:
         """Log and notify services whose newest backup has become too old."""
         config = self._active.config
         if now < self._due or not any(s.max_age for s in config.services.values()):
@@ -75,7 +70,7 @@ class Reporter:
         """Wait briefly until the last messages are sent."""
         self._sender.close(5.0)
 
-    def _verified(self, ended: Ended) -> None:
+    def _verified(self, ended: JobResult) -> None:
         if not ended.in_order or ended.document is None:
             self._log.error(f"verification: {ended.fault}")
             title = f"packrat on {self._active.config.host}: verification failed"

@@ -12,7 +12,7 @@ import msgspec
 from packrat.daemon.jobs import DAEMON
 from packrat.daemon.work import Work
 from packrat.errors import Exit
-from packrat.runs.signals import end_when_asked
+from packrat.runs.signals import interrupt_on_sigterm
 from specs.pipeline import Pipeline
 from specs.secret import use_literals
 from stages.masking import never_mask
@@ -48,7 +48,7 @@ def run_work() -> int:
 def _end_with_the_daemon() -> None:
     """End in order when the daemon asks for it or dies."""
     daemon = os.environ.pop(DAEMON, "")  # not for the commands that we run
-    end_when_asked()
+    interrupt_on_sigterm()
     ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
     if str(os.getppid()) != daemon:  # it died before the call above
         sys.exit(Exit.INTERRUPTED)

@@ -11,37 +11,42 @@ from packrat.runs.history import History
 from packrat.text.report import bytes_text, count_text, warn
 
 if TYPE_CHECKING:
+    from packrat.runs.history import PastRun
     from packrat.runs.result import Result
-    from specs.config import Config
+    from specs.config import Config, Outcome
 
 BAD = ("failed", "partial", "killed")
 
 
-def message_of(
-    document: dict[str, Any], before: str | None, host: str, others: list[str]
-) -> Message:
+def message_of(document: dict[str, Any], history: History, config: Config) -> Message:
     """Return the message about a backup.
 
-    `before` is the status of the run before it; `others` are services whose last run failed. As
-    long as there are any, the ping is a failure.
+    The first good run after a bad one is a recovery. As long as the last run of another service was
+    bad, the ping is a failure.
     """
     service, status = document["service"], document["status"]
-    title = f"packrat on {host}: {service} {'is backed up' if status == 'done' else status}"
+    title = f"packrat on {config.host}: {service} {'is backed up' if status == 'done' else status}"
     if status == "done":
         body = (
             f"{service}: {count_text(document['files'], 'file')},"
             f" {bytes_text(document['size'])}; stored {bytes_text(document['stored'])}"
             f" in {document['seconds']:.0f} s"
         )
-        if others:
-            return Message(_good(before), title, body, ping="fail")
-        return Message(_good(before), title, body, ping="success")
+        ended = {name: _ended(pasts) for name, pasts in history.newest().items()}
+        recovers = len(ended.get(service, [])) > 1 and ended[service][1] in BAD
+        others = any(
+            statuses[:1] and statuses[0] in BAD
+            for name, statuses in ended.items()
+            if name != service and name in config.services
+        )
+        outcome: Outcome = "recovery" if recovers else "success"
+        return Message(outcome, title, body, ping="fail" if others else "success")
     body = f"{service}: {document.get('error') or status}"
     return Message("partial" if status == "partial" else "failure", title, body, ping="fail")
 
 
-def _good(before: str | None) -> Any:
-    return "recovery" if before in BAD else "success"
+def _ended(pasts: list[PastRun]) -> list[str]:
+    return [past.status for past in pasts if past.status != "running"]
 
 
 def verified_message(document: list[dict[str, Any]], host: str) -> Message | None:
@@ -61,23 +66,7 @@ def verified_message(document: list[dict[str, Any]], host: str) -> Message | Non
     return Message("failure", title, "\n".join(lines))
 
 
-def others_bad(history: History, config: Config, service: str) -> list[str]:
-    """Return the other services whose last run failed."""
-    found = []
-    for name, pasts in history.newest().items():
-        ended = [past for past in pasts if past.status != "running"]
-        if name != service and name in config.services and ended and ended[0].status in BAD:
-            found.append(name)
-    return found
-
-
-def status_before(history: History, service: str) -> str | None:
-    """Return the status of the run before the last one."""
-    ended = [p for p in history.newest().get(service, []) if p.status != "running"]
-    return ended[1].status if len(ended) > 1 else None
-
-
-class ByHand:
+class ManualNotifier:
     """Notifier of runs that a person or another scheduler started."""
 
     def __init__(self, config: Config) -> None:
@@ -94,15 +83,13 @@ class ByHand:
         if result.exit in (Exit.LOCKED, Exit.INTERRUPTED):
             return
         with closing(History(self._config.state_dir)) as history:
-            before = status_before(history, result.service)
-            others = others_bad(history, self._config, result.service)
-        self._sender.send(message_of(result.document, before, self._config.host, others))
+            self._sender.send(message_of(result.document, history, self._config))
 
     def close(self) -> None:
         """Wait, for a bounded time, until all messages are sent."""
         self._sender.close()
 
 
-def notifier(config: Config) -> ByHand | None:
+def notifier(config: Config) -> ManualNotifier | None:
     """Return the notifier of manual runs, None if none is configured."""
-    return ByHand(config) if config.notify.urls or config.ping else None
+    return ManualNotifier(config) if config.notify.urls or config.ping else None

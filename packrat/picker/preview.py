@@ -27,7 +27,7 @@ SHOWN = 6
 """Paths that are listed one by one."""
 
 
-class Outlook:
+class Preview:
     """Preview of one restore, with counts of what it needs."""
 
     def __init__(self, opened: OpenedBackup, paths: Sequence[str], service: Service) -> None:

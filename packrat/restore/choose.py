@@ -162,7 +162,7 @@ def _match(
     )
 
 
-def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]:
+def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]:
     """Return service -> name of the matching archive, damaged or not, where there is one.
 
     `latest` is the latest of `host` if it has any. Raises NotThere if nothing matches, OtherKey if

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from packrat.errors import Exit, Interrupted
 from packrat.restore.restore import restore
 from packrat.text.progress import progress
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, count_text
+from packrat.text.report import bytes_text, count_text, print_json
 from specs.faults import printable
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def undo(program: Program, service: str) -> int:
     return Exit.DONE
 
 
-def forget_aside(program: Program, service: str) -> int:
+def forget_replaced(program: Program, service: str) -> int:
     """Delete the folders that in-place restores replaced, and those that undo took out."""
     [service] = program.services([service])
     config = program.config

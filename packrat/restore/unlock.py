@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vault.store.base import Store
 
 
-class Lock:
+class LockedArchive:
     """Header of a sealed archive, on which passwords are tried."""
 
     def __init__(self, destination: Store, service: str, name: str) -> None:
@@ -84,6 +84,6 @@ def choose_and_unlock(
     try:
         return program, choose(program, service, backup, source, warn)
     except OtherKey as locked:
-        keys = Lock(locked.destination, service, locked.name).ask(password_file)
+        keys = LockedArchive(locked.destination, service, locked.name).ask(password_file)
     program = program.under(keys)
     return program, choose(program, service, backup, source, warn)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, count_text, warn
+from packrat.text.report import bytes_text, count_text, print_json, warn
 from stages.facts import Pruned
 
 if TYPE_CHECKING:
@@ -21,10 +20,12 @@ if TYPE_CHECKING:
 
 def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
     """Run prune documents and report; return the exit status."""
-    rows = []
-    status = Exit.DONE
+    rows: list[dict[str, Any]] = []
+    status, what = Exit.DONE, "deleted"
     for pipeline in pipelines:
         name = pipeline.service
+        if any(params.get("dry_run") for params in pipeline.stages.values()):
+            what = "would delete"
         with service_lock(pipeline.state_dir, name, time.time()):
             outcome = maintain(pipeline, program.keys, program.cache)
         pruned = list(outcome.facts_of(Pruned))
@@ -32,26 +33,15 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
         for problem in problems:
             warn(problem)
             status = Exit.PARTIAL
-        dry_run = any(params.get("dry_run") for params in pipeline.stages.values())
-        rows += [
-            (name, one.destination, stored, dry_run) for one in pruned for stored in one.archives
-        ]
+        for at in pruned:
+            row: dict[str, Any] = {"service": name, "destination": at.destination}
+            rows += [row | {"archive": one.name, "bytes": one.size} for one in at.archives]
     if as_json:
-        print_json(
-            [
-                {
-                    "service": name,
-                    "destination": destination,
-                    "archive": stored.name,
-                    "bytes": stored.size,
-                }
-                for name, destination, stored, _ in rows
-            ]
-        )
+        print_json(rows)
         return status
-    for _, destination, stored, dry_run in rows:
-        what = "would delete" if dry_run else "deleted"
-        print(f"{destination}: {what} {stored.name} ({bytes_text(stored.size)})")
-    total = bytes_text(sum(stored.size for _, _, stored, _ in rows))
+    for row in rows:
+        size = bytes_text(row["bytes"])
+        print(f"{row['destination']}: {what} {row['archive']} ({size})")
+    total = bytes_text(sum(row["bytes"] for row in rows))
     print(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
     return status

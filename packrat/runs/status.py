@@ -10,7 +10,7 @@ from packrat.runs.schedule import Schedule, zone_of
 from vault.archive.format import stamp, unstamp
 
 if TYPE_CHECKING:
-    from packrat.runs.history import History, Past
+    from packrat.runs.history import History, PastRun
     from specs.config import Config
 
 
@@ -31,7 +31,7 @@ def age_of(newest: str | None, good: float | None, now: float) -> float | None:
     return None if good is None else now - good
 
 
-def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
+def service_rows(config: Config, history: History, now: float) -> list[dict[str, Any]]:
     """Return a row for each service, with the keys of `--json` and times as stamps in UTC."""
     newest, marks = history.newest(), history.marks()
     good = history.good_until(now + CLOCK_SECONDS)
@@ -80,18 +80,8 @@ def look(config: Config, history: History, now: float) -> list[dict[str, Any]]:
 
 
 def newest_overdue(config: Config, history: History, now: float) -> dict[str, str | None]:
-    """Return overdue service -> time of its newest backup; cheap enough for the daemon's loop."""
-    good = history.good_until(now + CLOCK_SECONDS)
-    with closing(open_cache(config.state_dir)) as cache:
-        remembered = cache.remembered()
-    found = {}
-    for name, service in config.services.items():
-        times = [at.newest for at in remembered.get(name, {}).values() if at.newest]
-        newest = max(times, default=None)
-        age = age_of(newest, good.get(name), now)
-        if service.max_age and (age is None or age > service.max_age):
-            found[name] = newest
-    return found
+    """Return overdue service -> time of its newest backup."""
+    return {r["service"]: r["newest"] for r in service_rows(config, history, now) if r["overdue"]}
 
 
 def is_well(row: dict[str, Any]) -> bool:
@@ -101,7 +91,7 @@ def is_well(row: dict[str, Any]) -> bool:
     return not (bad or damaged or row["overdue"])
 
 
-def _last(past: Past | None) -> dict[str, Any] | None:
+def _last(past: PastRun | None) -> dict[str, Any] | None:
     if past is None:
         return None
     return {
@@ -115,7 +105,7 @@ def _last(past: Past | None) -> dict[str, Any] | None:
     }
 
 
-def _running(past: Past | None, now: float) -> dict[str, Any] | None:
+def _running(past: PastRun | None, now: float) -> dict[str, Any] | None:
     if past is None:
         return None
     return {

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from packrat.errors import Exit
 from packrat.runs.maintenance import maintain
 from packrat.text.progress import progress
-from packrat.text.report import as_json as print_json
-from packrat.text.report import warn
+from packrat.text.report import print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, summary_of
 from stages.facts import Holdings, Verified
 from stages.verify import Verify

@@ -20,10 +20,9 @@ from packrat.program import DocumentProgram
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
-from packrat.runs.signals import check_asked
+from packrat.runs.signals import raise_if_interrupted
 from packrat.text.progress import progress
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, warn
+from packrat.text.report import bytes_text, print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, summary_of
 from stages.facts import ScratchFolder
 from stages.masking import masked
@@ -72,7 +71,7 @@ class Work:
 
     def step(self, size: int) -> None:
         """Count bytes that were read; raises KeyboardInterrupt if a signal requested the end."""
-        check_asked()
+        raise_if_interrupted()
         self.read += size
         for listener in self.told:
             listener(Progress("verify", len(self.rows), self.read))
@@ -236,4 +235,4 @@ def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tu
 
 def _check_signal(_: int) -> None:
     """Check for a signal, without counting bytes: repairs are not part of the share."""
-    check_asked()
+    raise_if_interrupted()

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from vault.archive.format import Summary
 
 
-def as_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     """Print one JSON document, with only unprintable characters escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
-def complain(message: str, *, bare: bool = False) -> None:
+def print_error(message: str, *, bare: bool = False) -> None:
     """Print an error; `bare` omits the prefix, for lines that begin with their file."""
     lines = "\n".join(map(printable, masked(message).split("\n")))
     print(lines if bare else f"packrat: {lines}", file=sys.stderr)

@@ -30,4 +30,4 @@ def back_up_services(
         raise UsageError("name the services to back up, or pass --all")
     names = list(program.config.services) if all_services else program.services(services)
     pipelines = [compile_service(program.config, name, full=full) for name in names]
-    return back_up_all(pipelines, choices, as_json=as_json, tells=notifier(program.config))
+    return back_up_all(pipelines, choices, as_json=as_json, notify=notifier(program.config))

@@ -11,8 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, count_text
+from packrat.text.report import bytes_text, count_text, print_json
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
 from specs.faults import printable
 from vault.errors import UnknownHost, VaultError
@@ -35,9 +34,9 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
     config = program.config
     for name in config.services:
         compile_service(config, name).graph()
-    of_containers, away = look_at_containers(program)
+    of_containers, away = check_containers(program)
     notes = [*_notes(config, program.file), *of_containers]
-    tried = try_destinations(program, accept_empty=accept_empty) if connect else []
+    tried = check_destinations(program, accept_empty=accept_empty) if connect else []
     failed = [*(one for one in tried if one["problem"]), *(away if connect else [])]
     if as_json:
         document = {"valid": True, "notes": notes, "destinations": tried}
@@ -71,7 +70,7 @@ def _notes(config: Config, file: str) -> Iterator[str]:
         yield warning
 
 
-def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, Any]]:
+def check_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, Any]]:
     """Test each destination; return {destination, free, problem, limits} for each.
 
     `limits` are sentences about what its filesystem cannot do. A destination that had backups and
@@ -83,7 +82,7 @@ def try_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, 
     ]
 
 
-def look_at_containers(program: Program) -> tuple[list[str], list[str]]:
+def check_containers(program: Program) -> tuple[list[str], list[str]]:
     """Return (notes, problems): folders that no service covers, engines that do not answer."""
     from stages.errors import SourceError
     from stages.service.docker import Engine, EngineAway

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.history import History
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, table, time_text
+from packrat.text.report import bytes_text, print_json, table, time_text
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from packrat.runs.history import Past
+    from packrat.runs.history import PastRun
 
 
 def show_history(program: Program, service: str | None, last: int, *, as_json: bool) -> int:
@@ -36,7 +35,7 @@ def show_history(program: Program, service: str | None, last: int, *, as_json: b
     return Exit.DONE
 
 
-def _past_cells(run: Past) -> list[str]:
+def _past_cells(run: PastRun) -> list[str]:
     document = run.document
     seconds, down = document.get("seconds"), document.get("downtime_seconds")
     return [

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from packrat.runs.catalogs import catalogs
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, table, time_text, warn
+from packrat.text.report import bytes_text, print_json, table, time_text, warn
 
 if TYPE_CHECKING:
     from packrat.program import Program

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.unlock import choose_and_unlock
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, missed_text, warn
+from packrat.text.report import bytes_text, missed_text, print_json, warn
 from specs.faults import printable
 from vault.archive.index import selected
 from vault.errors import NotThere

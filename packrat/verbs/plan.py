@@ -13,7 +13,7 @@ from packrat.restore.choose import choose
 from packrat.runs.plan_notes import prune_notes, restore_notes, source_notes
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.text import drawing
-from packrat.text.report import as_json, warn
+from packrat.text.report import print_json, warn
 from specs.compile import compile_prune, compile_restore, compile_verify
 from specs.pipeline import to_yaml
 from specs.secret import SecretFault
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
 
 
-def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | None) -> None:
+def show_plan(program: Program, what: Sequence[str], form: str, back: RestoreChoice | None) -> None:
     """Print the graphs of some or all services: of backups, or of the restore `back`.
 
     `what` is one of prune, verify and FILE, or neither, and then names of services.
@@ -55,7 +55,7 @@ def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | 
         return
     graphs = {pipeline.service: pipeline.graph() for pipeline in pipelines}
     if form == "json":
-        as_json([_document(p, graphs[p.service]) for p in pipelines])
+        print_json([_document(p, graphs[p.service]) for p in pipelines])
     elif form in ("mermaid", "dot"):
         print(getattr(drawing, form)(graphs))
     else:
@@ -68,7 +68,7 @@ def show_plan(program: Program, what: Sequence[str], form: str, back: WayBack | 
             print(drawing.tree(graphs[pipeline.service], notes))
 
 
-class WayBack(Struct, frozen=True):
+class RestoreChoice(Struct, frozen=True):
     """Options of the restore whose plan is shown."""
 
     to: str | None = None

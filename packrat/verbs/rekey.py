@@ -74,7 +74,7 @@ class _Place(Struct, frozen=True):
         return f"{self.destination.name}:{self.service}/{self.name}"
 
 
-def make_again(program: Program, password_file: str | None) -> None:
+def recreate_key_file(program: Program, password_file: str | None) -> None:
     """Create the key file from the password of a real backup.
 
     Raises:

@@ -31,7 +31,7 @@ def _path_in_backup(path: str, folder: str | None) -> str:
     return named
 
 
-def restore_as_given(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
+def restore_with_options(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
     """Restore, and ask for missing options on a terminal; return the exit status."""
     if given.target is not None and given.in_place:
         raise UsageError("pass only one of --to and --in-place")

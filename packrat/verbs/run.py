@@ -39,8 +39,8 @@ def run_spec(
     others = [pipeline for pipeline in pipelines if pipeline.job != "backup"]
     statuses: list[int] = []
     if backups or not others:
-        tells = None if is_pipeline_file(spec) else notifier(program.config)
-        statuses.append(back_up_all(backups, as_json=as_json, tells=tells))
+        notify = None if is_pipeline_file(spec) else notifier(program.config)
+        statuses.append(back_up_all(backups, as_json=as_json, notify=notify))
     for pipeline in others:
         if pipeline.job == "restore":
             statuses.append(_restore(pipeline, yes=yes, as_json=as_json))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.history import History
-from packrat.runs.status import CLOCK_SECONDS, is_well, look
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, table, time_text
+from packrat.runs.status import CLOCK_SECONDS, is_well, service_rows
+from packrat.text.report import bytes_text, print_json, table, time_text
 from vault.archive.format import unstamp
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def show_status(program: Program, *, as_json: bool) -> int:
     """Print the status; return DONE if all is well, else PARTIAL."""
     config, now = program.config, time.time()
     with closing(History(config.state_dir)) as history:
-        rows = look(config, history, now)
+        rows = service_rows(config, history, now)
     if as_json:
         print_json(rows)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from packrat.restore.choose import meant
+from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
 from packrat.runs.verify import verify_pipelines
 from packrat.runs.verify_due import verify_due
@@ -36,7 +36,7 @@ def verify_stored(
         program.destination(source)  # raises UsageError if there is none of that name
     if backup:
         found, _ = catalogs(program, services, source, marks=False)
-        chosen = meant(found, backup, config.host)
+        chosen = find_archives(found, backup, config.host)
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
     return verify_pipelines(pipelines, program, as_json=as_json)

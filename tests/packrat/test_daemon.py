@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrat.runs.lock import is_held, service_lock
+from packrat.runs.lock import is_running, service_lock
 from stages.containers import Containers
 from stages.journal import Journal, journals
 from tests.helpers.daemons import HOUR, Running, runs, schedule, settle
@@ -127,7 +127,7 @@ def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
         assert time.monotonic() - begun < 10
     assert [r["status"] for r in runs(slow)] == ["interrupted"]
     assert slow.litter() == []
-    assert not is_held(str(slow.state), "svc")
+    assert not is_running(str(slow.state), "svc")
 
 
 def test_a_job_that_takes_too_long_or_is_killed_is_written_down(slow):

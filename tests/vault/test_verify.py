@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from packrat.restore.choose import meant
+from packrat.restore.choose import find_archives
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.servers import SshServer
 from tests.helpers.trees import fill, noise
@@ -133,7 +133,7 @@ def test_only_the_index_of_the_chosen_backup_is_opened(copy, monkeypatch):
 
     monkeypatch.setattr(verify, "read_blocks", read_blocks)
     catalog = copy.catalog()
-    name = meant([catalog], "latest", "here")["svc"]
+    name = find_archives([catalog], "latest", "here")["svc"]
     others = {held.stored.name for held in catalog.held} - {name}
     needed = {other.name for other in catalog.backups[-1].summary.archives}
     verdicts = verifier(copy, bases=others).verify({name, *needed})
