@@ -94,7 +94,7 @@ def _check_host(job: Job, host: str) -> None:
     if host != job.host and not job.take_over:
         raise SourceError(
             f"the backups of {job.service} there are of host {host!r}, and this is {job.host!r}",
-            "give this service another name; or, if this machine has replaced that one:"
+            "rename this service; or, if this machine has replaced that one:"
             f" packrat backup {job.service} --take-over",
         )
 

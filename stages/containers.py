@@ -169,7 +169,7 @@ class Containers(Scope, Journaled):
         if run.clock.ticks() - begun >= max(self.stop_timeout, 1):
             run.warn(
                 f"container {name} did not end within {self.stop_timeout} s and was killed;"
-                " docker.stop_timeout gives it longer"
+                " docker.stop_timeout allows more time"
             )
         run.advance(1)
 
@@ -252,7 +252,7 @@ class Containers(Scope, Journaled):
         """Warn of a container that was started while its files were read."""
         try:
             if engine.look(name).running:
-                run.warn(f"somebody started container {name} while its files were read or written")
+                run.warn(f"container {name} was started while its files were read or written")
         except SourceError:
             return  # starting it says what is wrong
 

@@ -89,7 +89,7 @@ class Source(Stage):
         if free <= 0 or waiting >= self.max_size:
             raise SourceError(
                 "no destination answers, and the spool has no more room for a backup",
-                f"bring a destination back, or give the spool {folder} more room",
+                f"make a destination available again, or allow the spool {folder} more space",
             )
 
 

@@ -326,7 +326,7 @@ def test_a_container_started_meanwhile_or_sharing_files_is_warned_of(tmp_path, e
 
     warnings = done(back_up(house.pipeline(), [listen])).warnings
     assert f"container {other} keeps running and may write to" in warnings[0]
-    assert f"somebody started container {name} while" in warnings[1]
+    assert f"container {name} was started while" in warnings[1]
 
 
 def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):

@@ -118,7 +118,7 @@ class Browser:
             while True:
                 found, count = self._tree.find(part, PAGE)
                 if not count:
-                    said = f"Nothing is called like {part!r}. Search for what else?"
+                    said = f"No name contains {part!r}. Search for:"
                     break
                 note = f", {PAGE} of them shown" if count > PAGE else ""
                 lines = [Line("← back to the folders", Navigation.BACK)]

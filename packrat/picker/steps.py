@@ -126,7 +126,7 @@ class Picker:
                     raise next(iter(found.failed.values()))
                 raise NotThere(
                     f"there is no backup of {self._service}",
-                    f"packrat backup {self._service} makes one",
+                    f"packrat backup {self._service} creates one",
                 )
             lines = [Line(_choice_text(choice), choice.name) for choice in found.choices]
             lines = [*_away_lines(found.failed), *lines, self._last_line()]
@@ -270,5 +270,6 @@ def _choice_text(choice: BackupChoice) -> str:
 def _away_lines(failed: dict[str, VaultError]) -> list[Line]:
     """Return a line for each destination that does not answer, with the reason."""
     return [
-        Line(f"{name} is away: {str(error).rpartition('): ')[2]}") for name, error in failed.items()
+        Line(f"{name} does not answer: {str(error).rpartition('): ')[2]}")
+        for name, error in failed.items()
     ]

@@ -216,7 +216,7 @@ def _not_restorable(service: str, hurt: list[str], problems: dict[str, str]) -> 
             f"no backup of {service} can be read: {problems[max(problems)]}",
             "packrat verify lists all problems",
         )
-    return NotThere(f"there is no backup of {service}", f"packrat backup {service} makes one")
+    return NotThere(f"there is no backup of {service}", f"packrat backup {service} creates one")
 
 
 def matching(names: Iterable[str], wanted: str) -> list[str]:

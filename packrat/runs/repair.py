@@ -126,9 +126,9 @@ def _put_back_stages(
             repaired.owed.append(f"{service}: a run was killed, and {error}")
         except Exception as error:  # noqa: BLE001 (a note of another version may contain anything)
             what = (
-                f"{service}: a run was killed, and what its {stage} left cannot be put back:"
+                f"{service}: a run was killed, and what its {stage} left cannot be undone:"
                 f" {type(error).__name__}: {error}; the version of packrat that wrote"
-                f" {journal.file} can, or put it right by hand and delete that file"
+                f" {journal.file} can undo it; or do it yourself and delete that file"
             )
             repaired.owed.append(masked(what))
 

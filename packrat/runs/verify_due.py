@@ -226,11 +226,11 @@ def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tu
                     failed.append(str(error))
                     continue
                 program.cache.prove(destination, one.service, one.stored, time.time())
-                return "mended", f"mended from {source.name}"
+                return "mended", f"repaired from {source.name}"
     except Locked:
         return "damaged", "a backup is running; it, or the next one, will replace the archive"
     what = "; ".join(failed) or "no other destination has it"
-    return "damaged", f"not mended: {what}. The next backup stores its data again"
+    return "damaged", f"not repaired: {what}. The next backup stores its data again"
 
 
 def _check_signal(_: int) -> None:

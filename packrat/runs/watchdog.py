@@ -107,7 +107,7 @@ class Watchdog:
         if self._timeout and now - self._begun > self._timeout:
             return SourceError(
                 f"the run took longer than its timeout of {self._timeout:.0f} s, and was ended",
-                f"services.{self._service}.timeout gives it longer",
+                f"services.{self._service}.timeout allows more time",
             )
         if idle > STALL_SECONDS:
             held = "".join(f"; {text}" for text in blocked_threads())
@@ -121,10 +121,10 @@ class Watchdog:
     def _give_up(self) -> None:
         """End the process; its threads cannot be stopped."""
         why = f"{self.problem}; {self.problem.hint}. It" if self.problem else "the run"
-        held = "; ".join(blocked_threads()) or "a thread does not come back"
+        held = "; ".join(blocked_threads()) or "a thread is blocked"
         text = (
             f"packrat: {self._service}: {why} could not be stopped in order: {held}. The process"
-            " ends as soon as the kernel lets go of it; the next packrat command repairs"
+            " ends as soon as the kernel releases it; the next packrat command repairs"
             " what is left unfinished"
         )
         os.write(2, f"{text}\n".encode())  # the thread that is held may hold the lock of stderr

@@ -56,14 +56,14 @@ def test_damage_at_one_destination_is_repaired_from_another(tmp_path):
     rows = {row["destination"]: row for row in due(house, status=5)}
     assert rows["two"]["status"] == "ok"
     assert rows["one"]["status"] == "mended"
-    assert rows["one"]["problems"][-1] == "mended from two"
+    assert rows["one"]["problems"][-1] == "repaired from two"
     assert archive.read_bytes() == good.read_bytes()
     assert house.litter() == []
     assert all(row["status"] == "ok" for row in due(house))
     with closing(History(str(house.state))) as history:
         now, before = [past for past in history.runs() if past.job == "verify"]
         assert (now.status, before.status) == ("done", "partial")
-        assert "mended from two" in before.document["error"]
+        assert "repaired from two" in before.document["error"]
 
 
 def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
@@ -100,7 +100,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     good = on_nas.read_bytes()
 
     damage(on_nas)
-    assert verified_by_daemon(house, minutes_ago=20) == ("partial", "mended from s3")
+    assert verified_by_daemon(house, minutes_ago=20) == ("partial", "repaired from s3")
     assert on_nas.read_bytes() == in_bucket.read_bytes() == good
     assert {len(house.catalog(name).backups) for name in places} == {1}
 
