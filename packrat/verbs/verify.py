@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
 from packrat.runs.verify import verify_pipelines
-from packrat.runs.verify_due import verify_due
 from specs.compile import compile_verify
 from vault.catalog.prover import Depth
 
@@ -44,6 +43,8 @@ def verify_stored(
 
 def verify_share(program: Program, *, as_json: bool) -> int:
     """Verify the share that is due, and repair it; return the exit status."""
+    from packrat.runs.verify_due import verify_due
+
     config = program.config
     pipelines = [compile_verify(config, name, Depth.FRAMES) for name in config.services]
     return verify_due(pipelines, config.verify.deep_percent, as_json=as_json)
