@@ -31,8 +31,8 @@ def two(tmp_path):
 def every_listed_backup_restores(house, number):
     program = house.program
     for place in house.stores:
-        for held in house.catalog(place).backups:
-            short = held.summary.id[:8]
+        for item in house.catalog(place).backups:
+            short = item.summary.id[:8]
             chosen = choose(program, "svc", short, place)
             restore(program, "svc", chosen, [], str(house.root / f"out/{number}-{place}-{short}"))
     shutil.rmtree(house.root / "out")

@@ -32,7 +32,7 @@ def two(tmp_path):
 
 def backups(house, name):
     """Return the names that a destination lists."""
-    return {held.stored.name for held in house.catalog(name).backups}
+    return {item.stored.name for item in house.catalog(name).backups}
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -49,8 +49,8 @@ class FoundBackups:
         """Return each backup once, the newest first, including locked ones."""
         choices: dict[str, BackupChoice] = {}
         for catalog in self.catalogs:
-            held = [*catalog.backups, *(one for one in catalog.held if one.locked)]
-            for one in held:
+            item = [*catalog.backups, *(one for one in catalog.listed if one.locked)]
+            for one in item:
                 choice = BackupChoice(one.stored.name, one.stored.size, one.summary)
                 choice = choices.setdefault(choice.name, choice)
                 choice.destinations.append(catalog.destination.name)

@@ -13,7 +13,7 @@ from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.in_place.folder import PREFIX
 from stages.in_place.survey import mounts_in
-from stages.restore_target.selection import Wanted
+from stages.restore_target.selection import Selection
 from stages.select import require_found
 from vault.errors import Damaged, NotThere
 
@@ -36,12 +36,12 @@ class Preview:
         self._paths = paths
         self._service = service
         self.files = self.size = 0
-        wanted = Wanted(paths)
+        selection = Selection(paths)
         frames: set[tuple[str, int]] = set()
         found: set[str | None] = set()
         for entry in opened.entries(paths):
-            if wanted.covers(entry.name):
-                found.add(wanted.of(entry.name))
+            if selection.covers(entry.name):
+                found.add(selection.of(entry.name))
                 self.files += entry.type != "dir"
                 self.size += entry.size
                 frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
@@ -51,7 +51,7 @@ class Preview:
         """Archives that cannot be opened; the files that need them are lost."""
         for archive, number in frames:
             try:
-                self.download += opened.replicas.archive(archive, lambda: None).place(number)[1]
+                self.download += opened.replicas.archive(archive, lambda: None).position(number)[1]
             except (Damaged, NotThere):
                 self.damaged.add(opened.replicas.name(archive))
 

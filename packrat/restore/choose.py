@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from vault.archive.reader import Archive
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
     from vault.store.base import Store
 
 
@@ -66,7 +66,7 @@ def choose(
         raise failed[0]
     host = _host_of_latest(program, service, catalogs, warn) if backup == "latest" else None
     wanted = _match(catalogs, service, backup, warn, host)
-    for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, hurt=True)):
+    for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, damaged=True)):
         for catalog in holders:
             try:
                 archive = catalog.open(wanted, program.keys)
@@ -85,16 +85,18 @@ def _nearest(program: Program, service: str, source: str | None) -> list[Store]:
     return [found[name] for name in program.nearest(service)]
 
 
-def _holders(catalogs: list[Catalog], name: str, *, hurt: bool = False) -> list[Catalog]:
-    """Return the catalogs that have a backup; with `hurt`, those in which it is damaged."""
+def _holders(catalogs: list[Catalog], name: str, *, damaged: bool = False) -> list[Catalog]:
+    """Return the catalogs that have a backup; with `damaged`, those in which it is damaged."""
     return [
-        catalog for catalog in catalogs if name in _names(catalog.hurt if hurt else catalog.backups)
+        catalog
+        for catalog in catalogs
+        if name in _names(catalog.damaged if damaged else catalog.backups)
     ]
 
 
-def _names(held: Iterable[Held], host: str | None = None) -> set[str]:
+def _names(item: Iterable[Listed], host: str | None = None) -> set[str]:
     """Return names of archives; with `host`, of that host only."""
-    return {one.stored.name for one in held if host is None or is_of(one, host)}
+    return {one.stored.name for one in item if host is None or is_of(one, host)}
 
 
 def _host_of_latest(
@@ -125,32 +127,32 @@ def _match(
 ) -> str:
     """Return the name of the archive that matches; `host` limits `latest` to one host."""
     sound = sorted({name for each in catalogs for name in _names(each.backups, host)})
-    hurt = sorted({name for each in catalogs for name in _names(each.hurt, host)} - {*sound})
+    damaged = sorted({name for each in catalogs for name in _names(each.damaged, host)} - {*sound})
     locked = {
-        held.stored.name: catalog
+        item.stored.name: catalog
         for catalog in reversed(catalogs)
-        for held in catalog.held
-        if held.locked
+        for item in catalog.listed
+        if item.locked
     }
     problems = {
-        held.stored.name: held.problem
+        item.stored.name: item.problem
         for catalog in catalogs
-        for held in catalog.held
-        if held.problem and not held.locked
+        for item in catalog.listed
+        if item.problem and not item.locked
     }
     if backup == "latest":
         if sound:
-            newer = [name for name in sorted({*hurt, *problems}) if name > sound[-1]]
+            newer = [name for name in sorted({*damaged, *problems}) if name > sound[-1]]
             for name in newer:
                 warn(f"{problems.get(name, name)}: so the latest is an older backup")
             return sound[-1]
-        if locked and not hurt:
+        if locked and not damaged:
             name = max(locked)
             raise OtherKey(locked[name].destination, service, name)
-        raise _not_restorable(service, hurt, problems)
-    for names in (sound, hurt, sorted(locked), sorted(problems)):
+        raise _not_restorable(service, damaged, problems)
+    for names in (sound, damaged, sorted(locked), sorted(problems)):
         for name in _unique(matching(names, backup), service, backup):
-            if names is hurt:
+            if names is damaged:
                 warn(f"{name} is damaged or refers to a damaged archive: only good files come back")
             elif name in locked and names is not sound:
                 raise OtherKey(locked[name].destination, service, name)
@@ -173,12 +175,12 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
     listed = list(catalogs)
     for catalog in listed:
         same = [other for other in listed if other.service == catalog.service]
-        held, of = catalog.held, None
+        item, of = catalog.listed, None
         if backup == "latest":
-            held = [*catalog.backups, *catalog.hurt]
+            item = [*catalog.backups, *catalog.damaged]
             of = host if has_own(same, host) else None
-        names.setdefault(catalog.service, set()).update(_names(held, of))
-        locked |= {one.stored.name: catalog.destination for one in held if one.locked}
+        names.setdefault(catalog.service, set()).update(_names(item, of))
+        locked |= {one.stored.name: catalog.destination for one in item if one.locked}
     found = {}
     for service, of_it in names.items():
         some = sorted(of_it)
@@ -204,12 +206,12 @@ def _unique(found: list[str], service: str, backup: str) -> list[str]:
     return found
 
 
-def _not_restorable(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:
+def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) -> NotThere:
     """Return the error for a service without a good backup, with advice."""
-    if hurt:
+    if damaged:
         return NotThere(
             f"no backup of {service} is without damage",
-            f"packrat restore {service} --backup {hurt[-1]} restores the good files of the newest",
+            f"packrat restore {service} --backup {damaged[-1]} restores what is good in it",
         )
     if problems:
         return NotThere(

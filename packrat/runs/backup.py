@@ -118,7 +118,7 @@ def _drop_delivered(
     """Delete spooled archives that are at a destination which also has the new backup."""
     for name in result.holders:
         with suppress(VaultError):
-            there = [held.stored for held in cache.catalog(stores[name], job.service, keys).held]
-            for held in [held for held in waiting.held if held.stored in there]:
-                waiting.destination.delete(job.service, held.stored.name)
-                waiting.held.remove(held)
+            there = [item.stored for item in cache.catalog(stores[name], job.service, keys).listed]
+            for item in [item for item in waiting.listed if item.stored in there]:
+                waiting.destination.delete(job.service, item.stored.name)
+                waiting.listed.remove(item)

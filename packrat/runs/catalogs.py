@@ -29,8 +29,8 @@ def catalogs(
         destinations = program.destinations(service)
         if source is not None:
             destinations = {source: program.destination(source)}
-        held, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
-        found += held.values()
+        item, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
+        found += item.values()
         failed += away.values()
     for other in failed if found else failed[1:]:
         warn(str(other))

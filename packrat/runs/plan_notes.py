@@ -14,7 +14,7 @@ from stages.count_source import count_source
 from stages.errors import SourceError
 from stages.facts import Pruned
 from stages.in_place.survey import mounts_in
-from stages.service.docker import Engine
+from stages.service.docker import DockerEngine
 from stages.service.neighbours import others, restart_text, uses
 from vault.errors import VaultError
 
@@ -84,9 +84,9 @@ def _sharing_notes(pipeline: Pipeline) -> dict[str, str]:
     for name, params in pipeline.stages.items():
         if params.get("kind") != "containers" or not (path := params.get("path")):
             continue
-        engine = Engine(params.get("host"), PATIENCE_SECONDS)
+        engine = DockerEngine(params.get("host"), PATIENCE_SECONDS)
         try:
-            ids = {engine.look(one).id for one in params["names"]}
+            ids = {engine.inspect(one).id for one in params["names"]}
             found = [one for one in others(engine, ids) if uses(one, path)]
         except SourceError as error:
             warn(f"whether other containers use {path} is not known: {error}")

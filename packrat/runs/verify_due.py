@@ -178,12 +178,12 @@ def _candidates(work: Work) -> Iterator[Candidate]:
             work.away.append(str(error))
         for catalog in found.values():
             proofs = program.cache.proofs(catalog.destination, service)
-            for held in catalog.held:
-                if not held.locked:
-                    name = ArchiveName.parse(held.stored.name)
+            for item in catalog.listed:
+                if not item.locked:
+                    name = ArchiveName.parse(item.stored.name)
                     made = unstamp(name.time) if name else 0  # it was read back at that time
                     yield Candidate(
-                        proofs.get(held.stored.name, made), service, catalog, held.stored
+                        proofs.get(item.stored.name, made), service, catalog, item.stored
                     )
 
 

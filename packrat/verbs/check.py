@@ -85,7 +85,7 @@ def check_destinations(program: Program, *, accept_empty: bool) -> list[dict[str
 def check_containers(program: Program) -> tuple[list[str], list[str]]:
     """Return (notes, problems): folders that no service covers, engines that do not answer."""
     from stages.errors import SourceError
-    from stages.service.docker import Engine, EngineAway
+    from stages.service.docker import DockerEngine, EngineAway
 
     services = program.config.services
     paths = [os.path.realpath(service.path) for service in services.values()]
@@ -94,10 +94,10 @@ def check_containers(program: Program) -> tuple[list[str], list[str]]:
     for name, service in services.items():
         if not service.docker or service.docker.host in problems:
             continue
-        engine = Engine(service.docker.host, ASKING_SECONDS)
+        engine = DockerEngine(service.docker.host, ASKING_SECONDS)
         for container in service.docker.names:
             try:
-                mounts = engine.look(container).mounts
+                mounts = engine.inspect(container).mounts
             except EngineAway as error:
                 problems[service.docker.host] = f"{error}; {error.hint}"
                 break

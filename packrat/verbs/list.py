@@ -19,14 +19,14 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
     others = 0
     found, status = catalogs(program, services)
     for catalog in found:
-        for held in catalog.backups:
-            assert held.summary is not None
-            row = rows.setdefault(held.stored.name, _row(held.summary, held.stored.size))
+        for item in catalog.backups:
+            assert item.summary is not None
+            row = rows.setdefault(item.stored.name, _row(item.summary, item.stored.size))
             row["destinations"].append(catalog.destination.name)
-        for held in catalog.held:
-            if held.problem:
+        for item in catalog.listed:
+            if item.problem:
                 others += 1
-                warn(held.problem)
+                warn(item.problem)
     ordered = sorted(rows.values(), key=lambda row: (row["time"], row["service"]))
     if as_json:
         print_json(ordered)

@@ -141,7 +141,7 @@ def test_the_next_run_repairs_damage_by_its_catch_up(tmp_path):
     damage(archive)
     program = house.program
     catalog = house.catalog("one")
-    program.cache.prove(catalog.destination, "svc", catalog.held[0].stored, 1.0, "damaged")
+    program.cache.prove(catalog.destination, "svc", catalog.listed[0].stored, 1.0, "damaged")
     assert house.catalog("one").backups == []
     assert house.back_up().status == "done"
     assert len(house.catalog("one").backups) == 2
