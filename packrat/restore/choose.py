@@ -94,9 +94,9 @@ def _holders(catalogs: list[Catalog], name: str, *, damaged: bool = False) -> li
     ]
 
 
-def _names(item: Iterable[Listed], host: str | None = None) -> set[str]:
+def _names(items: Iterable[Listed], host: str | None = None) -> set[str]:
     """Return names of archives; with `host`, of that host only."""
-    return {one.stored.name for one in item if host is None or is_of(one, host)}
+    return {one.stored.name for one in items if host is None or is_of(one, host)}
 
 
 def _host_of_latest(
@@ -170,27 +170,25 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
     `latest` is the latest of `host` if it has any. Raises NotThere if nothing matches, OtherKey if
     the match is sealed under another key.
     """
-    names: dict[str, set[str]] = {}
-    locked: dict[str, Store] = {}
-    listed = list(catalogs)
-    for catalog in listed:
-        same = [other for other in listed if other.service == catalog.service]
-        item, of = catalog.listed, None
-        if backup == "latest":
-            item = [*catalog.backups, *catalog.damaged]
-            of = host if has_own(same, host) else None
-        names.setdefault(catalog.service, set()).update(_names(item, of))
-        locked |= {one.stored.name: catalog.destination for one in item if one.locked}
+    by_service: dict[str, list[Catalog]] = {}
+    for catalog in catalogs:
+        by_service.setdefault(catalog.service, []).append(catalog)
     found = {}
-    for service, of_it in names.items():
-        some = sorted(of_it)
-        latest = backup == "latest"
-        for name in some[-1:] if latest else _unique(matching(some, backup), service, backup):
-            if name in locked:
-                raise OtherKey(locked[name], service, name)
+    for service, same in by_service.items():
+        if backup == "latest":
+            of = host if has_own(same, host) else None
+            some = {name for each in same for name in _names([*each.backups, *each.damaged], of)}
+            names = sorted(some)[-1:]
+        else:
+            some = {name for each in same for name in _names(each.listed)}
+            names = _unique(matching(sorted(some), backup), service, backup)
+        for name in names:
+            for each in same:
+                if any(one.locked and one.stored.name == name for one in each.listed):
+                    raise OtherKey(each.destination, service, name)
             found[service] = name
-    if not found and any(names.values()):
-        [only, *more] = names
+    if not found and any(each.listed for same in by_service.values() for each in same):
+        [only, *more] = by_service
         of, word = ("", "") if more else (f" of {only}", f" {only}")
         raise NotThere(f"there is no backup {backup!r}{of}", f"packrat list{word} shows them")
     return found
