@@ -147,7 +147,7 @@ def test_a_paused_container_is_paused_again(tmp_path, engine, names, monkeypatch
     if edge:
         with monkeypatch.context() as patch:
             if edge == "before the pause":
-                patch.setattr(containers.Engine, "pause", lambda *_: os.kill(os.getpid(), 9))
+                patch.setattr(containers.DockerEngine, "pause", lambda *_: os.kill(os.getpid(), 9))
             child = backing_up(house, signalling(edge))
         assert ended(child) == -9
         repair(str(house.state))

@@ -68,7 +68,7 @@ def own(found):
 
 
 def to_copy(*words):
-    return retention.wanted(*words, "here")
+    return retention.to_copy(*words, "here")
 
 
 def still_owed(*words):
