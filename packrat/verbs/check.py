@@ -64,6 +64,8 @@ def _notes(config: Config, file: str) -> Iterator[str]:
     for name, service in config.services.items():
         if not os.path.isdir(service.path):
             yield f"services.{name}.path: {service.path} is not a folder on this machine"
+        if service.schedule and (days := _days_text(service.schedule)):
+            yield f"services.{name}.schedule: {days}"
     yield from map(str, exposed_secrets(config, file))
     yield from risky_commands(config)
     if warning := exposed_metrics(config):
@@ -176,3 +178,14 @@ def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
     with open(os.path.join(folder, "known_hosts"), "a", encoding="utf-8") as file:
         file.write(error.line + "\n")
     return True
+
+
+def _days_text(schedule: str) -> str:
+    """Return on which days a schedule with both a day and a weekday runs, else an empty text."""
+    if schedule.startswith("@"):
+        return ""
+    _, _, day, _, weekday = schedule.split()
+    if "*" in (day, weekday):
+        return ""
+    how = "both" if day.startswith("*") or weekday.startswith("*") else "one"
+    return f"as with cron(8), it runs on days that match {how} of: day {day}, weekday {weekday}"
