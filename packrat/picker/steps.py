@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from packrat.picker.available import BackupChoice
     from packrat.picker.tree import Tree
     from packrat.program import Program
-    from packrat.restore.request import Given
+    from packrat.restore.request import RestoreOptions
     from vault.archive.keys import Keys
     from vault.store.base import Store
 
@@ -42,7 +42,7 @@ NO_BACKUP = "no backup yet"
 class Picker:
     """Questions for the options that the command line does not give, step by step."""
 
-    def __init__(self, program: Program, given: Given) -> None:
+    def __init__(self, program: Program, given: RestoreOptions) -> None:
         self.program = program
         """The program to restore with; for a backup under another key, it has other keys."""
         self._given = given

@@ -124,10 +124,10 @@ def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any
     try:
         # First, because the test creates the folder, and an empty mount point must stay empty.
         if count := program.cache.emptied(store):
-            held = f"held {count_text(count, 'backup')} and lists none"
-            if not accept_empty and not _empty_on_purpose(store, held):
+            had = f"held {count_text(count, 'backup')} and lists none"
+            if not accept_empty and not _empty_on_purpose(store, had):
                 return _problem(
-                    f"{held}; is its disk mounted? If they were deleted on purpose:"
+                    f"{had}; is its disk mounted? If they were deleted on purpose:"
                     " packrat check --connect --accept-empty"
                 )
         limits = store.probe(os.urandom(8).hex())
@@ -148,13 +148,13 @@ def _problem(text: str) -> dict[str, Any]:
     return {"free": None, "problem": text, "limits": []}
 
 
-def _empty_on_purpose(destination: Store, held: str) -> bool:
+def _empty_on_purpose(destination: Store, had: str) -> bool:
     """Ask on a terminal whether the missing backups were deleted on purpose."""
     if not sys.stdin.isatty():
         return False
     import typer
 
-    question = f"{destination.name} ({printable(destination.root)}) {held}: accept that?"
+    question = f"{destination.name} ({printable(destination.root)}) {had}: accept that?"
     return typer.confirm(question, err=True)
 
 
