@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vault.archive.blocks import ENTRIES_LEAST, BlockCutter
 from vault.archive.chunks import chunk_id
-from vault.archive.format import Entry, decode_entries, order, text
+from vault.archive.format import Entry, order, text
 from vault.archive.index import (
     ASKED_AT_ONCE,
     WAITING_MOST,
@@ -21,7 +21,7 @@ from vault.archive.index import (
     read_entries,
     selected,
 )
-from vault.archive.ranges import BLOCK_BYTES, BLOCK_ENTRIES
+from vault.archive.ranges import BLOCK_ENTRIES
 from vault.archive.usage import Usage
 from vault.errors import Damaged
 
