@@ -9,7 +9,7 @@ from msgspec import structs
 
 from vault.archive.chunks import FINE_AVERAGE, Cutter, KnownChunks, chunk_id
 from vault.archive.format import CHUNK_AVERAGE, encode
-from vault.archive.lists import list_chunks
+from vault.archive.lists import last_chunks, list_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -72,10 +72,9 @@ class FileChunks:
             self._append(entry, found or self._stored(name, data))
 
     def finish(self, entry: Entry) -> None:
-        """Complete the chunk lists of an entry that has some."""
-        if entry.lists and entry.chunks:
-            self._list(entry, entry.chunks)
-            entry.chunks.clear()
+        """Complete the chunk lists of an entry that needs some."""
+        if last := last_chunks(entry):
+            self._list(entry, last)
         self._changed = None
 
     def keep(self, entry: Entry, reader: ChunkLists) -> Entry:

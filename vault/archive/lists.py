@@ -52,6 +52,15 @@ def list_chunks(entry: Entry) -> Iterator[list[Reference]]:
         start = 0
 
 
+def last_chunks(entry: Entry) -> list[Reference]:
+    """Take the last chunk list off the chunks of a complete entry; empty if it needs none."""
+    if not entry.lists and len(entry.chunks) <= LISTED_FROM:
+        return []
+    last = entry.chunks[:]
+    entry.chunks.clear()
+    return last
+
+
 def list_blocks(blocks: list[Block]) -> Iterator[bytes]:
     """Yield the block lists of an index, encoded."""
     at = 0
