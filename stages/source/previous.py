@@ -51,6 +51,12 @@ def has_trusted_times(entry: Entry, trusted_before: int) -> bool:
     return entry.ctime < trusted_before and entry.mtime < trusted_before and not entry.unsettled
 
 
+def inherit(entry: Entry, old: Entry | None) -> None:
+    """Keep the average size of the chunks of a file that has changed since `old`."""
+    if old is not None and entry.type == "file":
+        entry.average = old.average
+
+
 class Previous:
     """Stream of the blocks of the parent's index, read in step with the walk."""
 

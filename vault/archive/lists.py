@@ -40,7 +40,8 @@ KEPT_BYTES = 64 << 20
 def list_chunks(entry: Entry) -> Iterator[list[Reference]]:
     """Take complete chunk lists off the chunks of a growing entry, and yield them.
 
-    An entry with at most LISTED_FROM chunks keeps them. Call it after each chunk that was added.
+    An entry with at most LISTED_FROM chunks keeps them. Call it after each chunk that was added,
+    and add the place of each list to the entry.
     """
     chunks = entry.chunks
     if len(chunks) <= LISTED_FROM and not entry.lists:
@@ -118,7 +119,7 @@ class ChunkLists:
         _, archive, frame, offset, length = place
         segment = self._segment(archive, frame)
         if offset + length > len(segment):
-            raise Damaged(self._archive, f"refers past the end of index frame {frame}")
+            raise Damaged(self._archive, f"its index refers past the end of frame {frame}")
         try:
             return decode_references(memoryview(segment)[offset : offset + length])
         except (msgspec.MsgspecError, RecursionError) as error:
