@@ -50,7 +50,7 @@ def rewrite(path, *places, seed=7, length=4096):
 def newest(house, path="image"):
     """Return the entry of a path in the newest backup, and its chunks."""
     catalog, keys = house.catalog(), house.program.keys
-    opened = {held.summary.id: catalog.open(held.stored.name, keys) for held in catalog.held}
+    opened = {item.summary.id: catalog.open(item.stored.name, keys) for item in catalog.listed}
 
     def fetch(archive, number):
         return opened[archive].frame(number, b"i")
@@ -203,6 +203,6 @@ def test_lists_outlive_the_archives_that_held_them(tmp_path):
             shutil.move(house.source / "moved", image)
         stored(house)
         assert newest(house)[1]
-    names = {held.stored.name for held in house.catalog().held}
+    names = {item.stored.name for item in house.catalog().listed}
     assert len(names) < 13
     is_whole(house)

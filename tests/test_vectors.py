@@ -66,7 +66,7 @@ def house(tmp_path):
 def test_the_second_vector_has_a_file_in_chunk_lists(house):
     """A large file that changed inside: some chunks of a MiB, then smaller ones, in lists."""
     catalog, keys = house.catalog(), house.program.keys
-    archives = {held.summary.id: catalog.open(held.stored.name, keys) for held in catalog.held}
+    archives = {item.summary.id: catalog.open(item.stored.name, keys) for item in catalog.listed}
     [_, second] = archives.values()
 
     def fetch(archive, number):
