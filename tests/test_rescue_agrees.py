@@ -99,10 +99,15 @@ def test_the_ranges_are_one_list():
         "TARGET_BYTES",
         "XATTR_NAME_BYTES",
         "XATTRS_BYTES",
+        "LISTED_FROM",
+        "LIST_MOST",
+        "LISTS_MOST",
         "REFERENCES_MOST",
+        "BLOCK_ENTRIES",
+        "BLOCK_BYTES",
     ):
         assert getattr(rescue, name) == getattr(ranges, name)
-        assert str(getattr(ranges, name)) in FORMAT.replace(",", "")
+        assert re.search(rf"\b{getattr(ranges, name)}\b", FORMAT.replace(",", ""))
     rows = re.findall(r"^\| (.*`.*) \| (-?\d+) \| (\d+) \|$", FORMAT, re.MULTILINE)
     documented = {
         name: (int(low), int(high))
