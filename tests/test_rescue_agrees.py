@@ -168,6 +168,8 @@ fields = {
     "xattrs64": st.dictionaries(encoded | st.just(""), st.sampled_from(["", "eA=="]), max_size=1),
     "extents": st.lists(st.sampled_from([[0, 2], [2, 3], [0, 5], [5, 2], [3, 0]]), max_size=2),
     "chunks": chunk_lists,
+    "lists": chunk_lists,
+    "average": st.sampled_from([1 << 16, 1 << 20, 1, True]),
     "unsettled": st.booleans(),
 }
 VALID = [
