@@ -44,7 +44,7 @@ class Preview:
                 found.add(selection.of(entry.name))
                 self.files += entry.type != "dir"
                 self.size += entry.size
-                frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
+                frames |= {(chunk[1], chunk[2]) for chunk in opened.chunks(entry)}
         require_found(opened.service, opened.name, paths, found)
         self.download = 0
         self.damaged: set[str] = set()
