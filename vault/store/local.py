@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from vault.errors import Damaged, VaultError
@@ -56,10 +57,7 @@ class Local(FsspecStore):
     def upload(self, service: str, name: str, check: Check = never) -> Upload:
         """Begin to write a file; the first part creates it."""
         del check
-        folder = self.path(service)
-        self.attempt(
-            f"write {service}/{name}", lambda: os.makedirs(folder, mode=0o700, exist_ok=True)
-        )
+        self.attempt(f"write {service}/{name}", lambda: make_folders(self.path(service)))
         return _Upload(self, f"write {service}/{name}", self.path(service, unfinished(name)))
 
     def place(self, service: str, name: str, check: Check = never) -> None:
@@ -70,11 +68,7 @@ class Local(FsspecStore):
         def work() -> None:
             os.rename(before, after)
             for folder in (self.path(service), self.root):
-                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+                sync_folder(folder)
 
         self.attempt(f"publish {service}/{name}", work)
 
@@ -147,6 +141,27 @@ class _Upload(Upload):
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def make_folders(path: str) -> None:
+    """Create a folder and those above it; the new ones survive a power cut."""
+    new = []
+    while not os.path.isdir(path):
+        new.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(new):
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        sync_folder(os.path.dirname(folder))
+
+
+def sync_folder(path: str) -> None:
+    """Write the names in a folder to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
