@@ -363,6 +363,12 @@ class Entry:
         shown, self.data = show(self.path), data
         if not self.lists and data != sum(chunk.length for chunk in self.chunks):
             raise ValueError(f"the chunks of '{shown}' are not the data it should have")
+        parts, left = iter(self.extents), 0
+        for chunk in self.chunks:  # each lies within one extent
+            left = left or next(parts)[2]
+            if chunk.length > left:
+                raise ValueError(f"a chunk of '{shown}' reaches over a hole")
+            left -= chunk.length
         if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
             raise ValueError(f"'{shown}' has the type {self.type!r:.40}")
         foreign = [key for key, types in ONLY.items() if item.get(key) and self.type not in types]
@@ -529,7 +535,7 @@ def few_objects() -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
 
 
 def check(entries: list[Entry]) -> None:
-    """Refuse paths that a walk of one folder cannot yield, and connect hard links."""
+    """Refuse paths that a walk of one folder cannot yield, and hard links that differ."""
     folders: set[bytes] = {b""}
     links: dict[tuple[int, int], Entry] = {}
     last: list[bytes] | None = None
@@ -544,10 +550,16 @@ def check(entries: list[Entry]) -> None:
         last = names
         if entry.type == "dir":
             folders.add(entry.path)
-        elif entry.link and links.setdefault(entry.link, entry) is not entry:
+        elif entry.link and links.setdefault(entry.link, entry).content() != entry.content():
+            raise ValueError(f"'{show(entry.path)}' is unlike the files it is one with")
+
+
+def connect(entries: list[Entry]) -> None:
+    """Connect the names of each file that has several hard links."""
+    links: dict[tuple[int, int], Entry] = {}
+    for entry in entries:
+        if entry.link and links.setdefault(entry.link, entry) is not entry:
             entry.twin = links[entry.link]
-            if entry.content() != entry.twin.content():
-                raise ValueError(f"'{show(entry.path)}' is unlike the files it is one with")
 
 
 # The folder that is written
@@ -638,13 +650,12 @@ class Target:
                 entry.made = self.attempt("special files", os.mknod, *made, dir_fd=folder)
 
     def write(self, entry: Entry, position: int, data: bytes) -> None:
-        """Write a piece of a file's data to its extents."""
+        """Write a piece of a file's data to its extent."""
+        part = bisect_right(entry.extents, position, key=lambda extent: extent[0]) - 1
+        begin, offset, _ = entry.extents[part]
         with self.open(entry.path, os.O_WRONLY) as handle:
             while data:
-                part = bisect_right(entry.extents, position, key=lambda extent: extent[0]) - 1
-                begin, offset, length = entry.extents[part]
-                skip = position - begin
-                written = os.pwrite(handle, data[: length - skip], offset + skip)
+                written = os.pwrite(handle, data, offset + position - begin)
                 position, data = position + written, data[written:]
 
     def dress(self, entry: Entry) -> None:
@@ -660,8 +671,17 @@ class Target:
                 self.attempt("modes", os.chmod, here, mode)
             self.attempt("times", os.utime, here, ns=(entry.mtime, entry.mtime))
 
+    def fit(self, entries: list[Entry]) -> list[Entry]:
+        """Leave out, and count, the entries with a name that this filesystem does not take."""
+        most = os.fpathconf(self.root, "PC_NAME_MAX")
+        fitting = [e for e in entries if all(len(name) <= most for name in e.path.split(b"/"))]
+        if left_out := len(entries) - len(fitting):
+            self.lost["files with a name too long for this filesystem"] = left_out
+        return fitting
+
     def restore(self, backup: Backup, entries: list[Entry]) -> None:
         """Write everything: first the entries, then their data, last their attributes."""
+        connect(entries)
         for entry in entries:
             self.make(entry)
         for (entry, position), data in backup.fetch(b"d", pieces(entries)):
@@ -729,6 +749,7 @@ def rescue(backup: Backup, target: str | None, prefix: str) -> None:
                 print(prefix + show(entry.path))
         return
     written = Target(os.path.join(target, prefix))
+    entries = written.fit(entries)
     try:
         written.restore(backup, entries)
     except RescueError as error:

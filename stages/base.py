@@ -15,7 +15,7 @@ from vault.archive.keys import Keys
 from vault.catalog.catalog import whole
 from vault.catalog.hosts import has_own, is_of
 from vault.catalog.retention import replaced
-from vault.errors import Damaged, NotThere
+from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,11 +57,20 @@ class ChooseBase(Stage):
         yield from ()
 
     def _usable(self, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
-        catalogs = [*holdings.catalogs.values(), holdings.waiting]
-        usable = {id_: item.stored for c in catalogs for id_, item in c.referable.items()}
-        for id_ in replaced(parent.manifest, holdings.catalogs.values(), self.keep):
-            del usable[id_]
-        return usable
+        """Return the archives that the parent refers to, and the parent itself, if still listed.
+
+        Their sizes are authenticated. One that a destination lists with another size is ignored: a
+        backup that stated that size would be a backup nowhere else.
+        """
+        manifest, catalogs = parent.manifest, [*holdings.catalogs.values(), holdings.waiting]
+        sizes = {other.id: other.size for other in manifest.archives} | {manifest.id: parent.size}
+        out = replaced(manifest, holdings.catalogs.values(), self.keep)
+        return {
+            id_: item.stored
+            for catalog in catalogs
+            for id_, item in catalog.referable.items()
+            if id_ not in out and sizes.get(id_) == item.stored.size
+        }
 
     @staticmethod
     def _parent(run: Run, holdings: Holdings) -> Archive | None:
@@ -78,9 +87,12 @@ class ChooseBase(Stage):
         ]
         for name, catalog in sorted(found, key=lambda one: one[0], reverse=True):
             try:
-                return catalog.open(name, run.fact(Keys))
-            except (Damaged, NotThere) as error:
+                parent = catalog.open(name, run.fact(Keys))
+                parent.prove_size()
+            except VaultError as error:
                 run.warn(f"{error}; this backup does not build on it")
+            else:
+                return parent
         return None
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002

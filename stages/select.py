@@ -61,12 +61,15 @@ class Select(Stage):
         index = blocks_of(blocks, self.paths) if self.paths else blocks
         open_all(block.chunk for block in index)
         lists = ChunkLists(fetch, job.where)
-        selection = Selection(self.paths)
+        selection, most = Selection(self.paths), run.fact(Target).name_bytes()
         found: set[str | None] = set()
         with closing(_already_written(run.fact(Target), run.fact(Keys))) as already:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
-                if (path := selection.of(name)) is not None:
+                if not _fits(name, most):
+                    layout.leave_out(entry)
+                    found.add(selection.of(name))
+                elif (path := selection.of(name)) is not None:
                     chunks = lists.references(entry)
                     is_written = layout.is_first(entry) and already.has(entry, chunks)
                     layout.add(entry, lists.references(entry), stands=is_written)
@@ -80,6 +83,13 @@ class Select(Stage):
             layout.complete(replicas.name)
             run.provide(Selected(already.files, already.size))
         require_found(job.service, replicas.name(job.backup.id), self.paths, found)
+
+
+def _fits(path: str, most: int) -> bool:
+    """Return whether no name in a path has more than `most` bytes."""
+    return len(path) * 4 <= most or all(
+        len(name.encode("utf-8", "surrogateescape")) <= most for name in path.split("/")
+    )
 
 
 def _already_written(target: Target, keys: Keys) -> Standing | Nothing:

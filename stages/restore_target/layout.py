@@ -63,6 +63,8 @@ class Layout:
         """Bytes to write."""
         self.damage: dict[str, VaultError] = {}
         """Archive id -> the damage that makes files unrecoverable."""
+        self.left_out: list[str] = []
+        """Paths that the target's filesystem does not take."""
         self._entries = 0
         self._check = IndexCheck(archive)
         self._links: dict[tuple[int, int], int] = {}
@@ -107,6 +109,11 @@ class Layout:
             self._new += 1
         if self._new >= TOGETHER:
             self._insert()
+
+    def leave_out(self, entry: Entry) -> None:
+        """Check the next entry without adding it, because the target does not take its name."""
+        self._check.check(entry)
+        self.left_out.append(entry.name)
 
     def require_complete(self, manifest: Summary) -> None:
         """Raise Damaged unless all entries of a whole backup have been added."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -195,6 +196,16 @@ class Summary(msgspec.Struct, kw_only=True):
     missed: int
     normal: tuple[int, int]
     archives: list[Referred]
+
+    @property
+    def made(self) -> str:
+        """Time at which the source was read, in the form of `time`.
+
+        It is earlier than `time` if an older backup is dated ahead, because a clock was.
+        """
+        with suppress(ValueError, OverflowError, OSError):
+            return min(self.time, stamp(self.barrier // 10**9) if self.barrier else self.time)
+        return self.time
 
 
 class Manifest(Summary, kw_only=True):
