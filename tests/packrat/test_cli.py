@@ -13,6 +13,7 @@ import yaml
 from engine.run import Clock
 from packrat.program import Program
 from packrat.runs.backup import Choices, back_up
+from tests.helpers import command_line
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.mermaid import parsed
 from tests.helpers.servers import need
@@ -26,9 +27,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def packrat(*words, **more):
-    env = {**os.environ, "HOME": "/nonexistent", "COLUMNS": "100", **more.pop("env", {})}
-    command = [sys.executable, "-m", "packrat", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, **more)
+    return command_line.packrat(*words, env={"HOME": "/nonexistent", "COLUMNS": "100"}, **more)
 
 
 def failing(house, *words, status=4):
