@@ -1,0 +1,71 @@
+"""Commands of the program, run in this process: no interpreter starts, nothing is imported again.
+
+A command that needs a process of its own (a signal, a terminal, a wrapper, its memory, the state
+that the interpreter starts with) is started with `in_a_process`.
+"""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
+from unittest.mock import patch
+
+import pytest
+
+from packrat import cli
+from packrat.runs import signals
+from packrat.surroundings import UMASK
+from stages import masking
+
+PROGRAM = (sys.executable, "-m", "packrat")
+Done = subprocess.CompletedProcess[str]
+
+
+def packrat(
+    *words: object,
+    env: dict[str, str] | None = None,
+    cwd: str | os.PathLike[str] = ".",
+    together: bool = False,
+) -> Done:
+    """Run a command as a new process would, without a terminal.
+
+    `env` is added to the environment. With `together`, standard error goes to the same pipe as
+    standard output, which reaches it when it is flushed.
+    """
+    arguments = ["packrat", *map(str, words)]
+    pipe = io.BytesIO()
+    out = io.TextIOWrapper(pipe, encoding="utf-8")
+    other = pipe if together else io.BytesIO()
+    err = io.TextIOWrapper(other, encoding="utf-8", write_through=True)
+    with ExitStack() as changed:
+        changed.callback(os.umask, os.umask(UMASK))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            changed.callback(signal.signal, number, signal.getsignal(number))
+        for target, name, value in (
+            (sys, "argv", arguments),
+            (sys, "stdin", io.StringIO()),
+            (masking, "_hidden", ()),
+            (masking, "_open", frozenset()),
+        ):
+            changed.enter_context(patch.object(target, name, value))
+        changed.callback(signals._end_requested.clear)
+        changed.enter_context(chdir(cwd))
+        changed.enter_context(patch.dict(os.environ, env or {}))
+        changed.enter_context(redirect_stdout(out))
+        changed.enter_context(redirect_stderr(err))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    out.flush()
+    said = other.getvalue().decode() if not together else ""
+    return Done(arguments, int(ended.value.code or 0), pipe.getvalue().decode(), said)
+
+
+def in_a_process(
+    *words: object, env: dict[str, str] | None = None, wrap: tuple[str, ...] = (), **more
+) -> Done:
+    """Run a command in a process of its own; `wrap` is the command line that starts it."""
+    command = [*wrap, *PROGRAM, *map(str, words)]
+    more = {"capture_output": True, "text": True, "env": {**os.environ, **(env or {})}} | more
+    return subprocess.run(command, check=False, **more)
