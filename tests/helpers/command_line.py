@@ -31,21 +31,19 @@ def packrat(
 ) -> Done:
     """Run a command as a new process would, without a terminal.
 
-    `env` is added to the environment. With `together`, standard error goes to the same pipe as
-    standard output, which reaches it when it is flushed.
+    `env` is added to the environment. With `together`, standard error goes to the same place as
+    standard output, in the order in which a terminal shows them.
     """
     arguments = ["packrat", *map(str, words)]
-    pipe = io.BytesIO()
-    out = io.TextIOWrapper(pipe, encoding="utf-8")
-    other = pipe if together else io.BytesIO()
-    err = io.TextIOWrapper(other, encoding="utf-8", write_through=True)
+    said = [io.BytesIO(), io.BytesIO()]
+    out, err = (io.TextIOWrapper(to, "utf-8", write_through=True) for to in said)
     with ExitStack() as changed:
         changed.callback(os.umask, os.umask(UMASK))
         for number in (signal.SIGTERM, signal.SIGINT):
             changed.callback(signal.signal, number, signal.getsignal(number))
         for target, name, value in (
             (sys, "argv", arguments),
-            (sys, "stdin", io.StringIO()),
+            (sys, "stdin", changed.enter_context(open(os.devnull))),
             (masking, "_hidden", ()),
             (masking, "_open", frozenset()),
         ):
@@ -54,12 +52,11 @@ def packrat(
         changed.enter_context(chdir(cwd))
         changed.enter_context(patch.dict(os.environ, env or {}))
         changed.enter_context(redirect_stdout(out))
-        changed.enter_context(redirect_stderr(err))
+        changed.enter_context(redirect_stderr(out if together else err))
         with pytest.raises(SystemExit) as ended:
             cli.main()
-    out.flush()
-    said = other.getvalue().decode() if not together else ""
-    return Done(arguments, int(ended.value.code or 0), pipe.getvalue().decode(), said)
+    texts = (pipe.getvalue().decode() for pipe in said)
+    return Done(arguments, int(ended.value.code or 0), *texts)
 
 
 def in_a_process(
