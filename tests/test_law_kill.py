@@ -57,7 +57,7 @@ def test_killed_at_any_time(two):
     """SIGKILL at random moments: the same."""
     for number in range(15):
         fill(two.source, {"b/c": noise(3_000_000, number + 50)})
-        child = backing_up(two, lambda event: None)
+        child = backing_up(two, signalling(0))
         time.sleep(random.Random(number).uniform(0.0, 0.3))
         os.kill(child, signal.SIGKILL)
         ended(child)
