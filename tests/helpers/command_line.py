@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
@@ -44,6 +45,7 @@ def packrat(
         for target, name, value in (
             (sys, "argv", arguments),
             (sys, "stdin", changed.enter_context(open(os.devnull))),
+            (tempfile, "tempdir", None),
             (masking, "_hidden", ()),
             (masking, "_open", frozenset()),
         ):

@@ -61,7 +61,7 @@ def test_what_packrat_writes_is_its_users_only_whatever_the_umask(house):
     fill(house.source, {"a": b"1"})
     old = os.umask(0)
     try:
-        done = house.cli("backup", "svc")
+        done = house.cli("backup", "svc", wrap=())
     finally:
         os.umask(old)
     assert done.returncode == 0, done.stderr
