@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.house import House
+from tests.helpers.sampling import examples
 from tests.helpers.servers import need
 from tests.helpers.trees import differences, noise
 
@@ -238,7 +239,7 @@ def lay_out(root: Path, tree: dict) -> None:
             (root / name).write_bytes(value)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(8))
 @given(st.lists(st.dictionaries(names, trees, max_size=5), min_size=1, max_size=3))
 def test_any_tree_and_any_change_to_it_comes_back(tmp_path_factory, states):
     """Each of several states of a service, one backup after another, restores as it was."""

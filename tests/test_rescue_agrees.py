@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.sampling import examples
 from vault.archive import ranges
 from vault.archive.check_index import IndexCheck
 from vault.archive.format import decode_entries
@@ -215,7 +215,7 @@ def meets(item):
     return True
 
 
-@settings(max_examples=5000 if os.environ.get("PACKRAT_SOAK") else 500)
+@settings(max_examples=examples(100))
 @given(lists.filter(lambda found: all(map(meets, found))))
 @example([FILE | {"link": [1, 2]}, FILE | {"path": "g", "link": [1, 2], "mode": 1}])
 @example([{"path": "a", "type": "dir", "link": [1, 2]}])

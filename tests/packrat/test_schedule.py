@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat.daemon.schedule import DAY, Schedule, Timetable
+from tests.helpers.sampling import examples
 
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")
 FIXED = ("0 2 * * *", "30 2 * * *", "15 3 * * 0", "0 0 * * *", "0 1,2,3 * * *", "59 23 1 * *",
@@ -92,7 +93,7 @@ def test_the_hours_around_a_change_in_berlin():
     assert local("30 * * * *", (10, 25))[2:4] == ["25 02:30 CEST", "25 02:30 CET"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(st.sampled_from(FIXED + WILD), zones, st.floats(BEGIN, END), st.floats(60, 40 * DAY))
 def test_the_latest_is_the_last_of_all_between(text, zone, since, length):
     """`latest`, which searches in windows, equals a search through all instants."""
@@ -127,7 +128,7 @@ def run_year(text, zone, jumps=(), *, takes=0.0):
 sleeps = st.lists(st.tuples(st.floats(BEGIN, END), st.floats(600, 20 * DAY)), max_size=5)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.sampled_from(FIXED + WILD[1:4]), zones, sleeps)
 def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     """Instants run at once while awake; those of one sleep cause one run, for the last."""
@@ -146,7 +147,7 @@ def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     assert run_year(text, zone, asleep) == expected
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     st.sampled_from(FIXED + WILD[1:2]),
     zones,

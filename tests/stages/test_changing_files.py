@@ -16,6 +16,7 @@ from packrat.runs.backup import back_up
 from stages.chunk import ChunkStage
 from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
 from stages.source.walk import Found
+from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.index import read_entries
 
@@ -226,7 +227,7 @@ plans = st.dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(plans)
 def test_every_unflagged_file_is_one_state(tmp_path_factory, keys, plan):
     """For any writes and truncations between any two reads, no mixed state goes unflagged."""
