@@ -128,7 +128,7 @@ def run_year(text, zone, jumps=(), *, takes=0.0):
 sleeps = st.lists(st.tuples(st.floats(BEGIN, END), st.floats(600, 20 * DAY)), max_size=5)
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(8))
 @given(st.sampled_from(FIXED + WILD[1:4]), zones, sleeps)
 def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     """Instants run at once while awake; those of one sleep cause one run, for the last."""
@@ -147,7 +147,7 @@ def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     assert run_year(text, zone, asleep) == expected
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(8))
 @given(
     st.sampled_from(FIXED + WILD[1:2]),
     zones,
