@@ -113,8 +113,22 @@ def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
     assert level(house, "local", which)
 
 
-@pytest.mark.parametrize("after", [2_000, 150_000, 1_500_000])
-@pytest.mark.parametrize("which", ["s3", "nas"])
+@pytest.mark.parametrize(
+    ("which", "after"),
+    [
+        ("s3", 150_000),
+        ("nas", 1_500_000),
+        *(
+            pytest.param(which, after, marks=pytest.mark.thorough)
+            for which, after in [
+                ("s3", 2_000),
+                ("s3", 1_500_000),
+                ("nas", 2_000),
+                ("nas", 150_000),
+            ]
+        ),
+    ],
+)
 def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
     """No incomplete file has a final name, no upload is left, and it catches up."""
     server = {"s3": s3, "nas": nas}[which]

@@ -180,7 +180,7 @@ def test_two_daemons_do_not_share_a_state(house):
     """The second one is refused with the name of the first."""
     with Running(house) as daemon:
         daemon.until(lambda: "packrat is up" in daemon.said)
-        done = house.cli("daemon")
+        done = house.cli("daemon", wrap=())
         assert done.returncode == 6
         assert f"process {daemon.process.pid}" in done.stderr
 
