@@ -168,6 +168,7 @@ def test_a_failed_notification_is_reported_without_the_secret(house, url, monkey
         "messages": [structs.asdict(Message("success", "t", "b"))],
     }
     monkeypatch.setattr(worker, "WAITS", ())
+    monkeypatch.setattr("logging.disable", lambda _: None)  # it would last
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(batch)))
     worker.main()
     said = capsys.readouterr().err
