@@ -1,6 +1,10 @@
-"""Size of the samples of generated inputs: a few by default, a campaign with --soak."""
+"""Samples of campaigns: what `make test` runs of generated inputs and of many parameters."""
 
 import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 
 SOAK = "PACKRAT_SOAK"
 """Environment variable that --soak sets, because decorators are evaluated before any fixture."""
@@ -10,3 +14,14 @@ FACTOR = 25
 def examples(number: int) -> int:
     """Return how many inputs Hypothesis generates where `number` are enough for each day."""
     return number * FACTOR if os.environ.get(SOAK) else number
+
+
+def sample(values: Iterable[Any], every: int = 3) -> list[Any]:
+    """Return parameters, of which `make test` uses each n-th, and `make test-all` the others."""
+    return [
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            marks=[pytest.mark.thorough] if number % every else [],
+        )
+        for number, value in enumerate(values)
+    ]
