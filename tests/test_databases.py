@@ -195,6 +195,7 @@ def test_postgres_by_its_data_directory(engine, database, home):
         assert int(psql(home, "SELECT max(n) FROM t")) >= before
 
 
+@pytest.mark.thorough
 def test_postgres_by_its_dump(engine, database, cluster, home):
     """The way of the seed: pg_dumpall before, then its folder; it loads into a fresh server."""
     in_container(engine, database, home)
