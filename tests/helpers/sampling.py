@@ -1,7 +1,7 @@
 """Samples of campaigns: what `make test` runs of generated inputs and of many parameters."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,12 +16,17 @@ def examples(number: int) -> int:
     return number * FACTOR if os.environ.get(SOAK) else number
 
 
-def sample(values: Iterable[Any], every: int = 3) -> list[Any]:
+def sample(values: Sequence[Any], every: int = 3) -> list[Any]:
     """Return parameters, of which `make test` uses each n-th, and `make test-all` the others."""
+    return daily(values, values[::every])
+
+
+def daily(values: Sequence[Any], chosen: Sequence[Any]) -> list[Any]:
+    """Return parameters, those chosen for `make test`, and the others for `make test-all`."""
     return [
         pytest.param(
             *(value if isinstance(value, tuple) else (value,)),
-            marks=[pytest.mark.thorough] if number % every else [],
+            marks=[] if value in chosen else [pytest.mark.thorough],
         )
-        for number, value in enumerate(values)
+        for value in values
     ]
