@@ -43,6 +43,9 @@ class Budgets:
 
     def __init__(self) -> None:
         self._used: Counter[tuple[str, bool]] = Counter()
+        self._last = 0.0
+
+    def pytest_runtest_logstart(self) -> None:
         self._last = processor_seconds()
 
     @pytest.hookimpl(wrapper=True)
