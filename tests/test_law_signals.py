@@ -99,8 +99,8 @@ def test_interrupted_at_any_time(two, number):
     """The real program, at random moments: 130, or done; no leftovers, no traceback."""
     chance = random.Random(number)
     statuses = []
-    for run in range(12):
-        fill(two.source, {"b/c": noise(20_000_000, run + 50)})
+    for run in range(8):
+        fill(two.source, {"b/c": noise(8_000_000, run + 50)})
         command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             while run % 2 and not is_held(str(two.state), "svc") and process.poll() is None:
@@ -126,7 +126,7 @@ def test_an_interrupted_restore_reports_it(tmp_path, number):
     fill(house.source, {f"{n}": noise(4_000_000, n) for n in range(40)})
     house.backed_up()
     statuses = []
-    for run in range(6):
+    for run in range(3):
         out = tmp_path / "out" / str(run)
         command = [sys.executable, "-m", "packrat", "-c", house.config_file]
         command += ["restore", "svc", "--to", out, "--yes"]

@@ -148,6 +148,7 @@ def test_a_job_that_takes_too_long_or_is_killed_is_written_down(slow):
     }
 
 
+@pytest.mark.thorough
 def test_many_with_one_schedule_neither_start_at_once_nor_starve(house):
     """Six services due at once, two at a time: all run, each once."""
     fill(house.source, {"a": b"1"})

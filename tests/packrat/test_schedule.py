@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat.daemon.schedule import DAY, Schedule, Timetable
-from tests.helpers.sampling import examples
+from tests.helpers.sampling import examples, sample
 
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")
 FIXED = ("0 2 * * *", "30 2 * * *", "15 3 * * 0", "0 0 * * *", "0 1,2,3 * * *", "59 23 1 * *",
@@ -47,7 +47,7 @@ def instants(text, zone, begin=BEGIN, end=END):
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("text", FIXED)
+@pytest.mark.parametrize("text", sample(FIXED, every=2))
 def test_a_fixed_hour_comes_exactly_once_on_each_day_it_names(text, zone):
     """A skipped time comes at the change; a repeated one comes the first time."""
     zone = ZoneInfo(zone)
@@ -65,7 +65,7 @@ def test_a_fixed_hour_comes_exactly_once_on_each_day_it_names(text, zone):
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("text", WILD)
+@pytest.mark.parametrize("text", sample(WILD, every=2))
 def test_a_wildcard_hour_comes_whenever_the_clock_shows_it(text, zone):
     """At each real interval: twice in the repeated hour, never in the skipped one."""
     zone = ZoneInfo(zone)
@@ -184,7 +184,7 @@ def test_a_run_that_takes_longer_than_the_interval_is_followed_by_one():
 def test_an_instant_is_the_same_however_it_is_asked_for():
     """The next instant is the same from any moment before it."""
     for zone in map(ZoneInfo, ZONES):
-        for text in FIXED[:3] + WILD[1:2]:
+        for text in FIXED[:2] + WILD[1:2]:
             found = instants(text, zone)
             middle = [(a + b) / 2 for a, b in pairwise(found)]
             assert [Schedule(text, zone).after(m) for m in middle] == found[1:]

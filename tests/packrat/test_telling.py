@@ -132,6 +132,7 @@ def test_the_daemon_notifies_of_crashes_and_overdue_services(house):
         )
 
 
+@pytest.mark.thorough
 def test_a_dead_server_delays_no_backup(house):
     """A server that accepts and never answers does not delay the runs."""
     fill(house.source, {"a": b"1"})
