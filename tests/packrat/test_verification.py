@@ -3,6 +3,8 @@
 import time
 from contextlib import closing
 
+import pytest
+
 from engine.run import Clock
 from packrat.runs.history import History
 from packrat.verbs.verify_due import NAME
