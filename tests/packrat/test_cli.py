@@ -1,7 +1,6 @@
 """Command line as a user sees it: statuses, messages, documents."""
 
 import json
-import os
 import subprocess
 import sys
 import time
