@@ -31,7 +31,7 @@ test-all: $(READY)
 	$(BIN)/pytest -n 4 --dist worksteal -m thorough $(ARGS)
 
 soak: $(READY)
-	$(BIN)/pytest -n 2 --soak tests/soak tests/test_law_retention.py $(ARGS)
+	$(BIN)/pytest -n 2 --soak tests/soak tests/laws/test_retention.py $(ARGS)
 	$(BIN)/pytest -n 2 --soak -m hypothesis $(ARGS)
 
 lint: $(READY)

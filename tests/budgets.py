@@ -16,9 +16,8 @@ TESTS = Path(__file__).parent
 BUDGETS = {
     "tests": (999, 999),
     "tests/engine": (999, 999),
-    "tests/in_place": (999, 999),
+    "tests/stages/in_place": (999, 999),
     "tests/packrat": (999, 999),
-    "tests/restore_target": (999, 999),
     "tests/soak": (999, 999),
     "tests/specs": (999, 999),
     "tests/stages": (999, 999),

@@ -14,9 +14,9 @@ from stages.source.walk import walk
 from tests.helpers.disks import disk
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill
-from tests.test_law_hostile import entry, folder, plant
+from tests.laws.test_hostile import entry, folder, plant
 
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parents[2]))
 import rescue
 
 LEVELS = 1100

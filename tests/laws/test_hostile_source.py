@@ -17,7 +17,7 @@ from tests.helpers.hostile_fs import mounted
 from tests.helpers.house import House
 from tests.helpers.sampling import examples
 
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parents[2]))
 import rescue
 
 FOR_EVER = 10**9
