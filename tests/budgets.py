@@ -8,11 +8,9 @@ A row is about twice what was measured: raise it only with a reason in the commi
 import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
 BUDGETS = {
     "tests": (40, 10),
     "tests/engine": (25, 10),
