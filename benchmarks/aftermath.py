@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from packrat.runs.lock import is_held
+from packrat.runs.lock import is_running
 from tests.helpers.daemons import runs
 from tests.helpers.network import unfinished
 from vault.archive.format import ArchiveName, unstamp
@@ -121,7 +121,7 @@ class Aftermath:
         for left in found:
             self.fault(f"litter: {left}")
         for lock in (state / "locks").iterdir():
-            if is_held(str(state), lock.stem):
+            if is_running(str(state), lock.stem):
                 self.fault(f"a lock is held: {lock.name}")
         for upload in unfinished(self._s3):
             self.fault(f"litter: an unfinished upload of {upload}")

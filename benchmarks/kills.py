@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.aftermath import Aftermath
-from packrat.runs.lock import is_held
+from packrat.runs.lock import is_running
 from tests.helpers.containers import Engine, engine_of_its_own
 from tests.helpers.daemons import Running, runs, settle
 from tests.helpers.house import House
@@ -199,7 +199,7 @@ def _rest_until(house: House, last: float) -> None:
             if run["status"] == "done" and run["scheduled"] >= last // 60 * 60
         }
         names = ("app", "dump", "files", ".verify")
-        if len(seen) == 3 and not any(is_held(str(house.state), name) for name in names):
+        if len(seen) == 3 and not any(is_running(str(house.state), name) for name in names):
             return
         time.sleep(POLL_SECONDS)
 

@@ -42,7 +42,7 @@ class PackratFrom(Packrat):
     """Packrat, with the same files at three destinations."""
 
     servers: Servers
-    place = "local"
+    position = "local"
 
     @override
     def prepare(self) -> None:
@@ -63,7 +63,7 @@ class PackratFrom(Packrat):
     @override
     def restore(self, target: Path, path: str | None = None) -> Cost:
         some = ["--path", path] if path else []
-        command = [*self.programs, "restore", "bench", "--from", self.place, "--yes", *some]
+        command = [*self.programs, "restore", "bench", "--from", self.position, "--yes", *some]
         return self.run(*command, "--to", str(target))
 
 
@@ -71,7 +71,7 @@ class ResticFrom(Restic):
     """Restic, with the same repository behind three addresses."""
 
     servers: Servers
-    place = "local"
+    position = "local"
 
     @override
     def environment(self) -> dict[str, str]:
@@ -82,7 +82,7 @@ class ResticFrom(Restic):
             "nas": f"sftp:root@127.0.0.1:{self.repository}",
         }
         keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
-        return super().environment() | keys | {"RESTIC_REPOSITORY": addresses[self.place]}
+        return super().environment() | keys | {"RESTIC_REPOSITORY": addresses[self.position]}
 
     @override
     def restore(self, target: Path, path: str | None = None) -> Cost:
@@ -98,7 +98,7 @@ class BorgFrom(Borg):
     """Borg, which only speaks to another borg: from a folder."""
 
     servers: Servers
-    place = "local"
+    position = "local"
 
     @override
     def restore(self, target: Path, path: str | None = None) -> Cost:
@@ -172,23 +172,23 @@ def _restores(
         return peer.restore(new_folder(target), path)
 
     for _ in range(rounds):
-        for place in PLACES:
+        for position in PLACES:
             for peer in peers:
-                if place != "local" and isinstance(peer, Borg):
+                if position != "local" and isinstance(peer, Borg):
                     continue
-                peer.place = place
+                peer.position = position
                 for what, path in ((FULL, None), (ONE, one)):
-                    figures.note(f"{what}, {place}, {when}: {peer.name}", restored(peer, path))
-                peer.place = "local"
+                    figures.note(f"{what}, {position}, {when}: {peer.name}", restored(peer, path))
+                peer.position = "local"
 
 
 def _verdicts(figures: Figures, times: list[str]) -> None:
     for when in times:
         for what, most in WANTED.items():
-            for place in PLACES:
-                ours = figures.wall(f"{what}, {place}, {when}: packrat")
-                theirs = figures.wall(f"{what}, {place}, {when}: restic")
+            for position in PLACES:
+                ours = figures.wall(f"{what}, {position}, {when}: packrat")
+                theirs = figures.wall(f"{what}, {position}, {when}: restic")
                 if ours and theirs:
-                    print(verdict(f"{what}, {place}, {when}: of restic's", ours / theirs, most))
+                    print(verdict(f"{what}, {position}, {when}: of restic's", ours / theirs, most))
     peaks = [c.memory for what, costs in figures.costs.items() if "packrat" in what for c in costs]
     print(verdict("memory of packrat, MB", max(peaks) / MB, MOST_MEMORY))

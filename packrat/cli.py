@@ -14,7 +14,6 @@ from packrat.cli_help import Command, misused
 from packrat.errors import Exit, UsageError, explain
 
 if TYPE_CHECKING:
-    from packrat.notify.message import ByHand
     from packrat.program import Program
 
 app = typer.Typer(
@@ -68,11 +67,11 @@ def _fail(error: BaseException) -> int:
         return Exit.DONE
     if os.environ.get("PACKRAT_DEBUG"):
         raise error
-    from packrat.text.report import complain
+    from packrat.text.report import print_error
     from specs.faults import ConfigFaults
 
     status, message = explain(error)
-    complain(message, bare=isinstance(error, ConfigFaults))
+    print_error(message, bare=isinstance(error, ConfigFaults))
     return status
 
 
@@ -84,27 +83,15 @@ def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False)
 
 def _repaired_program(ctx: typer.Context, config: str | None) -> Program:
     """Return the program, after repairing what killed runs left behind."""
-    return _repair_dead_runs(_program(ctx, config))
-
-
-def _repair_dead_runs(program: Program) -> Program:
     from packrat.runs.repair import repair
     from packrat.text.report import warn
 
+    program = _program(ctx, config)
     spool = program.config.spool_path
     spools = {name: os.path.join(spool, name) for name in program.config.services}
     for sentence in repair(program.config.state_dir, spools):
         warn(sentence)
     return program
-
-
-def _notifier(program: Program) -> ByHand | None:
-    """Return the notifier of manual runs, None if none is configured."""
-    if not (program.config.notify.urls or program.config.ping):
-        return None
-    from packrat.notify.message import ByHand
-
-    return ByHand(program)
 
 
 def _version(value: bool) -> None:
@@ -140,9 +127,9 @@ def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
     """Recreate the key file from the password and any backup."""
-    from packrat.verbs.rekey import make_again
+    from packrat.verbs.rekey import recreate_key_file
 
-    make_again(_repaired_program(ctx, config), password_file)
+    recreate_key_file(_repaired_program(ctx, config), password_file)
 
 
 @app.command(cls=Command)
@@ -189,13 +176,13 @@ def plan(
     commands. Without SERVICE, every service is shown. packrat run executes what --format yaml
     prints.
     """
-    from packrat.verbs.planning import WayBack, show_plan
+    from packrat.verbs.plan import RestoreChoice, show_plan
 
     if in_place and to is not None:
         raise UsageError("pass only one of --to and --in-place")
     if not restore and (in_place or to is not None or source or paths):
         raise UsageError("--in-place, --to, --from and --path go with --restore")
-    back = WayBack(to, backup, source, tuple(paths or ())) if restore else None
+    back = RestoreChoice(to, backup, source, tuple(paths or ())) if restore else None
     show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
@@ -212,15 +199,9 @@ def run(
     SPEC is a configuration, or a pipeline document as plan --format yaml prints it. A restore
     document asks for confirmation before it writes.
     """
-    from packrat.daemon.jobs import die_with_the_daemon
-    from packrat.verbs.planning import is_pipeline_file
     from packrat.verbs.run import run_spec
 
-    of_daemon = die_with_the_daemon()
-    program = _program(ctx, spec)
-    # The daemon notifies of its jobs itself.
-    tells = None if of_daemon or is_pipeline_file(spec) else _notifier(program)
-    return run_spec(program, spec, services or [], tells, yes=yes, as_json=json)
+    return run_spec(_program(ctx, spec), spec, services or [], yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -240,16 +221,16 @@ def backup(
 ) -> int:
     """Back up services now."""
     from packrat.runs.backup import Choices
-    from packrat.verbs.showing import back_up_all
-    from specs.compile import compile_service
+    from packrat.verbs.backup import back_up_services
 
-    if bool(services) == all_:
-        raise UsageError("name the services to back up, or give --all")
-    program = _program(ctx, config)
-    names = list(program.config.services) if all_ else program.services(services or [])
-    pipelines = [compile_service(program.config, name, full=full) for name in names]
-    choices = Choices(take_over, accept_shrink)
-    return back_up_all(pipelines, choices, as_json=json, tells=_notifier(program))
+    return back_up_services(
+        _program(ctx, config),
+        services or [],
+        Choices(take_over, accept_shrink),
+        all_services=all_,
+        full=full,
+        as_json=json,
+    )
 
 
 @app.command("list", cls=Command)
@@ -260,7 +241,7 @@ def list_(
     json: AsJson = False,
 ) -> int:
     """List the backups, and the destinations of each."""
-    from packrat.verbs.listing import list_backups
+    from packrat.verbs.list import list_backups
 
     return list_backups(_repaired_program(ctx, config), service, as_json=json)
 
@@ -280,7 +261,7 @@ def ls(
 
     BACKUP is an id or a time as shown by list, or a prefix of it; by default the latest.
     """
-    from packrat.verbs.listing import list_files
+    from packrat.verbs.ls import list_files
 
     program = _program(ctx, config, only_look=True)
     list_files(program, service, backup, path, source, password_file, as_json=json)
@@ -315,19 +296,22 @@ def restore(
 
     On a terminal it asks for missing options, and for confirmation before it writes.
     """
-    from packrat.restore.request import Given, restore_as_given
+    from packrat.restore.request import Given
+    from packrat.verbs.restore import restore_with_options
 
     if undo or forget:
-        from packrat.restore.undo import forget_aside
+        from packrat.restore.undo import forget_replaced
         from packrat.restore.undo import undo as undo_restore
 
         if service is None or to or in_place or path or (undo and forget):
-            raise UsageError("--undo and --forget stand alone: packrat restore --undo SERVICE")
-        return (undo_restore if undo else forget_aside)(_repaired_program(ctx, config), service)
+            raise UsageError(
+                "--undo and --forget take a service only: packrat restore --undo SERVICE"
+            )
+        return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
     given = Given(service, backup, source, paths, to, in_place, password_file)
     program = _repaired_program(ctx, config)
-    return restore_as_given(program, given, yes=yes, as_json=json)
+    return restore_with_options(program, given, yes=yes, as_json=json)
 
 
 @app.command(cls=Command)
@@ -352,18 +336,14 @@ def verify(
     longest ago first, until deep_percent of all stored bytes has been read. A damaged archive is
     replaced by a good replica from another destination.
     """
-    if due:
-        from packrat.daemon.jobs import die_with_the_daemon
-        from packrat.verbs.verify_due import verify_due
+    from packrat.verbs.verify import verify_share, verify_stored
 
-        die_with_the_daemon()
+    if due:
         if service or backup or source or deep:
             raise UsageError(
                 "--due selects the archives itself; it can only be combined with --json"
             )
-        return verify_due(_repaired_program(ctx, config), as_json=json)
-    from packrat.verbs.verify import verify_stored
-
+        return verify_share(_repaired_program(ctx, config), as_json=json)
     program = _repaired_program(ctx, config)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)
 
@@ -393,7 +373,7 @@ def explain_(
 
     PATH is absolute, or relative to the service's path.
     """
-    from packrat.verbs.planning import explain_path
+    from packrat.verbs.explain import explain_path
 
     explain_path(_program(ctx, config), service, path)
 
@@ -401,13 +381,13 @@ def explain_(
 @app.command(cls=Command)
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from packrat.text.report import as_json
+    from packrat.text.report import print_json
     from specs import described
 
     described.wanted = True
     from specs.schema import config_schema
 
-    as_json(config_schema())
+    print_json(config_schema())
 
 
 @app.command(cls=Command)
@@ -452,15 +432,24 @@ def history(
     json: AsJson = False,
 ) -> int:
     """Show past runs, the newest first."""
-    from packrat.verbs.status import show_history
+    from packrat.verbs.history import show_history
 
     return show_history(_repaired_program(ctx, config), service, last, as_json=json)
 
 
 @app.command(cls=Command, hidden=True)
 def repair(ctx: typer.Context, config: ConfigFile = None) -> None:
-    """Repair what killed runs left behind; the daemon runs this when it starts."""
+    """Repair what killed runs left behind."""
     _repaired_program(ctx, config)
+
+
+@app.command(cls=Command, hidden=True)
+def job(name: str) -> int:
+    """Do the work that the daemon hands over on standard input; NAME is for lists of processes."""
+    from packrat.daemon.worker import run_work
+
+    del name
+    return run_work()
 
 
 service_app = typer.Typer(help="Start packrat at boot.", no_args_is_help=True)

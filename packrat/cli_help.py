@@ -20,8 +20,8 @@ class Command(TyperCommand):
 
 def misused(error: Any) -> Exit:
     """Print a usage error with the usage line; return the exit status."""
-    from packrat.text.report import complain
+    from packrat.text.report import print_error
 
     usage = f"\n{error.ctx.get_usage()}" if getattr(error, "ctx", None) else ""
-    complain(f"{error.format_message()}{usage}")
+    print_error(f"{error.format_message()}{usage}")
     return Exit.USAGE

@@ -65,7 +65,10 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
         case Interrupted():
             return Exit.INTERRUPTED, str(error)
         case KeyboardInterrupt() | Cancelled():
-            return Exit.INTERRUPTED, "interrupted; the next packrat command puts back what is owed"
+            return (
+                Exit.INTERRUPTED,
+                "interrupted; the next packrat command repairs what is left unfinished",
+            )
         case UsageError():
             return Exit.USAGE, str(error)
         case ConfigFaults():

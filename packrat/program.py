@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from packrat.errors import Unusable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from specs.backup import Destination as DestinationSpec
     from specs.config import Config
@@ -49,21 +50,37 @@ class Program:
         return load_config(self.file)
 
     @cached_property
+    def host(self) -> str:
+        """The name of this machine in its archives."""
+        return self.config.host
+
+    @cached_property
+    def state_dir(self) -> str:
+        """The folder of journal, cache and history."""
+        return self.config.state_dir
+
+    @cached_property
+    def key_file(self) -> str:
+        """The file with the keys."""
+        return self.config.encryption.key_file
+
+    @cached_property
     def keys(self) -> Keys:
         """The keys of the key file; raises KeyFileError."""
         from vault.archive.key_file import read_key_file
 
-        return read_key_file(self.config.encryption.key_file)
+        return read_key_file(self.key_file)
 
     @cached_property
     def cache(self) -> CatalogCache:
         """Cache of the catalogs."""
-        return open_cache(self.config.state_dir, aside=self._only_look)
+        return open_cache(self.state_dir, aside=self._only_look)
 
     def under(self, keys: Keys) -> Program:
         """Return the same program with other keys; it does not write to the cache."""
-        other = Program(self._given, only_look=True)
-        other.__dict__ |= {"config": self.config, "keys": keys, "_stores": self._stores}
+        other = copy(self)
+        other.__dict__.pop("cache", None)
+        other.__dict__ |= {"keys": keys, "_only_look": True}
         return other
 
     def destinations(self, service: str | None = None) -> dict[str, Store]:
@@ -93,7 +110,7 @@ class Program:
     def _open(self, specs: dict[str, DestinationSpec]) -> dict[str, Store]:
         # Each once: reading a secret may need a terminal, and connecting takes time.
         new = {name: spec for name, spec in specs.items() if name not in self._stores}
-        self._stores |= _open(new, self.config.encryption.key_file)
+        self._stores |= _open(new, self.key_file)
         return {name: self._stores[name] for name in specs}
 
     def services(self, names: Iterable[str]) -> list[str]:
@@ -113,31 +130,22 @@ class Program:
 
 
 class DocumentProgram(Program):
-    """Program for a pipeline document, which is self-contained and has no configuration."""
+    """Program for pipeline documents of one machine, which are self-contained."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
         super().__init__(None)
-        self._pipeline = pipeline
+        self._pipelines = {pipeline.service: pipeline for pipeline in pipelines}
+        first = pipelines[0]
+        self.host, self.state_dir, self.key_file = first.host, first.state_dir, first.key_file
 
-    @cached_property
-    def keys(self) -> Keys:
-        """The keys of the document's key file; raises KeyFileError."""
-        from vault.archive.key_file import read_key_file
+    def destinations(self, service: str | None = None) -> dict[str, Store]:
+        """Return the destinations of one document, or of all."""
+        pipelines = [self._pipelines[service]] if service else self._pipelines.values()
+        return self._open({n: spec for one in pipelines for n, spec in one.destinations.items()})
 
-        return read_key_file(self._pipeline.key_file)
-
-    @cached_property
-    def cache(self) -> CatalogCache:
-        """Cache of the catalogs."""
-        return open_cache(self._pipeline.state_dir)
-
-    def destinations(self, service: str | None = None) -> dict[str, Store]:  # noqa: ARG002
-        """Return the document's destinations."""
-        return open_destinations(self._pipeline)
-
-    def nearest(self, service: str) -> list[str]:  # noqa: ARG002
+    def nearest(self, service: str) -> list[str]:
         """Return their names, in the order of the document."""
-        return list(self._pipeline.destinations)
+        return list(self._pipelines[service].destinations)
 
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:

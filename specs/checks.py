@@ -23,16 +23,16 @@ def cross_faults(document: Document) -> Iterator[Fault]:
     named = _mapping(backup.get("destinations"))
     known = [*fixed, *named]
     if isinstance(document.data.get("backup"), dict) and not known:
-        hint = "write one, such as local: {path: /mnt/backup}"
+        hint = "write for example local: {path: /mnt/backup}"
         yield document.fault(("backup",), "names no destination", hint, at_key=True)
     for name in fixed:
         if name in named:
             path = ("backup", "destinations", name)
-            hint = "give one of the two another name"
+            hint = "rename one of the two"
             yield document.fault(path, f"backup.{name} has that name, too", hint, at_key=True)
     for name, service in _mapping(document.data.get("services")).items():
         if name in JOBS:
-            hint = f"give the service another name: packrat plan {name} shows what that job does"
+            hint = f"rename the service: packrat plan {name} shows what that job does"
             yield document.fault(("services", name), f"cannot be named {name!r}", hint, at_key=True)
         yield from _unknown_destinations(document, name, _mapping(service), known)
         yield from _absolute_patterns(document, name, _mapping(service))

@@ -29,7 +29,7 @@ def check_timezone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (OSError, LookupError, ValueError):
-        raise refusal("not a time zone", "write such as Europe/Berlin or UTC") from None
+        raise refusal("not a time zone", "write for example Europe/Berlin or UTC") from None
     return text
 
 
@@ -41,7 +41,7 @@ def check_listen(text: str) -> str:
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
     if not match or not 0 < int(match[2]) < 1 << 16:
-        raise refusal("not an address and a port", 'write such as "127.0.0.1:9180"')
+        raise refusal("not an address and a port", 'write for example "127.0.0.1:9180"')
     return text
 
 
@@ -137,6 +137,11 @@ class Config(Section):
     def spool_path(self) -> str:
         """The spool's folder."""
         return self.spool.path or os.path.join(self.state_dir, "spool")
+
+    def shown_words(self) -> list[str]:
+        """Return words that messages show even if they equal a secret."""
+        paths = [service.path for service in self.services.values()]
+        return [*self.services, *self.destinations(), *paths]
 
     def destinations(self) -> dict[str, Destination]:
         """Return every destination by name: local, synology, s3, then the others as written."""

@@ -5,8 +5,6 @@ a plain scalar becomes a number or a boolean only if that prints as the same tex
 `1.10` stays `1.10`, and the models decide the type of each value.
 """
 
-import contextlib
-import os
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -16,7 +14,6 @@ from msgspec import Struct, field
 
 from specs.faults import ConfigFaults, Fault
 from specs.trust import distrust
-from specs.yaml_words import explain
 
 KeyPath = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -26,15 +23,11 @@ MOST = 4 << 20  # characters once aliases are written out; a value counts at lea
 NODE = 16
 DEEPEST = 50
 
-IN_FORCE = "PACKRAT_IN_FORCE"
-"""Variable of the daemon's jobs, `NUMBER:FILE`: they read FILE from this descriptor, which holds
-the text that the daemon has read."""
-MEMFD = "packrat-configuration"
-
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 _UNSOUND = re.compile("[\0\ud800-\udfff]")  # written as escapes
+_NAME = re.compile(r""" (['"])(?!<)[^'"\\]{2,}\1""")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -103,7 +96,16 @@ def read_documents(file: str, *, single: bool = False) -> list[Document]:
         # PyYAML raises the last three too, for example for "\UFFFFFFFF" or a thousand brackets.
         mark = getattr(error, "problem_mark", None) or loader.get_mark()
         place = mark.line + 1, mark.column + 1
-        raise ConfigFaults([Fault(file, *place, "", *explain(error))]) from None
+        raise ConfigFaults([Fault(file, *place, "", *_explain(error))]) from None
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Return a message and a hint; names are left out, since they may be parts of a password."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply", "a configuration needs no more than ten levels"
+    problem = getattr(error, "problem", None) or "invalid text"
+    problem = _NAME.sub("", problem.removeprefix("but "))
+    return f"not valid YAML: {problem}", "check the indentation, and put special text in quotes"
 
 
 def _nodes(loader: _Loader) -> Iterator[yaml.Node | None]:
@@ -114,7 +116,7 @@ def _nodes(loader: _Loader) -> Iterator[yaml.Node | None]:
 def _build(file: str, root: yaml.Node | None) -> Document:
     if not isinstance(root, yaml.MappingNode):
         what = "the file is empty" if root is None else "not a mapping"
-        hint = "write keys at its top level, such as services: and backup:"
+        hint = "write keys at its top level, for example services: and backup:"
         raise ConfigFaults([Fault(file, *_start(root), "", what, hint)])
     document = Document(file)
     document.data.update(_Builder(document).mapping(root, ()))
@@ -188,7 +190,7 @@ class _Builder:
         """Count a value each time it is used: a few nested aliases expand to billions."""
         self.left -= NODE + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
         if self.left < 0:
-            what = "too much once the aliases (*) are written out"
+            what = "too large with all aliases (*) expanded"
             self._fault(path, what, "use fewer of them", node)
             raise ConfigFaults(self.document.faults)
 
@@ -220,33 +222,19 @@ def _place(text: str, offset: int) -> Position:
     return before.count("\n") + 1, offset - before.rfind("\n")
 
 
-def _in_force(file: str) -> str | None:
-    """Return the file with the text that the daemon has read, None outside its jobs."""
-    number, _, name = os.environ.get(IN_FORCE, "").partition(":")
-    with contextlib.suppress(OSError):
-        text = f"/proc/self/fd/{number}"
-        if name == os.path.abspath(file) and os.readlink(text).startswith(f"/memfd:{MEMFD}"):
-            return text
-    return None
-
-
 def _read_text(file: str) -> str:
-    """Read a file of at most `LARGEST` bytes as UTF-8, and refuse one that is not trusted.
-
-    The daemon has already checked the text that it passes to its jobs.
-    """
-    ready = _in_force(file)
-    if not ready and (found := distrust(file)):
+    """Read a file of at most `LARGEST` bytes as UTF-8, and refuse one that is not trusted."""
+    if found := distrust(file):
         raise ConfigFaults([found.fault()])
     try:
-        with open(ready or file, "rb") as stream:
+        with open(file, "rb") as stream:
             content = stream.read(LARGEST + 1)
     except FileNotFoundError:
         fault = Fault(file, 0, 0, "", "no such file", "name the configuration with -c FILE")
     except IsADirectoryError:
         fault = Fault(file, 0, 0, "", "a folder, not a file", "name the file in it")
     except PermissionError:
-        fault = Fault(file, 0, 0, "", "may not be read", "let the user who runs packrat read it")
+        fault = Fault(file, 0, 0, "", "permission denied", "let the user who runs packrat read it")
     except (OSError, ValueError) as error:
         fault = Fault(file, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', error)}")
     else:

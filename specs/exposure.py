@@ -91,6 +91,6 @@ def exposed_metrics(config: Config) -> str:
     if config.listen is None or is_loopback(config.listen):
         return ""
     return (
-        f"listen: {config.listen} is not a loopback address: whoever reaches it can read names and"
-        " times of all services, without a password"
+        f"listen: {config.listen} is not a loopback address: anyone who can connect to it can read"
+        " the names and times of all services, without a password"
     )

@@ -84,8 +84,7 @@ def load_config(file: str) -> Config:
     own = distrusted([config.encryption.key_file], [config.state_dir, config.spool_path])
     if faults := list(own):
         raise ConfigFaults(faults)
-    folders = [service.path for service in config.services.values()]
-    never_mask([*config.services, *config.destinations(), *folders])
+    never_mask(config.shown_words())
     return config
 
 
@@ -99,6 +98,11 @@ def _adds_stages(document: Document) -> bool:
 def secrets_of(config: Config) -> list[Secret]:
     """Return every secret of a configuration."""
     return [secret for _, secret in _secrets(config, ())]
+
+
+def literals_of(config: Config) -> dict[str, str]:
+    """Return the text of each literal secret by its position, for `use_literals`."""
+    return {s.source: s.value for s in secrets_of(config) if s.form == "text" and s.source}
 
 
 def _secrets(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Secret]]:

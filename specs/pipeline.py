@@ -1,5 +1,6 @@
 """The pipeline document: one service's run as plain, self-contained data."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -13,9 +14,11 @@ from specs.faults import ConfigFaults, Fault
 from specs.section import Section
 from specs.translate import translate
 from specs.values import Name, Wait, refusal
+from stages.confirm import Confirm
 from stages.foreign import UnusableKind, misplaced
 from stages.given import GIVEN
 from stages.kinds import BUILT_IN, kinds_for
+from stages.upload import Upload
 
 
 def check_after(params: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +29,7 @@ def check_after(params: dict[str, Any]) -> dict[str, Any]:
     """
     after = params.get("after", [])
     if not isinstance(after, list) or not all(isinstance(name, str) for name in after):
-        raise refusal("its after: is not a list of stages", "write such as after: [collect]")
+        raise refusal("its after: is not a list of stages", "write for example after: [collect]")
     return params
 
 
@@ -73,7 +76,6 @@ class Pipeline(Section):
             if isinstance(where := params.get("destination"), str)
             and where not in self.destinations
         ]
-        faults += self._unconfirmed()
         try:
             kinds = kinds_for(params.get("kind") for params in self.stages.values())
             graph = Graph.build(self.stages, kinds, GIVEN[self.job])
@@ -81,7 +83,7 @@ class Pipeline(Section):
             raise GraphFaults([f"{self._of_kind(error.kind)}: {error}; {error.hint}"]) from error
         except GraphFaults as error:
             raise GraphFaults([*error.faults, *faults]) from None
-        faults += misplaced(graph, BUILT_IN)
+        faults += [*_unconfirmed(graph), *misplaced(graph, BUILT_IN)]
         if faults:
             raise GraphFaults(faults)
         return graph
@@ -89,35 +91,23 @@ class Pipeline(Section):
     def _of_kind(self, kind: str) -> str:
         return next(name for name, params in self.stages.items() if params.get("kind") == kind)
 
-    def _unconfirmed(self) -> list[str]:
-        """Return a fault for each upload that is never confirmed, and so never published."""
-        confirmed = {
-            (before, params.get("destination"))
-            for name, params in self.stages.items()
-            if params.get("kind") == "confirm"
-            for before in self._before(name)
-        }
-        return [
-            f"{name}: no confirm of the same destination comes after it, so nothing is published"
-            for name, params in self.stages.items()
-            if params.get("kind") == "upload"
-            and not params.get("inverse")
-            and (name, params.get("destination")) not in confirmed
-        ]
-
-    def _before(self, name: str) -> set[str]:
-        """Return the names of all stages that a stage comes after."""
-        found: set[str] = set()
-        left = [name]
-        while left:
-            new = {*self.stages.get(left.pop(), {}).get("after", [])} - found
-            found |= new
-            left += new
-        return found
-
     def document(self) -> dict[str, Any]:
         """Return the plain data, with secrets as references."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+def _unconfirmed(graph: Graph) -> Iterator[str]:
+    """Yield a fault for each upload that is never confirmed, and so never published."""
+    for node in graph.order:
+        if not isinstance(node.stage, Upload) or node.reversed:
+            continue
+        below = [one.stage for one in graph.order if one.name in graph.downstream(node.name)]
+        confirms = [one.destination for one in below if isinstance(one, Confirm)]
+        if node.stage.destination not in confirms:
+            yield (
+                f"{node.name}: no confirm of the same destination comes after it, so nothing is"
+                " published"
+            )
 
 
 def to_yaml(pipelines: list[Pipeline]) -> str:

@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -171,8 +171,19 @@ def _from_command(command: str) -> str:
     raise SecretFault(what, "run it by hand as packrat's user")
 
 
+_literals: dict[str, str] = {}
+"""Texts of literals by ``FILE#/pointer``, so that a daemon's child needs no file."""
+
+
+def use_literals(texts: Mapping[str, str]) -> None:
+    """Resolve references to a configuration from these texts; the file may have changed since."""
+    _literals.update(texts)
+
+
 def _from_config(place: str) -> str:
-    """Read a configuration again, and return the secret at ``FILE#/pointer``."""
+    """Return the secret at ``FILE#/pointer``, from the configuration unless it is known."""
+    if place in _literals:
+        return _literals[place]
     file, _, pointer = place.rpartition("#/")
     try:
         found: Any = read_document(file).data

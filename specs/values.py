@@ -14,11 +14,13 @@ from pydantic_core import PydanticCustomError
 _DURATION = re.compile(
     r"(?:([0-9]{1,6})d)? *(?:([0-9]{1,6})h)? *(?:([0-9]{1,6})m)? *(?:([0-9]{1,9})s?)?",
 )
-_DURATION_HINT = "write such as 90s, 30m, 2h, 1h30m or 1d"
+_DURATION_HINT = "write for example 90s, 30m, 2h, 1h30m or 1d"
 _LONGEST = 10 * 365 * 86400  # a longer one is a typing error and may overflow
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *(?:([kmgtp])(i?b)?|b)?", re.IGNORECASE)
-_SIZE_HINT = "write such as 256 MiB, 10GB or 4G (K, M and G count in 1024s, KB, MB and GB in 1000s)"
+_SIZE_HINT = (
+    "write for example 256 MiB, 10GB or 4G (K, M and G count in 1024s, KB, MB and GB in 1000s)"
+)
 
 _CRON_WORDS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _CRON_FIELD = re.compile(r"[0-9a-z*,/#-]+", re.IGNORECASE)
@@ -81,7 +83,7 @@ def parse_rate(value: Any) -> int:
     """
     rate = parse_size(_text(value).strip().removesuffix("/s"))
     if not rate:
-        raise refusal("is zero", "write such as 20 MiB/s")
+        raise refusal("is zero", "write for example 20 MiB/s")
     return rate
 
 
@@ -165,7 +167,9 @@ def absolute(path: str, folder: str) -> str:
     """
     home = os.path.expanduser(path)
     if not home or home.startswith("~"):
-        raise refusal(f"{_shown(path)} is not a path", "write such as /var/lib/gitea or ~/gitea")
+        raise refusal(
+            f"{_shown(path)} is not a path", "write for example /var/lib/gitea or ~/gitea"
+        )
     # Not normpath: the parent of `link/..` is not the folder that holds the link.
     return str(PurePosixPath(os.getcwd(), folder, home))
 

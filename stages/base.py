@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from vault.archive.reader import Archive
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
     from vault.store.base import Stored
 
 IN_A_ROW = 10
@@ -57,7 +57,7 @@ class ChooseBase(Stage):
 
     def _usable(self, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
         catalogs = [*holdings.catalogs.values(), holdings.waiting]
-        usable = {id_: held.stored for c in catalogs for id_, held in c.standing.items()}
+        usable = {id_: item.stored for c in catalogs for id_, item in c.referable.items()}
         for id_ in replaced(parent.manifest, holdings.catalogs.values(), self.keep):
             del usable[id_]
         return usable
@@ -66,19 +66,19 @@ class ChooseBase(Stage):
     def _parent(run: Run, catalogs: list[Catalog]) -> Archive | None:
         """Open the newest backup that can be opened: a damaged one must not end all backups."""
         for catalog in catalogs:
-            for held in catalog.held:
-                if held.summary and held.problem:
-                    run.warn(f"{held.problem}; this backup stores again what it needs of that")
+            for item in catalog.listed:
+                if item.summary and item.problem:
+                    run.warn(f"{item.problem}; this backup stores again what it needs of that")
         job = run.fact(Job)
         names = {
-            held.stored.name: None
+            item.stored.name: None
             for catalog in catalogs
-            for held in catalog.backups
-            if job.take_over or is_of(held, job.host)
+            for item in catalog.backups
+            if job.take_over or is_of(item, job.host)
         }
         for name in sorted(names, reverse=True):
             for catalog in catalogs:
-                if name in [held.stored.name for held in catalog.backups]:
+                if name in [item.stored.name for item in catalog.backups]:
                     try:
                         return catalog.open(name, run.fact(Keys))
                     except (Damaged, NotThere) as error:
@@ -94,14 +94,14 @@ def _check_host(job: Job, host: str) -> None:
     if host != job.host and not job.take_over:
         raise SourceError(
             f"the backups of {job.service} there are of host {host!r}, and this is {job.host!r}",
-            "give this service another name; or, if this machine has replaced that one:"
+            "rename this service; or, if this machine has replaced that one:"
             f" packrat backup {job.service} --take-over",
         )
 
 
-def _newest(catalogs: Iterable[Catalog]) -> Held | None:
-    backups: list[Held] = [held for catalog in catalogs for held in catalog.backups]
-    return max(backups, key=lambda held: held.stored.name, default=None)
+def _newest(catalogs: Iterable[Catalog]) -> Listed | None:
+    backups: list[Listed] = [item for catalog in catalogs for item in catalog.backups]
+    return max(backups, key=lambda item: item.stored.name, default=None)
 
 
 def _time(run: Run, catalogs: Iterable[Catalog]) -> str:
@@ -109,10 +109,10 @@ def _time(run: Run, catalogs: Iterable[Catalog]) -> str:
     now, job = run.clock.now() // 1_000_000_000, run.fact(Job)
     newest = max(
         (
-            unstamp(held.summary.time)
+            unstamp(item.summary.time)
             for c in catalogs
-            for held in c.held
-            if held.summary and (job.take_over or is_of(held, job.host))
+            for item in c.listed
+            if item.summary and (job.take_over or is_of(item, job.host))
         ),
         default=0,
     )

@@ -11,7 +11,7 @@ from stages.facts import Holdings, Job, NotBrought, Stores
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.replicate import copy_archive
-from vault.catalog.retention import wanted
+from vault.catalog.retention import to_copy
 from vault.errors import Damaged, VaultError
 from vault.spool import Spool
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from engine.run import Run
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
 
 
 class CatchUp(Link):
@@ -61,27 +61,27 @@ class CatchUp(Link):
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
         sources = [holdings.waiting, *others]
         failed: dict[str, VaultError] = {}
-        for held in wanted(own, sources, self.keep, run.fact(Job).host):
+        for item in to_copy(own, sources, self.keep, run.fact(Job).host):
             for source in sources:
-                if held.stored in [other.stored for other in source.standing.values()]:
+                if item.stored in [other.stored for other in source.referable.values()]:
                     try:
-                        self._copy(run, source, held)
+                        self._copy(run, source, item)
                         break
                     except VaultError as error:
-                        self._record_damage(run, source, held, error)
-                        failed[held.stored.name] = error
-                        run.warn(f"{held.stored.name} could not be copied: {error}")
+                        self._record_damage(run, source, item, error)
+                        failed[item.stored.name] = error
+                        run.warn(f"{item.stored.name} could not be copied: {error}")
         return failed
 
-    def _record_damage(self, run: Run, source: Catalog, held: Held, error: VaultError) -> None:
+    def _record_damage(self, run: Run, source: Catalog, item: Listed, error: VaultError) -> None:
         """Record damage at the source: the next backup stores again what it needs of it."""
         where = f"{source.destination.name}:"
         if isinstance(error, Damaged) and error.archive.startswith(where):
             now = run.clock.now() / 1e9
             cache, job = run.fact(CatalogCache), run.fact(Job)
-            cache.prove(source.destination, job.service, held.stored, now, str(error))
+            cache.prove(source.destination, job.service, item.stored, now, str(error))
 
-    def _copy(self, run: Run, source: Catalog, held: Held) -> None:
+    def _copy(self, run: Run, source: Catalog, item: Listed) -> None:
         """Copy one archive, prove it and publish it; replace a damaged one."""
         job, keys = run.fact(Job), run.fact(Keys)
         store = run.fact(Stores)[self.destination]
@@ -90,7 +90,7 @@ class CatchUp(Link):
             run.check()
             run.advance(0, size)
 
-        copy_archive(source.destination, store, job.service, held.stored, keys, step, run.check)
+        copy_archive(source.destination, store, job.service, item.stored, keys, step, run.check)
         now = run.clock.now() / 1e9
-        run.fact(CatalogCache).prove(store, job.service, held.stored, now)
+        run.fact(CatalogCache).prove(store, job.service, item.stored, now)
         run.advance(1)

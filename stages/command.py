@@ -68,7 +68,7 @@ class Commands(Scope, Journaled):
 
         Raises EngineAway and SecretFault.
         """
-        died = "a run died between pre_backup and post_backup"
+        died = "a run was killed between pre_backup and post_backup"
         try:
             self.then.run("post_backup", secret)
         except EngineAway:  # it has not run, so the next run tries again

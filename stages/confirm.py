@@ -82,7 +82,7 @@ class Confirm(Stage):
             return
         job, store = run.fact(Job), run.fact(Stores)[self.destination]
         now = run.fact(CatalogCache).catalog(store, job.service, run.fact(Keys))
-        if gone := missing(archive.manifest, now.standing):
+        if gone := missing(archive.manifest, now.referable):
             what = f"destination {self.destination} lacks {gone[0]}, which this backup refers to"
             if why := run.fact(NotBrought).errors.get(gone[0]):
                 raise NotThere(f"{what}: {why}", getattr(why, "hint", ""))

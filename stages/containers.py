@@ -12,7 +12,7 @@ from stages.facts import AtRest, Downtime, DowntimeClock
 from stages.items import Piece
 from stages.journal import Journal, Journaled
 from stages.service.container_lock import LOCK_SECONDS, ContainerLocks
-from stages.service.docker import REVIVAL_SECONDS, Engine, NoContainer
+from stages.service.docker import REVIVAL_SECONDS, DockerEngine, NoContainer
 from stages.service.neighbours import others, restart_text, uses
 from stages.waiting import Waiting
 
@@ -75,7 +75,7 @@ class Containers(Scope, Journaled):
         stopped, so that it runs again whatever becomes of this process.
         """
         journal, locks = run.fact(Journal), run.fact(ContainerLocks)
-        engine = Engine(self.host)
+        engine = DockerEngine(self.host)
         found = self._look_and_lock(engine, locks, run)
         for container in found:
             container.require_stoppable()
@@ -110,29 +110,31 @@ class Containers(Scope, Journaled):
         self, found: dict[str, Any], _: Callable[[Any], str], locks: ContainerLocks
     ) -> str:
         """Start what a dead run left down, and return a sentence; raises SourceError."""
-        engine = Engine(self.host)
+        engine = DockerEngine(self.host)
         names, gone = self._lock_again(engine, found["ran"], locks)
         stopping = found.get("stopping")
-        down = [name for name in names if name == stopping or not engine.look(name).running]
+        down = [name for name in names if name == stopping or not engine.inspect(name).running]
         problems = self._start(engine, down, stopping)
         paused = [name for name in found.get("paused", ()) if name in names]
         if problems := [*problems, *self._pause(engine, paused)]:
             raise problems[0]
         started = f"started {', '.join(down)} again" if down else "its containers run"
         missing = "".join(f"; {error} any more" for error in gone)
-        return f"a run died while containers were down: {started}{missing}"
+        return f"a run was killed while containers were down: {started}{missing}"
 
     def stand_still(self, found: dict[str, Any], locks: ContainerLocks) -> None:
         """Stop again what was started since the run died; raises SourceError."""
-        engine = Engine(self.host)
+        engine = DockerEngine(self.host)
         names, _ = self._lock_again(engine, found["ran"], locks)
         for name in names:
-            if engine.look(name).running:
+            if engine.inspect(name).running:
                 engine.stop(name, self.stop_timeout)
 
-    def _look_and_lock(self, engine: Engine, locks: ContainerLocks, run: Run) -> list[Container]:
+    def _look_and_lock(
+        self, engine: DockerEngine, locks: ContainerLocks, run: Run
+    ) -> list[Container]:
         """Return what the containers are like once all are locked."""
-        found = [engine.look(name) for name in self.names]
+        found = [engine.inspect(name) for name in self.names]
         while True:
             locks.take(
                 found,
@@ -140,12 +142,12 @@ class Containers(Scope, Journaled):
                 lambda reason: run.emit(Waiting(run.stage, LOCK_SECONDS, reason)),
                 run.check,
             )
-            now = [engine.look(name) for name in self.names]
+            now = [engine.inspect(name) for name in self.names]
             if [one.id for one in now] == [one.id for one in found]:
                 return [*{one.id: one for one in now}.values()]
             found = now  # it was made again while we waited
 
-    def _warn_of_others(self, engine: Engine, found: list[Container], run: Run) -> None:
+    def _warn_of_others(self, engine: DockerEngine, found: list[Container], run: Run) -> None:
         """Warn of other containers that a stop or the new files affect."""
         for other in others(engine, {container.id for container in found}):
             for container in found:
@@ -157,11 +159,11 @@ class Containers(Scope, Journaled):
             if self.path and uses(other, self.path):
                 run.warn(restart_text(other, self.path))
 
-    def _stop(self, engine: Engine, name: str, run: Run) -> None:
+    def _stop(self, engine: DockerEngine, name: str, run: Run) -> None:
         run.emit(Waiting(run.stage, self.stop_timeout))
         begun = run.clock.ticks()
         engine.stop(name, self.stop_timeout)
-        if engine.look(name).running:
+        if engine.inspect(name).running:
             raise SourceError(
                 f"container {name} runs again right after it was stopped",
                 "something starts it at once: end that first",
@@ -169,12 +171,12 @@ class Containers(Scope, Journaled):
         if run.clock.ticks() - begun >= max(self.stop_timeout, 1):
             run.warn(
                 f"container {name} did not end within {self.stop_timeout} s and was killed;"
-                " docker.stop_timeout gives it longer"
+                " docker.stop_timeout allows more time"
             )
         run.advance(1)
 
     def _start_again(self, locks: ContainerLocks, run: Run) -> Downtime:
-        journal, engine = run.fact(Journal), Engine(self.host)
+        journal, engine = run.fact(Journal), DockerEngine(self.host)
         if locks.at_rest:
             for name in self.names:
                 self._look_meanwhile(engine, name, run)
@@ -198,7 +200,9 @@ class Containers(Scope, Journaled):
             )
         return downtime
 
-    def _start(self, engine: Engine, names: list[str], stopping: str | None) -> list[SourceError]:
+    def _start(
+        self, engine: DockerEngine, names: list[str], stopping: str | None
+    ) -> list[SourceError]:
         """Start what ran, the one that was stopped last first; return what went wrong.
 
         One that fails is tried again after the others, since it may need one of them, for example
@@ -222,12 +226,12 @@ class Containers(Scope, Journaled):
             left = [*problems]
 
     @staticmethod
-    def _pause(engine: Engine, names: Sequence[str]) -> list[SourceError]:
+    def _pause(engine: DockerEngine, names: Sequence[str]) -> list[SourceError]:
         """Pause what was paused before; return what went wrong."""
         problems = []
         for name in names:
             try:
-                if not engine.look(name).paused:
+                if not engine.inspect(name).paused:
                     engine.pause(name)
             except SourceError as error:
                 problems.append(error)
@@ -235,35 +239,35 @@ class Containers(Scope, Journaled):
 
     @staticmethod
     def _lock_again(
-        engine: Engine, names: Sequence[str], locks: ContainerLocks
+        engine: DockerEngine, names: Sequence[str], locks: ContainerLocks
     ) -> tuple[list[str], list[NoContainer]]:
         """Lock what a dead run had locked; return the names, and errors for what is gone."""
         there, gone = [], []
         for name in names:
             try:
-                there.append(engine.look(name))
+                there.append(engine.inspect(name))
             except NoContainer as error:  # it keeps no other one down
                 gone.append(error)
         locks.take(there, REPAIR_SECONDS, lambda _: None)
         return [container.name for container in there], gone
 
     @staticmethod
-    def _look_meanwhile(engine: Engine, name: str, run: Run) -> None:
+    def _look_meanwhile(engine: DockerEngine, name: str, run: Run) -> None:
         """Warn of a container that was started while its files were read."""
         try:
-            if engine.look(name).running:
-                run.warn(f"somebody started container {name} while its files were read or written")
+            if engine.inspect(name).running:
+                run.warn(f"container {name} was started while its files were read or written")
         except SourceError:
             return  # starting it says what is wrong
 
-    def _ill(self, engine: Engine, name: str, run: Run) -> SourceError | None:
+    def _ill(self, engine: DockerEngine, name: str, run: Run) -> SourceError | None:
         """Wait until a container is healthy; return what is wrong if it is not in time."""
         run.emit(Waiting(run.stage, self.health_timeout))
         begun = time.monotonic()
         restarts = None
         while True:
             try:
-                now = engine.look(name)
+                now = engine.inspect(name)
             except SourceError as error:
                 return error
             restarts = now.restarts if restarts is None else restarts

@@ -33,7 +33,7 @@ class Locate(Stage):
         for archive_id in replicas.opened(needed, run.check):
             for number in needed[archive_id]:
                 try:
-                    offset, length = replicas.archive(archive_id, run.check).place(number)
+                    offset, length = replicas.archive(archive_id, run.check).position(number)
                 except (Damaged, NotThere) as error:
                     layout.lose(archive_id, number, error)
                     continue

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
 
 
 class Prune(Link):
@@ -56,13 +56,13 @@ class Prune(Link):
             run.provide(Pruned(self.destination, problem=problem))
             return
         deleted = []
-        for held in self._expired(catalog, holdings, job):
+        for item in self._expired(catalog, holdings, job):
             run.check()
             if not self.dry_run:
-                store.delete(job.service, held.stored.name)
-                cache.deleted(store, job.service, held.stored)
-            deleted.append(held.stored)
-            run.advance(1, held.stored.size)
+                store.delete(job.service, item.stored.name)
+                cache.deleted(store, job.service, item.stored)
+            deleted.append(item.stored)
+            run.advance(1, item.stored.size)
         run.provide(Pruned(self.destination, tuple(deleted)))
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
@@ -71,9 +71,9 @@ class Prune(Link):
 
     def _problem(self, catalog: Catalog, before: Catalog, new: set[str]) -> str:
         """Return why nothing may be deleted, or ""."""
-        there = {*before.gone, *(held.stored.name for held in before.held)}
-        lost = there - {held.stored.name for held in catalog.held}
-        lost |= {f"the backup {id_[:8]}" for id_ in new - catalog.standing.keys()}
+        there = {*before.gone, *(item.stored.name for item in before.listed)}
+        lost = there - {item.stored.name for item in catalog.listed}
+        lost |= {f"the backup {id_[:8]}" for id_ in new - catalog.referable.keys()}
         if lost:
             return incomplete(self.destination, lost)
         if catalog.backups and shrunk(catalog.backups[-1]):
@@ -83,8 +83,8 @@ class Prune(Link):
             )
         return ""
 
-    def _expired(self, catalog: Catalog, holdings: Holdings, job: Job) -> list[Held]:
+    def _expired(self, catalog: Catalog, holdings: Holdings, job: Job) -> list[Listed]:
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
         owed = still_owed(catalog, [holdings.waiting, *others], self.keep, job.host)
         fates = decide(catalog, self.keep, job.host, owed, self.coming)
-        return [fate.held for fate in expired(fates)]
+        return [fate.listed for fate in expired(fates)]

@@ -101,7 +101,7 @@ class Replicas:
         archive, segments = self.archive(archive_id, check), self._segments
         data = segments.get((archive_id, number)) if segments else None
         if data is None:
-            sealed = self.read(archive_id, *archive.place(number), check)
+            sealed = self.read(archive_id, *archive.position(number), check)
             data = self.unseal(archive_id, number, b"i", sealed, check)
         if segments is not None:
             segments[archive_id, number] = data
@@ -122,10 +122,10 @@ class Replicas:
         try:
             return archive.sealer.open(number, kind, sealed)
         except Damaged as error:
-            place = archive.place(number)
+            position = archive.position(number)
 
             def good(catalog: Catalog) -> bytes:
-                found = _read(catalog, archive.name, place, check)
+                found = _read(catalog, archive.name, position, check)
                 return archive.sealer.open(number, kind, found)
 
             return self._first(archive.name, good, check, error)
@@ -159,8 +159,8 @@ class Replicas:
         raise failed
 
 
-def _read(catalog: Catalog, name: str, place: tuple[int, int], check: Check) -> bytes:
-    store, (offset, length) = catalog.destination, place
+def _read(catalog: Catalog, name: str, position: tuple[int, int], check: Check) -> bytes:
+    store, (offset, length) = catalog.destination, position
     data = store.read(catalog.service, name, offset, length, check)
     if len(data) < length:
         where = f"{store.name}:{catalog.service}/{name}"

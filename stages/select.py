@@ -10,7 +10,7 @@ from stages.facts import RestoreJob, ScratchFolder, Selected
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Nothing, Standing
-from stages.restore_target.selection import Wanted
+from stages.restore_target.selection import Selection
 from stages.restore_target.target import Target
 from stages.waiting import work_on
 from vault.archive.index import blocks_of, read_entries
@@ -54,17 +54,17 @@ class Select(Stage):
         def fetch(archive_id: str, number: int) -> bytes:
             return replicas.index(archive_id, number, run.check)
 
-        wanted = Wanted(self.paths)
+        selection = Selection(self.paths)
         found: set[str | None] = set()
         with closing(_already_written(run.fact(Target), run.fact(Keys))) as already:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
-                if (path := wanted.of(name)) is not None:
+                if (path := selection.of(name)) is not None:
                     is_written = layout.is_first(entry) and already.has(entry)
                     layout.add(entry, stands=is_written)
                     run.advance(1, entry.size)
                     found.add(path)
-                elif name in wanted.above and entry.type == "dir":
+                elif name in selection.above and entry.type == "dir":
                     layout.add(entry)
                 run.check()
             if not self.paths:
@@ -86,5 +86,5 @@ def require_found(
     if absent := [path for path in paths if path not in found]:
         raise NotThere(
             f"{archive} has no {', '.join(map(repr, absent))}",
-            f"packrat ls {service} shows what it has",
+            f"packrat ls {service} lists its files",
         )

@@ -10,7 +10,7 @@ from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.items import Piece
-from stages.service.docker import Engine
+from stages.service.docker import DockerEngine
 from stages.service.neighbours import others, uses
 from stages.source.walk import open_source
 from stages.spool_folder import SpoolFolder
@@ -46,12 +46,12 @@ class Source(Stage):
         """Open the spool and change nothing else; raises SourceError."""
         os.close(open_source(self.path))
         if self.containers:
-            engine = Engine(self.host)
+            engine = DockerEngine(self.host)
             for name in self.containers:
-                engine.look(name).require_stoppable()
+                engine.inspect(name).require_stoppable()
             self._warn_of_sharing(engine, run)
         holdings = run.fact(Holdings)
-        waiting = sum(held.stored.size for held in holdings.waiting.held)
+        waiting = sum(item.stored.size for item in holdings.waiting.listed)
         folder = run.fact(SpoolFolder).path
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -72,9 +72,9 @@ class Source(Stage):
         size = f"{self.max_size / (1 << 30):.3g} GiB"
         return f"{', '.join(what)}, and a spool of at most {size}"
 
-    def _warn_of_sharing(self, engine: Engine, run: Run) -> None:
+    def _warn_of_sharing(self, engine: DockerEngine, run: Run) -> None:
         """Warn about containers that keep writing to the same files."""
-        for container in others(engine, {engine.look(name).id for name in self.containers}):
+        for container in others(engine, {engine.inspect(name).id for name in self.containers}):
             if uses(container, self.path, writes=True):
                 run.warn(
                     f"container {container.name} keeps running and may write to {self.path}, too:"
@@ -89,7 +89,7 @@ class Source(Stage):
         if free <= 0 or waiting >= self.max_size:
             raise SourceError(
                 "no destination answers, and the spool has no more room for a backup",
-                f"bring a destination back, or give the spool {folder} more room",
+                f"make a destination available again, or allow the spool {folder} more space",
             )
 
 

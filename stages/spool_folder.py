@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from vault.catalog.catalog import Catalog, look_in_spool
+from vault.catalog.catalog import Catalog, list_spool
 from vault.store.local import Local
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ class SpoolFolder:
 
     def waiting(self, keys: Keys) -> Catalog:
         """Return the whole archives that wait here."""
-        return look_in_spool(self._catalog, keys)
+        return list_spool(self._catalog, keys)

@@ -54,7 +54,7 @@ class Survey(Stage):
             spool.waiting(run.fact(Keys)),
         )
         for name, catalog in holdings.catalogs.items():
-            if locked := sum(held.locked for held in catalog.held):
+            if locked := sum(item.locked for item in catalog.listed):
                 count_text = f"{locked} archive{'s' * (locked != 1)}"
                 run.warn(
                     f"{name} holds {count_text} of {catalog.service} under another key, left"
@@ -73,13 +73,13 @@ class Survey(Stage):
                 return catalog
             if _prove_begun(run, catalog):
                 catalog = cache.catalog(store, job.service, keys)
-            newest = max(catalog.backups, key=lambda held: held.stored.name, default=None)
+            newest = max(catalog.backups, key=lambda item: item.stored.name, default=None)
             host = newest.summary.host if newest and newest.summary else job.host
             if job.take_over or host == job.host:
                 # Unfinished files are ours, since we hold the lock; but another host may be at work
                 # under another key.
                 long_ago = stamp(run.clock.now() // 10**9 - OTHERS_SECONDS)
-                locked = any(held.locked for held in catalog.held)
+                locked = any(item.locked for item in catalog.listed)
                 store.clean(job.service, long_ago if locked else LATER)
         except Away as error:
             return error
@@ -114,7 +114,7 @@ def _without_intruders(job: Job, results: dict[str, Catalog | Away]) -> dict[str
 def _prove_begun(run: Run, catalog: Catalog) -> bool:
     """Prove what a killed run published before it had read it back; raises Away."""
     job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
-    begun = [held.stored for held in catalog.held if held.problem.endswith(UNPROVEN)]
+    begun = [item.stored for item in catalog.listed if item.problem.endswith(UNPROVEN)]
     for one in begun:
         problem = ""
         try:

@@ -44,7 +44,7 @@ class Verify(Link):
         if away := holdings.away.get(self.destination):
             raise away
         catalog = holdings.catalogs[self.destination]
-        listed = {held.stored.name: held for held in catalog.held}
+        listed = {item.stored.name: item for item in catalog.listed}
         if self.backup and self.backup not in listed:
             short = self.backup.removesuffix(".packrat").rpartition("-")[2]
             missing = Verdict(short, Stored(self.backup, 0), self.destination, Status.MISSING)
@@ -70,8 +70,8 @@ class Verify(Link):
         job, cache = run.fact(Job), run.fact(CatalogCache)
         expired = bases(catalog, self.keep, job.host, cache.pruned(job.service))
         if self.backup:
-            expired = {held.stored.name for held in catalog.held} - {self.backup}
-        sizes = [h.stored.size for h in catalog.held if names is None or h.stored.name in names]
+            expired = {item.stored.name for item in catalog.listed} - {self.backup}
+        sizes = [h.stored.size for h in catalog.listed if names is None or h.stored.name in names]
         run.whole = sum(sizes)
 
         def step(length: int) -> None:

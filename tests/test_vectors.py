@@ -64,7 +64,7 @@ def house(tmp_path):
 @pytest.mark.root
 def test_packrat_restores_the_vectors(house):
     """packrat finds both archives whole, and restores each exactly as its JSON says."""
-    assert [held.summary.kind for held in house.catalog().backups] == ["full", "incremental"]
+    assert [item.summary.kind for item in house.catalog().backups] == ["full", "incremental"]
     for number, archive in enumerate(ARCHIVES, 1):
         out = house.restore(f"out/{number}", archive.stem[-8:])
         assert listing(out) == expected(number)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from packrat.daemon.metrics import exposition
 from packrat.errors import Unusable
 from packrat.runs.history import History
-from packrat.verbs.status import look
+from packrat.runs.status import service_rows
 from specs.exposure import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from packrat.daemon.active_config import InForce
+    from packrat.daemon.active_config import ActiveConfig
 
 PATIENCE_SECONDS = 10.0
 """Longest wait for the next bytes of a request."""
@@ -33,13 +33,13 @@ MOST_THREADS = 8
 
 
 @contextmanager
-def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
+def serve(active: ActiveConfig, lives: Callable[[], bool]) -> Iterator[int]:
     """Serve /metrics and /healthz while the context lasts. Yield the port.
 
     Raises:
         Unusable: The address cannot be listened on.
     """
-    listen = inforce.config.listen or ""
+    listen = active.config.listen or ""
     local = is_loopback(listen)
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,9 +54,9 @@ def serve(inforce: InForce, lives: Callable[[], bool]) -> Iterator[int]:
                 well = lives()
                 self._answer(200 if well else 503, b"ok\n" if well else b"the loop is stuck\n")
             elif self.path.partition("?")[0] == "/metrics":
-                config = inforce.config
+                config = active.config
                 with closing(History(config.state_dir)) as history:
-                    rows = look(config, history, time.time())
+                    rows = service_rows(config, history, time.time())
                 self._answer(200, exposition(rows), "text/plain; version=0.0.4; charset=utf-8")
             else:
                 self._answer(404, b"there are /metrics and /healthz\n")

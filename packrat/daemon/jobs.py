@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import Struct
 
-from packrat.errors import Exit
 from packrat.runs.recorder import INSTANT
-from packrat.runs.signals import end_when_asked
 from packrat.surroundings import PYTHON
 
 if TYPE_CHECKING:
@@ -25,23 +21,21 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 60.0
 """Seconds for a child to end in order, its containers up again, before it is killed."""
-SET_PDEATHSIG = 1
-"""Option of prctl(2): the kernel sends this process a signal when its parent dies."""
 DAEMON = "PACKRAT_DAEMON"
 """Variable with the daemon's process id, for its children."""
 
 
 class Job(Struct, frozen=True):
-    """A command line to run, and the instant it is due for."""
+    """Work to do, and the instant it is due for."""
 
     name: str
-    words: tuple[str, ...]
-    """Arguments of `packrat`."""
+    work: bytes
+    """A JSON document for the standard input of `packrat job`."""
     instant: float
     timeout: float | None = None
 
 
-class Ended(Struct, frozen=True):
+class JobResult(Struct, frozen=True):
     """Result of a job, with its document if it ended in order."""
 
     job: Job
@@ -72,26 +66,22 @@ class Child:
     job: Job
     say: Callable[[str], None]
     """Called with each line that the child prints on standard error."""
-    env: dict[str, str]
-    files: tuple[int, ...] = ()
-    """File descriptors that the child inherits."""
+    config_file: str
+    """For the list of processes only."""
     _process: asyncio.subprocess.Process | None = None
     _stopped: bool = field(default=False)
 
-    async def run(self) -> Ended:
+    async def run(self) -> JobResult:
         """Run the job to its end, or stop it at its timeout."""
-        with tempfile.TemporaryFile() as output:
+        with tempfile.TemporaryFile() as output, _in_memory(self.job.work) as work:
             self._process = await asyncio.create_subprocess_exec(
-                *(*PYTHON, "-m", "packrat", *self.job.words),
+                *(*PYTHON, "-m", "packrat", "--config", self.config_file, "job", self.job.name),
                 cwd="/",
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=work,
                 stdout=output,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                pass_fds=self.files,
-                env=os.environ
-                | self.env
-                | {INSTANT: repr(self.job.instant), DAEMON: str(os.getpid())},
+                env=os.environ | {INSTANT: repr(self.job.instant), DAEMON: str(os.getpid())},
             )
             if self._stopped:
                 self.stop()
@@ -105,7 +95,7 @@ class Child:
             with suppress(TimeoutError):  # a grandchild may keep the pipe open
                 await asyncio.wait_for(listening, 1)
             output.seek(0)
-            return Ended(self.job, status, timed_out, _parse(output.read()))
+            return JobResult(self.job, status, timed_out, _parse(output.read()))
 
     def stop(self) -> None:
         """Request the job to end in order."""
@@ -141,16 +131,12 @@ class Child:
                 self.say(text)
 
 
-def die_with_the_daemon() -> bool:
-    """Make a job of the daemon end in order when the daemon dies; return whether this is one."""
-    daemon = os.environ.pop(DAEMON, None)  # not for the commands that we run
-    if daemon is None:
-        return False
-    end_when_asked()
-    ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(daemon):  # it died before the call above
-        sys.exit(Exit.INTERRUPTED)
-    return True
+def _in_memory(data: bytes) -> BinaryIO:
+    """Return a file with secrets, which is never on a disk."""
+    file = os.fdopen(os.memfd_create("packrat-work"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 def _parse(output: bytes) -> list[dict[str, Any]] | None:

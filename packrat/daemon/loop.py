@@ -10,13 +10,14 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from packrat.daemon import systemd
-from packrat.daemon.active_config import InForce
-from packrat.daemon.jobs import Child, Ended, Job
-from packrat.daemon.schedule import Schedule, Timetable, zone_of
+from packrat.daemon.active_config import ActiveConfig
+from packrat.daemon.jobs import Child, Job, JobResult
+from packrat.daemon.reporter import Reporter
+from packrat.daemon.work import work_of
 from packrat.errors import Exit
-from packrat.notify.message import Reporter
 from packrat.runs.history import History
-from packrat.runs.lock import is_held, service_lock
+from packrat.runs.lock import is_running, service_lock
+from packrat.runs.schedule import Schedule, Timetable, zone_of
 from specs.exposure import exposed_metrics
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
@@ -47,9 +48,9 @@ class Daemon:
     def __init__(self, config_file: str, log: Log, now: Callable[[], float] = time.time) -> None:
         """Read the configuration; raises ConfigFaults. `now` returns seconds since 1970."""
         self._log, self._now = log, now
-        self._inforce = InForce(config_file)
-        self._history = History(self._inforce.config.state_dir)
-        self._reporter = Reporter(self._inforce, self._history, log)
+        self._active = ActiveConfig(config_file)
+        self._history = History(self._active.config.state_dir)
+        self._reporter = Reporter(self._active, self._history, log)
         self._tables: dict[str, Timetable] = {}
         self._queue: deque[str] = deque()
         self._running: dict[str, Child] = {}
@@ -62,22 +63,22 @@ class Daemon:
     async def run(self) -> int:
         """Run until a signal ends it; raises Locked if another daemon uses the state folder."""
         with ExitStack() as held:
-            state_dir = self._inforce.config.state_dir
+            state_dir = self._active.config.state_dir
             held.enter_context(service_lock(state_dir, ITSELF, self._now()))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop)
             loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
             self._build_timetables()
-            if self._inforce.config.listen:
+            if self._active.config.listen:
                 from packrat.daemon.http import serve
 
-                if warning := exposed_metrics(self._inforce.config):
+                if warning := exposed_metrics(self._active.config):
                     self._log.warn(warning)
-                held.enter_context(serve(self._inforce, self._is_alive))
+                held.enter_context(serve(self._active, self._is_alive))
             held.callback(self._reporter.close)
             self._repair()
-            services = len(self._inforce.config.services)
+            services = len(self._active.config.services)
             self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")
             systemd.notify("READY=1", f"STATUS={len(self._tables)} schedules")
             while not self._stopping:
@@ -90,7 +91,7 @@ class Daemon:
         """Queue what is due, start jobs, and check for overdue services."""
         self._lived = time.monotonic()
         systemd.notify("WATCHDOG=1")
-        if self._reload or self._inforce.changed:
+        if self._reload or self._active.changed:
             self._reload_config()
         coming = [
             (table.mark, name, table)
@@ -101,13 +102,13 @@ class Daemon:
         for _, name, table in sorted(coming, key=lambda one: one[:2]):
             late = now - (table.due(now) or now)
             if late > LATE_SECONDS and not self._catches_up(name):
-                self._log.warn(f"{name}: missed, and not made up for (catch_up: false)")
+                self._log.warn(f"{name}: missed, and not caught up (catch_up: false)")
                 self._mark_handled(name, now, ran=False)
             else:
                 self._queue.append(name)
         self._repair_again()
         self._launch(now)
-        self._reporter.look(now)
+        self._reporter.check_overdue(now)
 
     def _launch(self, now: float) -> None:
         """Start the queued jobs in order, as far as there is room."""
@@ -121,7 +122,7 @@ class Daemon:
             if instant in self._history.instants(name, 1):
                 table.done(instant)  # run by a job that outlived its daemon
                 continue
-            if not self._has_room(name) or is_held(self._inforce.config.state_dir, name):
+            if not self._has_room(name) or is_running(self._active.config.state_dir, name):
                 blocked.append(name)
                 continue
             self._start(self._job(name, instant))
@@ -132,22 +133,20 @@ class Daemon:
         if REPAIR in self._running:
             return False
         others = [other for other in self._running if not other.startswith(".")]
-        return name == VERIFY or len(others) < self._inforce.config.max_parallel
+        return name == VERIFY or len(others) < self._active.config.max_parallel
 
     def _job(self, name: str, instant: float) -> Job:
+        config = self._active.config
         if name == VERIFY:
-            return Job(name, ("verify", "--due", "--json", *self._options()), instant, None)
-        timeout = self._inforce.config.services[name].timeout
-        return Job(name, ("run", "--json", self._inforce.file, name), instant, timeout)
-
-    def _options(self) -> tuple[str, str]:
-        return ("--config", self._inforce.file)
+            return Job(name, work_of(config, "verify", config.services), instant)
+        timeout = config.services[name].timeout
+        return Job(name, work_of(config, "backup", [name]), instant, timeout)
 
     def _start(self, job: Job) -> None:
         def say(text: str, name: str = job.name) -> None:
             self._log.warn(f"{name}: {text.removeprefix('warning: ')}", service=name)
 
-        child = Child(job, say, self._inforce.env, self._inforce.files)
+        child = Child(job, say, self._active.file)
         self._running[job.name] = child
         if job.name != REPAIR:
             self._log.info(f"{job.name}: starts", service=job.name)
@@ -176,7 +175,7 @@ class Daemon:
         self._mark_handled(job.name, job.instant)
         self._clean_up(ended)
 
-    def _clean_up(self, ended: Ended) -> None:
+    def _clean_up(self, ended: JobResult) -> None:
         """Start a repair at once after a job that was killed: a container may be down."""
         if ended.status < 0 and not self._stopping and REPAIR not in self._running:
             self._repair()
@@ -184,14 +183,15 @@ class Daemon:
     def _repair(self) -> None:
         """Start the job that repairs what killed runs left behind."""
         self._repaired = time.monotonic()
-        self._start(Job(REPAIR, ("repair", *self._options()), self._now()))
+        config = self._active.config
+        self._start(Job(REPAIR, work_of(config, "repair", config.services), self._now()))
 
     def _repair_again(self) -> None:
         """Repeat a repair that failed, at once and then at growing intervals."""
-        state_dir = self._inforce.config.state_dir
+        state_dir = self._active.config.state_dir
         if REPAIR in self._running or time.monotonic() - self._repaired < self._repair_pause:
             return
-        if any(not is_held(state_dir, service) for service in journals(state_dir)):
+        if any(not is_running(state_dir, service) for service in journals(state_dir)):
             self._repair()
             self._repair_pause = min(2 * self._repair_pause + 1, REPAIR_SECONDS)
         else:
@@ -205,7 +205,7 @@ class Daemon:
 
     def _build_timetables(self) -> None:
         """Build a timetable for each schedule, which continues where the last daemon ended."""
-        config = self._inforce.config
+        config = self._active.config
         zone = zone_of(config.timezone)
         schedules = {name: s.schedule for name, s in config.services.items()}
         tables = {}
@@ -227,22 +227,24 @@ class Daemon:
         """Load a changed configuration, or log its faults and keep the old one."""
         self._reload = False
         systemd.reloading()
-        before = self._inforce.config
+        before = self._active.config
         try:
-            self._inforce.read()
+            self._active.read()
         except ConfigFaults as error:
             for fault in error.faults:
-                self._log.error(f"the configuration stays as it was: {fault}")
+                self._log.error(f"keeping the previous configuration: {fault}")
         else:
-            config = self._inforce.config
+            config = self._active.config
             if (before.state_dir, before.listen) != (config.state_dir, config.listen):
-                self._log.warn("state_dir and listen are taken over when the daemon starts again")
+                self._log.warn(
+                    "changes of state_dir and listen take effect when the daemon restarts"
+                )
             self._build_timetables()
             self._log.info(f"configuration read again: {len(self._tables)} schedules")
         systemd.notify("READY=1")
 
     def _catches_up(self, name: str) -> bool:
-        config = self._inforce.config
+        config = self._active.config
         return config.catch_up if name == VERIFY else config.catches_up(config.services[name])
 
     async def _sleep(self) -> None:

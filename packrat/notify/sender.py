@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import threading
 from contextlib import suppress
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct, structs
 
 from packrat.surroundings import PYTHON
+from specs.load import literals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from specs.config import Outcome
+    from specs.config import Config, Outcome
 
 BATCH_SECONDS = 180.0
 """Longest time for one worker process."""
@@ -36,30 +36,27 @@ class Message(Struct, frozen=True):
     ping: Literal["start", "success", "fail"] | None = None
 
 
-class Teller:
+class Sender:
     """Sender of messages in order: a thread that starts a worker process for each batch."""
 
-    def __init__(
-        self,
-        config_file: str,
-        say: Callable[[str], None],
-        env: dict[str, str] | None = None,
-        files: tuple[int, ...] = (),
-    ) -> None:
-        """`say` is called with each message that could not be sent."""
-        self.config_file, self.env, self.files = config_file, env or {}, files
-        self._say = say
+    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
+        """`warn` is called for each message that could not be sent."""
+        self.config = config
+        """The configuration whose recipients get the messages; it may be replaced."""
+        self._warn = warn
         self._waiting: list[Message] = []
         self._closed = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def tell(self, message: Message) -> None:
-        """Queue a message; return at once."""
+    def send(self, message: Message) -> None:
+        """Queue a message if there are recipients; return at once."""
+        if not (self.config.ping or self.config.notify.urls):
+            return
         with self._changed:
             self._waiting = [*self._waiting, message][-MOST:]
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="teller", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
@@ -79,11 +76,15 @@ class Teller:
                 batch, self._waiting = self._waiting, []
             if not batch:
                 return
-            self._tell_all(batch)
+            self._send_batch(batch)
 
-    def _tell_all(self, batch: list[Message]) -> None:
+    def _send_batch(self, batch: list[Message]) -> None:
+        config = self.config
         document = {
-            "config": os.path.abspath(self.config_file),
+            "notify": config.notify.model_dump(mode="json"),
+            "ping": config.ping and config.ping.reference(),
+            "literals": literals_of(config),
+            "unmasked": config.shown_words(),
             "messages": [structs.asdict(one) for one in batch],
         }
         try:
@@ -96,14 +97,12 @@ class Teller:
                 timeout=BATCH_SECONDS,
                 check=False,
                 start_new_session=True,
-                pass_fds=self.files,
-                env=os.environ | self.env,
             )
         except subprocess.TimeoutExpired:
-            self._say(f"not all notified within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
+            self._warn(f"not all notified within {BATCH_SECONDS:.0f} s: {batch[-1].title}")
         except OSError as error:
-            self._say(f"cannot start the process that sends notifications: {error}")
+            self._warn(f"cannot start the process that sends notifications: {error}")
         else:
             for line in done.stderr.decode(errors="replace").splitlines():
                 with suppress(Exception):
-                    self._say(line)
+                    self._warn(line)

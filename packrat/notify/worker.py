@@ -16,37 +16,34 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from packrat.notify.sender import Message
-from specs.load import load_config
-from specs.secret import Secret, SecretFault
-from stages.masking import masked
+from specs.config import Notify
+from specs.secret import Secret, SecretFault, use_literals
+from stages.masking import masked, never_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from specs.config import Config
 
 WAITS = (1.0, 3.0, 9.0)
 """Seconds before each retry."""
 PING_SECONDS = 10.0
 
 
-def tell(config: Config, messages: list[Message]) -> list[str]:
+def send_all(recipients: Notify, ping: Secret | None, messages: list[Message]) -> list[str]:
     """Send all messages to each service in order; return a sentence for each failure."""
-    worth = [one for one in messages if _is_requested(config, one)]
+    requested = [one for one in messages if _is_requested(recipients, one)]
     pings = [one for one in messages if one.ping]
     work: list[Callable[[], list[str]]] = []
-    if worth:
-        work += [partial(_notify, secret, worth) for secret in config.notify.urls]
-    if config.ping and pings:
-        work.append(partial(_ping_all, config.ping, _without_superseded(pings)))
+    if requested:
+        work += [partial(_notify, secret, requested) for secret in recipients.urls]
+    if ping and pings:
+        work.append(partial(_ping_all, ping, _without_superseded(pings)))
     with ThreadPoolExecutor(max(len(work), 1)) as threads:
         return [problem for problems in threads.map(lambda do: do(), work) for problem in problems]
 
 
-def _is_requested(config: Config, message: Message) -> bool:
-    wanted = config.notify.on
-    recovered = message.outcome == "recovery" and "success" in wanted
-    return message.outcome in wanted or recovered
+def _is_requested(recipients: Notify, message: Message) -> bool:
+    recovered = message.outcome == "recovery" and "success" in recipients.on
+    return message.outcome in recipients.on or recovered
 
 
 def _without_superseded(pings: Iterable[Message]) -> list[Message]:
@@ -69,7 +66,7 @@ def _notify(secret: Secret, messages: list[Message]) -> list[str]:
     where = f"notification service {urlsplit(url).scheme}"
     service = apprise.Apprise()
     if not service.add(url):
-        return [f"{where}: apprise does not know this kind of URL"]
+        return [f"{where}: apprise does not support this kind of URL"]
     kinds = {
         "failure": apprise.NotifyType.FAILURE,
         "partial": apprise.NotifyType.WARNING,
@@ -83,7 +80,7 @@ def _notify(secret: Secret, messages: list[Message]) -> list[str]:
             return bool(service.notify(title=one.title, body=one.body, notify_type=kind))
 
         if not _send_with_retries(send):
-            problems.append(f"{where}: does not take the message '{one.title}'")
+            problems.append(f"{where}: did not accept the message '{one.title}'")
     return problems
 
 
@@ -104,7 +101,7 @@ def _ping_all(secret: Secret, pings: list[Message]) -> list[str]:
                 return bool(answer.status)
 
         if not _send_with_retries(send):
-            problems.append(f"ping: {urlsplit(url).hostname} does not take '{one.ping}'")
+            problems.append(f"ping: {urlsplit(url).hostname} did not accept '{one.ping}'")
     return problems
 
 
@@ -125,8 +122,11 @@ def main() -> None:
     """Read a batch, send it, and print the failures."""
     logging.disable(logging.CRITICAL)  # apprise would log URLs
     batch = json.load(sys.stdin)
+    use_literals(batch["literals"])
+    never_mask(batch["unmasked"])
+    ping = batch["ping"] and Secret.parse(batch["ping"])
     messages = [Message(**one) for one in batch["messages"]]
-    for problem in tell(load_config(batch["config"]), messages):
+    for problem in send_all(Notify.model_validate(batch["notify"]), ping, messages):
         print(masked(problem), file=sys.stderr)
 
 

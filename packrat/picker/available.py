@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vault.archive.format import ArchiveName
-from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from packrat.program import Program
     from vault.archive.format import Summary
     from vault.catalog.catalog import Catalog
-    from vault.store.base import Store
+    from vault.errors import VaultError
 
 
 @dataclass
-class Offer:
+class BackupChoice:
     """A backup that can be chosen, and its destinations."""
 
     name: str
@@ -37,7 +35,7 @@ class Offer:
 
 
 @dataclass
-class Sight:
+class FoundBackups:
     """Backups of one service, as found at its destinations."""
 
     catalogs: list[Catalog] = field(default_factory=list)
@@ -47,20 +45,20 @@ class Sight:
     """Names of archives that were read back in full."""
 
     @property
-    def offers(self) -> list[Offer]:
+    def choices(self) -> list[BackupChoice]:
         """Return each backup once, the newest first, including locked ones."""
-        offers: dict[str, Offer] = {}
+        choices: dict[str, BackupChoice] = {}
         for catalog in self.catalogs:
-            held = [*catalog.backups, *(one for one in catalog.held if one.locked)]
-            for one in held:
-                offer = Offer(one.stored.name, one.stored.size, one.summary)
-                offer = offers.setdefault(offer.name, offer)
-                offer.destinations.append(catalog.destination.name)
-                offer.proven = offer.name in self.proven
-        return sorted(offers.values(), key=lambda offer: (offer.time, offer.name), reverse=True)
+            item = [*catalog.backups, *(one for one in catalog.listed if one.locked)]
+            for one in item:
+                choice = BackupChoice(one.stored.name, one.stored.size, one.summary)
+                choice = choices.setdefault(choice.name, choice)
+                choice.destinations.append(catalog.destination.name)
+                choice.proven = choice.name in self.proven
+        return sorted(choices.values(), key=lambda choice: (choice.time, choice.name), reverse=True)
 
 
-class Looker:
+class BackupFinder:
     """Finder of backups; a destination that did not answer is not contacted again."""
 
     def __init__(self, program: Program, source: str | None = None) -> None:
@@ -68,34 +66,25 @@ class Looker:
         self._program = program
         self._source = source
         self._failed: dict[str, VaultError] = {}
-        self._seen: dict[str, Sight] = {}
+        self._found: dict[str, FoundBackups] = {}
 
-    def at(self, service: str) -> Sight:
-        """Return what the destinations hold of a service; the result is cached."""
-        if service not in self._seen:
-            self._seen[service] = self._look(service)
-        return self._seen[service]
+    def find(self, service: str) -> FoundBackups:
+        """Return what the destinations have of a service; the result is cached."""
+        if service not in self._found:
+            self._found[service] = self._search(service)
+        return self._found[service]
 
-    def _look(self, service: str) -> Sight:
+    def _search(self, service: str) -> FoundBackups:
         keys, cache = self._program.keys, self._program.cache
         named = self._program.destinations(service)
         if self._source is not None:
             named = {self._source: self._program.destination(self._source)}
-        sight = Sight(failed={name: self._failed[name] for name in named if name in self._failed})
-
-        def catalog(destination: Store) -> Catalog | VaultError:
-            try:
-                return cache.catalog(destination, service, keys)
-            except VaultError as error:
-                return error
-
-        with ThreadPoolExecutor(max(len(named), 1)) as threads:
-            asked = [d for name, d in named.items() if name not in sight.failed]
-            for destination, found in zip(asked, threads.map(catalog, asked), strict=True):
-                if isinstance(found, VaultError):
-                    sight.failed[destination.name] = found
-                else:
-                    sight.catalogs.append(found)
-                    sight.proven |= cache.proofs(destination, service).keys()
-        self._failed |= sight.failed
-        return sight
+        asked = {name: store for name, store in named.items() if name not in self._failed}
+        catalogs, failed = cache.catalogs(asked, service, keys)
+        self._failed |= failed
+        proofs = [cache.proofs(one.destination, service) for one in catalogs.values()]
+        return FoundBackups(
+            list(catalogs.values()),
+            {name: self._failed[name] for name in named if name in self._failed},
+            {name for proven in proofs for name in proven},
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from packrat.picker.prompts import Line, Ticked, Way, ask_text, fit, pick, width
+from packrat.picker.prompts import Line, Navigation, Ticked, ask_text, fit, pick, width
 from packrat.picker.tree import covers
 from packrat.text.report import bytes_text, count_text
 
@@ -39,7 +39,7 @@ class Browser:
             if isinstance(answer, Ticked):
                 at = answer.value
                 self._toggle(answer.value)
-            elif answer is Way.BACK:
+            elif answer is Navigation.BACK:
                 if not self._folder:
                     return False
                 at, (self._folder, self._first) = self._folder, self._page_above()
@@ -58,7 +58,7 @@ class Browser:
         more = len(children) > PAGE
         lines = [self._done_line(), Line("search by name …", (SEARCH,))]
         above = f"← up to /{self._folder.rpartition('/')[0]}" if self._folder else "← back"
-        lines.append(Line(above, Way.BACK))
+        lines.append(Line(above, Navigation.BACK))
         if self._first or more:
             last = self._first + len(children[:PAGE])
             count = self._tree.count(self._folder)
@@ -76,7 +76,7 @@ class Browser:
 
     def _done_line(self) -> Line:
         if not self._ticked:
-            return Line("nothing is ticked yet")
+            return Line("nothing selected yet")
         files, size = self._tree.total(self._ticked)
         return Line(f"done: {count_text(files, 'file')}, {bytes_text(size)} ticked", (DONE,))
 
@@ -109,19 +109,19 @@ class Browser:
         self._ticked[path] = None
 
     def _search(self) -> None:
-        said = "Search for which part of a name?"
+        said = "Search for names that contain:"
         while True:
             part = ask_text(said)
-            if part is Way.BACK or not part:
+            if part is Navigation.BACK or not part:
                 return
             at: Any = None
             while True:
                 found, count = self._tree.find(part, PAGE)
                 if not count:
-                    said = f"Nothing is called like {part!r}. Search for what else?"
+                    said = f"No name contains {part!r}. Search for:"
                     break
                 note = f", {PAGE} of them shown" if count > PAGE else ""
-                lines = [Line("← back to the folders", Way.BACK)]
+                lines = [Line("← back to the folders", Navigation.BACK)]
                 lines += [self._line(item, item.path) for item in found]
                 title = f"{count:,} found{note}: {fit(part, 40).rstrip()}"
                 answer = pick(
@@ -131,7 +131,7 @@ class Browser:
                     hint="(space ticks, esc goes back)",
                     ticks=True,
                 )
-                if answer is Way.BACK:
+                if answer is Navigation.BACK:
                     return
                 at = answer.value if isinstance(answer, Ticked) else answer
                 self._toggle(at)

@@ -13,7 +13,7 @@ from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.in_place.folder import PREFIX
 from stages.in_place.survey import mounts_in
-from stages.restore_target.selection import Wanted
+from stages.restore_target.selection import Selection
 from stages.select import require_found
 from vault.errors import Damaged, NotThere
 
@@ -27,7 +27,7 @@ SHOWN = 6
 """Paths that are listed one by one."""
 
 
-class Outlook:
+class Preview:
     """Preview of one restore, with counts of what it needs."""
 
     def __init__(self, opened: OpenedBackup, paths: Sequence[str], service: Service) -> None:
@@ -36,12 +36,12 @@ class Outlook:
         self._paths = paths
         self._service = service
         self.files = self.size = 0
-        wanted = Wanted(paths)
+        selection = Selection(paths)
         frames: set[tuple[str, int]] = set()
         found: set[str | None] = set()
         for entry in opened.entries(paths):
-            if wanted.covers(entry.name):
-                found.add(wanted.of(entry.name))
+            if selection.covers(entry.name):
+                found.add(selection.of(entry.name))
                 self.files += entry.type != "dir"
                 self.size += entry.size
                 frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
@@ -51,19 +51,19 @@ class Outlook:
         """Archives that cannot be opened; the files that need them are lost."""
         for archive, number in frames:
             try:
-                self.download += opened.replicas.archive(archive, lambda: None).place(number)[1]
+                self.download += opened.replicas.archive(archive, lambda: None).position(number)[1]
             except (Damaged, NotThere):
                 self.damaged.add(opened.replicas.name(archive))
 
     def to_folder(self, target: str) -> list[str]:
         """Return the lines of the preview of a restore to a folder."""
         there = os.path.isdir(target) and bool(os.listdir(target))
-        state = "goes on with what an earlier restore left there" if there else "a new folder"
+        state = "continues an earlier restore" if there else "a new folder"
         return self._lines(
             ("to", target),
             ("", state),
             ("room", self._room(target)),
-            ("changed", "nothing but that folder"),
+            ("changed", "only that folder"),
             ("stopped", "nothing"),
         )
 
@@ -74,7 +74,7 @@ class Outlook:
         after = self._service.post_restore
         return self._lines(
             ("to", path),
-            ("", "in place; what is excluded there stays as it is"),
+            ("", "in place; excluded files stay untouched"),
             ("aside", f"{path}/{PREFIX}…: what is there now"),
             *(("not", f"{at}: another filesystem is mounted there") for at in mounts_in(path)),
             ("room", self._room(path)),
@@ -86,7 +86,7 @@ class Outlook:
     def _room(self, folder: str) -> str:
         free = shutil.disk_usage(_nearest_existing(folder)).free
         room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
-        return room + (": THAT IS NOT ENOUGH" if self.size > free else "")
+        return room + (": NOT ENOUGH SPACE" if self.size > free else "")
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
         manifest, source = self._opened.manifest, self._opened.source

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from questionary import Question
 
 
-class Way(Enum):
+class Navigation(Enum):
     """Navigation instead of an answer."""
 
     BACK = "back"
@@ -78,7 +78,7 @@ def pick(
     ticks: bool = False,
     keys: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the value of the line that the user picks, or Way.BACK for Esc.
+    """Return the value of the line that the user picks, or Navigation.BACK for Esc.
 
     With `ticks`, the space bar returns a Ticked. `keys` maps further letters to values.
     """
@@ -122,7 +122,7 @@ def pick(
 
 
 def ask_text(title: str, default: str = "", hint: str = "") -> Any:
-    """Return the line that the user types, or Way.BACK."""
+    """Return the line that the user types, or Navigation.BACK."""
     import questionary
 
     question = questionary.text(
@@ -132,7 +132,7 @@ def ask_text(title: str, default: str = "", hint: str = "") -> Any:
 
 
 def ask_secret(title: str) -> Any:
-    """Return the password that the user types, or Way.BACK."""
+    """Return the password that the user types, or Navigation.BACK."""
     import questionary
 
     return _ask(questionary.password(title, qmark="?", **_surroundings()), {})
@@ -144,7 +144,7 @@ def confirm(question: str) -> bool:
     return pick(question, lines, at=False) is True
 
 
-def tell(text: str) -> None:
+def notice(text: str) -> None:
     """Show that something takes a moment; the next prompt overwrites the line."""
     print(f"{fit(text, width() - 1)}\r", end="", file=sys.stderr, flush=True)
 
@@ -171,7 +171,7 @@ def _ask(question: Question, more: dict[str, Callable[[], Any]]) -> Any:
 
     @keys.add("escape", eager=True)
     def _(event: Any) -> None:
-        event.app.exit(result=Way.BACK)
+        event.app.exit(result=Navigation.BACK)
 
     for key, answer in more.items():
 

@@ -1,7 +1,7 @@
 """Steps of the picker, which asks for the missing options of a restore. It changes nothing.
 
 The five steps are screens for service, backup, selection, target and confirmation. A step returns
-Way.BACK to go back to the one before; from the first one, that leaves the picker.
+Navigation.BACK to go back to the one before; from the first one, that leaves the picker.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from packrat.picker.available import Looker
+from packrat.picker.available import BackupFinder
 from packrat.picker.browser import browse
-from packrat.picker.preview import Outlook
-from packrat.picker.prompts import Line, Way, ask_secret, ask_text, fit, pick, tell, width
+from packrat.picker.preview import Preview
+from packrat.picker.prompts import Line, Navigation, ask_secret, ask_text, fit, notice, pick, width
 from packrat.picker.tree import load_ahead
 from packrat.restore.choose import OtherKey, choose
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.request import Request
-from packrat.restore.unlock import Lock
+from packrat.restore.unlock import LockedArchive
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.errors import TargetError
@@ -27,15 +27,15 @@ from vault.errors import NotThere, VaultError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from packrat.picker.available import Offer
+    from packrat.picker.available import BackupChoice
     from packrat.picker.tree import Tree
     from packrat.program import Program
     from packrat.restore.request import Given
     from vault.archive.keys import Keys
     from vault.store.base import Store
 
-BACK = Line("← back", Way.BACK)
-LEAVE = Line("← leave; nothing was changed", Way.BACK)
+BACK = Line("← back", Navigation.BACK)
+LEAVE = Line("← leave; nothing was changed", Navigation.BACK)
 NO_BACKUP = "no backup yet"
 
 
@@ -46,7 +46,7 @@ class Picker:
         self.program = program
         """The program to restore with; for a backup under another key, it has other keys."""
         self._given = given
-        self._looker = Looker(program, given.source)
+        self._finder = BackupFinder(program, given.source)
         self._known = [program.keys]
         """Keys whose password was given; backups under any of them are unlocked."""
         self._service = given.service or ""
@@ -76,8 +76,8 @@ class Picker:
             except OtherKey as locked:  # the backup was given, not picked
                 if self._unlock(locked.destination, locked.name):
                     continue
-                way = Way.BACK
-            if way is Way.LEAVE:
+                way = Navigation.BACK
+            if way is Navigation.LEAVE:
                 return None
             if way is None:
                 at += 1
@@ -89,61 +89,61 @@ class Picker:
             self._service, self._backup or "latest", self._given.source, self._paths, self._target
         )
 
-    def _which_service(self) -> Way | None:
+    def _which_service(self) -> Navigation | None:
         lines: list[Line] = []
         away: dict[str, VaultError] = {}
         names = list(self.program.config.services)
         wide = max(map(len, names)) + 2
         for name in names:
-            tell(f"looking for backups of {name} …")
-            sight = self._looker.at(name)
-            away |= sight.failed
-            known = [offer for offer in sight.offers if offer.summary]
+            notice(f"looking for backups of {name} …")
+            found = self._finder.find(name)
+            away |= found.failed
+            known = [choice for choice in found.choices if choice.summary]
             said = NO_BACKUP
             if known and known[0].summary:
                 size = bytes_text(known[0].summary.size)
                 said = (
                     f"{when_text(known[0].time):<16} {size:>10}  {count_text(len(known), 'backup')}"
                 )
-            elif sight.offers:
-                said = f"{count_text(len(sight.offers), 'backup')} under another key"
-            elif sight.failed:
+            elif found.choices:
+                said = f"{count_text(len(found.choices), 'backup')} under another key"
+            elif found.failed:
                 said = "no destination answers"
             lines.append(Line(f"{printable(name):<{wide}}{said}", name))
         first = self._service or None
         answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
-        if answer is Way.BACK:
-            return Way.BACK
+        if answer is Navigation.BACK:
+            return Navigation.BACK
         self._service = answer
         return None
 
-    def _which_backup(self) -> Way | None:
+    def _which_backup(self) -> Navigation | None:
         while True:
-            tell(f"looking for backups of {self._service} …")
-            sight = self._looker.at(self._service)
-            if not sight.offers:
-                if sight.failed:
-                    raise next(iter(sight.failed.values()))
+            notice(f"looking for backups of {self._service} …")
+            found = self._finder.find(self._service)
+            if not found.choices:
+                if found.failed:
+                    raise next(iter(found.failed.values()))
                 raise NotThere(
                     f"there is no backup of {self._service}",
-                    f"packrat backup {self._service} makes one",
+                    f"packrat backup {self._service} creates one",
                 )
-            lines = [Line(_offer_text(offer), offer.name) for offer in sight.offers]
-            lines = [*_away_lines(sight.failed), *lines, self._last_line()]
+            lines = [Line(_choice_text(choice), choice.name) for choice in found.choices]
+            lines = [*_away_lines(found.failed), *lines, self._last_line()]
             title = f"Which backup of {self._service}?"
             answer = pick(title, lines, at=self._backup or None)
-            if answer is Way.BACK:
-                return Way.BACK
-            [offer] = [offer for offer in sight.offers if offer.name == answer]
-            if offer.summary is None:
-                destination = self.program.destination(offer.destinations[0])
-                if not self._unlock(destination, offer.name):
+            if answer is Navigation.BACK:
+                return Navigation.BACK
+            [choice] = [choice for choice in found.choices if choice.name == answer]
+            if choice.summary is None:
+                destination = self.program.destination(choice.destinations[0])
+                if not self._unlock(destination, choice.name):
                     continue
-            if offer.name != self._backup:
+            if choice.name != self._backup:
                 self.opened = self._tree = None
                 self._paths = self._given.paths or ()
                 self._ticked.clear()
-            self._backup = offer.name
+            self._backup = choice.name
             return None
 
     def _last_line(self) -> Line:
@@ -151,24 +151,24 @@ class Picker:
 
     def _unlock(self, destination: Store, name: str) -> bool:
         """Ask for the password of an archive under another key; return whether it was given."""
-        lock = Lock(destination, self._service, name)
-        keys: Keys | None = next(filter(lock.fits, self._known), None)
+        locked = LockedArchive(destination, self._service, name)
+        keys: Keys | None = next(filter(locked.fits, self._known), None)
         if keys is None and self._given.password_file:
-            keys = lock.ask(self._given.password_file)
-        said = "It is sealed under another key. Its password, for this restore only:"
+            keys = locked.ask(self._given.password_file)
+        said = "It is sealed under another key. Password, for this restore only:"
         while keys is None:
             password = ask_secret(said)
-            if password is Way.BACK:
+            if password is Navigation.BACK:
                 return False
-            tell("trying it …")
-            keys = lock.keys(password)
-            said = "That is not its password. Once more, or Esc:"
+            notice("checking the password …")
+            keys = locked.keys(password)
+            said = "Wrong password. Try again, or press Esc:"
         self._known.append(keys)
         self.program = self.program.under(keys)
-        self._looker = Looker(self.program, self._given.source)
+        self._finder = BackupFinder(self.program, self._given.source)
         return True
 
-    def _what(self) -> Way | None:
+    def _what(self) -> Navigation | None:
         opened = self._opened()
         manifest = opened.manifest
         self._tree = self._tree or load_ahead(opened)
@@ -179,17 +179,17 @@ class Picker:
             lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
             made = f"{self._service}, {when_text(manifest.time)}"
             answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
-            if answer is Way.BACK:
-                return Way.BACK
+            if answer is Navigation.BACK:
+                return Navigation.BACK
             if answer == "all":
                 self._paths = ()
                 return None
-            tell("reading the list of files …")
+            notice("reading the list of files …")
             if browse(self._tree.result(), made, self._ticked):
                 self._paths = tuple(self._ticked)
                 return None
 
-    def _where(self) -> Way | None:
+    def _where(self) -> Navigation | None:
         path = self.program.config.services[self._service].path
         lines = [
             Line("a new folder; the service is not touched", "new"),
@@ -198,8 +198,8 @@ class Picker:
         ]
         while True:
             answer = pick("Where to?", lines)
-            if answer is Way.BACK:
-                return Way.BACK
+            if answer is Navigation.BACK:
+                return Navigation.BACK
             if answer == "in place":
                 self._target = None
                 return None
@@ -211,10 +211,10 @@ class Picker:
         manifest = self._opened().manifest
         day = time_text(manifest.time)[:16].replace(" ", "-").replace(":", "")
         typed = self._target or os.path.join(os.getcwd(), f"{self._service}-{day}")
-        said = "Which folder? An empty one, or one that is made now."
+        said = "Which folder? It must be empty or new."
         while True:
             typed = ask_text(f"{said}\n ", typed)
-            if typed is Way.BACK:
+            if typed is Navigation.BACK:
                 return None
             target = _absolute(typed)
             marker = Marker(self._service, manifest.id, self._paths)
@@ -225,26 +225,26 @@ class Picker:
             else:
                 return target
 
-    def _sure(self) -> Way | None:
+    def _sure(self) -> Navigation | None:
         opened = self._opened()
-        tell("working out what to download …")
+        notice("calculating the download …")
         in_place = self._target is None
         if self._target is not None:  # one from the command line is not checked yet
             Marker(self._service, opened.manifest.id, self._paths).goes_on(self._target)
-        outlook = Outlook(opened, self._paths, self.program.config.services[self._service])
-        said = outlook.in_place() if in_place else outlook.to_folder(self._target or "")
+        preview = Preview(opened, self._paths, self.program.config.services[self._service])
+        said = preview.in_place() if in_place else preview.to_folder(self._target or "")
         lines = [
             Line("yes, restore", "yes"),
-            Line("no, leave everything as it is", Way.LEAVE),
+            Line("no, change nothing", Navigation.LEAVE),
             BACK,
         ]
-        careful = Way.LEAVE if in_place else "yes"
+        careful = Navigation.LEAVE if in_place else "yes"
         answer = pick("\n  ".join([*said, "", "Restore?"]), lines, at=careful)
-        return answer if isinstance(answer, Way) else None
+        return answer if isinstance(answer, Navigation) else None
 
     def _opened(self) -> OpenedBackup:
         if self.opened is None:
-            tell("opening the backup …")
+            notice("opening the backup …")
             chosen = choose(
                 self.program, self._service, self._backup or "latest", self._given.source
             )
@@ -256,19 +256,20 @@ def _absolute(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder or "."))
 
 
-def _offer_text(offer: Offer) -> str:
-    where = ", ".join(offer.destinations)
-    exact = time_text(offer.time)[:16]
-    if offer.summary is None:
-        return f"{when_text(offer.time):<16} {exact}  locked: another password  {where}"
-    size = bytes_text(offer.summary.size)
-    proven = "  proven" * offer.proven
-    kind = f"{offer.summary.kind:<11}"
-    return f"{when_text(offer.time):<16} {exact}  {size:>10}  {kind}  {where}{proven}"
+def _choice_text(choice: BackupChoice) -> str:
+    where = ", ".join(choice.destinations)
+    exact = time_text(choice.time)[:16]
+    if choice.summary is None:
+        return f"{when_text(choice.time):<16} {exact}  locked: another password  {where}"
+    size = bytes_text(choice.summary.size)
+    proven = "  proven" * choice.proven
+    kind = f"{choice.summary.kind:<11}"
+    return f"{when_text(choice.time):<16} {exact}  {size:>10}  {kind}  {where}{proven}"
 
 
 def _away_lines(failed: dict[str, VaultError]) -> list[Line]:
     """Return a line for each destination that does not answer, with the reason."""
     return [
-        Line(f"{name} is away: {str(error).rpartition('): ')[2]}") for name, error in failed.items()
+        Line(f"{name} does not answer: {str(error).rpartition('): ')[2]}")
+        for name, error in failed.items()
     ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from vault.archive.reader import Archive
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
     from vault.store.base import Store
 
 
@@ -66,7 +66,7 @@ def choose(
         raise failed[0]
     host = _host_of_latest(program, service, catalogs, warn) if backup == "latest" else None
     wanted = _match(catalogs, service, backup, warn, host)
-    for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, hurt=True)):
+    for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, damaged=True)):
         for catalog in holders:
             try:
                 archive = catalog.open(wanted, program.keys)
@@ -85,23 +85,25 @@ def _nearest(program: Program, service: str, source: str | None) -> list[Store]:
     return [found[name] for name in program.nearest(service)]
 
 
-def _holders(catalogs: list[Catalog], name: str, *, hurt: bool = False) -> list[Catalog]:
-    """Return the catalogs that have a backup; with `hurt`, those in which it is damaged."""
+def _holders(catalogs: list[Catalog], name: str, *, damaged: bool = False) -> list[Catalog]:
+    """Return the catalogs that have a backup; with `damaged`, those in which it is damaged."""
     return [
-        catalog for catalog in catalogs if name in _names(catalog.hurt if hurt else catalog.backups)
+        catalog
+        for catalog in catalogs
+        if name in _names(catalog.damaged if damaged else catalog.backups)
     ]
 
 
-def _names(held: Iterable[Held], host: str | None = None) -> set[str]:
+def _names(items: Iterable[Listed], host: str | None = None) -> set[str]:
     """Return names of archives; with `host`, of that host only."""
-    return {one.stored.name for one in held if host is None or is_of(one, host)}
+    return {one.stored.name for one in items if host is None or is_of(one, host)}
 
 
 def _host_of_latest(
     program: Program, service: str, catalogs: list[Catalog], warn: Callable[[str], None]
 ) -> str | None:
     """Return the host for `latest`: this one, or None (any host) if this one has no backup."""
-    host = program.config.host
+    host = program.host
     if has_own(catalogs, host):
         for catalog in catalogs:
             if other := intruder(catalog, catalogs, host):
@@ -125,70 +127,68 @@ def _match(
 ) -> str:
     """Return the name of the archive that matches; `host` limits `latest` to one host."""
     sound = sorted({name for each in catalogs for name in _names(each.backups, host)})
-    hurt = sorted({name for each in catalogs for name in _names(each.hurt, host)} - {*sound})
+    damaged = sorted({name for each in catalogs for name in _names(each.damaged, host)} - {*sound})
     locked = {
-        held.stored.name: catalog
+        item.stored.name: catalog
         for catalog in reversed(catalogs)
-        for held in catalog.held
-        if held.locked
+        for item in catalog.listed
+        if item.locked
     }
     problems = {
-        held.stored.name: held.problem
+        item.stored.name: item.problem
         for catalog in catalogs
-        for held in catalog.held
-        if held.problem and not held.locked
+        for item in catalog.listed
+        if item.problem and not item.locked
     }
     if backup == "latest":
         if sound:
-            newer = [name for name in sorted({*hurt, *problems}) if name > sound[-1]]
+            newer = [name for name in sorted({*damaged, *problems}) if name > sound[-1]]
             for name in newer:
-                warn(f"{problems.get(name, name)}: so an older backup is the latest")
+                warn(f"{problems.get(name, name)}: so the latest is an older backup")
             return sound[-1]
-        if locked and not hurt:
+        if locked and not damaged:
             name = max(locked)
             raise OtherKey(locked[name].destination, service, name)
-        raise _not_restorable(service, hurt, problems)
-    for names in (sound, hurt, sorted(locked), sorted(problems)):
+        raise _not_restorable(service, damaged, problems)
+    for names in (sound, damaged, sorted(locked), sorted(problems)):
         for name in _unique(matching(names, backup), service, backup):
-            if names is hurt:
-                warn(f"{name} has damage in it, or refers to what has: what is good is restored")
+            if names is damaged:
+                warn(f"{name} is damaged or refers to a damaged archive: only good files come back")
             elif name in locked and names is not sound:
                 raise OtherKey(locked[name].destination, service, name)
             elif names is not sound:
-                raise NotThere(problems[name], f"packrat list {service} shows what is good")
+                raise NotThere(problems[name], f"packrat list {service} lists the good backups")
             return name
     raise NotThere(
         f"there is no backup {backup!r} of {service}", f"packrat list {service} shows them"
     )
 
 
-def meant(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]:
+def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[str, str]:
     """Return service -> name of the matching archive, damaged or not, where there is one.
 
     `latest` is the latest of `host` if it has any. Raises NotThere if nothing matches, OtherKey if
     the match is sealed under another key.
     """
-    names: dict[str, set[str]] = {}
-    locked: dict[str, Store] = {}
-    listed = list(catalogs)
-    for catalog in listed:
-        same = [other for other in listed if other.service == catalog.service]
-        held, of = catalog.held, None
-        if backup == "latest":
-            held = [*catalog.backups, *catalog.hurt]
-            of = host if has_own(same, host) else None
-        names.setdefault(catalog.service, set()).update(_names(held, of))
-        locked |= {one.stored.name: catalog.destination for one in held if one.locked}
+    by_service: dict[str, list[Catalog]] = {}
+    for catalog in catalogs:
+        by_service.setdefault(catalog.service, []).append(catalog)
     found = {}
-    for service, of_it in names.items():
-        some = sorted(of_it)
-        latest = backup == "latest"
-        for name in some[-1:] if latest else _unique(matching(some, backup), service, backup):
-            if name in locked:
-                raise OtherKey(locked[name], service, name)
+    for service, same in by_service.items():
+        if backup == "latest":
+            of = host if has_own(same, host) else None
+            some = {name for each in same for name in _names([*each.backups, *each.damaged], of)}
+            names = sorted(some)[-1:]
+        else:
+            some = {name for each in same for name in _names(each.listed)}
+            names = _unique(matching(sorted(some), backup), service, backup)
+        for name in names:
+            for each in same:
+                if any(one.locked and one.stored.name == name for one in each.listed):
+                    raise OtherKey(each.destination, service, name)
             found[service] = name
-    if not found and any(names.values()):
-        [only, *more] = names
+    if not found and any(each.listed for same in by_service.values() for each in same):
+        [only, *more] = by_service
         of, word = ("", "") if more else (f" of {only}", f" {only}")
         raise NotThere(f"there is no backup {backup!r}{of}", f"packrat list{word} shows them")
     return found
@@ -204,19 +204,19 @@ def _unique(found: list[str], service: str, backup: str) -> list[str]:
     return found
 
 
-def _not_restorable(service: str, hurt: list[str], problems: dict[str, str]) -> NotThere:
+def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) -> NotThere:
     """Return the error for a service without a good backup, with advice."""
-    if hurt:
+    if damaged:
         return NotThere(
             f"no backup of {service} is without damage",
-            f"packrat restore {service} --backup {hurt[-1]} restores what is good of the newest",
+            f"packrat restore {service} --backup {damaged[-1]} restores what is good in it",
         )
     if problems:
         return NotThere(
             f"no backup of {service} can be read: {problems[max(problems)]}",
-            "packrat verify shows all that is wrong",
+            "packrat verify lists all problems",
         )
-    return NotThere(f"there is no backup of {service}", f"packrat backup {service} makes one")
+    return NotThere(f"there is no backup of {service}", f"packrat backup {service} creates one")
 
 
 def matching(names: Iterable[str], wanted: str) -> list[str]:

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from engine.events import Warned
-from engine.facts import Facts
-from engine.run import Cancelled, Clock, Run, Shared
-from engine.wiring import execute
+from engine.run import Cancelled
 from packrat.errors import Interrupted
+from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.runs.signals import interruptible
-from packrat.runs.watchdog import Watchdog
 from packrat.text.report import count_text, missed_text
 from stages.collect import Collect
 from stages.containers import Containers
@@ -133,15 +130,12 @@ def _run(
 
     journal = Journal(pipeline.state_dir, pipeline.service)
     given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline))
-    clock = Clock()
-    watchdog = Watchdog(job.service, clock)
-    run = Run(Shared([watchdog, note, *listeners], clock, facts=Facts(given)))
-    with interruptible(run, watchdog):
-        outcome = execute(graph, run)
+    done = execute_watched(job.service, graph, given, [note, *listeners])
+    run, outcome = done.run, done.outcome
     swapped = outcome.fact(Swapped)
     for stage, error in outcome.failed.items():
         ended: BaseException = KeyboardInterrupt(stage) if isinstance(error, Cancelled) else error
-        ended = watchdog.problem or ended
+        ended = done.problem or ended
         if swapped:
             raise _after_the_swap(job.service, ended) from error
         raise ended
@@ -182,7 +176,7 @@ def _written(outcome: Outcome) -> Written:
 
 def _after_the_swap(service: str, error: BaseException) -> Exception:
     """Return the error of an in-place restore that failed after the swap."""
-    restored = f"the files are restored; packrat restore --undo {service} takes that back"
+    restored = f"the files are restored; packrat restore --undo {service} undoes that"
     if isinstance(error, KeyboardInterrupt):
         stopped = "post_restore was interrupted" if "post_restore" in error.args else "interrupted"
         return Interrupted(f"{service}: {stopped}; {restored}")
@@ -194,5 +188,5 @@ def unset_text(what: str, unset: Unset) -> str:
     """Return a warning about an attribute that could not be set, with the first file names."""
     names = ", ".join(unset.names) + ", …" * (unset.count > len(unset.names))
     if what == "device":
-        return f"{count_text(unset.count, 'device')} could not be made: {names}"
+        return f"{count_text(unset.count, 'device')} could not be created: {names}"
     return f"{what} could not be set on {count_text(unset.count, 'file')}: {names}"

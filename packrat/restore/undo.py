@@ -7,16 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from engine.events import Warned
-from engine.facts import Facts
 from engine.graph import Graph
-from engine.run import Cancelled, Clock, Run, Shared
-from engine.wiring import execute
+from engine.run import Cancelled
 from packrat.errors import Exit
+from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.runs.signals import interruptible
-from packrat.runs.watchdog import Watchdog
 from packrat.text.report import count_text, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
@@ -43,7 +40,7 @@ def undo(program: Program, service: str) -> int:
             warn(sentence)
         if finished_later(config.state_dir, service):
             print(
-                f"{service}: the last undo was interrupted, and has been finished:"
+                f"{service}: the interrupted undo was finished:"
                 f" {path} is as it was before the restore"
             )
             return Exit.DONE
@@ -55,22 +52,18 @@ def undo(program: Program, service: str) -> int:
             )
         pipeline = compile_service(config, service)
         given = (Journal(config.state_dir, service), *service_given(pipeline))
-        clock = Clock()
-        watchdog = Watchdog(service, clock)
-        run = Run(Shared([watchdog, _warned], clock, facts=Facts(given)))
-        with interruptible(run, watchdog):
-            outcome = execute(_graph(pipeline), run)
-        for error in outcome.failed.values():
-            raise watchdog.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
+        done = execute_watched(service, _graph(pipeline), given, [_warned])
+        for error in done.outcome.failed.values():
+            raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
     print(f"{service}: {path} is as it was before the restore")
     print(
-        f"what was there until now is in {os.path.join(path, record.folder)};"
+        f"the restored files are in {os.path.join(path, record.folder)};"
         f" packrat restore --forget {service}, or the next good backup, deletes it"
     )
     return Exit.DONE
 
 
-def forget_aside(program: Program, service: str) -> int:
+def forget_replaced(program: Program, service: str) -> int:
     """Delete the folders that in-place restores replaced, and those that undo took out."""
     [service] = program.services([service])
     config = program.config
@@ -81,7 +74,7 @@ def forget_aside(program: Program, service: str) -> int:
     if result.failed:
         raise SourceError(
             f"{service}: could not delete {'; '.join(result.failed)}",
-            "the next command tries it again; no backup will have it",
+            "the next command tries again; backups leave it out",
         )
     count = result.folders
     print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing to delete")

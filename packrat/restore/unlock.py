@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vault.store.base import Store
 
 
-class Lock:
+class LockedArchive:
     """Header of a sealed archive, on which passwords are tried."""
 
     def __init__(self, destination: Store, service: str, name: str) -> None:
@@ -44,7 +44,7 @@ class Lock:
         slots = self._header.password_slots
         if any(slot.derivation.is_costly for slot in slots):
             raise WrongKey(
-                f"{self.where} asks for a costlier key derivation than packrat writes",
+                f"{self.where} requires a costlier key derivation than packrat uses",
                 "if the backup is yours, make its key file with packrat rekey",
             )
         found = (self._header.keys(slot, password) for slot in slots)
@@ -59,7 +59,7 @@ class Lock:
             if not sys.stdin.isatty():
                 raise WrongKey(
                     f"{self.where} is sealed under another key",
-                    "its password opens it: give it with --password-file, or on a terminal",
+                    "enter its password on a terminal, or pass --password-file FILE",
                 )
             print(f"{self.where} is sealed under another key.", file=sys.stderr)
             attempts = ATTEMPTS
@@ -68,7 +68,7 @@ class Lock:
             if keys := self.keys(password):
                 return keys
             if password_file is None:
-                print("That is not its password.", file=sys.stderr)
+                print("Wrong password.", file=sys.stderr)
         raise WrongKey(f"this is not the password of {self.where}", "nothing was changed")
 
 
@@ -84,6 +84,6 @@ def choose_and_unlock(
     try:
         return program, choose(program, service, backup, source, warn)
     except OtherKey as locked:
-        keys = Lock(locked.destination, service, locked.name).ask(password_file)
+        keys = LockedArchive(locked.destination, service, locked.name).ask(password_file)
     program = program.under(keys)
     return program, choose(program, service, backup, source, warn)

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from engine.events import Warned
-from engine.facts import Facts
-from engine.run import Cancelled, Clock, Run, Shared
-from engine.wiring import execute
+from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.program import open_cache, open_destinations
+from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
-from packrat.runs.signals import interruptible
-from packrat.runs.watchdog import Watchdog
 from stages.facts import Holdings, Job, SourceReport, Stores
 from stages.in_place.forget import forget
 from stages.journal import Journal
@@ -101,12 +98,11 @@ def _run(
     )
     given = (job, keys, stores, cache, spool, journal, *service_given(pipeline))
     clear(spool.path)
-    watchdog = Watchdog(pipeline.service, clock, pipeline.timeout)
-    run = Run(Shared([watchdog, note, *listeners], clock, facts=Facts(given)))
+    listeners = [note, *listeners]
     try:
-        with interruptible(run, watchdog):
-            outcome = execute(graph, run)
-        sum_up(graph, outcome, job, result, watchdog.problem)
+        done = execute_watched(job.service, graph, given, listeners, clock, pipeline.timeout)
+        outcome = done.outcome
+        sum_up(graph, outcome, job, result, done.problem)
         if result.exit == Exit.DONE and (source := outcome.fact(SourceReport)):
             for text in forget(pipeline.state_dir, pipeline.service, source.path).failed:
                 result.warnings.append(f"what a restore had replaced could not be deleted: {text}")
@@ -122,7 +118,7 @@ def _drop_delivered(
     """Delete spooled archives that are at a destination which also has the new backup."""
     for name in result.holders:
         with suppress(VaultError):
-            there = [held.stored for held in cache.catalog(stores[name], job.service, keys).held]
-            for held in [held for held in waiting.held if held.stored in there]:
-                waiting.destination.delete(job.service, held.stored.name)
-                waiting.held.remove(held)
+            there = [item.stored for item in cache.catalog(stores[name], job.service, keys).listed]
+            for item in [item for item in waiting.listed if item.stored in there]:
+                waiting.destination.delete(job.service, item.stored.name)
+                waiting.listed.remove(item)

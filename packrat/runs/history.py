@@ -10,18 +10,15 @@ import json
 import os
 import sqlite3
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from packrat.runs.lock import is_held
+from packrat.runs.lock import is_running
 from vault.catalog.sqlite_file import copied, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from packrat.runs.result import Result
 
 VERSION = 1
 KEPT = 1000
@@ -32,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Past(Struct, frozen=True):
+class PastRun(Struct, frozen=True):
     """A past or current run."""
 
     number: int
@@ -123,14 +120,14 @@ class History:
                 number = self.begin(service, "backup", now, **more)
                 self.end(number, "failed", now, json.loads(document), {})
 
-    def runs(self, service: str | None = None, last: int = -1) -> list[Past]:
+    def runs(self, service: str | None = None, last: int = -1) -> list[PastRun]:
         """Return runs, the newest first; -1 for all."""
         where, values = ("WHERE service = ?", (service,)) if service else ("", ())
         return self._read(f"{where} ORDER BY number DESC LIMIT ?", *values, last)
 
-    def newest(self) -> dict[str, list[Past]]:
+    def newest(self) -> dict[str, list[PastRun]]:
         """Return the last two finished backups of each service and a running one, newest first."""
-        found: dict[str, list[Past]] = {}
+        found: dict[str, list[PastRun]] = {}
         rows = self._read(
             "WHERE number IN (SELECT number FROM (SELECT number, row_number() OVER"
             " (PARTITION BY service, ended IS NULL ORDER BY number DESC) AS place FROM runs"
@@ -194,7 +191,7 @@ class History:
         with suppress(sqlite3.Error):  # a cache: it may be full or read-only
             self._db.execute(statement, values)
 
-    def _read(self, rest: str, *values: Any) -> list[Past]:
+    def _read(self, rest: str, *values: Any) -> list[PastRun]:
         try:
             rows = self._db.execute(
                 f"SELECT number, {', '.join(COLUMNS)} FROM runs {rest}",  # noqa: S608
@@ -204,19 +201,14 @@ class History:
             return []
         return list(self._pasts(rows))
 
-    def _pasts(self, rows: Iterable[Any]) -> Iterable[Past]:
+    def _pasts(self, rows: Iterable[Any]) -> Iterable[PastRun]:
         for number, *row in rows:
             one = dict(zip(COLUMNS, row, strict=True))
             for key in ("document", "stages", "progress"):
                 one[key] = json.loads(one[key] or "{}")
-            if one["status"] == "running" and not is_held(self._state_dir, one["service"]):
+            if one["status"] == "running" and not is_running(self._state_dir, one["service"]):
                 one["status"] = "killed"
-            yield Past(number, **one)
-
-
-def document_of(result: Result) -> dict[str, Any]:
-    """Return the part of a result that is recorded: the keys of `--json`."""
-    return {key: value for key, value in asdict(result).items() if key != "exit"}
+            yield PastRun(number, **one)
 
 
 def _prepare(db: sqlite3.Connection) -> None:

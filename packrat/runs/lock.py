@@ -40,7 +40,7 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 400, 0).decode(errors="replace").strip() or "another process"
             raise Locked(
-                f"another run of {service} holds its lock: {holder}; wait for it to end, or end it"
+                f"another run of {service} is in progress: {holder}; wait for it, or stop it"
             ) from None
         words = " ".join(["packrat", *sys.argv[1:]])[:200]
         os.ftruncate(fd, 0)
@@ -53,7 +53,7 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
         os.close(fd)
 
 
-def is_held(state_dir: str, service: str) -> bool:
+def is_running(state_dir: str, service: str) -> bool:
     """Return whether a run of a service is going on."""
     try:
         fd = os.open(os.path.join(state_dir, "locks", f"{service}.lock"), os.O_RDONLY)
@@ -70,7 +70,7 @@ def is_held(state_dir: str, service: str) -> bool:
 
 
 def _take(fd: int) -> None:
-    """Take a lock without waiting, except for the moment in which `is_held` tests it."""
+    """Take a lock without waiting, except for the moment in which `is_running` tests it."""
     for _ in range(GLANCES):
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from engine.facts import Facts
-from engine.run import Cancelled, Clock, Run, Shared
-from engine.wiring import execute
+from engine.run import Cancelled
 from packrat.program import open_destinations
-from packrat.runs.signals import interruptible
-from packrat.runs.watchdog import Watchdog
+from packrat.runs.execute import execute_watched
 from stages.facts import Job, ScratchFolder, Stores
 from stages.spool_folder import SpoolFolder
 
@@ -32,17 +29,13 @@ def maintain(
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     scratch = ScratchFolder.of(pipeline.state_dir)
     job = Job(service=pipeline.service, host=pipeline.host)
-    clock = Clock()
-    watchdog = Watchdog(pipeline.service, clock)
-    facts = Facts((job, keys, stores, cache, spool, scratch))
-    run = Run(Shared([watchdog, *listeners], clock, facts=facts))
-    with interruptible(run, watchdog):
-        outcome = execute(pipeline.graph(), run)
-    if watchdog.problem and outcome.failed:
-        raise watchdog.problem
-    for stage, error in outcome.failed.items():
+    given = (job, keys, stores, cache, spool, scratch)
+    done = execute_watched(pipeline.service, pipeline.graph(), given, listeners)
+    if done.problem and done.outcome.failed:
+        raise done.problem
+    for stage, error in done.outcome.failed.items():
         if isinstance(error, Cancelled | KeyboardInterrupt):
             raise KeyboardInterrupt
         if stage == "survey":
             raise error
-    return outcome
+    return done.outcome

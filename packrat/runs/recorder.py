@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Finished, Progress
 from packrat.errors import Exit
-from packrat.runs.history import History, document_of
+from packrat.runs.history import History
 
 if TYPE_CHECKING:
     from engine.events import Event
@@ -62,5 +62,5 @@ class Recorder:
                 self.begin()
             status = "interrupted" if result.exit == Exit.INTERRUPTED else result.status
             now = self._clock.now() / 1e9
-            self._history.end(self._number, status, now, document_of(result), self._stages)
+            self._history.end(self._number, status, now, result.document, self._stages)
         self._history.close()

@@ -46,7 +46,7 @@ def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]
                 repaired = put_back(state_dir, service)
                 if clear(littered.get(service, "")):
                     repaired.done.append(
-                        f"{service}: a run died, and what it left in the spool is deleted"
+                        f"{service}: deleted the unfinished files of a killed run in the spool"
                     )
         except Locked:
             continue
@@ -121,14 +121,14 @@ def _put_back_stages(
             if not (holder.guards and repaired.owed):
                 journal.done(stage)
         except SourceError as error:
-            repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
+            repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
         except SecretFault as error:
-            repaired.owed.append(f"{service}: a run died, and {error}")
+            repaired.owed.append(f"{service}: a run was killed, and {error}")
         except Exception as error:  # noqa: BLE001 (a note of another version may contain anything)
             what = (
-                f"{service}: a run died, and what its {stage} left cannot be put back:"
+                f"{service}: a run was killed, and what its {stage} left cannot be undone:"
                 f" {type(error).__name__}: {error}; the version of packrat that wrote"
-                f" {journal.file} can, or put it right by hand and delete that file"
+                f" {journal.file} can undo it; or do it yourself and delete that file"
             )
             repaired.owed.append(masked(what))
 
@@ -147,12 +147,12 @@ def _recover_files(
                 with suppress(KeyError, ValueError):  # of another version: `put_back` reports it
                     _holder(note).stand_still(note["found"], locks)
     except SourceError as error:
-        repaired.owed.append(masked(f"{service}: a run died, and {error}; {error.hint}"))
+        repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
         return
     recovered = recover(state_dir, service)
     repaired.done += [masked(f"{service}: {said}") for said in recovered.done]
     repaired.done += [
-        masked(f"{service}: could not delete {what}; the next command tries it again")
+        masked(f"{service}: could not delete {what}; the next command tries again")
         for what in recovered.pending
     ]
     repaired.owed += [masked(f"{service}: {said}") for said in recovered.owed]

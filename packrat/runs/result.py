@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.run import Cancelled
 from packrat.errors import Exit, explain, worst
-from packrat.text.report import count_text
+from packrat.text.report import bytes_text, count_text
+from specs.faults import printable
 from stages.facts import Downtime, Published, SourceReport
 from stages.upload import Upload
 from vault.archive.format import Manifest
@@ -45,6 +46,28 @@ class Result:
     def holders(self) -> list[str]:
         """The destinations that have the new backup."""
         return [name for name, at in self.destinations.items() if at["status"] != "failed"]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The documented keys of `--json`, which the history records."""
+        document = asdict(self)
+        del document["exit"]
+        return document
+
+    @property
+    def summary(self) -> str:
+        """Summary in one or two lines."""
+        if self.error and self.status == "failed":
+            return f"{self.service}: failed: {printable(self.error)}"
+        where = ", ".join(self.holders)
+        line = (
+            f"{self.service}: {self.id} {self.kind}, {count_text(self.files, 'file')},"
+            f" {bytes_text(self.size)}; read {bytes_text(self.read)},"
+            f" stored {bytes_text(self.stored)} at {where} in {self.seconds:.1f} s"
+        )
+        if self.downtime_seconds is not None:
+            line += f", down for {self.downtime_seconds:.1f} s"
+        return line + (f"\n{self.service}: partial: {printable(self.error)}" if self.error else "")
 
     def fail(self, error: BaseException) -> None:
         """Record the error that ended the run."""

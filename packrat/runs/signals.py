@@ -21,12 +21,12 @@ _end_requested = threading.Event()
 """Set if a signal requested this process to end before its run began."""
 
 
-def end_when_asked() -> None:
+def interrupt_on_sigterm() -> None:
     """Make SIGTERM end this process in order, also before its run begins."""
     signal.signal(signal.SIGTERM, _interrupt_once)
 
 
-def check_asked() -> None:
+def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt if a signal has requested this process to end."""
     if _end_requested.is_set():
         raise KeyboardInterrupt

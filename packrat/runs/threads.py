@@ -11,7 +11,7 @@ UNINTERRUPTIBLE = "D"
 """State of a thread in proc(5) that no signal interrupts."""
 
 
-def held_threads() -> list[str]:
+def blocked_threads() -> list[str]:
     """Return a description of each thread that is blocked in the kernel; none without /proc."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     names[os.getpid()] = threading.main_thread().name

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit
-from packrat.runs.threads import held_threads
+from packrat.runs.threads import blocked_threads
 from stages.errors import SourceError
 from stages.waiting import Waiting
 
@@ -74,7 +74,7 @@ class Watchdog:
             while not done.wait(LOOK_SECONDS):
                 if interrupt and signal.sigpending() & ENDING:
                     run.cancel()
-                self.look(run, interrupt)
+                self.check(run, interrupt)
 
         thread = threading.Thread(target=watch, name="watchdog", daemon=True)
         thread.start()
@@ -84,7 +84,7 @@ class Watchdog:
             done.set()
             thread.join()
 
-    def look(self, run: Run, interrupt: Callable[[], None] | None) -> None:
+    def check(self, run: Run, interrupt: Callable[[], None] | None) -> None:
         """Take the next step to end the run, if it is due."""
         now = self._clock.ticks()
         with self._lock:
@@ -107,10 +107,10 @@ class Watchdog:
         if self._timeout and now - self._begun > self._timeout:
             return SourceError(
                 f"the run took longer than its timeout of {self._timeout:.0f} s, and was ended",
-                f"services.{self._service}.timeout gives it longer",
+                f"services.{self._service}.timeout allows more time",
             )
         if idle > STALL_SECONDS:
-            held = "".join(f"; {text}" for text in held_threads())
+            held = "".join(f"; {text}" for text in blocked_threads())
             return SourceError(
                 f"no progress for {STALL_SECONDS:.0f} s, last in stage {self._stage}; the run was"
                 f" ended{held}",
@@ -121,11 +121,11 @@ class Watchdog:
     def _give_up(self) -> None:
         """End the process; its threads cannot be stopped."""
         why = f"{self.problem}; {self.problem.hint}. It" if self.problem else "the run"
-        held = "; ".join(held_threads()) or "a thread does not come back"
+        held = "; ".join(blocked_threads()) or "a thread is blocked"
         text = (
             f"packrat: {self._service}: {why} could not be stopped in order: {held}. The process"
-            " ends as soon as the kernel lets go of it; the next packrat command puts back what"
-            " is owed"
+            " ends as soon as the kernel releases it; the next packrat command repairs"
+            " what is left unfinished"
         )
         os.write(2, f"{text}\n".encode())  # the thread that is held may hold the lock of stderr
         os._exit(Exit.FAILED if self.problem else Exit.INTERRUPTED)

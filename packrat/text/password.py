@@ -34,7 +34,7 @@ def ask_password(password_file: str | None, *, new: bool, prompt: str = "Passwor
             )
         return password
     if not sys.stdin.isatty():
-        raise UsageError("a password is asked for on a terminal only; pass --password-file FILE")
+        raise UsageError("there is no terminal to enter a password; pass --password-file FILE")
     from getpass import getpass
 
     while True:
@@ -44,7 +44,7 @@ def ask_password(password_file: str | None, *, new: bool, prompt: str = "Passwor
         if len(password) < LEAST:
             print(f"Use at least {LEAST} characters.", file=sys.stderr)
         elif getpass("Again: ") != password:
-            print("The two differ. Type both again.", file=sys.stderr)
+            print("The passwords differ. Enter both again.", file=sys.stderr)
         else:
             return password
 

@@ -24,14 +24,14 @@ The salt is also at the head of every backup: the password and one destination a
 On a bare machine:
   1. Install packrat. Write a configuration with these services and destinations, and the
      credentials of the destination.
-  2. packrat rekey        asks for the password, and makes the key file again
+  2. packrat rekey        asks for the password, and recreates the key file
   3. packrat restore      asks for the rest
 
 Without packrat, on Debian, with a copy of the folder of one service:
   apt-get install python3-cryptography python3-zstandard python3-argon2
   python3 rescue.py FOLDER/NEWEST.packrat TARGET     (rescue.py is part of packrat's source)
 
-Without the password nothing can be restored, by anybody."""
+Without the password, nobody can restore anything."""
 
 
 def recovery_sheet(config: Config, keys: Keys) -> str:

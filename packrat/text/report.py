@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +13,16 @@ from stages.masking import masked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from packrat.restore.restore import Restored
-    from packrat.runs.result import Result
     from vault.archive.format import Summary
 
 
-def as_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     """Print one JSON document, with only unprintable characters escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
-def complain(message: str, *, bare: bool = False) -> None:
+def print_error(message: str, *, bare: bool = False) -> None:
     """Print an error; `bare` omits the prefix, for lines that begin with their file."""
     lines = "\n".join(map(printable, masked(message).split("\n")))
     print(lines if bare else f"packrat: {lines}", file=sys.stderr)
@@ -100,36 +97,3 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(lines[0], style="bold")
     console.print("\n".join(lines[1:]))
-
-
-def result_text(result: Result) -> str:
-    """Return a summary of one backup in one or two lines."""
-    if result.error and result.status == "failed":
-        return f"{result.service}: failed: {printable(result.error)}"
-    where = ", ".join(
-        name for name, state in result.destinations.items() if state["status"] != "failed"
-    )
-    line = (
-        f"{result.service}: {result.id} {result.kind}, {count_text(result.files, 'file')},"
-        f" {bytes_text(result.size)}; read {bytes_text(result.read)},"
-        f" stored {bytes_text(result.stored)} at {where} in {result.seconds:.1f} s"
-    )
-    if result.downtime_seconds is not None:
-        line += f", down for {result.downtime_seconds:.1f} s"
-    return line + (
-        f"\n{result.service}: partial: {printable(result.error)}" if result.error else ""
-    )
-
-
-def result_json(result: Result) -> dict[str, Any]:
-    """Return the documented keys of a backup."""
-    document = asdict(result)
-    del document["exit"]
-    return document
-
-
-def restored_json(restored: Restored) -> dict[str, Any]:
-    """Return the documented keys of a restore."""
-    document = asdict(restored)
-    del document["partial"]
-    return {("from" if key == "source" else key): value for key, value in document.items()}

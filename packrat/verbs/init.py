@@ -25,7 +25,7 @@ def initialize(program: Program, password_file: str | None) -> None:
     if os.path.lexists(path):
         raise KeyFileError(
             f"key file {path} exists and is never overwritten",
-            "to make it again from the password: packrat rekey",
+            "to recreate it from the password: packrat rekey",
         )
     password = ask_password(password_file, new=True)
     keys = Keys.create(password, Derivation(os.urandom(SALT_BYTES)))
@@ -42,14 +42,14 @@ def _rehearse(keys: Keys) -> None:
     from vault.errors import WrongKey
 
     print(
-        "Write the password down now, where it outlives this machine. Then prove it.",
+        "Write the password down now, in a place that survives this machine. Then enter it again.",
         file=sys.stderr,
     )
     for _ in range(ATTEMPTS):
         password = getpass("From what you wrote down: ")
         if keys.password_slot.derivation.derive(password) == keys.derived:
             return
-        print("That is another password.", file=sys.stderr)
+        print("That is a different password.", file=sys.stderr)
     raise WrongKey(
-        "the password could not be proven; nothing was written", "start again with packrat init"
+        "the password was not confirmed; nothing was written", "start again with packrat init"
     )

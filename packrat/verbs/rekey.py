@@ -74,7 +74,7 @@ class _Place(Struct, frozen=True):
         return f"{self.destination.name}:{self.service}/{self.name}"
 
 
-def make_again(program: Program, password_file: str | None) -> None:
+def recreate_key_file(program: Program, password_file: str | None) -> None:
     """Create the key file from the password of a real backup.
 
     Raises:
@@ -144,12 +144,12 @@ def _accepts_cost(costly: list[Candidate]) -> bool:
     """Ask whether to try keys that are costlier than packrat's own."""
     dearest = max(one.derivation.memory for one in costly)
     warn(
-        f"{count_text(len(costly), 'header')} with a costlier key derivation than packrat writes,"
-        f" up to {dearest >> 10} MiB of memory, for example {costly[0].where}; it may be forged, to"
-        " keep this machine busy"
+        f"{count_text(len(costly), 'header')} with a costlier key derivation than packrat uses,"
+        f" up to {dearest >> 10} MiB of memory, for example {costly[0].where}; it may be"
+        " forged to overload this machine"
     )
     if not sys.stdin.isatty():
-        warn("not tried; run packrat rekey on a terminal to try it anyway")
+        warn("skipped; to try it anyway, run packrat rekey on a terminal")
         return False
     print("Try it anyway? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

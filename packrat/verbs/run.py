@@ -6,14 +6,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, UsageError, worst
+from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.text.report import warn
-from packrat.verbs.planning import is_pipeline_file, pipelines_of
-from packrat.verbs.showing import back_up_all, restore_and_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from packrat.notify.message import ByHand
     from packrat.program import Program
     from specs.pipeline import Pipeline
 
@@ -22,7 +20,6 @@ def run_spec(
     program: Program,
     spec: str,
     services: Sequence[str],
-    tells: ByHand | None,
     *,
     yes: bool,
     as_json: bool,
@@ -33,8 +30,11 @@ def run_spec(
     others = [pipeline for pipeline in pipelines if pipeline.job != "backup"]
     statuses: list[int] = []
     if backups or not others:
-        told = None if is_pipeline_file(spec) else tells
-        statuses.append(back_up_all(backups, as_json=as_json, tells=told))
+        from packrat.notify.message import notifier
+        from packrat.runs.backups import back_up_all
+
+        notify = None if is_pipeline_file(spec) else notifier(program.config)
+        statuses.append(back_up_all(backups, as_json=as_json, notify=notify))
     for pipeline in others:
         if pipeline.job == "restore":
             statuses.append(_restore(pipeline, yes=yes, as_json=as_json))
@@ -47,17 +47,18 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
     from packrat.picker.prompts import confirm
     from packrat.program import DocumentProgram
     from packrat.restore.opened import OpenedBackup
+    from packrat.restore.report import restore_and_report
     from packrat.restore.unlock import choose_and_unlock
 
     where = pipeline.to or "its own folder, in place"
     question = f"Restore backup {pipeline.backup} of {pipeline.service} to {where}?"
     if not yes and not sys.stdin.isatty():
-        raise UsageError("this restores a backup, and asks first; without a terminal, pass --yes")
+        raise UsageError("a restore asks for confirmation; without a terminal, pass --yes")
     if not yes and not confirm(question):
         print("nothing was restored", file=sys.stderr)
         return Exit.INTERRUPTED
     program, chosen = choose_and_unlock(
-        DocumentProgram(pipeline), pipeline.service, pipeline.backup or "latest", None, None, warn
+        DocumentProgram([pipeline]), pipeline.service, pipeline.backup or "latest", None, None, warn
     )
     opened = OpenedBackup(pipeline.service, chosen, program.keys)
     return restore_and_report(pipeline, opened, as_json=as_json)
@@ -65,8 +66,8 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
 
 def _maintain(pipeline: Pipeline, *, as_json: bool) -> int:
     from packrat.program import DocumentProgram
-    from packrat.verbs.prune import prune_pipelines
-    from packrat.verbs.verify import verify_pipelines
+    from packrat.runs.prune import prune_pipelines
+    from packrat.runs.verify import verify_pipelines
 
     work = prune_pipelines if pipeline.job == "prune" else verify_pipelines
-    return work([pipeline], DocumentProgram(pipeline), as_json=as_json)
+    return work([pipeline], DocumentProgram([pipeline]), as_json=as_json)

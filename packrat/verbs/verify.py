@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from packrat.catalogs import catalogs
-from packrat.errors import Exit
-from packrat.restore.choose import meant
-from packrat.runs.maintenance import maintain
-from packrat.text.progress import progress
-from packrat.text.report import as_json as print_json
-from packrat.text.report import warn
-from packrat.text.verdicts import print_verdicts, row_of, summary_of
-from stages.facts import Holdings, Verified
-from stages.verify import Verify
+from packrat.restore.choose import find_archives
+from packrat.runs.catalogs import catalogs
+from packrat.runs.verify import verify_pipelines
+from specs.compile import compile_verify
 from vault.catalog.prover import Depth
-from vault.catalog.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from packrat.program import Program
-    from specs.pipeline import Pipeline
-
-HOW = {
-    Depth.CHUNKS: "every byte",
-    Depth.FRAMES: "every frame",
-    Depth.SAMPLES: "both ends, the index and samples",
-}
 
 
 def verify_stored(
@@ -43,8 +27,6 @@ def verify_stored(
 
     FAILED if anything is damaged or missing, PARTIAL if something could not be read.
     """
-    from specs.compile import compile_verify
-
     config = program.config
     services = program.services([service]) if service else list(config.services)
     depth = Depth.CHUNKS if deep else Depth.SAMPLES
@@ -53,46 +35,16 @@ def verify_stored(
         program.destination(source)  # raises UsageError if there is none of that name
     if backup:
         found, _ = catalogs(program, services, source, marks=False)
-        chosen = meant(found, backup, config.host)
+        chosen = find_archives(found, backup, config.host)
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
     return verify_pipelines(pipelines, program, as_json=as_json)
 
 
-def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
-    """Run verify documents and report; return the exit status. Raises Away if no store answers."""
-    rows: list[dict[str, Any]] = []
-    failed: list[BaseException] = []
-    answered = False
-    depths = {Depth.SAMPLES}
-    for pipeline in pipelines:
-        stages = [name for name in pipeline.stages if name != "survey"]
-        depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
-        titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
-        with progress(pipeline.service, titles, lambda: None) as listener:
-            outcome = maintain(pipeline, program.keys, program.cache, [listener])
-        holdings = outcome.fact(Holdings)
-        answered |= bool(holdings and holdings.catalogs)
-        failed += outcome.failed.values()
-        for verified in outcome.facts_of(Verified):
-            rows += [row_of(pipeline.service, verdict) for verdict in verified.verdicts]
-    if failed and not answered:
-        raise failed[0]
-    for error in failed:
-        warn(str(error))
-    if as_json:
-        print_json(rows)
-    elif rows:
-        print_verdicts(rows)
-        print(f"{summary_of(rows)} ({', '.join(HOW[depth] for depth in depths)} read)")
-    else:
-        print("no backups yet: there is nothing to prove")
-    return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
+def verify_share(program: Program, *, as_json: bool) -> int:
+    """Verify the share that is due, and repair it; return the exit status."""
+    from packrat.runs.verify_due import verify_due
 
-
-def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:
-    """Return the exit status for the statuses of verdicts; `status` if all are good."""
-    found = set(statuses)
-    if found & {Status.DAMAGED, Status.MISSING}:
-        return Exit.FAILED
-    return Exit.PARTIAL if Status.UNREADABLE in found else status
+    config = program.config
+    pipelines = [compile_verify(config, name, Depth.FRAMES) for name in config.services]
+    return verify_due(pipelines, config.verify.deep_percent, as_json=as_json)

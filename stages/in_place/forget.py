@@ -69,7 +69,7 @@ def forget(state_dir: str, service: str, path: str) -> Forgotten:
 def drop_unused(state_dir: str, staging: Staging) -> None:
     """Delete the working folder of a restore that ended before it wrote anything.
 
-    If that fails, the next command tries it again.
+    If that fails, the next command tries again.
     """
     if os.listdir(staging.tree) or staging.record.phase != "staging":
         return

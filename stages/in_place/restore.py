@@ -56,7 +56,7 @@ def swap(
     """Exchange the restored tree with the present one; the service must be stopped.
 
     Paths that `exclude` matches, the folders `never` and mount points stay. `check` is called
-    before each step and may raise. On any error everything is as it was before, unless the error
+    before each step and may raise. On any error everything is as before, unless the error
     says that the next command continues. Raises TargetError.
     """
     record, root, work = staging.record, staging.root, staging.work
@@ -77,7 +77,7 @@ def swap(
         if isinstance(error, OSError):
             raise TargetError(
                 f"cannot restore in place at {error.filename!r}: {error.strerror}",
-                "everything is as it was before; restore to a folder with --to, then copy",
+                "nothing was changed; restore to a folder with --to, then copy",
             ) from error
         raise
     staging.record = structs.replace(record, phase="swapped")
@@ -97,7 +97,7 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
             f"a restore in place of {record.path} ended early and could not be taken back: {cause}",
-            f"what was there before is in {record.folder}; the next command tries it again",
+            f"what was there before is in {record.folder}; the next command tries again",
         ) from error
     if untouched:
         record = structs.replace(record, phase="staging", steps=(), stays=(), kept=())

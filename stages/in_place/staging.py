@@ -98,7 +98,7 @@ def unmake(state_dir: str, record: Record, root: int) -> None:
                 raise TargetError(
                     f"cannot remove the empty folder {record.folder} in {record.path}:"
                     f" {error.strerror}",
-                    "the next command tries it again",
+                    "the next command tries again",
                 ) from error
     remove_record(state_dir, record)
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Wanted:
+class Selection:
     """Set of paths, with everything below them; everything if it is empty."""
 
     def __init__(self, paths: Iterable[str]) -> None:

@@ -81,8 +81,8 @@ class Writer:
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
             raise TargetError(
                 f"cannot write below {self.target}{where}: {error.strerror}",
-                "nothing outside it was touched; correct that, and the same command goes on from"
-                " there, or restore to a folder that can be written and has room",
+                "nothing outside it was touched; correct that and run the same command again to"
+                " continue, or restore to a folder that is writable and has room",
             ) from error
 
     def begin(self) -> None:

@@ -64,7 +64,7 @@ class Container(Struct, frozen=True):
             )
 
 
-class Engine:
+class DockerEngine:
     """Docker engine; connects at the first request."""
 
     def __init__(self, host: str | None, patience: float = PATIENCE_SECONDS) -> None:
@@ -77,7 +77,7 @@ class Engine:
         self._patience = patience
         self._api: Any = None
 
-    def look(self, name: str) -> Container:
+    def inspect(self, name: str) -> Container:
         """Return the state of a container; raises NoContainer, EngineAway."""
         with self._translated(f"look at container {name}", name):
             found = self._client().inspect_container(name)

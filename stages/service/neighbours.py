@@ -11,14 +11,14 @@ from stages.service.docker import NoContainer
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from stages.service.docker import Container, Engine
+    from stages.service.docker import Container, DockerEngine
 
 
-def others(engine: Engine, ids: Collection[str]) -> Iterator[Container]:
+def others(engine: DockerEngine, ids: Collection[str]) -> Iterator[Container]:
     """Yield all running containers but those of these ids; raises EngineAway."""
     for name in engine.running():
         with suppress(NoContainer):  # it has ended since
-            if (container := engine.look(name)).id not in ids:
+            if (container := engine.inspect(name)).id not in ids:
                 yield container
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.errors import SourceError
 from stages.service.account import account_of, command_environment
-from stages.service.docker import Engine
+from stages.service.docker import DockerEngine
 from stages.service.output import Output
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Shell(BaseModel):
     def check(self, what: str) -> None:
         """Raise SourceError if the command cannot start."""
         if self.container:
-            if not Engine(self.host).look(self.container).running:
+            if not DockerEngine(self.host).inspect(self.container).running:
                 raise SourceError(
                     f"{what}: container {self.container} is not running", "start it first"
                 )
@@ -209,7 +209,7 @@ class _ContainerProcess:
 
     def __init__(self, shell: Shell, secrets: dict[str, str]) -> None:
         assert shell.container
-        self._engine, self._name = Engine(shell.host), shell.container
+        self._engine, self._name = DockerEngine(shell.host), shell.container
         command = ["sh", "-c", IN_CONTAINER, "sh", shell.command]
         self._user = shell.user or ""
         self._id = self._engine.begin(self._name, command, secrets, shell.working_dir, self._user)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from stages.source.previous import border
+from stages.source.previous import trusted_before
 
 LISTINGS = 3
 """Attempts to list a folder without a duplicate name."""
@@ -35,7 +35,7 @@ class Listings:
         """Start with the open folder `root`; `barrier` is the time just before its walk, in ns."""
         # Filesystems other than the root's may not stamp their folders.
         self._device = os.fstat(root).st_dev
-        self._border = border(barrier)
+        self._trusted_before = trusted_before(barrier)
         self._known: dict[int, tuple[tuple[int, int], str]] = {}
         """Inode -> its times, and the names in it."""
 
@@ -48,7 +48,7 @@ class Listings:
         """
         found = os.fstat(folder)
         times = found.st_mtime_ns, found.st_ctime_ns
-        if found.st_dev != self._device or max(times) >= self._border:
+        if found.st_dev != self._device or max(times) >= self._trusted_before:
             return listed(folder)
         known = self._known.get(found.st_ino)
         if known and known[0] == times:

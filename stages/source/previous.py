@@ -19,7 +19,7 @@ SETTLED_NS = 2_000_000_000
 """File times are trusted if they are this much older than the pass that recorded them."""
 
 
-def border(barrier: int) -> int:
+def trusted_before(barrier: int) -> int:
     """Return the time before which file times recorded by a pass begun at `barrier` are trusted.
 
     All in nanoseconds since 1970. A write in the same clock tick as the read would leave the times
@@ -28,26 +28,26 @@ def border(barrier: int) -> int:
     return barrier - SETTLED_NS
 
 
-def untouched(old: Entry, now: os.stat_result, border: int) -> bool:
+def untouched(old: Entry, now: os.stat_result, trusted_before: int) -> bool:
     """Return whether a file is unchanged since it was recorded.
 
-    Size, times and inode must be as recorded, and the times before the `border` of that pass.
+    Size, times and inode must be as recorded, and the times before `trusted_before` of that pass.
     """
     ctime, mtime = old.ctime, old.mtime
-    return (  # ends with the test of `settled`, written out because it runs for a million files
+    return (  # `has_trusted_times` is written out because this runs for a million files
         ctime == now.st_ctime_ns
         and mtime == now.st_mtime_ns
         and old.inode == now.st_ino
         and (old.size == now.st_size or old.type != "file")
-        and ctime < border
-        and mtime < border
+        and ctime < trusted_before
+        and mtime < trusted_before
         and not old.unsettled
     )
 
 
-def settled(entry: Entry, border: int) -> bool:
+def has_trusted_times(entry: Entry, trusted_before: int) -> bool:
     """Return whether the times of a recorded entry can be trusted."""
-    return entry.ctime < border and entry.mtime < border and not entry.unsettled
+    return entry.ctime < trusted_before and entry.mtime < trusted_before and not entry.unsettled
 
 
 class Previous:
@@ -55,13 +55,13 @@ class Previous:
 
     def __init__(self, base: Base, index: PreviousIndex) -> None:
         self.files = 0
-        self._border = border(0)
+        self._trusted_before = trusted_before(0)
         self._archives = base.usable
         self._all_usable = False
         self._blocks = index.blocks()
         if base.parent:
             self.files = base.parent.files
-            self._border = border(base.parent.barrier)
+            self._trusted_before = trusted_before(base.parent.barrier)
             used = {base.parent.id, *(archive.id for archive in base.parent.archives)}
             self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
@@ -86,7 +86,7 @@ class Previous:
             old = self._find(path)
         self.last = old
         now = found.stat
-        if old is None or not untouched(old, now, self._border) or not self._usable(old):
+        if old is None or not untouched(old, now, self._trusted_before) or not self._usable(old):
             return None
         if old.link and old.link[0] != now.st_dev:  # device numbers change with a reboot
             old.link = (now.st_dev, now.st_ino)

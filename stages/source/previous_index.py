@@ -77,11 +77,11 @@ class PreviousIndex:
         """Read an index segment from any destination that has it undamaged; raises VaultError."""
         failed: VaultError = NotThere(f"no destination has archive {archive_id}")
         for catalog in self._catalogs:
-            if held := catalog.standing.get(archive_id):
+            if item := catalog.referable.get(archive_id):
                 at = (catalog.destination.name, archive_id)
                 try:
                     if at not in self._opened:
-                        self._opened[at] = catalog.open(held.stored.name, self._keys)
+                        self._opened[at] = catalog.open(item.stored.name, self._keys)
                     return self._opened[at].frame(number, b"i")
                 except VaultError as error:
                     failed = error

@@ -73,21 +73,21 @@ def read_file(found: Found, attempts: int = ATTEMPTS, report: Report = ignore) -
                     break
                 yield Piece(entry, at, block, last=False, again=again)
                 again = False
-            settled = _same(before, os.fstat(fd))
-            if attempt < attempts and (not settled or end is not None):
+            stable = _same(before, os.fstat(fd))
+            if attempt < attempts and (not stable or end is not None):
                 continue
-            if not settled:
+            if not stable:
                 lost.append(f"changed while it was read, {attempts} times")
             elif end is not None:
                 lost.append(f"ends after {end:,} of the {before.st_size:,} bytes that it reports")
             elif os.pread(fd, 1, before.st_size):
                 lost.append(f"has more than the {before.st_size:,} bytes that it reports")
-                settled = False
+                stable = False
             if end is not None:
                 entry.size = end
                 entry.extents = cut_off(extents, end) if entry.extents is not None else None
-                settled = False
-            entry.unsettled = entry.unsettled or not settled
+                stable = False
+            entry.unsettled = entry.unsettled or not stable
             for what in lost:
                 report(what)
             yield Piece(entry, entry.size, again=again)

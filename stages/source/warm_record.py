@@ -8,7 +8,7 @@ from msgspec import structs
 
 from stages.source.entry_log import EntryLog
 from stages.source.folder_cache import Listings
-from stages.source.previous import border, settled, untouched
+from stages.source.previous import has_trusted_times, trusted_before, untouched
 
 if TYPE_CHECKING:
     from stages.source.walk import Found
@@ -28,12 +28,12 @@ class WarmRecord:
         self.folders = Listings(root, barrier) if root is not None else None
         self.left = 0
         """Known bytes of files that must be read again."""
-        self._border = border(barrier)
+        self._trusted_before = trusted_before(barrier)
         self._log = EntryLog(scratch) if self.covers else None
 
     def add(self, entry: Entry) -> None:
         """Record a file that was read to its end."""
-        if self._log and settled(entry, self._border):
+        if self._log and has_trusted_times(entry, self._trusted_before):
             self._log.add(structs.replace(entry, chunks=[]))
         else:
             self.left += entry.size
@@ -44,7 +44,7 @@ class WarmRecord:
         Paths must come in the order of the walk.
         """
         read = self._log.find(found.path) if self._log else None
-        return read if read and untouched(read, found.stat, self._border) else None
+        return read if read and untouched(read, found.stat, self._trusted_before) else None
 
     def close(self) -> None:
         """Delete the data on disk."""

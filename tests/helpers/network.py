@@ -41,5 +41,5 @@ def done(result):
 
 def level(house, *names):
     """Return whether all destinations have the same backups."""
-    held = [[h.stored for h in house.catalog(name).backups] for name in names]
-    return all(one == held[0] for one in held) and bool(held[0])
+    item = [[h.stored for h in house.catalog(name).backups] for name in names]
+    return all(one == item[0] for one in item) and bool(item[0])

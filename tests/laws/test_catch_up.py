@@ -27,7 +27,7 @@ def test_cut_off_between_a_base_and_what_refers_to_it(tmp_path):
             assert (result.status, result.exit) == ("partial", 5), result
             assert "No space left on device; make room there" in result.error
             assert both.cli("prune").returncode == 0
-            assert [held.stored.name for held in both.catalog("two").backups] == [base]
+            assert [item.stored.name for item in both.catalog("two").backups] == [base]
             stood.add((small / "svc" / base).stat().st_ctime_ns)
         subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
         assert done(both.back_up())

@@ -26,7 +26,7 @@ def sound(tmp_path_factory):
     house.backed_up()
     fill(house.source, {"f": noise(20_000, 6)})
     house.backed_up()
-    assert [len(held.summary.archives) for held in house.catalog().backups] == [0, 1, 2]
+    assert [len(item.summary.archives) for item in house.catalog().backups] == [0, 1, 2]
     return house
 
 
@@ -97,7 +97,7 @@ def test_a_restore_of_damaged_archives_is_right_or_says_what_is_not(sound, copy,
             assert path.name in str(error)
         elif error is not None:  # it was detected when the destination was listed
             assert isinstance(error, NotThere)
-            assert any(path.name in held.problem for held in copy.catalog().held)
+            assert any(path.name in item.problem for item in copy.catalog().listed)
     assert Damaged in found
 
 
@@ -153,7 +153,7 @@ def test_an_archive_that_refers_to_a_lost_or_truncated_one_is_no_backup(copy, ta
         if not cached:
             copy.forget()
         assert len(copy.catalog().backups) == left
-        problems = [held.problem for held in copy.catalog().held if held.problem]
+        problems = [item.problem for item in copy.catalog().listed if item.problem]
         assert len(problems) == (end is not None)
         assert all(path.name in problem for problem in problems)
         path.write_bytes(whole)
@@ -174,11 +174,11 @@ def test_exchanged_and_replayed_archives_are_no_backups(copy, cached, found):
     if not cached:
         copy.forget()
     wrong = {paths[place].name for place, number in enumerate(found) if place != number}
-    problems = [held.problem for held in copy.catalog().held if held.problem]
+    problems = [item.problem for item in copy.catalog().listed if item.problem]
     assert len(problems) == len(wrong)
     assert all(any(name in problem for problem in problems) for name in wrong)
-    assert not wrong & {held.stored.name for held in copy.catalog().backups}
-    assert paths[-1].name not in [held.stored.name for held in copy.catalog().backups]
+    assert not wrong & {item.stored.name for item in copy.catalog().backups}
+    assert paths[-1].name not in [item.stored.name for item in copy.catalog().backups]
     with pytest.raises(NotThere):
         copy.restore("out", paths[-1].stem[-8:])
     assert wrong <= {verdict.name for verdict in copy.verify() if verdict.status == "damaged"}
@@ -211,7 +211,7 @@ def test_a_rotten_index_of_the_parent_says_how_to_go_on(copy):
     newest = copy.archives[-1]
     archive = copy.catalog().open(newest.name, copy.program.keys)
     number = archive.manifest.index[0].chunk[2]
-    newest.write_bytes(broken(newest.read_bytes(), archive.place(number)[0] + 5))
+    newest.write_bytes(broken(newest.read_bytes(), archive.position(number)[0] + 5))
     result = copy.back_up()
     assert result.status == "failed"
     assert newest.name in result.error
@@ -246,7 +246,7 @@ def test_archives_under_another_key_are_locked(copy):
     """Another key sees them, does not list them as backups, never refers to them or prunes them."""
     other = cheap_keys("another", b"another salt 16.")
     catalog = copy.program.cache.catalog(copy.program.destination("local"), "svc", other)
-    assert [held.locked for held in catalog.held] == [True] * 3
+    assert [item.locked for item in catalog.listed] == [True] * 3
     assert catalog.backups == []
     with pytest.raises(VaultError) as caught:
         catalog.open(copy.archives[0].name, other)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from packrat.restore.choose import choose
-from packrat.restore.undo import forget_aside, undo
+from packrat.restore.undo import forget_replaced, undo
 from packrat.runs.repair import repair
-from packrat.verbs.planning import count_source
+from stages.count_source import count_source
 from stages.errors import SourceError
 from stages.in_place.folder import set_aside
 from stages.in_place.record import FOLDER
@@ -194,7 +194,7 @@ def test_a_half_deleted_folder_can_be_neither_undone_nor_backed_up(house, monkey
             real(name, **more)
 
         os.unlink = unlink
-        return house.back_up().exit if how == "backup" else forget_aside(house.program, "svc")
+        return house.back_up().exit if how == "backup" else forget_replaced(house.program, "svc")
 
     assert ended(forked(dying)) == 9
     undone = house.cli("restore", "--undo", "svc")
@@ -330,7 +330,7 @@ def test_a_failed_post_restore_reports_the_state(tmp_path, how):
             child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=30)[1]
     assert child.returncode == (130 if how == "ctrl-c" else 4)
-    assert "the files are restored; packrat restore --undo svc takes that back" in said
+    assert "the files are restored; packrat restore --undo svc undoes that" in said
     assert ("post_restore was interrupted" in said) == (how == "ctrl-c")
     assert (house.source / "a").read_bytes() == b"1"
 

@@ -78,9 +78,9 @@ def test_a_lost_state_folder_costs_no_storage(large):
 def test_full_refers_to_nothing(large):
     """`--full` makes an archive that can be restored without any other."""
     archive = large.backed_up(full=True)
-    [held] = [held for held in large.catalog().held if held.stored.name == archive.name]
-    assert held.summary.kind == "full"
-    assert held.summary.archives == []
+    [item] = [item for item in large.catalog().listed if item.stored.name == archive.name]
+    assert item.summary.kind == "full"
+    assert item.summary.archives == []
 
 
 @pytest.mark.parametrize("size", daily([256, 1024], [256]))

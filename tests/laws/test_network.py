@@ -138,8 +138,8 @@ def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
     line.left = None
     if which == "s3":
         s3.restart()  # sometimes rclone's server answers nothing after an interrupted request
-    for held in house.catalog(which).held:
-        assert not held.problem
+    for item in house.catalog(which).listed:
+        assert not item.problem
     assert done(house.back_up())
     assert level(house, "local", which)
     leftover = list(tmp_path.rglob("*.part"))
@@ -180,11 +180,11 @@ def test_a_destination_added_later_gets_everything(tmp_path, nas):
     document["backup"]["destinations"]["nas"] = nas.destination("dir")
     house.config_file.write_text(yaml.safe_dump(document))
     assert done(house.back_up())
-    newest = [held.stored.name for held in house.catalog("local").backups[-3:]]
-    assert [held.stored.name for held in house.catalog("nas").backups[-3:]] == newest
+    newest = [item.stored.name for item in house.catalog("local").backups[-3:]]
+    assert [item.stored.name for item in house.catalog("nas").backups[-3:]] == newest
     out = house.root / "out"
-    for held in house.catalog("nas").backups[-3:]:
-        short = held.summary.id[:8]
+    for item in house.catalog("nas").backups[-3:]:
+        short = item.summary.id[:8]
         restored = house.cli(
             "restore", "svc", "--from", "nas", "--backup", short, "--to", str(out), "--yes"
         )

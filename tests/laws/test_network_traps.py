@@ -84,7 +84,7 @@ def test_a_servers_disk_is_read_only_or_full(tmp_path, s3, nas, which, fault):
         assert f"destination {which}" in result.error
         assert "unexpected" not in result.error
         assert {p.name for p in place.rglob("*.packrat")} == before
-        assert [held.problem for held in house.catalog(which).held] == [""]
+        assert [item.problem for item in house.catalog(which).listed] == [""]
         if which == "s3":
             assert unfinished(s3) == []
         subprocess.run(["mount", "-o", "remount,rw,size=64m", place], check=True)

@@ -27,7 +27,7 @@ def listed(house):
 
     def fetch(archive_id, number):
         if archive_id not in archives:
-            name = catalog.standing[archive_id].stored.name
+            name = catalog.referable[archive_id].stored.name
             archives[archive_id] = catalog.open(name, house.program.keys)
         return archives[archive_id].frame(number, b"i")
 
@@ -143,7 +143,7 @@ def test_a_new_destination_gets_bases_too(tmp_path):
     for number in range(3):
         fill(house.source, {f"more{number}": noise(9000, 3 + number)})
         back_up(house)
-    assert any(one not in house.catalog().backups for one in house.catalog().held)
+    assert any(one not in house.catalog().backups for one in house.catalog().listed)
     both = House(tmp_path, destinations=("local", "second"), keep=1)
     fill(house.source, {"last": noise(10)})
     back_up(both)

@@ -131,6 +131,6 @@ def test_ctrl_c_reports_how_to_continue(filled, tmp_path):
     out = tmp_path / "out"
     code, said = killed(filled, out, 4_000_000, signal.SIGINT)
     assert code == 130
-    assert said == f"packrat: svc: interrupted; the same restore to {out} goes on from there\n"
+    assert said == f"packrat: svc: interrupted; run the same restore to {out} again to continue\n"
     filled.json("restore", "svc", "--to", str(out), "--yes")
     assert differences(filled.source, out) == []

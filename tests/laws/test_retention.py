@@ -29,24 +29,24 @@ def stored_bytes(house, name):
 
     def fetch(archive_id, number):
         if archive_id not in opened:
-            opened[archive_id] = catalog.open(catalog.standing[archive_id].stored.name, keys)
+            opened[archive_id] = catalog.open(catalog.referable[archive_id].stored.name, keys)
         return opened[archive_id].frame(number, b"i")
 
     chunks = {}
-    for held in catalog.backups[-KEEP:]:
-        archive = catalog.open(held.stored.name, keys)
+    for item in catalog.backups[-KEEP:]:
+        archive = catalog.open(item.stored.name, keys)
         for entry in read_entries(archive.manifest.index, fetch, archive.where):
             chunks |= {(c[1], c[2], c[3]): c[4] for c in entry.chunks}
-    return sum(h.stored.size for h in catalog.held), sum(chunks.values())
+    return sum(h.stored.size for h in catalog.listed), sum(chunks.values())
 
 
 def keeps_exactly(catalog, newest):
     """Assert that only the newest backups and what they refer to are there."""
     kept = catalog.backups[-len(newest) :]
-    assert [held.summary.id[:8] for held in kept] == newest
-    needed = {other.name for held in kept for other in held.summary.archives}
-    needed |= {held.stored.name for held in kept}
-    assert {held.stored.name for held in catalog.held} == needed
+    assert [item.summary.id[:8] for item in kept] == newest
+    needed = {other.name for item in kept for other in item.summary.archives}
+    needed |= {item.stored.name for item in kept}
+    assert {item.stored.name for item in catalog.listed} == needed
 
 
 def test_many_days_keep_the_newest_and_stay_small(tmp_path, pytestconfig):

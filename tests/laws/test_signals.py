@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 
 from engine.events import Started
-from packrat.runs.lock import is_held
+from packrat.runs.lock import is_running
 from tests.helpers.forked import backing_up, ended
 from tests.helpers.house import House
 from tests.helpers.network import unfinished
@@ -33,7 +33,7 @@ def two(tmp_path):
 
 def backups(house, name):
     """Return the names that a destination lists."""
-    return {held.stored.name for held in house.catalog(name).backups}
+    return {item.stored.name for item in house.catalog(name).backups}
 
 
 @pytest.mark.parametrize("number", sample(SIGNALS))
@@ -103,7 +103,7 @@ def test_interrupted_at_any_time(two, number):
         fill(two.source, {"b/c": noise(8_000_000, run + 50)})
         command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            while run % 2 and not is_held(str(two.state), "svc") and process.poll() is None:
+            while run % 2 and not is_running(str(two.state), "svc") and process.poll() is None:
                 time.sleep(0.01)  # every other one is under way first
             time.sleep(chance.uniform(0, 0.4))
             process.send_signal(number)

@@ -101,11 +101,11 @@ def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch
     program = house.program
     chosen = choose(program, "svc")
     frames = {}
-    for held in house.catalog().held:
-        archive = house.catalog().open(held.stored.name, program.keys)
+    for item in house.catalog().listed:
+        archive = house.catalog().open(item.stored.name, program.keys)
         for number, (offset, length) in enumerate(archive.frames, 2):
             kind, _ = archive.any_frame(number)
-            frames[held.stored.name, number] = (kind, offset, offset + length)
+            frames[item.stored.name, number] = (kind, offset, offset + length)
     reads = []
     original = Local.read
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 from engine.run import Clock
 from packrat.runs.history import History
-from packrat.verbs.status import look, newest_overdue
+from packrat.runs.status import newest_overdue, service_rows
 from tests.helpers.house import House
 from tests.helpers.trees import fill
 
@@ -19,7 +19,7 @@ def ahead(seconds):
 def looked(house, now):
     config = house.program.config
     with closing(History(config.state_dir)) as history:
-        [row] = look(config, history, now)
+        [row] = service_rows(config, history, now)
         assert row["overdue"] == ("svc" in newest_overdue(config, history, now))
     return row
 

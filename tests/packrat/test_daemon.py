@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrat.runs.lock import is_held, service_lock
+from packrat.runs.lock import is_running, service_lock
 from stages.containers import Containers
 from stages.journal import Journal, journals
 from tests.helpers.daemons import HOUR, Running, runs, schedule, settle
@@ -59,28 +59,33 @@ def test_what_is_not_to_be_made_up_is_not(house):
     fill(house.source, {"a": b"1"})
     schedule(house, catch_up=False)
     with Running(house) as daemon:
-        daemon.until(lambda: "missed, and not made up for" in daemon.said)
+        daemon.until(lambda: "missed, and not caught up" in daemon.said)
         time.sleep(1)
         assert daemon.runs() == []
 
 
-def test_every_minute_by_the_configuration_in_force(house):
-    """A broken file is reported, and the old configuration stays in force.
+def test_a_broken_file_harms_no_scheduled_backup(house):
+    """A broken file is reported, and the old configuration stays in use.
 
-    The daemon's clock is ahead, so that a minute begins in four seconds.
+    That includes the literal secrets, which the broken file no longer has. The daemon's clock is
+    ahead, so that a minute begins in four seconds.
     """
     fill(house.source, {"a": b"1"})
-    settle(house, services={"svc": {"path": str(house.source), "schedule": "* * * * *"}})
+    command = {"command": 'echo "$PASSWORD" > dump', "environment": {"PASSWORD": "literal-secret"}}
+    service = {"path": str(house.source), "schedule": "* * * * *", "pre_backup": command}
+    settle(house, services={"svc": service})
     right = house.config_file.read_text()
     ahead = (sys.executable, "-m", "tests.helpers.ahead", str((56 - time.time()) % 60))
     with Running(house, program=ahead) as daemon:
         daemon.until(lambda: "packrat is up" in daemon.said)
-        house.config_file.write_text(right.replace("schedule", "shedule"))
+        broken = right.replace("schedule", "shedule").replace("literal-secret", "")
+        house.config_file.write_text(broken)
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.until(lambda: "stays as it was" in daemon.said)
+        daemon.until(lambda: "keeping the previous configuration" in daemon.said)
         assert "did you mean 'schedule'?" in daemon.said
         daemon.until(lambda: [r["status"] for r in daemon.runs()] == ["done"])
         assert daemon.runs()[0]["scheduled"] % 60 == 0
+        assert (house.source / "dump").read_text() == "literal-secret\n"
         house.config_file.write_text(right.replace("svc", "other"))
         daemon.until(lambda: "configuration read again" in daemon.said, 15)
 
@@ -125,7 +130,7 @@ def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
         assert time.monotonic() - begun < 10
     assert [r["status"] for r in runs(slow)] == ["interrupted"]
     assert slow.litter() == []
-    assert not is_held(str(slow.state), "svc")
+    assert not is_running(str(slow.state), "svc")
 
 
 def test_a_job_that_takes_too_long_or_is_killed_is_written_down(slow):

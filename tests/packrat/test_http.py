@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from packrat.daemon import http as server
-from packrat.daemon.active_config import InForce
+from packrat.daemon.active_config import ActiveConfig
 from tests.helpers.daemons import Running, settle
 from tests.helpers.servers import free_port
 
@@ -21,7 +21,8 @@ def listening(house):
 
         def listening(address="127.0.0.1"):
             settle(house, listen=f"{address}:{free_port()}")
-            return stack.enter_context(server.serve(InForce(str(house.config_file)), lambda: True))
+            active = ActiveConfig(str(house.config_file))
+            return stack.enter_context(server.serve(active, lambda: True))
 
         yield listening
 

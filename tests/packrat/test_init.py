@@ -70,7 +70,7 @@ def test_a_password_that_cannot_be_proven_makes_no_key(fresh):
     code, said = typed(fresh, PASSWORD, PASSWORD, "one", "two", "three")
     assert code == 7
     assert said.strip().endswith(
-        "packrat: the password could not be proven; nothing was written; "
+        "packrat: the password was not confirmed; nothing was written; "
         "start again with packrat init"
     )
     assert not fresh.key_file.exists()

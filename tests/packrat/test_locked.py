@@ -77,7 +77,7 @@ def test_a_terminal_is_asked_up_to_three_times(locked):
     child.expect("sealed under another key")
     child.expect("Its password: ")
     child.sendline("wrong")
-    child.expect("That is not its password.\r\nIts password: ")
+    child.expect("Wrong password.\r\nIts password: ")
     child.sendline(PASSWORD)
     assert status(child) == 0
     assert PASSWORD not in child.before

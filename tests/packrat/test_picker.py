@@ -110,7 +110,7 @@ def test_a_destination_that_is_away_is_named_and_the_other_serves(filled):
     shutil.move(filled.stores["local"], filled.root / "unplugged")
     filled.stores["local"].write_text("")
     with screen(filled, "restore") as shown:
-        check("one is away", shown.until("which service?", "away"))
+        check("one is away", shown.until("which service?", "does not answer"))
         shown.keys("Enter")
         check("backups of the other", shown.until("Which backup"))
     shutil.rmtree(filled.stores["nas"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from packrat.picker.tree import Tree, covers
 from packrat.text.report import when_text
-from stages.restore_target.selection import Wanted
+from stages.restore_target.selection import Selection
 from tests.helpers.trees import differences, fill
 from vault.archive.format import Entry, order, stamp
 
@@ -47,7 +47,7 @@ def test_counts_and_sizes_of_a_folder_include_all_below_it(files):
 @given(paths, paths)
 def test_a_selection_covers_named_paths_and_all_below(files, named):
     """The set-based decision equals a search through the list."""
-    wanted = Wanted(named)
+    wanted = Selection(named)
     for path in files:
         below = any(path == one or path.startswith(one + "/") for one in named)
         assert wanted.covers(path) == (below or not named)

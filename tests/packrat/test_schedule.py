@@ -10,7 +10,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat.daemon.schedule import DAY, Schedule, Timetable
+from packrat.runs.schedule import DAY, Schedule, Timetable
 from tests.helpers.sampling import examples, sample
 
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")

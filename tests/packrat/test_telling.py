@@ -165,7 +165,10 @@ def test_a_failed_notification_is_reported_without_the_secret(house, url, monkey
     """The warning names the kind of service, and not its URL."""
     settle(house, notify={"urls": [url], "on": ["success"]})
     batch = {
-        "config": str(house.config_file),
+        "notify": {"urls": [{"config": "/file#/url"}], "on": ["success"]},
+        "ping": None,
+        "literals": {"/file#/url": url},
+        "unmasked": [],
         "messages": [structs.asdict(Message("success", "t", "b"))],
     }
     monkeypatch.setattr(worker, "WAITS", ())

@@ -56,5 +56,8 @@ def test_ctrl_c_at_a_bar_ends_in_one_sentence(slow_house):
     child.kill(signal.SIGINT)
     assert status(child) == 130
     last = plain(child.before).strip().split("\n")[-1]
-    assert last == "packrat: svc: interrupted; the next packrat command puts back what is owed"
+    assert (
+        last
+        == "packrat: svc: interrupted; the next packrat command repairs what is left unfinished"
+    )
     assert not [file for file in slow_house.stores["local"].rglob("*") if file.is_file()]

@@ -7,7 +7,7 @@ import pytest
 
 from engine.run import Clock
 from packrat.runs.history import History
-from packrat.verbs.verify_due import NAME
+from packrat.runs.verify_due import NAME
 from tests.helpers import daemons
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill, noise
@@ -58,14 +58,14 @@ def test_damage_at_one_destination_is_repaired_from_another(tmp_path):
     rows = {row["destination"]: row for row in due(house, status=5)}
     assert rows["two"]["status"] == "ok"
     assert rows["one"]["status"] == "mended"
-    assert rows["one"]["problems"][-1] == "mended from two"
+    assert rows["one"]["problems"][-1] == "repaired from two"
     assert archive.read_bytes() == good.read_bytes()
     assert house.litter() == []
     assert all(row["status"] == "ok" for row in due(house))
     with closing(History(str(house.state))) as history:
         now, before = [past for past in history.runs() if past.job == "verify"]
         assert (now.status, before.status) == ("done", "partial")
-        assert "mended from two" in before.document["error"]
+        assert "repaired from two" in before.document["error"]
 
 
 def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
@@ -76,7 +76,7 @@ def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
     broken = [damage(next((store / "svc").glob("*.packrat"))) for store in house.stores.values()]
     rows = due(house, status=4)
     assert [row["status"] for row in rows] == ["damaged", "damaged"]
-    assert "The next backup stores again what it needs of it" in rows[0]["problems"][-1]
+    assert "The next backup stores its data again" in rows[0]["problems"][-1]
     assert house.json("list") == []
     assert house.json("status", status=5)[0]["destinations"]["one"]["damaged"] == 1
     result = house.back_up()
@@ -103,7 +103,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     good = on_nas.read_bytes()
 
     damage(on_nas)
-    assert verified_by_daemon(house, minutes_ago=20) == ("partial", "mended from s3")
+    assert verified_by_daemon(house, minutes_ago=20) == ("partial", "repaired from s3")
     assert on_nas.read_bytes() == in_bucket.read_bytes() == good
     assert {len(house.catalog(name).backups) for name in places} == {1}
 
@@ -144,7 +144,7 @@ def test_the_next_run_repairs_damage_by_its_catch_up(tmp_path):
     damage(archive)
     program = house.program
     catalog = house.catalog("one")
-    program.cache.prove(catalog.destination, "svc", catalog.held[0].stored, 1.0, "damaged")
+    program.cache.prove(catalog.destination, "svc", catalog.listed[0].stored, 1.0, "damaged")
     assert house.catalog("one").backups == []
     assert house.back_up().status == "done"
     assert len(house.catalog("one").backups) == 2

@@ -52,10 +52,10 @@ def test_a_run_without_progress_for_an_hour_is_requested_to_stop(watched, ticks)
     dog, run = watched
     run.emit(Progress("collect", 1, 1))
     ticks.now += 3599
-    dog.look(run, None)
+    dog.check(run, None)
     assert not run.cancelled
     ticks.now += 2
-    dog.look(run, None)
+    dog.check(run, None)
     assert run.cancelled
     assert "no progress for 3600 s, last in stage collect" in str(dog.problem)
 
@@ -65,7 +65,7 @@ def test_any_progress_starts_the_hour_again(watched, ticks):
     for _ in range(100):
         ticks.now += 3000
         run.advance(bytes=1)
-        dog.look(run, None)
+        dog.check(run, None)
     assert not run.cancelled
 
 
@@ -75,14 +75,14 @@ def test_a_wait_with_its_own_limit_is_no_lack_of_progress(watched, ticks, early)
     dog, run = watched
     run.emit(Waiting("collect", 86_400))
     ticks.now += 86_000
-    dog.look(run, None)
+    dog.check(run, None)
     assert not run.cancelled
     if early:
         run.emit(Progress("collect", 1, 0))
         ticks.now += 3601
     else:
         ticks.now += 400 + 3601
-    dog.look(run, None)
+    dog.check(run, None)
     assert run.cancelled
 
 
@@ -91,7 +91,7 @@ def test_another_stage_does_not_end_a_wait(watched, ticks):
     run.emit(Waiting("pre_backup", 7200))
     run.emit(Progress("upload", 1, 1))
     ticks.now += 7000
-    dog.look(run, None)
+    dog.check(run, None)
     assert not run.cancelled
 
 
@@ -100,18 +100,18 @@ def test_a_run_that_goes_on_after_the_request_to_end_is_interrupted_once(watched
     dog, run = watched
     interrupts = []
     run.cancel()
-    dog.look(run, lambda: interrupts.append(ticks.now))
+    dog.check(run, lambda: interrupts.append(ticks.now))
     for _ in range(10):
         ticks.now += watchdog.ASKED_SECONDS - 1
         run.emit(Progress("start", 1, 1))
-        dog.look(run, lambda: interrupts.append(ticks.now))
+        dog.check(run, lambda: interrupts.append(ticks.now))
     assert interrupts == []
     run.emit(Waiting("start", 100))
     ticks.now += 100 + watchdog.ASKED_SECONDS - 1
-    dog.look(run, lambda: interrupts.append(ticks.now))
+    dog.check(run, lambda: interrupts.append(ticks.now))
     assert interrupts == []
     ticks.now += 2
-    dog.look(run, lambda: interrupts.append(ticks.now))
+    dog.check(run, lambda: interrupts.append(ticks.now))
     assert interrupts == [ticks.now]
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
+from packrat.runs.verify_due import verify_due
 from packrat.verbs.verify import verify_stored
-from packrat.verbs.verify_due import verify_due
 from tests.helpers.forked import ended, forked, signalling
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
@@ -224,10 +224,10 @@ class Days:
         """Return the archives with a missing reference, because a test deleted it."""
         found = set()
         there = {path.name for path in self.files(place)}
-        for held in self.catalog(place).held:
-            refs = {other.name for other in held.summary.archives} if held.summary else set()
+        for item in self.catalog(place).listed:
+            refs = {other.name for other in item.summary.archives} if item.summary else set()
             if (refs - there) & self.deleted[place]:
-                found.add(held.stored.name)
+                found.add(item.stored.name)
         return found
 
     def nothing_missed(self, place, rows, damaged, lost):
@@ -242,10 +242,10 @@ class Days:
         }
         self.named[place] = named
         catalog = self.catalog(place)
-        whole = {held.stored.name for held in catalog.backups}
+        whole = {item.stored.name for item in catalog.backups}
         assert damaged & whole <= named, f"missed at {place} on day {self.day}"
         recent = [path.name for path in self.files(place)][-self.keep :]
-        gone = {held.stored.name for held in catalog.held if held.summary} - whole
+        gone = {item.stored.name for item in catalog.listed if item.summary} - whole
         assert (gone & set(recent) & lost) <= named, f"missed at {place} on day {self.day}"
 
     def restore_all(self):
@@ -277,8 +277,8 @@ class Days:
         return True
 
     def needs(self, place, name):
-        held = {one.stored.name: one for one in self.catalog(place).held}
-        summary = held[name].summary if name in held else None
+        item = {one.stored.name: one for one in self.catalog(place).listed}
+        summary = item[name].summary if name in item else None
         return {other.name for other in summary.archives} if summary else set()
 
 

@@ -42,7 +42,7 @@ def test_parts_that_do_not_fit(faults):
     """Faults between sections are reported in the same form as those of single values."""
     assert faults("services: {}\nbackup: {}\n") == [
         "f.yaml:1:11: services: is empty; write at least one",
-        "f.yaml:2:1: backup: names no destination; write one, such as local: {path: /mnt/backup}",
+        "f.yaml:2:1: backup: names no destination; write for example local: {path: /mnt/backup}",
     ]
     assert faults("host: a") == [
         "f.yaml:1:1: backup: is missing; write backup: {local: {path: /mnt/backup}}",

@@ -29,7 +29,7 @@ def chain(tmp_path_factory):
     cache = CatalogCache(str(house.state / "catalog.sqlite"))
     for number in range(200):
         other = Local(f"other{number}", f"/other/{'x' * 90}{number}")
-        cache.prove(other, "svc", house.catalog().held[0].stored, 1.0, "damaged " * 20)
+        cache.prove(other, "svc", house.catalog().listed[0].stored, 1.0, "damaged " * 20)
     cache.close()
     return house
 
@@ -45,7 +45,7 @@ def copied(chain, tmp_path):
 def everything(cache, place):
     """Use every query once; return how many backups are seen."""
     found = len(cache.catalog(place, "svc", cheap_keys()).backups)
-    one = cache.catalog(place, "svc", cheap_keys()).held[0].stored
+    one = cache.catalog(place, "svc", cheap_keys()).listed[0].stored
     cache.remembered()
     cache.proofs(place, "svc")
     cache.pruned("svc")
@@ -93,7 +93,7 @@ def test_flipped_bits_never_change_what_is_a_backup(copied):
         data[at] ^= 1 << chance.randrange(8)
         path.write_bytes(data)
         cache = CatalogCache(str(path))
-        found = [(h.stored, h.summary) for h in cache.catalog(place, "svc", cheap_keys()).held]
+        found = [(h.stored, h.summary) for h in cache.catalog(place, "svc", cheap_keys()).listed]
         truth = truth or found
         assert found == truth
         cache.close()
@@ -238,7 +238,7 @@ def test_any_exception_of_one_destination_is_its_own(chain, tmp_path, monkeypatc
         assert isinstance(away["bad"], Away)
         assert f"unexpected {type(error).__name__}" in str(away["bad"])
     else:
-        assert [type(error).__name__ in held.problem for held in found["bad"].held] == [True] * 3
+        assert [type(error).__name__ in item.problem for item in found["bad"].listed] == [True] * 3
     raised = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         cache.catalog(bad, "svc", cheap_keys())

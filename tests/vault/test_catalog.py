@@ -37,7 +37,7 @@ def cache(tmp_path):
 
 
 def names(found):
-    return [held.stored.name for held in found]
+    return [item.stored.name for item in found]
 
 
 def test_a_backup_is_an_archive_that_has_all_it_refers_to(chain, place, cache):
@@ -47,8 +47,8 @@ def test_a_backup_is_an_archive_that_has_all_it_refers_to(chain, place, cache):
     place.delete("svc", second)
     catalog = cache.catalog(place, "svc", cheap_keys())
     assert names(catalog.backups) == [first]
-    assert names(catalog.held) == [first, third]
-    assert missing(catalog.held[1].summary, catalog.standing) == [second]
+    assert names(catalog.listed) == [first, third]
+    assert missing(catalog.listed[1].summary, catalog.referable) == [second]
 
 
 def test_a_reference_of_another_size_is_missing(chain, place, cache):
@@ -57,7 +57,7 @@ def test_a_reference_of_another_size_is_missing(chain, place, cache):
     summary = catalog.backups[-1].summary
     other = summary.archives[0]
     other.size += 1
-    assert missing(summary, catalog.standing) == [other.name]
+    assert missing(summary, catalog.referable) == [other.name]
 
 
 def test_a_cached_archive_is_not_opened(chain, place, cache, monkeypatch):
@@ -85,7 +85,7 @@ def test_a_file_that_changed_its_size_is_opened_again(chain, place, cache):
     with open(path, "ab") as file:
         file.write(b"!")
     catalog = cache.catalog(place, "svc", cheap_keys())
-    assert chain.archives[-1].name in catalog.held[-1].problem
+    assert chain.archives[-1].name in catalog.listed[-1].problem
     assert len(catalog.backups) == 2
 
 
@@ -93,7 +93,7 @@ def test_a_summary_counts_only_under_the_key_that_made_it(place, cache):
     """After a change of keys everything is locked, whatever the cache has; and back."""
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
     other = cheap_keys("another")
-    assert [held.locked for held in cache.catalog(place, "svc", other).held] == [True] * 3
+    assert [item.locked for item in cache.catalog(place, "svc", other).listed] == [True] * 3
     assert len(cache.catalog(place, "svc", cheap_keys()).backups) == 3
 
 
@@ -101,14 +101,14 @@ def test_locked_and_damaged_are_distinguished(chain, place, cache):
     """Under another key: locked. With other bytes than were written: damaged."""
     with open(os.path.join(place.root, "svc", chain.archives[1].name), "r+b") as file:
         file.write(b"rubbish")
-    held = cache.catalog(place, "svc", cheap_keys()).held
-    assert [(one.locked, bool(one.problem)) for one in held] == [
+    item = cache.catalog(place, "svc", cheap_keys()).listed
+    assert [(one.locked, bool(one.problem)) for one in item] == [
         (False, False),
         (False, True),
         (False, False),
     ]
-    held = cache.catalog(place, "svc", cheap_keys("another")).held
-    assert [one.locked for one in held] == [True, False, True]
+    item = cache.catalog(place, "svc", cheap_keys("another")).listed
+    assert [one.locked for one in item] == [True, False, True]
 
 
 def test_an_empty_list_where_archives_were_is_away_until_accepted(place, cache, tmp_path):
@@ -120,7 +120,7 @@ def test_an_empty_list_where_archives_were_is_away_until_accepted(place, cache, 
         with pytest.raises(Away, match="now lists none"):
             cache.catalog(place, "svc", cheap_keys())
     cache.forget(place)
-    assert cache.catalog(place, "svc", cheap_keys()).held == []
+    assert cache.catalog(place, "svc", cheap_keys()).listed == []
 
 
 def test_one_that_is_gone_is_forgotten(chain, place, cache):
@@ -128,10 +128,10 @@ def test_one_that_is_gone_is_forgotten(chain, place, cache):
     path = os.path.join(place.root, "svc", chain.archives[-1].name)
     cache.catalog(place, "svc", cheap_keys())
     os.rename(path, path + ".away")
-    assert len(cache.catalog(place, "svc", cheap_keys()).held) == 2
+    assert len(cache.catalog(place, "svc", cheap_keys()).listed) == 2
     with open(path, "wb") as file:
         file.write(bytes(os.stat(path + ".away").st_size))
-    assert cache.catalog(place, "svc", cheap_keys()).held[-1].problem
+    assert cache.catalog(place, "svc", cheap_keys()).listed[-1].problem
 
 
 @pytest.mark.parametrize("aside", [False, True])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from vault.archive.format import ArchiveName, Referred, Summary, stamp
 from vault.catalog import retention
-from vault.catalog.catalog import Catalog, Held
+from vault.catalog.catalog import Catalog, Listed
 from vault.catalog.retention import Reason, bases, decide, expired, replaced
 from vault.store.base import Stored
 from vault.store.local import Local
@@ -15,7 +15,7 @@ NOWHERE = Local("nowhere", "/nowhere")
 
 def doomed(*words, **more):
     """Return the archives to delete, newest first."""
-    return [fate.held for fate in expired(decide(*words, **more))]
+    return [fate.listed for fate in expired(decide(*words, **more))]
 
 
 def summary(number, references, host="here", files=10, normal=(10, 100), used=1000, missed=0):
@@ -43,8 +43,8 @@ def name(number):
     return str(ArchiveName("svc", stamp(number * 86_400), f"{number:032x}"[:8]))
 
 
-def held(number, references=(), **more):
-    return Held(Stored(name(number), 100), summary(number, references, **more))
+def item(number, references=(), **more):
+    return Listed(Stored(name(number), 100), summary(number, references, **more))
 
 
 @st.composite
@@ -54,7 +54,7 @@ def histories(draw, most=12):
     for number in range(1, draw(st.integers(1, most)) + 1):
         older = list(range(1, number))
         references = draw(st.sets(st.sampled_from(older))) if older else set()
-        found.append(held(number, references, host=draw(st.sampled_from(["here"] * 5 + ["far"]))))
+        found.append(item(number, references, host=draw(st.sampled_from(["here"] * 5 + ["far"]))))
     return found
 
 
@@ -67,8 +67,8 @@ def own(found):
     return [one for one in catalog(found).backups if one.summary.host == "here"]
 
 
-def wanted(*words):
-    return retention.wanted(*words, "here")
+def to_copy(*words):
+    return retention.to_copy(*words, "here")
 
 
 def still_owed(*words):
@@ -95,8 +95,8 @@ def test_kept_backups_stay_whole_at_every_moment(found, keep, gone):
 def test_never_the_newest_nor_the_owed_nor_what_is_not_ours(found, keep, gone, owed):
     """The newest good backup, newer archives, owed ones and other hosts' are kept."""
     found = [one for number, one in enumerate(found, 1) if number not in gone]
-    locked = Held(Stored(name(90), 7), problem="another key", locked=True)
-    damaged = Held(Stored(name(91), 7), problem="damaged")
+    locked = Listed(Stored(name(90), 7), problem="another key", locked=True)
+    damaged = Listed(Stored(name(91), 7), problem="damaged")
     whole = catalog([*found, locked, damaged])
     owed_ids = {f"{number:032x}" for number in owed}
     victims = doomed(whole, keep, "here", owed_ids)
@@ -132,26 +132,26 @@ def test_a_plan_names_only_what_a_run_may_delete(found, keep):
     newest = found[-1]
     assume(newest in catalog(found).backups)
     refers = {other.id for other in newest.summary.archives} | {newest.summary.id}
-    coming = held(13, {int(id_, 16) for id_ in refers})
+    coming = item(13, {int(id_, 16) for id_ in refers})
     planned = ids(doomed(catalog(found), keep, "here", coming=1))
     assert planned == ids(doomed(catalog([*found, coming]), keep, "here"))
 
 
 def test_a_shrunken_newest_backup_holds_retention():
     """While the newest has under half of the files or bytes of a normal one, nothing is deleted."""
-    full = [held(number) for number in range(1, 6)]
+    full = [item(number) for number in range(1, 6)]
     assert len(doomed(catalog(full), 2, "here")) == 3
     for normal in ((21, 100), (10, 201)):
-        small = held(6, files=10, normal=normal)
+        small = item(6, files=10, normal=normal)
         assert doomed(catalog([*full, small]), 2, "here") == []
-    assert len(doomed(catalog([*full, held(6, normal=(20, 200))]), 2, "here")) == 4
+    assert len(doomed(catalog([*full, item(6, normal=(20, 200))]), 2, "here")) == 4
 
 
 def test_the_newest_backup_that_misses_no_file_stays():
     """However many partial ones follow it, until a complete one comes; with its references."""
-    found = [held(1), held(2, {1}), *(held(number, missed=1) for number in (3, 4, 5))]
+    found = [item(1), item(2, {1}), *(item(number, missed=1) for number in (3, 4, 5))]
     assert ids(doomed(catalog(found), 2, "here")) == ids([found[2]])
-    found += [held(6), held(7)]
+    found += [item(6), item(7)]
     assert ids(doomed(catalog(found), 2, "here")) == ids(reversed(found[:5]))
 
 
@@ -159,14 +159,14 @@ def test_the_newest_backup_that_misses_no_file_stays():
 def test_a_new_destination_gets_what_the_kept_backups_need_and_no_more(found, keep):
     """Catch-up copies the newest backups with all their references, references first."""
     source, new = catalog(found), catalog([])
-    for one in wanted(new, [source], keep):
-        assert not new.held or new.held[-1].stored.name < one.stored.name
-        new.held.append(one)
+    for one in to_copy(new, [source], keep):
+        assert not new.listed or new.listed[-1].stored.name < one.stored.name
+        new.listed.append(one)
     kept = own(found)[-keep:]
     assert set(ids(kept)) <= set(ids(new.backups))
     needed = {other.id for one in kept for other in one.summary.archives}
-    assert set(ids(new.held)) <= needed | set(ids(kept))
-    assert wanted(new, [source], keep) == []
+    assert set(ids(new.listed)) <= needed | set(ids(kept))
+    assert to_copy(new, [source], keep) == []
     assert still_owed(new, [source], keep) == set()
 
 
@@ -175,7 +175,7 @@ def test_archives_needed_by_catch_up_are_owed_until_it_is_done(found, keep, lack
     """Prune never deletes what a backup that catch-up will copy refers to."""
     behind = catalog([one for number, one in enumerate(found, 1) if number not in lacking])
     owed = still_owed(behind, [catalog(found)], keep)
-    coming = wanted(behind, [catalog(found)], keep)
+    coming = to_copy(behind, [catalog(found)], keep)
     victims = set(ids(doomed(behind, keep, "here", owed)))
     for one in coming:
         assert not victims & {other.id for other in one.summary.archives}
@@ -183,9 +183,9 @@ def test_archives_needed_by_catch_up_are_owed_until_it_is_done(found, keep, lack
 
 def test_only_old_and_little_used_archives_are_replaced():
     """Expired everywhere and under 60% in use: new backups no longer refer to it."""
-    base = [held(1), held(2), held(3, {1, 2}), held(4, {1, 2, 3})]
+    base = [item(1), item(2), item(3, {1, 2}), item(4, {1, 2, 3})]
     parent = summary(5, {1, 2, 3, 4}, used=1199)
-    newest = Held(Stored(name(5), 100), parent)
+    newest = Listed(Stored(name(5), 100), parent)
     assert replaced(parent, [catalog([*base, newest])], 2) == {f"{n:032x}" for n in (1, 2, 3, 4)}
     assert replaced(parent, [catalog([*base, newest])], 4) == {f"{n:032x}" for n in (1, 2)}
     full = summary(5, {1, 2, 3, 4}, used=1200)
@@ -195,23 +195,23 @@ def test_only_old_and_little_used_archives_are_replaced():
 
 
 def reasons(fates):
-    return {int(fate.held.summary.id, 16): fate.reason for fate in fates}
+    return {int(fate.listed.summary.id, 16): fate.reason for fate in fates}
 
 
 def test_every_archive_has_a_reason():
     """Retained, needed, owed, newest complete, damaged, newer, not ours, locked, expired."""
     found = [
-        held(1),
-        held(2),
-        held(3, {1}),
-        held(4, {2}),
-        held(5, {9}, missed=1),
-        held(6, {2}, missed=1),
-        held(7, missed=1),
-        held(8, missed=1, host="far"),
+        item(1),
+        item(2),
+        item(3, {1}),
+        item(4, {2}),
+        item(5, {9}, missed=1),
+        item(6, {2}, missed=1),
+        item(7, missed=1),
+        item(8, missed=1, host="far"),
     ]
-    locked = Held(Stored(name(20), 7), problem="another key", locked=True)
-    damaged = Held(Stored(name(21), 7), problem="does not open")
+    locked = Listed(Stored(name(20), 7), problem="another key", locked=True)
+    damaged = Listed(Stored(name(21), 7), problem="does not open")
     fates = decide(catalog([*found, locked, damaged]), 2, "here", {f"{3:032x}"})
     assert [fate.reason for fate in fates] == [
         Reason.EXPIRED,
@@ -226,17 +226,17 @@ def test_every_archive_has_a_reason():
         Reason.UNREADABLE,
     ]
     assert fates[1].by == (name(4), name(6))
-    assert [fate.held for fate in expired(fates)] == [found[4], found[0]]
+    assert [fate.listed for fate in expired(fates)] == [found[4], found[0]]
 
 
 def test_a_pause_of_retention_is_a_reason():
     """While the newest has shrunk, expired ones are paused; a gap in the newest ones is newer."""
-    found = [held(1), held(2), held(3, normal=(30, 300))]
+    found = [item(1), item(2), item(3, normal=(30, 300))]
     assert reasons(decide(catalog(found), 1, "here"))[1] is Reason.PAUSED
-    assert reasons(decide(catalog([held(1, {9})]), 1, "here"))[1] is Reason.PAUSED
-    gap = [held(1), held(2, {9}), held(3)]
+    assert reasons(decide(catalog([item(1, {9})]), 1, "here"))[1] is Reason.PAUSED
+    gap = [item(1), item(2, {9}), item(3)]
     assert reasons(decide(catalog(gap), 2, "here"))[2] is Reason.NEWER
-    marked = [held(1), held(2), held(3)]
+    marked = [item(1), item(2), item(3)]
     marked[1].problem = "damaged"
     assert reasons(decide(catalog(marked), 2, "here"))[2] is Reason.DAMAGED
 
@@ -245,10 +245,10 @@ def test_a_pause_of_retention_is_a_reason():
 def test_another_hosts_archives_change_nothing_of_our_own(found, keep, planted, coming):
     """An attacker at a destination cannot displace our backups with newer ones."""
     ours = [one for one in found if one.summary.host == "here"]
-    theirs = [held(50 + number, host="far") for number in planted]
+    theirs = [item(50 + number, host="far") for number in planted]
     alone = doomed(catalog(ours), keep, "here", coming=coming)
     assert doomed(catalog([*ours, *theirs]), keep, "here", coming=coming) == alone
-    first = [held(1, host="far")]
+    first = [item(1, host="far")]
     newest = catalog([*first, *theirs]).backups[-1].summary
     assert replaced(newest, [catalog([*first, *theirs])], keep) == set()
 
@@ -270,7 +270,7 @@ def test_archives_left_incomplete_by_retention_are_no_alarm(found, keep, gone):
 
 def test_a_manual_deletion_is_an_alarm_and_a_raised_number_is_not():
     """A gap in the newest ones is damage, unless packrat itself is known to have made it."""
-    left = catalog([held(2, {1}), held(3, {1}), held(4), held(5)])
+    left = catalog([item(2, {1}), item(3, {1}), item(4), item(5)])
     assert bases(left, 2, "here") == {name(2), name(3)}
     assert bases(left, 4, "here") == set()
     assert bases(left, 4, "here", {name(1)}) == {name(2), name(3)}

@@ -162,8 +162,8 @@ def test_an_empty_file_under_an_archives_name_is_damage_of_that_archive(at, tmp_
     stored(at)
     at.put(at.other, b"")
     catalog = CatalogCache(str(tmp_path / "cache")).catalog(at.reader, at.service, cheap_keys())
-    assert [held.stored.size for held in catalog.held] == [len(DATA), 0]
-    assert all(held.stored.name in held.problem for held in catalog.held)
+    assert [item.stored.size for item in catalog.listed] == [len(DATA), 0]
+    assert all(item.stored.name in item.problem for item in catalog.listed)
 
 
 def test_delete_deletes_one_file(at):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from packrat.restore.choose import meant
+from packrat.restore.choose import find_archives
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.servers import SshServer
 from tests.helpers.trees import fill, noise
@@ -34,7 +34,7 @@ def sound(tmp_path_factory):
             (house.source / f"goes{day - 2}").unlink(missing_ok=True)
         house.backed_up()
     catalog = house.catalog()
-    assert len(catalog.held) > len(catalog.backups) >= 2
+    assert len(catalog.listed) > len(catalog.backups) >= 2
     return house
 
 
@@ -95,11 +95,11 @@ def test_a_base_is_damaged_only_where_a_backup_needs_it(copy, depth):
     path = copy.store / base
     whole = path.read_bytes()
     for number in others:
-        flip(path, archive.place(number)[0] + 9)
+        flip(path, archive.position(number)[0] + 9)
     assert set(statuses(verifier(copy, depth).verify()).values()) == {Status.GOOD}
     for number in needed:
         path.write_bytes(whole)
-        flip(path, archive.place(number)[0] + 9)
+        flip(path, archive.position(number)[0] + 9)
         found = statuses(verifier(copy, depth).verify())
         assert found.pop(base) is Status.DAMAGED
         assert set(found.values()) == {Status.GOOD}
@@ -133,8 +133,8 @@ def test_only_the_index_of_the_chosen_backup_is_opened(copy, monkeypatch):
 
     monkeypatch.setattr(verify, "read_blocks", read_blocks)
     catalog = copy.catalog()
-    name = meant([catalog], "latest", "here")["svc"]
-    others = {held.stored.name for held in catalog.held} - {name}
+    name = find_archives([catalog], "latest", "here")["svc"]
+    others = {item.stored.name for item in catalog.listed} - {name}
     needed = {other.name for other in catalog.backups[-1].summary.archives}
     verdicts = verifier(copy, bases=others).verify({name, *needed})
     assert opened == [name]
@@ -272,7 +272,7 @@ def test_a_reference_to_a_frame_that_is_not_there_is_damage(copy):
 def test_every_damage_in_a_backup_is_found_at_full_depth(copy, seed):
     """Any flipped byte of a listed backup; with --deep and by share."""
     chance = random.Random(seed)
-    backups = [held.stored.name for held in copy.catalog().backups]
+    backups = [item.stored.name for item in copy.catalog().backups]
     for _ in range(6):
         path = copy.store / chance.choice(backups)
         whole = path.read_bytes()

@@ -30,7 +30,7 @@ class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_key_file(path: str) -> Keys:
     """Read keys; raises KeyFileError if the file is missing, exposed or not a key file."""
-    again = "make it again from the password with: packrat rekey"
+    again = "recreate it from the password with: packrat rekey"
     try:
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -71,7 +71,7 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
     if not replace and os.path.lexists(path):
         raise KeyFileError(
             f"key file {path} exists and is never overwritten",
-            "to make it again from the password: packrat rekey",
+            "to recreate it from the password: packrat rekey",
         )
     parsed = _KeyFile(
         VERSION,

@@ -97,7 +97,7 @@ class Archive:
             raise Damaged(self.where, "its table does not reach to its manifest")
         return frames
 
-    def place(self, number: int) -> tuple[int, int]:
+    def position(self, number: int) -> tuple[int, int]:
         """Return offset and sealed length of a frame in the file; raises Damaged."""
         if not 0 <= number - FIRST_SEGMENT < len(self.frames):
             raise Damaged(self.where, f"has no frame {number}")
@@ -105,11 +105,11 @@ class Archive:
 
     def frame(self, number: int, kind: Kind) -> bytes:
         """Read a segment's plaintext; raises Damaged."""
-        return self._frame(number, kind, *self.place(number))
+        return self._frame(number, kind, *self.position(number))
 
     def any_frame(self, number: int) -> tuple[Kind, bytes]:
         """Read a segment of unknown kind; raises Damaged."""
-        offset, length = self.place(number)
+        offset, length = self.position(number)
 
         def attempt() -> tuple[Kind, bytes]:
             sealed = self._read(offset, self._checked_length(number, b"i", length))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vault.archive.format import Summary, encode
-from vault.catalog.catalog import Catalog, Held, backups_of, look_at
+from vault.catalog.catalog import Catalog, Listed, backups_of, examine
 from vault.catalog.contained import contained
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
@@ -97,11 +97,11 @@ class CatalogCache:
         for one in stored:
             row = known.pop((one.name, one.size), None)
             summary = _cached_summary(keys, row) if row else None
-            held = Held(one, summary) if summary else look_at(catalog, one, keys)
-            held.problem = held.problem or damage.get((one.name, one.size), "")
-            catalog.held.append(held)
-            if held.summary and not summary:
-                new.append((one.name, one.size, keys.key_id, encode(held.summary)))
+            item = Listed(one, summary) if summary else examine(catalog, one, keys)
+            item.problem = item.problem or damage.get((one.name, one.size), "")
+            catalog.listed.append(item)
+            if item.summary and not summary:
+                new.append((one.name, one.size, keys.key_id, encode(item.summary)))
         if new or known:
             with self._file.together():
                 for name, size, key, text in new:
@@ -155,7 +155,7 @@ class CatalogCache:
 
     def remembered(self) -> dict[str, dict[str, Seen]]:
         """Return service -> destination -> its last known state, without using any of them."""
-        found: dict[tuple[str, str], list[Held]] = {}
+        found: dict[tuple[str, str], list[Listed]] = {}
         proven: dict[tuple[str, str], float] = {}
         rows = self._file.ask(
             tuple[str, str, str, int, bytes, float | None, str | None],
@@ -166,8 +166,8 @@ class CatalogCache:
         for service, place, name, size, summary, at, problem in rows:
             with suppress(msgspec.MsgspecError):
                 known = msgspec.json.decode(summary, type=Summary)
-                held = Held(Stored(name, size), known, problem or "")
-                found.setdefault((service, place), []).append(held)
+                item = Listed(Stored(name, size), known, problem or "")
+                found.setdefault((service, place), []).append(item)
                 proven[service, place] = max(proven.get((service, place), 0.0), at or 0.0)
         seen: dict[str, dict[str, Seen]] = {}
         for (service, place), archives in found.items():
@@ -275,8 +275,8 @@ def _checksum(name: str, size: int, key: bytes, summary: bytes) -> bytes:
     return sha256(b"\0".join((name.encode(), str(size).encode(), key, summary))).digest()[:8]
 
 
-def _seen(archives: list[Held], proven: float) -> Seen:
+def _seen(archives: list[Listed], proven: float) -> Seen:
     backups = backups_of(archives)
     newest = backups[-1].summary if backups else None
-    damaged = sum(bool(held.problem) for held in archives)
+    damaged = sum(bool(item.problem) for item in archives)
     return Seen(newest.time if newest else None, len(backups), damaged, proven or None)

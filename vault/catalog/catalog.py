@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Held:
+class Listed:
     """Archive at a destination.
 
     `problem` says why nothing may build on it: it cannot be opened and has no summary, or a
@@ -40,45 +40,45 @@ class Catalog:
 
     destination: Store
     service: str
-    held: list[Held] = field(default_factory=list)
+    listed: list[Listed] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     """Names that the previous listing had."""
 
     @property
-    def standing(self) -> dict[str, Held]:
+    def referable(self) -> dict[str, Listed]:
         """Archive id -> archive, for those that can be referred to."""
-        return _standing(self.held)
+        return _referable(self.listed)
 
     @property
-    def backups(self) -> list[Held]:
+    def backups(self) -> list[Listed]:
         """Return the archives that can be restored from here alone, oldest first."""
-        return backups_of(self.held)
+        return backups_of(self.listed)
 
     @property
-    def hurt(self) -> list[Held]:
+    def damaged(self) -> list[Listed]:
         """Return the archives that were backups before they or their bases were damaged."""
-        unmarked = [Held(held.stored, held.summary) for held in self.held]
-        good = {held.stored.name for held in self.backups}
-        return [held for held in backups_of(unmarked) if held.stored.name not in good]
+        unmarked = [Listed(item.stored, item.summary) for item in self.listed]
+        good = {item.stored.name for item in self.backups}
+        return [item for item in backups_of(unmarked) if item.stored.name not in good]
 
     def open(self, name: str, keys: Keys) -> Archive:
         """Open an archive here; raises Away, NotThere, Damaged, WrongKey."""
-        listed = next((held.stored.size for held in self.held if held.stored.name == name), None)
+        listed = next((item.stored.size for item in self.listed if item.stored.name == name), None)
         return open_archive(self.destination, self.service, name, keys, size=listed)
 
 
-def missing(summary: Summary, standing: dict[str, Held]) -> list[str]:
+def missing(summary: Summary, referable: dict[str, Listed]) -> list[str]:
     """Return the names of referenced archives that do not exist with their expected size."""
     return [
         other.name
         for other in summary.archives
-        if other.id not in standing or standing[other.id].stored.size != other.size
+        if other.id not in referable or referable[other.id].stored.size != other.size
     ]
 
 
-def whole(summary: Summary, standing: dict[str, Held]) -> bool:
+def whole(summary: Summary, referable: dict[str, Listed]) -> bool:
     """Return whether everything that an archive refers to exists."""
-    return not missing(summary, standing)
+    return not missing(summary, referable)
 
 
 def open_archive(
@@ -103,34 +103,34 @@ def open_archive(
     return Archive(read, size, name, keys, f"{destination.name}:{service}/{name}")
 
 
-def look_in_spool(spool: Catalog, keys: Keys) -> Catalog:
+def list_spool(spool: Catalog, keys: Keys) -> Catalog:
     """Return what waits in the spool; it is not cached, and may be gone the next time."""
     catalog = Catalog(spool.destination, spool.service)
     for stored in spool.destination.archives(spool.service):
-        catalog.held.append(look_at(catalog, stored, keys))
+        catalog.listed.append(examine(catalog, stored, keys))
     return catalog
 
 
-def _standing(archives: list[Held]) -> dict[str, Held]:
-    return {held.summary.id: held for held in archives if held.summary and not held.problem}
+def _referable(archives: list[Listed]) -> dict[str, Listed]:
+    return {item.summary.id: item for item in archives if item.summary and not item.problem}
 
 
-def backups_of(archives: list[Held]) -> list[Held]:
+def backups_of(archives: list[Listed]) -> list[Listed]:
     """Return those archives at one destination that can be restored from there alone."""
-    standing = _standing(archives)
+    referable = _referable(archives)
     return [
-        held for held in standing.values() if held.summary and not missing(held.summary, standing)
+        item for item in referable.values() if item.summary and not missing(item.summary, referable)
     ]
 
 
-def look_at(catalog: Catalog, one: Stored, keys: Keys) -> Held:
+def examine(catalog: Catalog, one: Stored, keys: Keys) -> Listed:
     """Open an archive and return its state; raises Away."""
     try:
         manifest = catalog.open(one.name, keys).manifest
     except WrongKey as error:
-        return Held(one, problem=str(error), locked=True)
+        return Listed(one, problem=str(error), locked=True)
     except (Damaged, NotThere) as error:
-        return Held(one, problem=str(error))
+        return Listed(one, problem=str(error))
     except VaultError:
         raise
     except BaseException as error:
@@ -138,8 +138,8 @@ def look_at(catalog: Catalog, one: Stored, keys: Keys) -> Held:
             raise
         # One unreadable file must not affect the others.
         where = f"{catalog.destination.name}:{catalog.service}/{one.name}"
-        return Held(one, problem=f"{where} cannot be opened: {describe(error)}")
-    return Held(one, _summary(manifest))
+        return Listed(one, problem=f"{where} cannot be opened: {describe(error)}")
+    return Listed(one, _summary(manifest))
 
 
 def _summary(manifest: Manifest) -> Summary:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
 
 
 def has_own(catalogs: Iterable[Catalog], host: str) -> bool:
     """Return whether a host has made any of the archives that can be opened."""
-    return any(is_of(held, host) for catalog in catalogs for held in catalog.held)
+    return any(is_of(item, host) for catalog in catalogs for item in catalog.listed)
 
 
-def is_of(held: Held, host: str) -> bool:
+def is_of(item: Listed, host: str) -> bool:
     """Return whether a host is known to have made an archive."""
-    return held.summary is not None and held.summary.host == host
+    return item.summary is not None and item.summary.host == host
 
 
 def intruder(catalog: Catalog, catalogs: Iterable[Catalog], host: str) -> str | None:

@@ -74,7 +74,7 @@ def prove_archive(
     if archive.size != size:
         raise Damaged(archive.where, f"has {archive.size:,} bytes, and should have {size:,}")
     for number in frames_to_read(archive, depth, random):
-        step(archive.place(number)[1])
+        step(archive.position(number)[1])
         archive.any_frame(number)
 
 
@@ -90,4 +90,4 @@ def frames_to_read(
     if depth is Depth.SAMPLES and numbers:
         picks = [int.from_bytes(random(4)) % len(numbers) for _ in range(SAMPLES)]
         numbers = [numbers[pick] for pick in sorted(set(picks))]
-    return sorted(numbers, key=archive.place)
+    return sorted(numbers, key=archive.position)

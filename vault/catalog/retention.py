@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from vault.archive.format import Summary
-    from vault.catalog.catalog import Catalog, Held
+    from vault.catalog.catalog import Catalog, Listed
 
 WORTH_KEEPING = 0.6
 """If less than this share of an old archive is referred to, its data is stored again."""
@@ -53,7 +53,7 @@ class Reason(StrEnum):
 class Fate(Struct, frozen=True):
     """Decision about one archive, with its reason."""
 
-    held: Held
+    listed: Listed
     reason: Reason
     by: tuple[str, ...] = ()
     """Archives that need it, for NEEDED."""
@@ -72,48 +72,48 @@ def decide(
     `owed` are ids that catch-up still needs; `coming` backups are about to be made and build on the
     newest.
     """
-    backups = [held for held in catalog.backups if _summary(held).host == host]
+    backups = [item for item in catalog.backups if _summary(item).host == host]
     paused = not backups or shrunk(backups[-1]) or keep < 1
     first = max(len(backups) - max(keep - coming, 0), 0)
     retained = backups[first:] or backups[-1:]
-    complete = [held for held in backups if not _summary(held).missed][-1:]
-    damaged = [held for held in catalog.hurt if _summary(held).host == host]
+    complete = [item for item in backups if not _summary(item).missed][-1:]
+    damaged = [item for item in catalog.damaged if _summary(item).host == host]
     # Damaged backups count, and keep what they refer to.
     damaged = sorted([*backups, *damaged], key=_name)[-keep:] if damaged else []
     roots = (
         (Reason.RETAINED, retained),
-        (Reason.RETAINED, [held for held in damaged if held in backups]),
+        (Reason.RETAINED, [item for item in damaged if item in backups]),
         (Reason.COMPLETE, complete),
         (Reason.DAMAGED, damaged),
     )
     reasons: dict[str, Reason] = {}
     needed: dict[str, set[str]] = {}
     for reason, some in roots:
-        for held in some:
-            reasons.setdefault(_summary(held).id, reason)
-            for other in _summary(held).archives:
-                needed.setdefault(other.id, set()).add(_name(held))
+        for item in some:
+            reasons.setdefault(_summary(item).id, reason)
+            for other in _summary(item).archives:
+                needed.setdefault(other.id, set()).add(_name(item))
     owing = set(owed)
 
-    def fate(held: Held) -> Fate:  # noqa: PLR0911 (a table)
-        summary = held.summary
+    def fate(item: Listed) -> Fate:  # noqa: PLR0911 (a table)
+        summary = item.summary
         if summary is None:
-            return Fate(held, Reason.LOCKED if held.locked else Reason.UNREADABLE)
+            return Fate(item, Reason.LOCKED if item.locked else Reason.UNREADABLE)
         if summary.host != host:
-            return Fate(held, Reason.FOREIGN)
+            return Fate(item, Reason.FOREIGN)
         if reason := reasons.get(summary.id):
-            return Fate(held, reason)
+            return Fate(item, reason)
         if by := needed.get(summary.id):
-            return Fate(held, Reason.NEEDED, tuple(sorted(by)))
+            return Fate(item, Reason.NEEDED, tuple(sorted(by)))
         if summary.id in owing:
-            return Fate(held, Reason.OWED)
+            return Fate(item, Reason.OWED)
         if paused:
-            return Fate(held, Reason.PAUSED)
-        if _name(held) >= _name(retained[0]):
-            return Fate(held, Reason.NEWER)
-        return Fate(held, Reason.EXPIRED)
+            return Fate(item, Reason.PAUSED)
+        if _name(item) >= _name(retained[0]):
+            return Fate(item, Reason.NEWER)
+        return Fate(item, Reason.EXPIRED)
 
-    return [fate(held) for held in catalog.held]
+    return [fate(item) for item in catalog.listed]
 
 
 def expired(fates: Iterable[Fate]) -> list[Fate]:
@@ -133,16 +133,16 @@ def bases(catalog: Catalog, keep: int, host: str, pruned: Collection[str] = ()) 
     deleted. Any other archive with a missing reference was damaged, and is no base. Where this host
     has no archives, all are judged as if they were its own.
     """
-    own = [held for held in catalog.held if not held.locked and not _foreign(held, host)]
-    if not any(held.summary for held in own):
-        own = [held for held in catalog.held if not held.locked]
-    recent = {_name(held) for held in own[-keep:]} if keep > 0 else set()
-    standing = catalog.standing
+    own = [item for item in catalog.listed if not item.locked and not _foreign(item, host)]
+    if not any(item.summary for item in own):
+        own = [item for item in catalog.listed if not item.locked]
+    recent = {_name(item) for item in own[-keep:]} if keep > 0 else set()
+    referable = catalog.referable
     found = set()
-    for held in catalog.held:
-        lost = missing(held.summary, standing) if held.summary else []
-        if lost and (_name(held) not in recent or set(lost) <= set(pruned)):
-            found.add(_name(held))
+    for item in catalog.listed:
+        lost = missing(item.summary, referable) if item.summary else []
+        if lost and (_name(item) not in recent or set(lost) <= set(pruned)):
+            found.add(_name(item))
     return found
 
 
@@ -154,36 +154,36 @@ def incomplete(destination: str, lost: Iterable[str]) -> str:
     )
 
 
-def shrunk(held: Held) -> bool:
+def shrunk(item: Listed) -> bool:
     """Return whether a backup has under half of the files or bytes of a normal one."""
-    summary = _summary(held)
+    summary = _summary(item)
     files, size = summary.normal
     return summary.files < files / 2 or summary.size < size / 2
 
 
-def wanted(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> list[Held]:
+def to_copy(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> list[Listed]:
     """Return the archives of a host's newest `keep` backups that a destination lacks, oldest first.
 
     Backups at any destination count. Oldest first puts references first: an archive refers only to
     older ones.
     """
-    known = {id_: held for source in sources for id_, held in source.standing.items()}
-    known |= own.standing
+    known = {id_: item for source in sources for id_, item in source.referable.items()}
+    known |= own.referable
     whole_ones = [
-        held
-        for held in known.values()
-        if _summary(held).host == host and whole(_summary(held), known)
+        item
+        for item in known.values()
+        if _summary(item).host == host and whole(_summary(item), known)
     ]
     kept = sorted(whole_ones, key=_name)[-keep:]
-    needed = {other.id for held in kept for other in _summary(held).archives}
-    needed |= {_summary(held).id for held in kept}
-    return sorted((known[id_] for id_ in needed if id_ not in own.standing), key=_name)
+    needed = {other.id for item in kept for other in _summary(item).archives}
+    needed |= {_summary(item).id for item in kept}
+    return sorted((known[id_] for id_ in needed if id_ not in own.referable), key=_name)
 
 
 def still_owed(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> set[str]:
     """Return the ids that backups refer to which catch-up still has to copy here."""
-    lacking = wanted(own, sources, keep, host)
-    return {other.id for held in lacking for other in _summary(held).archives}
+    lacking = to_copy(own, sources, keep, host)
+    return {other.id for item in lacking for other in _summary(item).archives}
 
 
 def replaced(parent: Summary, catalogs: Iterable[Catalog], keep: int) -> set[str]:
@@ -192,30 +192,30 @@ def replaced(parent: Summary, catalogs: Iterable[Catalog], keep: int) -> set[str
     They are past retention at every destination, and the parent uses too little of them. The data
     it uses is stored again, so that the old file can be deleted as a whole.
     """
-    standing: dict[str, Held] = {}
+    referable: dict[str, Listed] = {}
     young: set[str] = set()
     for catalog in catalogs:
-        standing |= catalog.standing
-        backups = [held for held in catalog.backups if _summary(held).host == parent.host]
+        referable |= catalog.referable
+        backups = [item for item in catalog.backups if _summary(item).host == parent.host]
         # The backup that is being made counts as one of the newest.
-        young |= {_summary(held).id for held in backups[-max(keep - 1, 1) :]}
+        young |= {_summary(item).id for item in backups[-max(keep - 1, 1) :]}
     return {
         other.id
         for other in parent.archives
         if other.id not in young
-        and other.id in standing
-        and other.used < WORTH_KEEPING * _summary(standing[other.id]).payload
+        and other.id in referable
+        and other.used < WORTH_KEEPING * _summary(referable[other.id]).payload
     }
 
 
-def _foreign(held: Held, host: str) -> bool:
-    return held.summary is not None and held.summary.host != host
+def _foreign(item: Listed, host: str) -> bool:
+    return item.summary is not None and item.summary.host != host
 
 
-def _summary(held: Held) -> Summary:
-    assert held.summary is not None
-    return held.summary
+def _summary(item: Listed) -> Summary:
+    assert item.summary is not None
+    return item.summary
 
 
-def _name(held: Held) -> str:
-    return held.stored.name
+def _name(item: Listed) -> str:
+    return item.stored.name

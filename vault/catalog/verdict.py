@@ -10,7 +10,7 @@ from msgspec import Struct
 from vault.errors import Damaged, NotThere, WrongKey
 
 if TYPE_CHECKING:
-    from vault.catalog.catalog import Held
+    from vault.catalog.catalog import Listed
     from vault.errors import VaultError
     from vault.store.base import Stored
 
@@ -53,9 +53,9 @@ class Verdict(Struct, frozen=True):
 class Finding:
     """Verdict on an archive while it is being formed."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, item: Listed) -> None:
         """Start with the archive as it was listed."""
-        self.held = held
+        self.listed = item
         self.status = Status.GOOD
         self.problems: list[str] = []
         self.bytes_read = 0

@@ -64,10 +64,10 @@ class Verifier:
         self._step = step
         self._references = References(scratch)
         self._findings = {
-            held.stored.name: Finding(held) for held in catalog.held if not held.locked
+            item.stored.name: Finding(item) for item in catalog.listed if not item.locked
         }
-        self._names = {held.summary.id: held.stored.name for held in catalog.held if held.summary}
-        self._standing = catalog.standing
+        self._names = {item.summary.id: item.stored.name for item in catalog.listed if item.summary}
+        self._standing = catalog.referable
         self._opened: dict[str, Archive | None] = {}
         self._indexed: set[str] = set()
         self._away = 0
@@ -118,22 +118,24 @@ class Verifier:
     def _require_references(self, name: str) -> None:
         finding = self._findings[name]
         archive = self._opened[name]
-        summary = archive.manifest if archive else finding.held.summary
+        summary = archive.manifest if archive else finding.listed.summary
         for gone in missing(summary, self._standing) if summary else ():
             other = self._findings.get(gone)
-            if other is None or other.held.summary:  # otherwise its own verdict says what is wrong
+            if (
+                other is None or other.listed.summary
+            ):  # otherwise its own verdict says what is wrong
                 finding.fault(Status.MISSING, f"{gone}, which it refers to, is missing")
 
     def _referring(self, base: str) -> list[str]:
         """Return the backups that refer to an archive."""
-        found = self._findings[base].held.summary
+        found = self._findings[base].listed.summary
         return [
             name
             for name, finding in self._findings.items()
             if found
             and name not in self._bases
-            and finding.held.summary
-            and found.id in [other.id for other in finding.held.summary.archives]
+            and finding.listed.summary
+            and found.id in [other.id for other in finding.listed.summary.archives]
         ]
 
     def _read_index(self, name: str) -> None:
@@ -163,7 +165,7 @@ class Verifier:
             except VaultError as error:
                 self._findings[other].failed(error)
                 raise _BlockedError(other) from error
-            arrived.append((other, source.place(number)[1]))
+            arrived.append((other, source.position(number)[1]))
             return segment
 
         with self._recording_errors(finding), suppress(_BlockedError):
@@ -190,9 +192,9 @@ class Verifier:
         with self._recording_errors(finding):
             numbers = frames_to_read(archive, self._depth, self._random, needed if base else None)
             for number in needed:
-                archive.place(number)  # raises Damaged for a reference to nothing
+                archive.position(number)  # raises Damaged for a reference to nothing
         for number in numbers:
-            self._passed(finding, archive.place(number)[1])
+            self._passed(finding, archive.position(number)[1])
             with self._recording_errors(finding):
                 _, plaintext = archive.any_frame(number)
                 for chunk in self._references.wrong(id_, number, plaintext, self._keys.naming_key):
@@ -210,8 +212,8 @@ class Verifier:
                 pruned = self._findings.keys() - {one.name for one in now}
         for name in chosen:
             finding = self._findings[name]
-            if finding.held.summary and name not in self._bases | pruned:
-                for other in finding.held.summary.archives:
+            if finding.listed.summary and name not in self._bases | pruned:
+                for other in finding.listed.summary.archives:
                     if other.name in pruned:
                         problem = f"{other.name}, which it refers to, no longer exists"
                         finding.fault(Status.MISSING, problem)
@@ -221,7 +223,7 @@ class Verifier:
         finding = self._findings[name]
         return Verdict(
             name.removesuffix(".packrat").rpartition("-")[2],
-            finding.held.stored,
+            finding.listed.stored,
             self._catalog.destination.name,
             Status.PRUNED if pruned else finding.status,
             () if pruned else tuple(finding.problems),

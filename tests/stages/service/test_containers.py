@@ -185,7 +185,9 @@ def test_the_machine_dies(tmp_path, engine, names):
     engine.start()
     assert not engine.running(one)
     status = house.cli("status")
-    assert f"a run died while containers were down: started {one}, {two} again" in status.stderr
+    assert (
+        f"a run was killed while containers were down: started {one}, {two} again" in status.stderr
+    )
     assert engine.running(one, two)
     assert not engine.running(off)
     assert house.archives == []
@@ -325,7 +327,7 @@ def test_a_container_started_meanwhile_or_sharing_files_is_warned_of(tmp_path, e
 
     warnings = done(back_up(house.pipeline(), [listen])).warnings
     assert f"container {other} keeps running and may write to" in warnings[0]
-    assert f"somebody started container {name} while" in warnings[1]
+    assert f"container {name} was started while" in warnings[1]
 
 
 def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):

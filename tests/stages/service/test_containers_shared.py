@@ -147,7 +147,7 @@ def test_a_paused_container_is_paused_again(tmp_path, engine, names, monkeypatch
     if edge:
         with monkeypatch.context() as patch:
             if edge == "before the pause":
-                patch.setattr(containers.Engine, "pause", lambda *_: os.kill(os.getpid(), 9))
+                patch.setattr(containers.DockerEngine, "pause", lambda *_: os.kill(os.getpid(), 9))
             child = backing_up(house, signalling(edge))
         assert ended(child) == -9
         repair(str(house.state))
@@ -168,7 +168,7 @@ def test_one_that_was_stopped_and_is_started_meanwhile_is_warned_of(tmp_path, en
             engine.docker("start", name)
 
     [warning] = done(back_up(house.pipeline(), [listen])).warnings
-    assert f"somebody started container {name} while" in warning
+    assert f"container {name} was started while" in warning
 
 
 def test_a_container_in_the_network_of_another_starts_after_it(tmp_path, engine, names):

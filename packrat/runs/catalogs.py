@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit
 from packrat.text.report import warn
-from vault.catalog.retention import bases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,18 +29,11 @@ def catalogs(
         destinations = program.destinations(service)
         if source is not None:
             destinations = {source: program.destination(source)}
-        held, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
-        found += held.values()
+        item, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
+        found += item.values()
         failed += away.values()
     for other in failed if found else failed[1:]:
         warn(str(other))
     if failed and not found:
         raise failed[0]
     return found, Exit.PARTIAL if failed else Exit.DONE
-
-
-def bases_of(program: Program, catalog: Catalog) -> set[str]:
-    """Return the names of archives that the retention of their service keeps only as bases."""
-    config = program.config
-    keep = config.retention_of(config.services[catalog.service])
-    return bases(catalog, keep, config.host, program.cache.pruned(catalog.service))

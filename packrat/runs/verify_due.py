@@ -15,30 +15,31 @@ from msgspec import Struct
 
 from engine.events import Progress
 from engine.run import Clock
-from packrat.catalogs import bases_of
 from packrat.errors import Exit, Locked
+from packrat.program import DocumentProgram
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
-from packrat.runs.signals import check_asked
+from packrat.runs.signals import raise_if_interrupted
 from packrat.text.progress import progress
-from packrat.text.report import as_json as print_json
-from packrat.text.report import bytes_text, warn
+from packrat.text.report import bytes_text, print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, summary_of
 from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.prover import Depth
 from vault.catalog.replicate import copy_archive
+from vault.catalog.retention import bases
 from vault.catalog.verdict import Status
 from vault.catalog.verify import Verifier, remember
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from engine.events import Listener
     from packrat.program import Program
+    from specs.pipeline import Pipeline
     from vault.catalog.catalog import Catalog
     from vault.store.base import Stored
 
@@ -58,8 +59,9 @@ class Candidate(Struct, frozen=True):
 class Work:
     """State of one verification: its rows, and a verifier for each catalog."""
 
-    def __init__(self, program: Program, recorder: Recorder) -> None:
-        self.program = program
+    def __init__(self, pipelines: Sequence[Pipeline], recorder: Recorder) -> None:
+        self.pipelines = {pipeline.service: pipeline for pipeline in pipelines}
+        self.program = DocumentProgram(pipelines)
         self.rows: list[dict[str, Any]] = []
         self.away: list[str] = []
         """Reasons why destinations did not answer."""
@@ -69,7 +71,7 @@ class Work:
 
     def step(self, size: int) -> None:
         """Count bytes that were read; raises KeyboardInterrupt if a signal requested the end."""
-        check_asked()
+        raise_if_interrupted()
         self.read += size
         for listener in self.told:
             listener(Progress("verify", len(self.rows), self.read))
@@ -82,11 +84,17 @@ class Work:
                 catalog,
                 self.program.keys,
                 Depth.FRAMES,
-                bases=bases_of(self.program, catalog),
+                bases=self._bases(catalog),
                 step=self.step,
-                scratch=ScratchFolder.of(self.program.config.state_dir).folder,
+                scratch=ScratchFolder.of(self.program.state_dir).folder,
             )
         return self._verifiers[at]
+
+    def _bases(self, catalog: Catalog) -> set[str]:
+        """Return the names of archives that retention keeps only as bases."""
+        stage = self.pipelines[catalog.service].stages[f"verify:{catalog.destination.name}"]
+        pruned = self.program.cache.pruned(catalog.service)
+        return bases(catalog, stage["keep"], self.program.host, pruned)
 
     def close(self) -> None:
         """Close the verifiers."""
@@ -94,17 +102,21 @@ class Work:
             verifier.close()
 
 
-def verify_due(program: Program, *, as_json: bool) -> int:
-    """Prove the share that is due and repair damage; return the exit status."""
-    state_dir = program.config.state_dir
+def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) -> int:
+    """Prove the share that is due and repair damage; return the exit status.
+
+    `pipelines` are the verify documents of the services, and `percent` is the share of all stored
+    bytes.
+    """
+    state_dir = pipelines[0].state_dir
     recorder = Recorder(state_dir, NAME, Clock(), job="verify")
     result = Result(NAME)
-    work = Work(program, recorder)
+    work = Work(pipelines, recorder)
     begun = time.monotonic()
     with service_lock(state_dir, NAME, time.time()):
         recorder.begin()
         try:
-            _prove_due(work)
+            _prove_due(work, percent)
             _sum_up(result, work)
         except BaseException as error:
             result.fail(error)
@@ -134,13 +146,12 @@ def _sum_up(result: Result, work: Work) -> None:
         result.error = masked("; ".join(problems))
 
 
-def _prove_due(work: Work) -> None:
+def _prove_due(work: Work, percent: float) -> None:
     """Prove archives, those proven longest ago first, until the share is proven."""
-    program = work.program
     candidates = sorted(
         _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
     )
-    share = program.config.verify.deep_percent / 100 * sum(one.stored.size for one in candidates)
+    share = percent / 100 * sum(one.stored.size for one in candidates)
     proven = 0
     with progress("verify", {"verify": "verifying"}, partial(int, share)) as listener:
         work.told = (listener, *work.told)
@@ -159,7 +170,7 @@ def _prove_due(work: Work) -> None:
 def _candidates(work: Work) -> Iterator[Candidate]:
     """Yield every archive at every destination that answers."""
     program = work.program
-    for service in program.config.services:
+    for service in work.pipelines:
         destinations = program.destinations(service)
         found, away = program.cache.catalogs(destinations, service, program.keys, marks=False)
         for error in away.values():
@@ -167,12 +178,12 @@ def _candidates(work: Work) -> Iterator[Candidate]:
             work.away.append(str(error))
         for catalog in found.values():
             proofs = program.cache.proofs(catalog.destination, service)
-            for held in catalog.held:
-                if not held.locked:
-                    name = ArchiveName.parse(held.stored.name)
+            for item in catalog.listed:
+                if not item.locked:
+                    name = ArchiveName.parse(item.stored.name)
                     made = unstamp(name.time) if name else 0  # it was read back at that time
                     yield Candidate(
-                        proofs.get(held.stored.name, made), service, catalog, held.stored
+                        proofs.get(item.stored.name, made), service, catalog, item.stored
                     )
 
 
@@ -205,7 +216,7 @@ def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tu
     ]
     failed = []
     try:
-        with service_lock(program.config.state_dir, one.service, time.time()):
+        with service_lock(program.state_dir, one.service, time.time()):
             for source in others:
                 try:
                     copy_archive(
@@ -215,13 +226,13 @@ def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tu
                     failed.append(str(error))
                     continue
                 program.cache.prove(destination, one.service, one.stored, time.time())
-                return "mended", f"mended from {source.name}"
+                return "mended", f"repaired from {source.name}"
     except Locked:
-        return "damaged", "a backup is running; it, or the next one, replaces the archive"
+        return "damaged", "a backup is running; it, or the next one, will replace the archive"
     what = "; ".join(failed) or "no other destination has it"
-    return "damaged", f"not mended: {what}. The next backup stores again what it needs of it"
+    return "damaged", f"not repaired: {what}. The next backup stores its data again"
 
 
 def _check_signal(_: int) -> None:
     """Check for a signal, without counting bytes: repairs are not part of the share."""
-    check_asked()
+    raise_if_interrupted()

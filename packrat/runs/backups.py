@@ -1,0 +1,86 @@
+"""Backups of several services, one after the other, with progress bars and a report."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from packrat.errors import Exit, worst
+from packrat.runs.backup import back_up
+from packrat.runs.repair import repair
+from packrat.text.progress import progress
+from packrat.text.report import print_error, print_json, warn
+from stages.count_source import count_source
+from stages.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from engine.events import Listener
+    from packrat.notify.message import ManualNotifier
+    from packrat.runs.backup import Choices
+    from specs.pipeline import Pipeline
+
+
+@contextmanager
+def show_backup(pipeline: Pipeline) -> Iterator[Listener]:
+    """Show the progress of a backup: bytes read, and bytes sent to each destination."""
+    stages = {"collect": "reading"}
+    if "warm" in pipeline.stages:
+        stages = {"warm": "reading", "collect": "reading what has changed"}
+    for name in pipeline.destinations:
+        stages |= {f"catch_up:{name}": f"{name} catches up", f"upload:{name}": f"to {name}"}
+    total = _count_ahead(pipeline) if sys.stderr.isatty() else lambda: None
+    with progress(pipeline.service, stages, total) as listener:
+        yield listener
+
+
+def back_up_all(
+    pipelines: Sequence[Pipeline],
+    choices: Choices | None = None,
+    *,
+    as_json: bool,
+    notify: ManualNotifier | None = None,
+) -> int:
+    """Run backups one after the other and report; return the exit status."""
+    for state_dir in {pipeline.state_dir for pipeline in pipelines}:
+        for sentence in repair(state_dir):
+            warn(sentence)
+    results = []
+    for pipeline in pipelines:
+        if notify:
+            notify.begins(pipeline.service)
+        with show_backup(pipeline) as listener:
+            result = back_up(pipeline, [listener], choices)
+        if notify:
+            notify.ended(result)
+        results.append(result)
+        if not as_json and result.status == "failed":
+            print_error(f"{pipeline.service}: {result.error}")
+        elif not as_json:
+            print(result.summary)
+        if result.exit == Exit.INTERRUPTED:
+            break
+    if as_json:
+        print_json([result.document for result in results])
+    if notify:
+        sys.stdout.flush()
+        notify.close()
+    return worst(result.exit for result in results)
+
+
+def _count_ahead(pipeline: Pipeline) -> Callable[[], int | None]:
+    """Count a source's bytes in a thread; return a function for their number once it is known."""
+    counted: list[int] = []
+    collect = pipeline.stages.get("collect", {})
+
+    def count() -> None:
+        exclude, never = collect.get("exclude", []), collect.get("never", [])
+        with suppress(SourceError, OSError):
+            counted.append(count_source(pipeline.state_dir, collect["path"], exclude, never)[1])
+
+    if "path" in collect:
+        threading.Thread(target=count, daemon=True).start()
+    return lambda: counted[0] if counted else None

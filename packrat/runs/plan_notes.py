@@ -1,0 +1,96 @@
+"""Notes in a plan on what its stages would do now: files to read, archives to delete."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from packrat.runs.maintenance import maintain
+from packrat.text.report import bytes_text, count_text, warn
+from specs.compile import compile_prune
+from specs.faults import printable
+from specs.secret import SecretFault
+from stages.count_source import count_source
+from stages.errors import SourceError
+from stages.facts import Pruned
+from stages.in_place.survey import mounts_in
+from stages.service.docker import DockerEngine
+from stages.service.neighbours import others, restart_text, uses
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from packrat.program import Program
+    from specs.pipeline import Pipeline
+
+PATIENCE_SECONDS = 10
+"""Seconds for an answer of the Docker engine; a plan does not need it."""
+
+
+def source_notes(pipeline: Pipeline) -> dict[str, str]:
+    """Return stage -> note on how much there is to read now."""
+    notes = {}
+    for name, params in pipeline.stages.items():
+        if params.get("kind") == "collect":
+            try:
+                exclude, never = params.get("exclude", ()), params.get("never", ())
+                files, size = count_source(pipeline.state_dir, params["path"], exclude, never)
+                notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
+            except (SourceError, OSError) as error:
+                notes[name] = f"now: {error}"
+    return notes
+
+
+def restore_notes(pipeline: Pipeline) -> dict[str, str]:
+    """Return stage -> note on what an in-place restore leaves out, or shares with others."""
+    return _mount_notes(pipeline) | _sharing_notes(pipeline)
+
+
+def _mount_notes(pipeline: Pipeline) -> dict[str, str]:
+    """Return stage -> note on mounted folders that an in-place restore leaves out."""
+    notes = {}
+    for name, params in pipeline.stages.items():
+        if params.get("kind") == "collect" and (mounts := mounts_in(params["path"])):
+            named = ", ".join(map(printable, mounts))
+            notes[name] = (
+                f"now: not restored, since another filesystem is mounted there: {named}; packrat"
+                f" restore {pipeline.service} --path PATH --to DIR restores it to a folder"
+            )
+    return notes
+
+
+def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
+    """Return stage -> note on what prune would delete; for a backup, after it. Needs the key."""
+    if not os.path.exists(pipeline.key_file):
+        return {}
+    coming = int(pipeline.job == "backup")
+    look = compile_prune(program.config, pipeline.service, dry_run=True, coming=coming, tidy=False)
+    try:
+        outcome = maintain(look, program.keys, program.cache)
+    except (VaultError, SecretFault) as error:  # a plan must work without them
+        warn(f"cannot tell what prune would delete: {error}")
+        return {}
+    notes = {stage: f"now: {error}" for stage, error in outcome.failed.items()}
+    for pruned in outcome.facts_of(Pruned):
+        names = ", ".join(stored.name for stored in pruned.archives)
+        if pruned.problem or names:
+            said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}"
+            notes[f"prune:{pruned.destination}"] = said
+    return notes
+
+
+def _sharing_notes(pipeline: Pipeline) -> dict[str, str]:
+    """Return stage -> note on other containers that use the files to be replaced."""
+    notes = {}
+    for name, params in pipeline.stages.items():
+        if params.get("kind") != "containers" or not (path := params.get("path")):
+            continue
+        engine = DockerEngine(params.get("host"), PATIENCE_SECONDS)
+        try:
+            ids = {engine.inspect(one).id for one in params["names"]}
+            found = [one for one in others(engine, ids) if uses(one, path)]
+        except SourceError as error:
+            warn(f"whether other containers use {path} is not known: {error}")
+            continue
+        if found:
+            notes[name] = "now: " + "; ".join(restart_text(one, path) for one in found)
+    return notes

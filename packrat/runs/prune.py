@@ -1,0 +1,47 @@
+"""Run of prune documents, with a report."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from packrat.errors import Exit
+from packrat.runs.lock import service_lock
+from packrat.runs.maintenance import maintain
+from packrat.text.report import bytes_text, count_text, print_json, warn
+from stages.facts import Pruned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packrat.program import Program
+    from specs.pipeline import Pipeline
+
+
+def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
+    """Run prune documents and report; return the exit status."""
+    rows: list[dict[str, Any]] = []
+    status, what = Exit.DONE, "deleted"
+    for pipeline in pipelines:
+        name = pipeline.service
+        if any(params.get("dry_run") for params in pipeline.stages.values()):
+            what = "would delete"
+        with service_lock(pipeline.state_dir, name, time.time()):
+            outcome = maintain(pipeline, program.keys, program.cache)
+        pruned = list(outcome.facts_of(Pruned))
+        problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
+        for problem in problems:
+            warn(problem)
+            status = Exit.PARTIAL
+        for at in pruned:
+            row: dict[str, Any] = {"service": name, "destination": at.destination}
+            rows += [row | {"archive": one.name, "bytes": one.size} for one in at.archives]
+    if as_json:
+        print_json(rows)
+        return status
+    for row in rows:
+        size = bytes_text(row["bytes"])
+        print(f"{row['destination']}: {what} {row['archive']} ({size})")
+    total = bytes_text(sum(row["bytes"] for row in rows))
+    print(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
+    return status

@@ -1,0 +1,117 @@
+"""State of the services from the history and the cache, without network access."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from packrat.program import open_cache
+from packrat.runs.schedule import Schedule, zone_of
+from vault.archive.format import stamp, unstamp
+
+if TYPE_CHECKING:
+    from packrat.runs.history import History, PastRun
+    from specs.config import Config
+
+
+CLOCK_SECONDS = 300
+"""A backup dated further in the future was made with a wrong clock."""
+
+
+def age_of(newest: str | None, good: float | None, now: float) -> float | None:
+    """Return the age of the newest backup in seconds; None if there is none, or it is unknown.
+
+    Every backup is dated after the one before. So after one from the future, only the history knows
+    the age: `good` is the time at which the last good run ended.
+    """
+    if newest is None:
+        return None
+    if unstamp(newest) <= now + CLOCK_SECONDS:
+        return now - unstamp(newest)
+    return None if good is None else now - good
+
+
+def service_rows(config: Config, history: History, now: float) -> list[dict[str, Any]]:
+    """Return a row for each service, with the keys of `--json` and times as stamps in UTC."""
+    newest, marks = history.newest(), history.marks()
+    good = history.good_until(now + CLOCK_SECONDS)
+    zone = zone_of(config.timezone)
+    rows = []
+    with closing(open_cache(config.state_dir)) as cache:
+        remembered = cache.remembered()
+    for name, service in config.services.items():
+        seen = remembered.get(name, {})
+        places = {place: seen.get(place) for place in config.destinations_of(service)}
+        times = [at.newest for at in places.values() if at and at.newest]
+        proofs = [at.proven for at in places.values() if at and at.proven]
+        pasts = newest.get(name, [])
+        running = next((past for past in pasts if past.status == "running"), None)
+        last = next((past for past in pasts if past.status != "running"), None)
+        age = age_of(max(times, default=None), good.get(name), now)
+        due = None
+        if service.schedule:
+            mark = marks.get((name, service.schedule), now)
+            due = Schedule(service.schedule, zone).after(mark)
+        rows.append(
+            {
+                "service": name,
+                "last": _last(last),
+                "running": _running(running, now),
+                "schedule": service.schedule,
+                "next": stamp(due) if due else None,
+                "newest": max(times, default=None),
+                "age_seconds": None if age is None else round(age),
+                "dated_ahead": bool(times) and unstamp(max(times)) > now + CLOCK_SECONDS,
+                "destinations": {
+                    place: {
+                        "newest": at.newest if at else None,
+                        "backups": at.backups if at else 0,
+                        "damaged": at.damaged if at else 0,
+                    }
+                    for place, at in places.items()
+                },
+                "verified": stamp(max(proofs)) if proofs else None,
+                "max_age_seconds": service.max_age,
+                "overdue": bool(service.max_age and (age is None or age > service.max_age)),
+                "containers": list(service.docker.names) if service.docker else [],
+            }
+        )
+    return rows
+
+
+def newest_overdue(config: Config, history: History, now: float) -> dict[str, str | None]:
+    """Return overdue service -> time of its newest backup."""
+    return {r["service"]: r["newest"] for r in service_rows(config, history, now) if r["overdue"]}
+
+
+def is_well(row: dict[str, Any]) -> bool:
+    """Return whether a service needs no attention."""
+    bad = row["last"] is not None and row["last"]["status"] not in ("done", "interrupted")
+    damaged = any(at["damaged"] for at in row["destinations"].values())
+    return not (bad or damaged or row["overdue"])
+
+
+def _last(past: PastRun | None) -> dict[str, Any] | None:
+    if past is None:
+        return None
+    return {
+        "status": past.status,
+        "started": stamp(past.started),
+        "seconds": past.document.get("seconds"),
+        "downtime_seconds": past.document.get("downtime_seconds"),
+        "read": past.document.get("read"),
+        "stored": past.document.get("stored"),
+        "error": past.document.get("error"),
+    }
+
+
+def _running(past: PastRun | None, now: float) -> dict[str, Any] | None:
+    if past is None:
+        return None
+    return {
+        "started": stamp(past.started),
+        "seconds": round(max(now - past.started, 0)),
+        "stage": past.progress.get("stage"),
+        "bytes": past.progress.get("bytes", 0),
+        "items": past.progress.get("items", 0),
+    }

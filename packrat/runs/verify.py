@@ -1,0 +1,66 @@
+"""Run of verify documents, with progress bars and a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from packrat.errors import Exit
+from packrat.runs.maintenance import maintain
+from packrat.text.progress import progress
+from packrat.text.report import print_json, warn
+from packrat.text.verdicts import print_verdicts, row_of, summary_of
+from stages.facts import Holdings, Verified
+from stages.verify import Verify
+from vault.catalog.prover import Depth
+from vault.catalog.verdict import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from packrat.program import Program
+    from specs.pipeline import Pipeline
+
+HOW = {
+    Depth.CHUNKS: "every byte",
+    Depth.FRAMES: "every frame",
+    Depth.SAMPLES: "both ends, the index and samples",
+}
+
+
+def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
+    """Run verify documents and report; return the exit status. Raises Away if no store answers."""
+    rows: list[dict[str, Any]] = []
+    failed: list[BaseException] = []
+    answered = False
+    depths = {Depth.SAMPLES}
+    for pipeline in pipelines:
+        stages = [name for name in pipeline.stages if name != "survey"]
+        depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
+        titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
+        with progress(pipeline.service, titles, lambda: None) as listener:
+            outcome = maintain(pipeline, program.keys, program.cache, [listener])
+        holdings = outcome.fact(Holdings)
+        answered |= bool(holdings and holdings.catalogs)
+        failed += outcome.failed.values()
+        for verified in outcome.facts_of(Verified):
+            rows += [row_of(pipeline.service, verdict) for verdict in verified.verdicts]
+    if failed and not answered:
+        raise failed[0]
+    for error in failed:
+        warn(str(error))
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_verdicts(rows)
+        print(f"{summary_of(rows)} ({', '.join(HOW[depth] for depth in depths)} read)")
+    else:
+        print("no backups yet: nothing to verify")
+    return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
+
+
+def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:
+    """Return the exit status for the statuses of verdicts; `status` if all are good."""
+    found = set(statuses)
+    if found & {Status.DAMAGED, Status.MISSING}:
+        return Exit.FAILED
+    return Exit.PARTIAL if Status.UNREADABLE in found else status

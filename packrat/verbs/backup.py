@@ -1,0 +1,33 @@
+"""`packrat backup`: backups of some services, or of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from packrat.errors import UsageError
+from packrat.notify.message import notifier
+from packrat.runs.backups import back_up_all
+from specs.compile import compile_service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packrat.program import Program
+    from packrat.runs.backup import Choices
+
+
+def back_up_services(
+    program: Program,
+    services: Sequence[str],
+    choices: Choices,
+    *,
+    all_services: bool,
+    full: bool,
+    as_json: bool,
+) -> int:
+    """Back up the named services, or all; return the exit status."""
+    if bool(services) == all_services:
+        raise UsageError("name the services to back up, or pass --all")
+    names = list(program.config.services) if all_services else program.services(services)
+    pipelines = [compile_service(program.config, name, full=full) for name in names]
+    return back_up_all(pipelines, choices, as_json=as_json, notify=notifier(program.config))

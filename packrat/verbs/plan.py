@@ -1,0 +1,116 @@
+"""`packrat plan`: what a run would do, stage by stage."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from packrat.errors import UsageError
+from packrat.program import Program
+from packrat.restore.choose import choose
+from packrat.runs.plan_notes import prune_notes, restore_notes, source_notes
+from packrat.runs.spec_file import is_pipeline_file, pipelines_of
+from packrat.text import drawing
+from packrat.text.report import print_json, warn
+from specs.compile import compile_prune, compile_restore, compile_verify
+from specs.pipeline import to_yaml
+from specs.secret import SecretFault
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.graph import Graph
+    from specs.pipeline import Pipeline
+
+FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
+
+
+def show_plan(program: Program, what: Sequence[str], form: str, back: RestoreChoice | None) -> None:
+    """Print the graphs of some or all services: of backups, or of the restore `back`.
+
+    `what` is one of prune, verify and FILE, or neither, and then names of services.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"there is no format {form!r}; there are: {', '.join(FORMATS)}")
+    job = what[0] if what and what[0] in JOBS else ""
+    what = what[bool(job) :]
+    spec = what[0] if what and os.path.isfile(what[0]) else None
+    if what and not spec and what[0].endswith((".yaml", ".yml", ".json")):
+        raise UsageError(f"there is no file {what[0]!r}")
+    if spec:
+        program, what = Program(spec, only_look=True), what[1:]
+    compiled = not (spec and is_pipeline_file(spec))
+    if not compiled and (job or back):
+        raise UsageError(f"{spec} is a pipeline document already: plan {spec} shows it")
+    if job or back:
+        names = program.services(what) if what else list(program.config.services)
+        pipelines = [back.of(program, name) if back else JOBS[job](program, name) for name in names]
+    else:
+        pipelines = pipelines_of(program, spec, what)
+    if form == "yaml":
+        print(to_yaml(pipelines), end="")
+        return
+    graphs = {pipeline.service: pipeline.graph() for pipeline in pipelines}
+    if form == "json":
+        print_json([_document(p, graphs[p.service]) for p in pipelines])
+    elif form in ("mermaid", "dot"):
+        print(getattr(drawing, form)(graphs))
+    else:
+        for number, pipeline in enumerate(pipelines):
+            print("\n" * bool(number) + pipeline.service)
+            backup = pipeline.job == "backup"
+            notes = source_notes(pipeline) if backup else restore_notes(pipeline)
+            if compiled and pipeline.job in ("backup", "prune"):
+                notes |= prune_notes(program, pipeline)
+            print(drawing.tree(graphs[pipeline.service], notes))
+
+
+class RestoreChoice(Struct, frozen=True):
+    """Options of the restore whose plan is shown."""
+
+    to: str | None = None
+    """The folder; None for in place."""
+    backup: str = "latest"
+    source: str | None = None
+    paths: tuple[str, ...] = ()
+
+    def of(self, program: Program, service: str) -> Pipeline:
+        """Compile the restore from the destination that it would read from.
+
+        Without the key or an answer, that is the nearest configured destination.
+        """
+        try:
+            chosen = choose(program, service, self.backup, self.source, warn)
+            backup, source = chosen.archive.manifest.id, chosen.catalog.destination.name
+        except (VaultError, SecretFault) as error:
+            backup, source = self.backup, self.source or program.nearest(service)[0]
+            warn(f"the backup could not be looked up: {error}")
+        to = self.to and os.path.abspath(os.path.expanduser(self.to))
+        return compile_restore(program.config, service, backup, source, self.paths, to)
+
+
+JOBS: dict[str, Callable[[Program, str], Pipeline]] = {
+    "prune": lambda program, service: compile_prune(program.config, service),
+    "verify": lambda program, service: compile_verify(program.config, service, "samples"),
+}
+"""Jobs other than a backup, which `plan` shows by name."""
+
+
+def _document(pipeline: Pipeline, graph: Graph) -> dict[str, Any]:
+    return {
+        "service": pipeline.service,
+        "stages": [
+            {
+                "name": node.name,
+                "kind": node.stage.kind,
+                "releases": node.releases,
+                "reversed": node.reversed,
+                "after": [before.name for before in graph.before(node.name)],
+                "does": node.does,
+            }
+            for node in graph.order
+        ],
+    }

@@ -1,0 +1,101 @@
+"""`packrat restore`: a backup, or some of its paths, to a folder or in place."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from packrat.errors import Exit, Interrupted, UsageError
+from packrat.restore.opened import OpenedBackup
+from packrat.restore.report import restore_and_report
+from packrat.restore.request import Request, inside
+from packrat.restore.unlock import choose_and_unlock
+from packrat.text.report import warn
+from specs.compile import compile_restore
+from specs.faults import printable
+
+if TYPE_CHECKING:
+    from packrat.program import Program
+    from packrat.restore.request import Given
+
+
+def _path_in_backup(path: str, folder: str | None) -> str:
+    """Return a path as the backup names it; `/` may also mean the service's folder."""
+    if not path:
+        raise UsageError("--path is empty; leave it out to restore everything")
+    named = inside(path, folder) if folder else None
+    named = inside(path.lstrip("/") or ".", "/") if named is None else named
+    if named is None:
+        raise UsageError(f"--path {path!r} is not below {folder or 'the folder of the service'}")
+    return named
+
+
+def restore_with_options(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
+    """Restore, and ask for missing options on a terminal; return the exit status."""
+    if given.target is not None and given.in_place:
+        raise UsageError("pass only one of --to and --in-place")
+    folder = None
+    if given.service is not None:
+        [service] = program.services([given.service])
+        folder = program.config.services[service].path
+    if given.paths is not None:
+        paths = [_path_in_backup(path, folder) for path in given.paths]
+        given = given.at([] if "" in paths else paths)
+    if not yes and _is_interactive():
+        from packrat.picker.steps import Picker
+
+        picker = Picker(program, given)
+        try:
+            picked = picker.request()
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was restored") from None
+        if picked is None:
+            print("nothing was restored", file=sys.stderr)
+            return Exit.INTERRUPTED
+        program, request, opened = picker.program, picked, picker.opened
+    else:
+        if given.service is None or (given.target is None and not given.in_place):
+            raise UsageError("name the service and the target: packrat restore SERVICE --to DIR")
+        if not yes:
+            raise UsageError("restore asks for confirmation; without a terminal, pass --yes")
+        opened = None
+        request = Request(
+            given.service,
+            "latest" if given.backup is None else given.backup,
+            given.source,
+            given.paths or (),
+            given.target,
+            given.password_file,
+        )
+    return restore_to(program, request, opened, as_json=as_json)
+
+
+def _is_interactive() -> bool:
+    """Return whether there is a terminal that can move its cursor."""
+    whole = sys.stdin.isatty() and sys.stderr.isatty()
+    return whole and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
+
+def restore_to(
+    program: Program, request: Request, opened: OpenedBackup | None, *, as_json: bool
+) -> int:
+    """Restore to a folder, or in place, and report; return the exit status.
+
+    `opened` is the backup if the picker has already opened it.
+    """
+    service = request.service
+    if opened is None:
+        program, chosen = choose_and_unlock(
+            program, service, request.backup, request.source, request.password_file, warn
+        )
+        opened = OpenedBackup(service, chosen, program.keys)
+    target = request.target and os.path.abspath(os.path.expanduser(request.target))
+    paths = () if "" in request.paths else request.paths
+    pipeline = compile_restore(
+        program.config, service, opened.manifest.id, opened.source, paths, target
+    )
+    status = restore_and_report(pipeline, opened, as_json=as_json)
+    if opened.manifest.host != program.config.host and not as_json:
+        print(f"{service}: the backup is of host {printable(opened.manifest.host)}")
+    return status

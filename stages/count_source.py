@@ -1,0 +1,30 @@
+"""Number and size of the files that a backup would read, for plans and progress bars."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from stages.in_place.folder import own_folders
+from stages.source.exclude import Excludes
+from stages.source.walk import folders, open_source, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def count_source(
+    state_dir: str, path: str, exclude: Iterable[str], never: Iterable[str] = ()
+) -> tuple[int, int]:
+    """Return (files, bytes) below a path that `collect` would read; raises SourceError."""
+    files = size = 0
+    root = open_source(path)
+    try:
+        own = folders(never) | own_folders(state_dir, path)
+        for found in walk(root, Excludes(exclude), own, lambda *_: None):
+            files += not stat.S_ISDIR(found.stat.st_mode)
+            size += found.stat.st_size * stat.S_ISREG(found.stat.st_mode)
+    finally:
+        os.close(root)
+    return files, size
