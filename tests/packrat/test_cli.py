@@ -397,7 +397,7 @@ def test_a_killed_run_is_repaired_although_no_destination_can_be_opened(tmp_path
     left.parent.mkdir(parents=True)
     left.touch()
     done = house.cli(*words)
-    assert "what it left in the spool is deleted" in done.stderr
+    assert "deleted the unfinished files of a killed run in the spool" in done.stderr
     assert "the environment has no PACKRAT_TEST_NONE" in done.stderr
     assert not left.exists()
 
