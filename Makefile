@@ -1,7 +1,9 @@
 # Everything a fresh machine needs is Python >= 3.11, make and git; each target sets itself up.
 #
 #   make demo     back up real files, restore them, prove them identical (below ./demo)
-#   make test     pytest; more flags in ARGS, e.g. make test ARGS='tests/vault -k header'
+#   make test     the laws, each real server, samples of the campaigns, within 4 minutes on two
+#                 cores; more flags in ARGS, e.g. make test ARGS='tests/vault -k header'
+#   make test-all the other tests, which are marked `thorough`
 #   make soak     every campaign of faults, races and generated inputs, in full; ARGS=--soak-seed=7
 #   make lint     ruff, mypy, import-linter, and no address of this machine in a committed file
 #   make bench    against restic, borg and tar | zstd | openssl; ARGS=--quick for a small tree
@@ -16,17 +18,21 @@ UPGRADE ?= --upgrade
 BIN    := .venv/bin
 READY  := .venv/ready
 
-.PHONY: demo test soak lint bench lock clean
+.PHONY: demo test test-all soak lint bench lock clean
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
-# Three at once on two cores: much of what the tests do is to wait for real servers.
+# Four at once on two cores: much of what the tests do is to wait for real servers.
 test: $(READY)
-	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 4 --dist worksteal -m "not thorough" $(ARGS)
+
+test-all: $(READY)
+	$(BIN)/pytest -n 4 --dist worksteal -m thorough $(ARGS)
 
 soak: $(READY)
-	$(BIN)/pytest -n 2 --soak tests/soak tests/test_law_retention.py $(ARGS)
+	$(BIN)/pytest -n 2 --soak tests/soak tests/laws/test_retention.py $(ARGS)
+	$(BIN)/pytest -n 2 --soak -m hypothesis $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check

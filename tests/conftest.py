@@ -6,26 +6,34 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from stages import containers, masking
+from tests.budgets import Budgets
 from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
+from tests.helpers.sampling import SOAK, examples
 from tests.helpers.servers import S3Server, SshServer
 from vault.archive.derivation import MIB, Derivation
 from vault.archive.keys import Keys
 from vault.store import calls, retrying, sftp_login
-
-settings.register_profile(
-    "packrat",
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    print_blob=True,
-)
-settings.load_profile("packrat")
 
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="run the full campaigns of make soak")
     parser.addoption("--soak-seed", type=int, default=1, help="seed of generated inputs")
     parser.addoption("--soak-size", type=int, default=200, help="number of generated inputs")
+
+
+def pytest_configure(config):
+    if config.getoption("--soak"):
+        os.environ[SOAK] = "1"
+    settings.register_profile(
+        "packrat",
+        max_examples=examples(30),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        print_blob=True,
+    )
+    settings.load_profile("packrat")
+    config.pluginmanager.register(Budgets())
 
 
 def pytest_runtest_setup(item):

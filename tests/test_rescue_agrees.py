@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.sampling import examples
 from vault.archive import ranges
 from vault.archive.check_index import IndexCheck
 from vault.archive.format import decode_entries
@@ -208,7 +208,7 @@ def changed(chosen, edits):
     return found
 
 
-@settings(max_examples=5000 if os.environ.get("PACKRAT_SOAK") else 500)
+@settings(max_examples=examples(100))
 @given(lists)
 @example([FILE | {"size": 9, "extents": [[0, 2], [6, 3]]}])
 @example([FILE | {"link": [1, 2]}, FILE | {"path": "g", "link": [1, 2], "mode": 1}])

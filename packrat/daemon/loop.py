@@ -24,6 +24,8 @@ from specs.load import secrets_of
 from stages.journal import journals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from packrat.daemon.log import Log
 
 TICK_SECONDS = 10.0
@@ -43,9 +45,9 @@ ITSELF = ".daemon"
 class Daemon:
     """Event loop that sleeps until a run is due, a job ends or a signal arrives."""
 
-    def __init__(self, config_file: str, log: Log) -> None:
-        """Read the configuration; raises ConfigFaults."""
-        self._log = log
+    def __init__(self, config_file: str, log: Log, now: Callable[[], float] = time.time) -> None:
+        """Read the configuration; raises ConfigFaults. `now` returns seconds since 1970."""
+        self._log, self._now = log, now
         self._active = ActiveConfig(config_file)
         self._history = History(self._active.config.state_dir)
         self._reporter = Reporter(self._active, self._history, log)
@@ -62,7 +64,7 @@ class Daemon:
         """Run until a signal ends it; raises Locked if another daemon uses the state folder."""
         with ExitStack() as stack:
             state_dir = self._active.config.state_dir
-            stack.enter_context(service_lock(state_dir, ITSELF, time.time()))
+            stack.enter_context(service_lock(state_dir, ITSELF, self._now()))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop)
@@ -80,7 +82,7 @@ class Daemon:
             self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")
             systemd.notify("READY=1", f"STATUS={len(self._tables)} schedules")
             while not self._stopping:
-                self._tick(time.time())
+                self._tick(self._now())
                 await self._sleep()
             await self._end()
         return Exit.DONE
@@ -182,7 +184,7 @@ class Daemon:
         """Start the job that repairs what killed runs left behind."""
         self._repaired = time.monotonic()
         config = self._active.config
-        self._start(Job(REPAIR, work_of(config, "repair", config.services), time.time()))
+        self._start(Job(REPAIR, work_of(config, "repair", config.services), self._now()))
 
     def _repair_again(self) -> None:
         """Repeat a repair that failed, at once and then at growing intervals."""
@@ -214,7 +216,7 @@ class Daemon:
             if known and known.schedule == Schedule(text, zone):
                 tables[name] = known
                 continue
-            table = Timetable(Schedule(text, zone), self._history.mark(name, text, time.time()))
+            table = Timetable(Schedule(text, zone), self._history.mark(name, text, self._now()))
             for instant in reversed(self._history.instants(name)):
                 table.done(instant)
             tables[name] = table
@@ -247,7 +249,7 @@ class Daemon:
 
     async def _sleep(self) -> None:
         """Sleep until something is due, the loop is woken, or a short time has passed."""
-        now = time.time()
+        now = self._now()
         waiting = [t.next(now) for n, t in self._tables.items() if n not in self._queue]
         seconds = min([TICK_SECONDS, systemd.watchdog_seconds() or TICK_SECONDS])
         seconds = min(seconds, max(min(waiting, default=now + seconds) - now, 0.0))
@@ -285,10 +287,10 @@ class Daemon:
         return time.monotonic() - self._lived < 6 * TICK_SECONDS
 
 
-def run_daemon(config_file: str, log: Log) -> int:
-    """Run the daemon in the foreground; return the exit status."""
-    return asyncio.run(_run(config_file, log))
+def run_daemon(config_file: str, log: Log, now: Callable[[], float] = time.time) -> int:
+    """Run the daemon in the foreground, by that clock; return the exit status."""
+    return asyncio.run(_run(config_file, log, now))
 
 
-async def _run(config_file: str, log: Log) -> int:
-    return await Daemon(config_file, log).run()
+async def _run(config_file: str, log: Log, now: Callable[[], float]) -> int:
+    return await Daemon(config_file, log, now).run()

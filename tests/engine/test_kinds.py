@@ -15,6 +15,7 @@ from stages.kinds import KINDS
 from stages.spool import SpoolStage
 from stages.upload import Upload
 from tests.engine.pipelines import PARAMS, SERVICE, build, faults
+from tests.helpers.sampling import examples
 
 
 def after(kind, *before, **params):
@@ -69,7 +70,7 @@ names = st.sampled_from([kind.kind for kind in KINDS])
 edges = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=6)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(st.lists(names, max_size=2), edges)
 def test_no_graph_leads_plaintext_to_a_destination(more, extra):
     """Law 5: in any graph that builds, what feeds an upload has gone through `encrypt`."""

@@ -13,6 +13,7 @@ from stages.kinds import KINDS
 from stages.locate import Locate
 from stages.select import Select
 from tests.engine.pipelines import PARAMS, SERVICE, build, faults
+from tests.helpers.sampling import examples
 
 SCOPES = ("stop", "start", "pre_backup", "post_backup")
 GOLDEN = Path(__file__).parent / "golden"
@@ -33,7 +34,7 @@ keys = st.sampled_from(["kind", "after", "releases", "inverse", "path", "keep", 
 stages = st.dictionaries(keys, rubbish | st.sampled_from([kind.kind for kind in KINDS]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(st.dictionaries(st.sampled_from(sorted(SERVICE)), rubbish | stages, max_size=6))
 def test_any_document_builds_or_is_reported_as_faults(changes):
     """No document crashes the builder: it returns a graph, or faults that name a stage."""
@@ -99,7 +100,7 @@ def test_graph_survives_its_document_in_both_directions(destination):
     assert again.document() == yaml.safe_load(yaml.safe_dump(back.document()))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(8))
 @given(st.permutations(sorted(SERVICE)))
 def test_what_a_document_means_does_not_depend_on_the_order_of_its_entries(names):
     graph = build({name: SERVICE[name] for name in names})

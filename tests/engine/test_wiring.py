@@ -22,6 +22,7 @@ from engine.events import (
 from engine.graph import Graph
 from engine.run import Clock
 from engine.wiring import execute
+from tests.helpers.sampling import examples
 from tests.helpers.troubled import KINDS, SPEC, WAIT, World, ends, go, run_of, spec, wait_for
 
 TRUNK = ["first", "source", "stop", "inside", "pack", "fan"]
@@ -34,7 +35,7 @@ failures = st.dictionaries(
 scopes = st.sampled_from(["", "", "acquire", "release", "acquire by Ctrl-C", "release by Ctrl-C"])
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(failures, scopes, st.booleans(), st.sampled_from([0, 1, 100]))
 def test_whatever_fails_every_stage_ends_once(fails, scope, reverse, ahead):
     """Each stage finishes, fails or is skipped; acquired scopes are released once."""

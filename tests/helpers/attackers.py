@@ -13,7 +13,7 @@ from stages.errors import TargetError
 from tests.helpers.in_place import OLD, Place, look
 
 UID = 4242
-SOURCE = Path(__file__).parents[1] / "in_place" / "race.c"
+SOURCE = Path(__file__).parents[1] / "stages" / "in_place" / "race.c"
 MOVED_AWAY = ("Not a directory", "No such file", "is not the recorded file")
 MODES = ("link", "own", "flip", "entries")
 

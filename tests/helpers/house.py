@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from packrat.restore.choose import choose
 from packrat.runs.backup import Result, back_up
 from specs.compile import compile_service
 from specs.pipeline import Pipeline
+from tests.helpers.command_line import Done, in_a_process, packrat
 from tests.helpers.restoring import restore
 from vault.archive.derivation import Derivation
 from vault.archive.key_file import write_key_file
@@ -151,13 +150,13 @@ class House:
         path.chmod(0o600)
         return str(path)
 
-    def cli(self, *words: str, wrap: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run the real program in a process of its own."""
-        command = [*wrap, sys.executable, "-m", "packrat", "-c", str(self.config_file), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    def cli(self, *words: str, wrap: tuple[str, ...] | None = None) -> Done:
+        """Run a command; with `wrap`, even an empty one, in a process of its own."""
+        words = ("-c", str(self.config_file), *words)
+        return packrat(*words) if wrap is None else in_a_process(*words, wrap=wrap)
 
-    def json(self, *words: str, wrap: tuple[str, ...] = (), status: int = 0) -> Any:
-        """Run the real program with --json; return its document."""
+    def json(self, *words: str, wrap: tuple[str, ...] | None = None, status: int = 0) -> Any:
+        """Run a command with --json; return its document."""
         done = self.cli(*words, "--json", wrap=wrap)
         assert done.returncode == status, done.stderr
         return json.loads(done.stdout)

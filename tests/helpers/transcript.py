@@ -3,10 +3,9 @@
 import fcntl
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.helpers.command_line import packrat
 from tests.helpers.house import House
 
 SWAPS = (
@@ -23,17 +22,8 @@ SWAPS = (
 
 def seen(house: House, *words: str, cwd: Path | None = None, **env: str) -> str:
     """Run packrat without a terminal; return the command line, the output and the status."""
-    surroundings = {**os.environ, "PACKRAT_CONFIG": str(house.config_file), "HOME": "/nonexistent"}
-    done = subprocess.run(
-        [sys.executable, "-m", "packrat", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd=cwd or house.root,
-        env={name: value for name, value in (surroundings | env).items() if value},
-    )
+    surroundings = {"PACKRAT_CONFIG": str(house.config_file), "HOME": "/nonexistent"} | env
+    done = packrat(*words, cwd=cwd or house.root, env=surroundings, together=True)
     text = done.stdout.replace(str(house.root), "ROOT")
     for pattern, word in SWAPS:
         text = re.sub(pattern, word, text)

@@ -1,7 +1,6 @@
 """Command line as a user sees it: statuses, messages, documents."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import yaml
 from engine.run import Clock
 from packrat.program import Program
 from packrat.runs.backup import Choices, back_up
+from tests.helpers import command_line
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.mermaid import parsed
 from tests.helpers.servers import need
@@ -26,9 +26,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def packrat(*words, **more):
-    env = {**os.environ, "HOME": "/nonexistent", "COLUMNS": "100", **more.pop("env", {})}
-    command = [sys.executable, "-m", "packrat", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, **more)
+    return command_line.packrat(*words, env={"HOME": "/nonexistent", "COLUMNS": "100"}, **more)
 
 
 def failing(house, *words, status=4):
@@ -399,7 +397,7 @@ def test_a_killed_run_is_repaired_although_no_destination_can_be_opened(tmp_path
     left.parent.mkdir(parents=True)
     left.touch()
     done = house.cli(*words)
-    assert "what it left in the spool is deleted" in done.stderr
+    assert "deleted the unfinished files of a killed run in the spool" in done.stderr
     assert "the environment has no PACKRAT_TEST_NONE" in done.stderr
     assert not left.exists()
 

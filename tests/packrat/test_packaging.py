@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,10 @@ from jsonschema import Draft202012Validator
 
 from packrat.daemon.unit import HARDENING, unit_text
 from specs.document import read_document
+from tests.helpers.command_line import in_a_process, packrat
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [p for p in sorted((ROOT / "examples").glob("*.yaml")) if p.name != "compose.yaml"]
-
-
-def packrat(*words, **env):
-    command = [sys.executable, "-m", "packrat", *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **env}
-    )
 
 
 @pytest.mark.parametrize("root", [True, False], ids=["machine", "user"])
@@ -118,7 +111,7 @@ def test_the_image_is_installed_from_a_lock_without_development_tools():
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes(shell):
     """The script of each shell is printed; bash asks packrat for the completions."""
-    done = packrat("--show-completion", shell)
+    done = in_a_process("--show-completion", shell)
     assert "_PACKRAT_COMPLETE" in done.stdout, done.stderr
     words = {"_PACKRAT_COMPLETE": "complete_bash", "COMP_WORDS": "packrat st", "COMP_CWORD": "1"}
-    assert packrat(**words).stdout.split() == ["status"]
+    assert in_a_process(env=words).stdout.split() == ["status"]

@@ -45,7 +45,9 @@ def left_at(house, way, number):
         return shown.until("EXIT")
 
 
-@pytest.mark.parametrize("way", [WAY, BROWSER], ids=["way", "browser"])
+@pytest.mark.parametrize(
+    "way", [WAY, pytest.param(BROWSER, marks=pytest.mark.thorough)], ids=["way", "browser"]
+)
 def test_ctrl_c_at_every_prompt_changes_nothing(filled, way):
     """Exit 130 with one line and no changes, at each prompt, in the folders and in the search."""
     before = everything(filled)

@@ -19,7 +19,7 @@ from tests.helpers.house import House
 from tests.helpers.servers import need
 from tests.helpers.trees import differences, fill, noise
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.thorough]
 PROGRAM = Path(sys.executable).with_name("packrat")
 NET_BIND = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
 """`cap_net_bind_service=ep`, as a file carries it."""

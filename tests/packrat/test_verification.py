@@ -3,6 +3,8 @@
 import time
 from contextlib import closing
 
+import pytest
+
 from engine.run import Clock
 from packrat.runs.history import History
 from packrat.runs.verify_due import NAME
@@ -87,6 +89,7 @@ def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
     assert [row["id"] for row in house.json("list")] == [result.id]
 
 
+@pytest.mark.thorough
 def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     """The NAS is repaired from S3; if both are damaged, the next backup stores the data again.
 

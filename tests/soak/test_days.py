@@ -8,7 +8,7 @@ import pytest
 from tests.soak.days import Days
 
 
-@pytest.mark.parametrize("seed", [3, 8])
+@pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.thorough)])
 def test_verifications_over_many_days_tell_the_truth(tmp_path, seed):
     """With kills, an absent destination, and damage at one and at both."""
     days = Days(tmp_path, seed, files=40, keep=4)

@@ -1,8 +1,8 @@
-"""A thousand hostile stores beside a good one; tests/test_law_hostile_store.py runs a sample."""
+"""A thousand hostile stores beside a good one; tests/laws/test_hostile_store.py runs a sample."""
 
 import pytest
 
-from tests.test_law_hostile_store import everything_loaded, in_a_process
+from tests.laws.test_hostile_store import everything_loaded, in_a_process
 
 SEEDS, BLOCK = 1000, 50
 

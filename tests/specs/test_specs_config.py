@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +6,7 @@ import pytest
 from specs.compile import compile_restore, compile_service
 from specs.config import Config
 from specs.load import load_config
+from tests.helpers.command_line import in_a_process
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -129,8 +128,7 @@ def test_notify_on():
 
 def test_schema_describes_everything():
     """The JSON Schema has a description for each key, so that an editor can explain it."""
-    command = [sys.executable, "-m", "packrat", "schema"]
-    schema = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    schema = json.loads(in_a_process("schema").stdout)
     for name, section in {**schema["$defs"], "Config": schema}.items():
         for key, value in section.get("properties", {}).items():
             assert value.get("description"), f"{name}.{key}"

@@ -17,6 +17,7 @@ from stages.chunk import ChunkStage
 from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
 from stages.source.walk import Found
 from tests.helpers.indexes import entries_of, fetch_from
+from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill, noise
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
@@ -225,7 +226,7 @@ plans = st.dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(plans)
 def test_every_unflagged_file_is_one_state(tmp_path_factory, keys, plan):
     """For any writes and truncations between any two reads, no mixed state goes unflagged."""

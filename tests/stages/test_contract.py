@@ -46,6 +46,7 @@ from stages.source.warm_record import WarmRecord
 from stages.spool import SpoolStage
 from stages.spool_folder import SpoolFolder
 from stages.upload import Upload
+from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.format import ArchiveName, Entry
 from vault.catalog.cache import CatalogCache
@@ -211,7 +212,7 @@ def joined(items):
     return found
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(8))
 @given(files)
 def test_prove_undoes_chunk(tmp_path_factory, keys, specs):
     """Chunks, proven by their names and joined, are the files again."""
@@ -234,7 +235,7 @@ def test_chunk_with_other_content_than_its_name_is_refused(keys):
         list(ChunkStage().inverse(iter([chunk]), run))
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6))
 @given(files)
 def test_unpack_undoes_pack_compress_and_encrypt(tmp_path_factory, keys, specs):
     """From the destination back to pieces: the bytes of every file, once."""
@@ -242,7 +243,7 @@ def test_unpack_undoes_pack_compress_and_encrypt(tmp_path_factory, keys, specs):
     assert joined(archive.unpacked()) == contents(specs)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6))
 @given(files, st.sampled_from([1, 2, 9]))
 def test_decrypt_and_decompress_undo_encrypt_and_compress(tmp_path_factory, keys, specs, level):
     """Frame by frame, in order, at any level."""
@@ -257,7 +258,7 @@ def test_decrypt_and_decompress_undo_encrypt_and_compress(tmp_path_factory, keys
     ]
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6))
 @given(files)
 def test_download_and_cut_undo_spool_and_upload(tmp_path_factory, keys, specs):
     """The frames that a restore needs are the sealed ones, each in archive order."""
@@ -269,7 +270,7 @@ def test_download_and_cut_undo_spool_and_upload(tmp_path_factory, keys, specs):
     assert found == [(s.number, bytes(s.data)) for s in archive.data(archive.sealed)]
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6))
 @given(files, st.data())
 def test_frame_that_is_damaged_at_the_destination_is_left_out(tmp_path_factory, keys, specs, data):
     """Only its files are lost."""
@@ -287,7 +288,7 @@ def test_frame_that_is_damaged_at_the_destination_is_left_out(tmp_path_factory, 
     assert [f.number for f in frames] == [s.number for s in sealed if s is not hit]
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6))
 @given(
     st.dictionaries(
         st.sampled_from(["a", "b/c", "b/d/e", "b-x", "z", "ü/\udcff"]),

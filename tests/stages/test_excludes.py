@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.source.exclude import Excludes
+from tests.helpers.sampling import examples
 from tests.helpers.servers import need
 from tests.helpers.trees import fill
 
@@ -74,7 +75,7 @@ def tree_of(found: set[str]) -> set[str]:
     }
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(st.lists(patterns, max_size=4), st.sets(paths, max_size=12))
 def test_any_patterns_mean_what_git_says(tmp_path_factory, lines, found):
     """For generated patterns and trees, packrat keeps exactly the files that git keeps."""

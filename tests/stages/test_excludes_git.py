@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from specs.values import check_pattern
 from stages.source.exclude import Excludes
+from tests.helpers.sampling import examples
 from tests.helpers.servers import need
 from tests.helpers.trees import fill
 
@@ -86,7 +87,7 @@ def in_our_words(line):
     return stripped + " " if escaped and stripped != line else stripped
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(st.lists(patterns, min_size=1, max_size=4), st.sets(paths, min_size=1, max_size=6))
 @example(["a", "!*/"], {"a/a"})
 @example(["*/"], {"a/a", "b"})

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from stages.restore_target import layout
 from stages.restore_target.layout import Layout, stretches_of
+from tests.helpers.sampling import examples
 from vault.archive.format import Entry
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(20))
 @given(
     st.lists(st.integers(2, 5), min_size=1, max_size=300),
     st.integers(1, 50),

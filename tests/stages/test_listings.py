@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stages.source.exclude import Excludes
 from stages.source.folder_cache import Listings
 from stages.source.walk import walk
+from tests.helpers.sampling import examples
 
 NAMES = st.sampled_from(["a", "b", "a-b", "ä", os.fsdecode(b"\xff"), "line\nbreak"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda names: Path(*names))
@@ -66,7 +67,7 @@ def change(what, one, other):
         return
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(before=st.lists(CHANGES, max_size=12), after=st.lists(CHANGES, max_size=6))
 def test_the_second_walk_finds_what_a_fresh_one_finds(before, after):
     """Whatever was added, deleted, renamed or exchanged in between."""

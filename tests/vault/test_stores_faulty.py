@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.helpers.faulty import Faulty
+from tests.helpers.sampling import daily
 from tests.helpers.stores import KINDS, NETWORK, At, Servers
 from tests.helpers.trees import noise
 from tests.vault.test_stores import parts
@@ -16,6 +17,7 @@ from vault.store.throttled import Throttled
 
 DATA = noise(3_000_000)
 PART = 500_000
+EACH_DAY = ("memory", "s3 moto", "sftp")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def servers(tmp_path_factory):
         yield servers
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=daily(KINDS, EACH_DAY))
 def kind(request, servers):
     return At(request.param, servers)
 
@@ -36,7 +38,7 @@ def at(kind, impatient):
     return kind
 
 
-@pytest.fixture(scope="module", params=NETWORK)
+@pytest.fixture(scope="module", params=daily(NETWORK, EACH_DAY))
 def far_kind(request, servers):
     return At(request.param, servers)
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.helpers.hostile import HostileS3, HostileSftp
+from tests.helpers.sampling import sample
 
 SECONDS = 60
 MEMORY_MB = 300
@@ -19,11 +20,11 @@ import json, sys
 from vault.errors import VaultError
 from vault.store import calls, retrying
 from vault.store.retrying import Retrying
-calls.PATIENCE_SECONDS, retrying.BACKOFF_SECONDS = 5.0, 0.1
+calls.PATIENCE_SECONDS, retrying.BACKOFF_SECONDS = 3.0, 0.1
 kind, port, key, call = sys.argv[1:]
 if kind == "s3":
     from vault.store import s3
-    s3.LIST_SECONDS = 10
+    s3.LIST_SECONDS = 5
     store = s3.S3("it", "bucket", "", "KEY", "SECRET", f"http://127.0.0.1:{port}")
 else:
     from vault.store.sftp import Sftp
@@ -56,7 +57,7 @@ def trial(kind, port, call, key=""):
     return said
 
 
-@pytest.mark.parametrize("mode", HostileS3.MODES)
+@pytest.mark.parametrize("mode", sample(HostileS3.MODES, every=2))
 def test_a_hostile_s3_server_is_reported(mode):
     """Reading a range of 100 bytes, and listing, end with one error of that destination."""
     server = HostileS3(mode)

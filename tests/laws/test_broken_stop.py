@@ -20,9 +20,9 @@ ONCE_DEAD = 5.0
     "signals",
     [
         [(0.0, signal.SIGKILL)],
-        [(0.0, signal.SIGTERM)],
+        pytest.param([(0.0, signal.SIGTERM)], marks=pytest.mark.thorough),
         [(0.0, signal.SIGTERM), (0.05, signal.SIGTERM)],
-        [(0.0, signal.SIGINT), (1.0, signal.SIGINT)],
+        pytest.param([(0.0, signal.SIGINT), (1.0, signal.SIGINT)], marks=pytest.mark.thorough),
     ],
     ids=["killed", "ended", "ended by several at once", "ended impatiently"],
 )

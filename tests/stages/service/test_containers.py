@@ -16,6 +16,7 @@ from packrat.runs.backup import back_up
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import backing_up, ended, signalling
 from tests.helpers.house import House
+from tests.helpers.sampling import sample
 from tests.helpers.trees import differences, fill, noise
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
@@ -158,7 +159,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("edge", sample(EDGES))
 def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine, three, edge):
     """SIGKILL: `packrat list` starts what a dead run left down; the next backup is whole."""
     one, two, off = three

@@ -5,9 +5,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from itertools import count
 
 import pytest
 
@@ -22,29 +21,27 @@ from tests.helpers.trees import differences, fill, noise
 def two(tmp_path):
     """House with two destinations, one linked and one copied, and one backup."""
     house = House(tmp_path, destinations=("one", "two"), keep=2)
-    fill(house.source, {"a": noise(300_000), "b/c": noise(6_000_000, 3), "b/d": b"small"})
+    fill(house.source, {"a": noise(300_000), "b/c": noise(3_000_000, 3), "b/d": b"small"})
     house.backed_up()
-    fill(house.source, {"a": noise(300_000, 9), "b/new": noise(5_000_000, 4)})
+    fill(house.source, {"a": noise(300_000, 9), "b/new": noise(2_000_000, 4)})
     return house
 
 
-def every_listed_backup_restores(house, number):
+def listed_backups_restore(house, first=0):
+    """Restore the backups at each destination; `first` is an index, -1 of the newest."""
     program = house.program
     for place in house.stores:
-        for item in house.catalog(place).backups:
-            short = item.summary.id[:8]
-            chosen = choose(program, "svc", short, place)
-            restore(program, "svc", chosen, [], str(house.root / f"out/{number}-{place}-{short}"))
-    shutil.rmtree(house.root / "out")
+        for held in house.catalog(place).backups[first:]:
+            chosen = choose(program, "svc", held.summary.id[:8], place)
+            restore(program, "svc", chosen, [], str(house.root / "out"))
+            shutil.rmtree(house.root / "out")
 
 
 def test_killed_at_every_stage_edge(two):
     """SIGKILL at each event: what is listed restores, the next run works and cleans up."""
-    number = 0
-    while True:
-        number += 1
+    for number in count(1):
         status = ended(backing_up(two, signalling(number)))
-        every_listed_backup_restores(two, number)
+        listed_backups_restore(two, -1)
         assert two.back_up().status == "done"
         assert two.litter() == []
         if status == 0:
@@ -52,20 +49,22 @@ def test_killed_at_every_stage_edge(two):
         assert status == -signal.SIGKILL
         fill(two.source, {"a": noise(300_000, number + 10)})
     assert number > 20
+    listed_backups_restore(two)
     assert differences(two.source, two.restore("out")) == []
 
 
 def test_killed_at_any_time(two):
     """SIGKILL at random moments: the same."""
     for number in range(15):
-        fill(two.source, {"b/c": noise(6_000_000, number + 50)})
-        command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            time.sleep(random.Random(number).uniform(0.2, 0.7))
-            process.kill()
-        every_listed_backup_restores(two, number)
+        fill(two.source, {"b/c": noise(3_000_000, number + 50)})
+        child = backing_up(two, signalling(0))
+        time.sleep(random.Random(number).uniform(0.0, 0.3))
+        os.kill(child, signal.SIGKILL)
+        ended(child)
+        listed_backups_restore(two, -1)
     assert two.back_up().status == "done"
     assert two.litter() == []
+    listed_backups_restore(two)
 
 
 def test_two_runs_of_one_service(house):

@@ -17,7 +17,7 @@ from tests.helpers.servers import KEY, SECRET, SshServer
 from tests.helpers.trees import differences, digest, fill, noise
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("impatient")]
-SEED = Path(__file__).parents[1] / "examples" / "seed.yaml"
+SEED = Path(__file__).parents[2] / "examples" / "seed.yaml"
 
 
 @pytest.fixture(params=["a login folder", "a chroot"])

@@ -179,6 +179,7 @@ def fresh_server(home, data):
         as_postgres(pg_ctl, "-D", data, "-m", "fast", "-w", "stop")
 
 
+@pytest.mark.thorough
 def test_postgres_by_its_data_directory(engine, database, home):
     """Stopped, read, started; the restored directory starts as a fresh server, with every row."""
     in_container(engine, database, home)
@@ -195,6 +196,7 @@ def test_postgres_by_its_data_directory(engine, database, home):
         assert int(psql(home, "SELECT max(n) FROM t")) >= before
 
 
+@pytest.mark.thorough
 def test_postgres_by_its_dump(engine, database, cluster, home):
     """The way of the seed: pg_dumpall before, then its folder; it loads into a fresh server."""
     in_container(engine, database, home)

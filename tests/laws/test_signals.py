@@ -15,6 +15,7 @@ from packrat.runs.lock import is_running
 from tests.helpers.forked import backing_up, ended
 from tests.helpers.house import House
 from tests.helpers.network import unfinished
+from tests.helpers.sampling import sample
 from tests.helpers.servers import Line
 from tests.helpers.trees import differences, fill, noise
 
@@ -35,7 +36,7 @@ def backups(house, name):
     return {item.stored.name for item in house.catalog(name).backups}
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", sample(SIGNALS))
 def test_interrupted_at_every_event(two, number):
     """At each event of a run: exit 130 and nothing left, or the run was done and is whole."""
     statuses = []
@@ -70,7 +71,7 @@ def test_interrupted_at_every_event(two, number):
     assert differences(two.source, two.restore()) == []
 
 
-@pytest.mark.parametrize("why", ["line", "limit"])
+@pytest.mark.parametrize("why", sample(["line", "limit"]))
 def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
     """A slow line, or a limit: the upload is cancelled, and its data deleted."""
     lines = [Line(server.port, rate=100_000) for server in (s3, nas)] if why == "line" else None
@@ -82,7 +83,7 @@ def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
     fill(house.source, {"a": noise(40 << 20, 1)})
     command = [sys.executable, "-m", "packrat", "-c", house.config_file, "backup", "svc"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        time.sleep(8)
+        time.sleep(4)
         assert process.poll() is None
         begun = time.monotonic()
         process.terminate()
@@ -93,13 +94,13 @@ def test_interrupted_while_it_sends_slowly(tmp_path, s3, nas, why):
     assert unfinished(s3) == []
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", sample(SIGNALS))
 def test_interrupted_at_any_time(two, number):
     """The real program, at random moments: 130, or done; no leftovers, no traceback."""
     chance = random.Random(number)
     statuses = []
-    for run in range(12):
-        fill(two.source, {"b/c": noise(20_000_000, run + 50)})
+    for run in range(8):
+        fill(two.source, {"b/c": noise(8_000_000, run + 50)})
         command = [sys.executable, "-m", "packrat", "-c", two.config_file, "backup", "svc"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             while run % 2 and not is_running(str(two.state), "svc") and process.poll() is None:
@@ -118,14 +119,14 @@ def test_interrupted_at_any_time(two, number):
     assert 130 in statuses
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", sample(SIGNALS))
 def test_an_interrupted_restore_reports_it(tmp_path, number):
     """An interrupted restore reports it in one line, with exit status 130."""
     house = House(tmp_path)
     fill(house.source, {f"{n}": noise(4_000_000, n) for n in range(40)})
     house.backed_up()
     statuses = []
-    for run in range(6):
+    for run in range(3):
         out = tmp_path / "out" / str(run)
         command = [sys.executable, "-m", "packrat", "-c", house.config_file]
         command += ["restore", "svc", "--to", out, "--yes"]

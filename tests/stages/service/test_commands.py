@@ -130,7 +130,7 @@ def test_a_run_that_dies_between_the_two_owes_the_second(tmp_path):
         {"command": f"echo on >> {mode}; kill -9 $PPID"},
         {"command": f"echo off >> {mode}"},
     )
-    assert house.cli("backup", "svc").returncode == -9
+    assert house.cli("backup", "svc", wrap=()).returncode == -9
     assert mode.read_text() == "on\n"
     listed = house.cli("list")
     assert "post_backup has run" in listed.stderr

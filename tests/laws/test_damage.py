@@ -81,9 +81,9 @@ def test_a_restore_of_damaged_archives_is_right_or_says_what_is_not(sound, copy,
     """With one bit flipped anywhere a restore writes correct data, or names archive and files."""
     path = copy.archives[victim]
     whole = path.read_bytes()
-    ends = [*range(0, header_size(whole), 3), *range(len(whole) - TRAILER.size, len(whole), 3)]
+    ends = [*range(0, header_size(whole), 8), *range(len(whole) - TRAILER.size, len(whole), 8)]
     chance = random.Random(victim)
-    places = ends + [chance.randrange(len(whole)) for _ in range(80)]
+    places = ends + [chance.randrange(len(whole)) for _ in range(30)]
     newest = sound.catalog().backups[-1].summary.id[:8]
     found = []
     for place in places:
@@ -111,7 +111,7 @@ def test_verify_deep_reports_every_flipped_byte(copy):
             20,
             71,
             len(whole) - 1,
-            *(chance.randrange(len(whole)) for _ in range(60)),
+            *(chance.randrange(len(whole)) for _ in range(30)),
         ]:
             path.write_bytes(broken(whole, place))
             bad = {verdict.name for verdict in copy.verify() if verdict.status == "damaged"}

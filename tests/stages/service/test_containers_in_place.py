@@ -14,6 +14,7 @@ from stages.restore_target import linux
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import ended, restoring_in_place, signalling
 from tests.helpers.restoring import restore
+from tests.helpers.sampling import sample
 from tests.helpers.trees import fill, noise
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
@@ -44,8 +45,8 @@ def test_in_place_and_back(spoilt, engine):
 
 @pytest.mark.parametrize(
     "edge",
-    ["Finished select", "Finished gather", "Acquired stop", "Finished stop",
-     "Finished collect", "Released start", "Finished start"],
+    sample(["Finished select", "Finished gather", "Acquired stop", "Finished stop",
+     "Finished collect", "Released start", "Finished start"]),
 )  # fmt: skip
 def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, three, edge):
     """SIGKILL at every edge: after the next command the state is whole, and the container up."""

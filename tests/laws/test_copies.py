@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.helpers.house import House
+from tests.helpers.house import House, header_size
 from tests.helpers.trees import differences, fill, noise
 
 FILES = {f"d/{n}": noise(1 << 20, n) for n in range(12)}
@@ -106,7 +106,7 @@ def test_data_without_a_good_replica_is_named_and_the_rest_restored(house):
     """
     whole = archive(house, 0).read_bytes()
     for at in ("local", "nas"):
-        flip(archive(house, 0, at), 100)
+        flip(archive(house, 0, at), header_size(whole) + 28)
     out = house.root / "out"
     done = house.cli("restore", "svc", "--to", str(out), "--yes")
     assert done.returncode == 5

@@ -11,6 +11,7 @@ import yaml
 
 from tests.helpers.house import House
 from tests.helpers.network import done, house_with, level
+from tests.helpers.sampling import daily, sample
 from tests.helpers.servers import Line, S3Server, SshServer, free_port
 from tests.helpers.trees import differences, digest, fill, noise
 
@@ -91,7 +92,8 @@ def spoiled(fault, server, destination, line):
 
 
 @pytest.mark.parametrize(
-    ("which", "fault"), [(w, f) for f, (kinds, _) in FAULTS.items() for w in kinds.split()]
+    ("which", "fault"),
+    sample([(w, f) for f, (kinds, _) in FAULTS.items() for w in kinds.split()], every=2),
 )
 def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
     """The others finish, exit 5, the message names it and the remedy; later it catches up."""
@@ -113,8 +115,13 @@ def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
     assert level(house, "local", which)
 
 
-@pytest.mark.parametrize("after", [2_000, 150_000, 1_500_000])
-@pytest.mark.parametrize("which", ["s3", "nas"])
+@pytest.mark.parametrize(
+    ("which", "after"),
+    daily(
+        [(which, after) for which in ("s3", "nas") for after in (2_000, 150_000, 1_500_000)],
+        [("s3", 150_000), ("nas", 1_500_000)],
+    ),
+)
 def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
     """No incomplete file has a final name, no upload is left, and it catches up."""
     server = {"s3": s3, "nas": nas}[which]

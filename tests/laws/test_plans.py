@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.helpers.containers import house_of
 from tests.helpers.house import House
 from tests.helpers.plans import assert_allowed, backing_up, in_order, pruning, restoring, verifying
+from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill, noise
 
 commands = st.fixed_dictionaries(
@@ -17,7 +18,7 @@ trees = st.dictionaries(
 )
 
 
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(st.sampled_from([("one",), ("one", "two")]), commands, st.booleans(), trees, st.data())
 def test_every_job_runs_as_planned(tmp_path_factory, at, settings, inc, tree, data):
     """Backups that build on one another, to any number of destinations, with any commands."""

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from tests.helpers.hostile_fs import mounted
 from tests.helpers.house import House
+from tests.helpers.sampling import examples
 
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parents[2]))
 import rescue
 
-EXAMPLES = 1000 if os.environ.get("PACKRAT_SOAK") else 40
 FOR_EVER = 10**9
 EXT4_SECONDS = range(-(2**31) + 1, 2**34 - 2**31 - 1)
 """Times that the restore target can store; the kernel clamps others to these."""
@@ -185,7 +185,7 @@ def hostile(tmp_path_factory):
 
 
 @pytest.mark.root
-@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=examples(15), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     tree=st.tuples(
         folders.map(lambda f: f | {"faults": {}}), st.dictionaries(names, trees, max_size=5)

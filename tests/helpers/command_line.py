@@ -1,0 +1,70 @@
+"""Commands of the program, run in this process: no interpreter starts, nothing is imported again.
+
+A command that needs a process of its own (a signal, a terminal, a wrapper, its memory, the state
+that the interpreter starts with) is started with `in_a_process`.
+"""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
+from unittest.mock import patch
+
+import pytest
+
+from packrat import cli
+from packrat.runs import signals
+from packrat.surroundings import UMASK
+from stages import masking
+
+PROGRAM = (sys.executable, "-m", "packrat")
+Done = subprocess.CompletedProcess[str]
+
+
+def packrat(
+    *words: object,
+    env: dict[str, str] | None = None,
+    cwd: str | os.PathLike[str] = ".",
+    together: bool = False,
+) -> Done:
+    """Run a command as a new process would, without a terminal.
+
+    `env` is added to the environment. With `together`, standard error goes to the same place as
+    standard output, in the order in which a terminal shows them.
+    """
+    arguments = ["packrat", *map(str, words)]
+    said = [io.BytesIO(), io.BytesIO()]
+    out, err = (io.TextIOWrapper(to, "utf-8", write_through=True) for to in said)
+    with ExitStack() as changed:
+        changed.callback(os.umask, os.umask(UMASK))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            changed.callback(signal.signal, number, signal.getsignal(number))
+        for target, name, value in (
+            (sys, "argv", arguments),
+            (sys, "stdin", changed.enter_context(open(os.devnull))),
+            (tempfile, "tempdir", None),
+            (masking, "_hidden", ()),
+            (masking, "_open", frozenset()),
+        ):
+            changed.enter_context(patch.object(target, name, value))
+        changed.callback(signals._end_requested.clear)
+        changed.enter_context(chdir(cwd))
+        changed.enter_context(patch.dict(os.environ, env or {}))
+        changed.enter_context(redirect_stdout(out))
+        changed.enter_context(redirect_stderr(out if together else err))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    texts = (pipe.getvalue().decode() for pipe in said)
+    return Done(arguments, int(ended.value.code or 0), *texts)
+
+
+def in_a_process(
+    *words: object, env: dict[str, str] | None = None, wrap: tuple[str, ...] = (), **more
+) -> Done:
+    """Run a command in a process of its own; `wrap` is the command line that starts it."""
+    command = [*wrap, *PROGRAM, *map(str, words)]
+    more = {"capture_output": True, "text": True, "env": {**os.environ, **(env or {})}} | more
+    return subprocess.run(command, check=False, **more)
