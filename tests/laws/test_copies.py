@@ -151,7 +151,7 @@ def test_a_backup_found_damaged_is_restored_if_named(house):
     done = house.cli("restore", "svc", "--to", out, "--yes")
     assert done.returncode == 0
     assert f"{newest}.packrat" in done.stderr
-    assert "an older backup is the latest" in done.stderr
+    assert "the latest is an older backup" in done.stderr
     assert not (house.root / "out" / "third").exists()
     document = restored(house, "--backup", newest, status=5)
     assert "third" in document["warnings"][0]

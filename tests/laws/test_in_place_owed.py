@@ -172,7 +172,7 @@ def test_an_undo_that_the_repair_has_finished_is_not_repeated_on_an_older_restor
         assert ended(forked(lambda: undo(house.program, "svc"))) == 9
     done = house.cli("restore", "--undo", "svc")
     assert done.returncode == 0, done.stderr
-    assert "was interrupted, and has been finished" in done.stdout
+    assert "the interrupted undo was finished" in done.stdout
     assert (house.source / "data" / "work").read_bytes() == b"a day's work, in no backup"
     done = house.cli("restore", "--undo", "svc")
     assert done.returncode == 0, done.stderr

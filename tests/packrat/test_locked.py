@@ -47,7 +47,7 @@ def test_a_password_file_opens_it_for_this_command_only(locked):
 
 @pytest.mark.parametrize(
     ("password", "says"),
-    [("wrong", "is not the password of local:svc/svc-"), (None, "give it with --password-file")],
+    [("wrong", "is not the password of local:svc/svc-"), (None, "pass --password-file")],
 )
 def test_without_its_password_it_stays_locked(locked, password, says):
     """Without a terminal, a wrong or missing password is exit 7, and nothing is created."""
@@ -106,9 +106,9 @@ def test_the_picker_asks_for_the_password_of_one_that_was_given(locked):
         shown.keys("Escape")
         assert shown.until("EXIT") == "nothing was restored\nEXIT 130\n"
     with screen(locked, *words) as shown:
-        shown.until("Its password")
+        shown.until("Password, for")
         shown.keys("wrong", "Enter")
-        shown.until("That is not")
+        shown.until("Wrong password")
         shown.keys(PASSWORD, "Enter")
         shown.until("What of")
         shown.keys("Enter")

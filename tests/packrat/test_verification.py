@@ -111,7 +111,7 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     damage(in_bucket)
     s3.restart()
     status, said = verified_by_daemon(house, minutes_ago=2)
-    assert (status, "The next backup stores again" in said) == ("failed", True), said
+    assert (status, "The next backup stores its data" in said) == ("failed", True), said
     result = house.back_up()
     assert (result.status, result.kind, result.read) == ("done", "full", 3 << 20)
     assert any("this backup stores again what it needs of that" in w for w in result.warnings)
