@@ -102,7 +102,7 @@ def test_the_picker_asks_for_the_password_of_one_that_was_given(locked):
     out = locked.root / "out"
     words = ("restore", "svc", "--backup", locked.locked, "--to", str(out))
     with screen(locked, *words) as shown:
-        shown.until("Its password")
+        shown.until("Password, for")
         shown.keys("Escape")
         assert shown.until("EXIT") == "nothing was restored\nEXIT 130\n"
     with screen(locked, *words) as shown:
@@ -123,7 +123,7 @@ def test_a_password_that_was_given_is_not_asked_for_again(locked):
     with screen(locked, "restore", "svc") as shown:
         shown.until("Which backup")
         shown.keys("Down", "Enter")
-        shown.until("Its password")
+        shown.until("Password, for")
         shown.keys(PASSWORD, "Enter")
         shown.until("What of")
         shown.keys("Escape")
