@@ -39,6 +39,7 @@ import unicodedata
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 try:
@@ -54,18 +55,18 @@ except ImportError as missing:
     sys.exit(f"rescue.py: {missing}; on Debian: apt-get install {packages}")
 
 T = TypeVar("T")
-MIB, GIB = 1 << 20, 1 << 30
+MIB = 1 << 20
 KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
 # Limits of the format, explained in docs/format.md: bytes of a frame's content, and bytes of the
 # sealed frame in the file. They are needed because lengths in the trailer are not authenticated.
-LIMITS = {b"m": 256 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": GIB}
+LIMITS = {b"m": 256 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB}
 SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB}
 SEALED_LIMITS |= {kind: LIMITS[kind] + LIMITS[kind] // 128 + 1024 for kind in (b"d", b"i")}
 TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 TYPES |= {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
 TIME = (-(2**63) * 10**9, 2**63 * 10**9 - 1)  # nanoseconds that utimensat(2) takes
 NUMBERS = ("mode", "uid", "gid", "mtime", "ctime", "inode", "size")
-ONLY = {"size": ("file",), "device": ("char", "block")}  # keys that only these types have
+ONLY = {"size": ("file",), "lists": ("file",), "device": ("char", "block")}  # keys of these types
 RANGES = {  # smallest and largest value of each number in an entry
     "mode": (0, 0o7777),
     "uid": (0, 2**32 - 2),
@@ -74,15 +75,19 @@ RANGES = {  # smallest and largest value of each number in an entry
     "ctime": TIME,
     "inode": (0, 2**64 - 1),
     "size": (0, 2**63 - 1),
+    "average": (64 << 10, 1 << 20),
     "link": (0, 2**64 - 1),
     "major": (0, 2**12 - 1),
     "minor": (0, 2**20 - 1),
 }
 PATH_BYTES, TARGET_BYTES, XATTR_NAME_BYTES, XATTRS_BYTES = 64 << 10, 4095, 255, 1 << 20
-REFERENCES_MOST = 8_000_000  # chunks of one entry: more do not fit into an index segment
 VERSION, HEADER_MOST, SLOTS_MOST, KEY_BYTES = 2, 8 << 10, 16, 32
 PASSWORD, AGE = 1, 2  # kinds of key slots
 COSTS = (64 * 1024, 1, 1), (4096 * 1024, 16, 64)  # least and most of memory, passes, lanes
+# What one entry, list or block may hold.
+REFERENCES_MOST, LISTED_FROM, LISTS_MOST = 16_000_000, 64, 250_000
+LIST_MOST, BLOCK_ENTRIES, BLOCK_BYTES = 256, 256, 1 << 20
+LISTS_TOGETHER = 1000  # chunk lists in memory at the same time
 HANDLES = 64  # number of folders that are kept open
 FOREIGN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 USAGE, WRONG_KEY, INTERRUPTED = 2, 7, 130
@@ -333,7 +338,7 @@ class Reference(NamedTuple):
 class Entry:
     """One path of the backup, checked as far as possible without other entries."""
 
-    def __init__(self, item: dict[str, Any], reference: Callable[[Any], Reference]) -> None:
+    def __init__(self, item: dict[str, Any], reference: Callable[..., Reference]) -> None:
         self.path, self.target = name_of(item, "path"), name_of(item, "target")
         self.type: str = item.get("type", "file")
         numbers = {name: number(item.get(name, 0), *RANGES[name]) for name in NUMBERS}
@@ -347,24 +352,38 @@ class Entry:
             xattrs[base64.b64decode(name, validate=True)] = value
         self.xattrs = {k: base64.b64decode(v, validate=True) for k, v in xattrs.items()}
         self.chunks = [reference(chunk) for chunk in item.get("chunks", ())]
+        self.lists = [reference(place, b"i") for place in item.get("lists", ())]
+        average = number(item.get("average", MIB), *RANGES["average"])
         self.extents: list[tuple[int, int, int]] = []  # place in data, place in file, length
         whole = [[0, size]] if size else []
         data = end = 0
         for start, length in item.get("extents", whole):
             self.extents.append((data, number(start, end, size), number(length, 1, size - start)))
             data, end = data + length, start + length
-        shown = show(self.path)
-        if data != sum(chunk.length for chunk in self.chunks):
+        shown, self.data = show(self.path), data
+        if not self.lists and data != sum(chunk.length for chunk in self.chunks):
             raise ValueError(f"the chunks of '{shown}' are not the data it should have")
+        parts, left = iter(self.extents), 0
+        for chunk in self.chunks:  # each lies within one extent
+            left = left or next(parts)[2]
+            if chunk.length > left:
+                raise ValueError(f"a chunk of '{shown}' reaches over a hole")
+            left -= chunk.length
         if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
             raise ValueError(f"'{shown}' has the type {self.type!r:.40}")
         foreign = [key for key, types in ONLY.items() if item.get(key) and self.type not in types]
         if foreign or (self.link and self.type == "dir") or ("extents" in item and not self.file):
             raise ValueError(f"'{shown}' is a {self.type} with {foreign or 'link or extents'}")
+        if average != MIB and not self.file:
+            raise ValueError(f"'{shown}' is a {self.type} with an average")
         if b"\0" in self.target or len(self.target) > TARGET_BYTES:
             raise ValueError(f"'{shown}' is a link to nowhere")
-        if len(self.path) > PATH_BYTES or len(self.chunks) > REFERENCES_MOST:
-            raise ValueError(f"'{shown:.80}' has a longer path or more chunks than is allowed")
+        if len(self.chunks) > LISTED_FROM or len(self.lists) > LISTS_MOST:
+            raise ValueError(f"'{shown}' has more chunks or lists than are allowed")
+        if (self.chunks and self.lists) or any(one.length > BLOCK_BYTES for one in self.lists):
+            raise ValueError(f"'{shown}' has chunks and lists, or a list that is too long")
+        if len(self.path) > PATH_BYTES:
+            raise ValueError(f"'{shown:.80}' has a longer path than is allowed")
         for attribute in self.xattrs:
             if b"\0" in attribute or not 0 < len(attribute) <= XATTR_NAME_BYTES:
                 raise ValueError(f"'{shown}' has an attribute that cannot be")
@@ -382,7 +401,7 @@ class Entry:
     def content(self) -> tuple[object, ...]:
         """Return the values that all hard links of a file have in common."""
         looks = self.type, self.mode, self.uid, self.gid, self.mtime, self.xattrs
-        return *looks, self.size, self.target, self.device, self.extents, self.chunks
+        return *looks, self.size, self.target, self.device, self.extents, self.chunks, self.lists
 
 
 class Backup:
@@ -435,35 +454,88 @@ class Backup:
                     raise RescueError(f"{where} is referred to beyond its end at {len(plain)}")
                 yield owner, piece
 
-    def reference(self, item: Any) -> Reference:
+    def reference(self, item: Any, kind: bytes = b"d") -> Reference:
         """Return a reference, checked as far as possible without its frame."""
         chunk, archive, frame, offset, length = item
         if not re.fullmatch("[0-9a-f]{32}", chunk) or archive not in self.archives:
             raise ValueError(f"{chunk!r:.40} in {archive!r:.40} cannot be referred to")
         archive = self.archives[archive]
         number(frame, 2, len(archive.frames) + 1)
-        return Reference(archive.id, frame, number(offset), number(length, 1))
+        number(number(offset) + number(length, 1), 1, LIMITS[kind])
+        return Reference(archive.id, frame, offset, length)
+
+    def chunks(self, entry: Entry) -> Iterator[list[Reference]]:
+        """Yield the chunks of an entry in order, some of its lists at a time."""
+        if not entry.lists:
+            yield entry.chunks
+        for start in range(0, len(entry.lists), LISTS_TOGETHER):
+            together: list[Reference] = []
+            places = entry.lists[start : start + LISTS_TOGETHER]
+            for part in self.index_parts(places, LIST_MOST, self.reference):
+                together += part
+            yield together
+
+    def index_parts(
+        self, places: list[Reference], most: int, make: Callable[[Any], T]
+    ) -> list[list[T]]:
+        """Return what `make` makes of the items, at most `most`, of each block or list there."""
+        parts: list[list[T]] = [[]] * len(places)
+        for n, data in self.fetch(b"i", [(place, n) for n, place in enumerate(places)]):
+            hook = few_objects() if len(data) > BLOCK_BYTES else None
+            items = json.loads(data, object_pairs_hook=hook)
+            if len(data) > BLOCK_BYTES and len(items) != 1:
+                raise ValueError("a long block or list has more than one item")
+            number(len(items), 1, most)
+            parts[n] = [make(item) for item in items]
+        return parts
+
+    def check_lists(self, entry: Entry) -> None:
+        """Raise ValueError unless the chunks in an entry's lists are its data."""
+        count = data = 0
+        for chunks in self.chunks(entry):
+            count += len(chunks)
+            data += sum(chunk.length for chunk in chunks)
+        if data != entry.data or count > REFERENCES_MOST:
+            raise ValueError(f"the chunks of '{show(entry.path)}' are not the data it should have")
 
     def entries(self) -> list[Entry]:
         """Return the entries of the index, fully checked before anything is written."""
-        said, index = self.archive.manifest, self.archive.manifest["index"]
-        blocks: list[list[Entry]] = [[] for _ in index]
-        wanted = [(self.reference(block["chunk"]), n) for n, block in enumerate(index)]
-        for n, data in self.fetch(b"i", wanted):
-            blocks[n] = [Entry(item, self.reference) for item in json.loads(data)]
-            known = number(index[n]["entries"], 1), name_of(index[n], "first")
-            if (len(blocks[n]), blocks[n][0].path) != known:
-                raise ValueError(f"block {n} is not the one that the manifest describes")
+        said = self.archive.manifest
+        lists = [self.reference(place, b"i") for place in said["index"]]
+        index = [block for part in self.index_parts(lists, LIST_MOST, dict) for block in part]
+        places = [self.reference(block["chunk"], b"i") for block in index]
+        blocks = self.index_parts(places, BLOCK_ENTRIES, lambda item: Entry(item, self.reference))
+        for block, found in zip(index, blocks, strict=True):
+            if (len(found), found[0].path) != (number(block["entries"]), name_of(block, "first")):
+                raise ValueError(f"the block at '{show(found[0].path)}' is not as its list says")
         entries = [entry for block in blocks for entry in block]
         files = sum(entry.type != "dir" for entry in entries)
         if (len(entries), files) != (said["entries"], said["files"]):
             raise ValueError(f"it has {len(entries)} entries, not {said['entries']}")
         check(entries)
+        for entry in entries:
+            if entry.lists and not entry.twin:
+                self.check_lists(entry)
         return entries
 
 
+def few_objects() -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return a hook for the JSON of a single entry or block, which refuses more objects.
+
+    Otherwise a small archive could expand to millions of them.
+    """
+    left = iter(range(3))  # an entry with two kinds of attributes
+
+    def make(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if next(left, None) is None:
+            raise ValueError("a long block or list has more than one item")
+        return dict(pairs)
+
+    return make
+
+
 def check(entries: list[Entry]) -> None:
-    """Refuse paths that a walk of one folder cannot yield, and connect hard links."""
+    """Refuse paths that a walk of one folder cannot yield, and hard links that differ."""
     folders: set[bytes] = {b""}
     links: dict[tuple[int, int], Entry] = {}
     last: list[bytes] | None = None
@@ -478,10 +550,16 @@ def check(entries: list[Entry]) -> None:
         last = names
         if entry.type == "dir":
             folders.add(entry.path)
-        elif entry.link and links.setdefault(entry.link, entry) is not entry:
+        elif entry.link and links.setdefault(entry.link, entry).content() != entry.content():
+            raise ValueError(f"'{show(entry.path)}' is unlike the files it is one with")
+
+
+def connect(entries: list[Entry]) -> None:
+    """Connect the names of each file that has several hard links."""
+    links: dict[tuple[int, int], Entry] = {}
+    for entry in entries:
+        if entry.link and links.setdefault(entry.link, entry) is not entry:
             entry.twin = links[entry.link]
-            if entry.content() != entry.twin.content():
-                raise ValueError(f"'{show(entry.path)}' is unlike the files it is one with")
 
 
 # The folder that is written
@@ -572,13 +650,12 @@ class Target:
                 entry.made = self.attempt("special files", os.mknod, *made, dir_fd=folder)
 
     def write(self, entry: Entry, position: int, data: bytes) -> None:
-        """Write a piece of a file's data to its extents."""
+        """Write a piece of a file's data to its extent."""
+        part = bisect_right(entry.extents, position, key=lambda extent: extent[0]) - 1
+        begin, offset, _ = entry.extents[part]
         with self.open(entry.path, os.O_WRONLY) as handle:
             while data:
-                part = bisect_right(entry.extents, position, key=lambda extent: extent[0]) - 1
-                begin, offset, length = entry.extents[part]
-                skip = position - begin
-                written = os.pwrite(handle, data[: length - skip], offset + skip)
+                written = os.pwrite(handle, data, offset + position - begin)
                 position, data = position + written, data[written:]
 
     def dress(self, entry: Entry) -> None:
@@ -594,19 +671,35 @@ class Target:
                 self.attempt("modes", os.chmod, here, mode)
             self.attempt("times", os.utime, here, ns=(entry.mtime, entry.mtime))
 
+    def fit(self, entries: list[Entry]) -> list[Entry]:
+        """Leave out, and count, the entries with a name that this filesystem does not take."""
+        most = os.fpathconf(self.root, "PC_NAME_MAX")
+        fitting = [e for e in entries if all(len(name) <= most for name in e.path.split(b"/"))]
+        if left_out := len(entries) - len(fitting):
+            self.lost["files with a name too long for this filesystem"] = left_out
+        return fitting
+
     def restore(self, backup: Backup, entries: list[Entry]) -> None:
         """Write everything: first the entries, then their data, last their attributes."""
+        connect(entries)
         for entry in entries:
             self.make(entry)
         for (entry, position), data in backup.fetch(b"d", pieces(entries)):
             self.write(entry, position, data)
+        for entry in entries:
+            position = 0
+            for chunks in backup.chunks(entry) if entry.lists and not entry.twin else ():
+                ends = [*accumulate((chunk.length for chunk in chunks), initial=position)]
+                for at, data in backup.fetch(b"d", zip(chunks, ends, strict=False)):
+                    self.write(entry, at, data)
+                position = ends[-1]
         for entry in reversed(entries):
             if entry.made and not entry.twin:
                 self.dress(entry)
 
 
 def pieces(entries: list[Entry]) -> Iterator[tuple[Reference, tuple[Entry, int]]]:
-    """Yield each reference with its entry and its position in the entry's data."""
+    """Yield each reference of an entry without lists, and its position in the entry's data."""
     for entry in entries:
         position = 0
         for chunk in () if entry.twin else entry.chunks:
@@ -656,6 +749,7 @@ def rescue(backup: Backup, target: str | None, prefix: str) -> None:
                 print(prefix + show(entry.path))
         return
     written = Target(os.path.join(target, prefix))
+    entries = written.fit(entries)
     try:
         written.restore(backup, entries)
     except RescueError as error:

@@ -1,7 +1,8 @@
 """Comparison of Packrat and its peers in one run, on one tree, with medians and ratios.
 
 Usage: make bench ARGS='[--quick] [--rounds N] [--only packrat,restic]'
-       make bench ARGS='[--quick] [--rounds N] --million | --network | --restore | --downtime'
+       make bench ARGS='[--quick] [--rounds N] --million | --sizes | --network | --restore'
+       make bench ARGS='[--quick] [--rounds N] --downtime'
 
 Works below $PACKRAT_BENCH_DIR (./benchmarks/work by default) and needs about 30 GB there, with
 --restore 15 GB more per round. The tree is built once and kept. Setting up repositories and keys is
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import million, tree
+from benchmarks import million, sizes, tree
 from benchmarks.measure import CommandFailedError, Cost, new_folder
 from benchmarks.peers import PEERS, Peer
 from benchmarks.report import FIRST, FULL_RESTORE, ONE_PERCENT, UNCHANGED, Results
@@ -37,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", action="store_true", help="uploads, compared with rclone")
     parser.add_argument("--downtime", action="store_true", help="of a container, with other tools")
     parser.add_argument("--million", action="store_true", help="100,000 and 1,000,000 small files")
+    parser.add_argument("--sizes", action="store_true", help="bytes stored by incremental runs")
     parser.add_argument("--restore", action="store_true", help="restores from folder, S3 and SFTP")
     parser.add_argument(
         "--incrementals", type=int, default=60, help="for --restore (default: %(default)s)"
@@ -132,6 +134,10 @@ def main() -> int:
     if options.million:
         figures = million.measure(work, options.rounds, quick=options.quick)
         save(work / "million.json", **figures)
+        return 0
+    if options.sizes:
+        figures = sizes.measure(work / "sizes", options.rounds, quick=options.quick)
+        save(work / "sizes.json", **figures)
         return 0
     if options.network:
         from benchmarks import network  # needs what the tests need

@@ -10,6 +10,8 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from engine.graph import Graph
@@ -105,13 +107,20 @@ def archive() -> str:
     for number, file in enumerate(sorted(VECTORS.glob("*.packrat"))):
         opened = _open(file)
         kind = opened.manifest.kind
-        owner[opened.manifest.id] = f"a{number}f2"
+        owner[opened.manifest.id] = f"a{number}f0"
         rows = [("h", f"header with the key slots, in clear<br/>{opened.header.size} B")]
-        for place, (_, length) in enumerate(opened.frames):
-            data, plain = opened.any_frame(place + 2)
-            what = "data segment" if data == b"d" else "index segment"
-            text = f"frame {place + 2}: {what}<br/>{len(plain):,} B, stored in {length:,} B"
-            rows.append((f"f{place + 2}", text))
+        frames = [
+            (*opened.any_frame(place), place, length)
+            for place, (_, length) in enumerate(opened.frames, 2)
+        ]
+        frames.sort()  # by kind
+        for place, (kind_, group) in enumerate(groupby(frames, itemgetter(0))):
+            some = [*group]
+            size, stored = sum(len(f[1]) for f in some), sum(f[3] for f in some)
+            what = "data" if kind_ == b"d" else "index, in blocks and lists"
+            count = f"{len(some)} frame{'s' * (len(some) != 1)}"
+            text = f"{count}: {what}<br/>{size:,} B, stored in {stored:,} B"
+            rows.append((f"f{place}", text))
         trailer = opened.trailer
         rows += [
             ("m", f"frame 0: manifest<br/>{trailer.manifest_length} B"),
@@ -122,11 +131,11 @@ def archive() -> str:
         lines += [f'    a{number}{id_}["{text}"]' for id_, text in rows]
         ids = [f"a{number}{id_}" for id_, _ in rows]
         lines += [f"    {' ~~~ '.join(ids)}", "  end"]
-        index = f"a{number}f{opened.manifest.index[0].chunk[2]}"
+        index = f"a{number}f1"
         lines += [
             f'  a{number}e -->|"position"| a{number}m',
-            f'  a{number}m -->|"blocks of the index"| {index}',
-            f'  {index} -->|"chunks"| a{number}f2',
+            f'  a{number}m -->|"block lists"| {index}',
+            f'  {index} -->|"chunks"| a{number}f0',
         ]
         lines += [
             f'  {index} -->|"chunks: {old.used:,} B"| {owner[old.id]}'

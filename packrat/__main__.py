@@ -1,10 +1,10 @@
-"""Entry point of `packrat` and `python -m packrat`."""
+"""Entry point of `packrat` and `python -m packrat`.
+
+Until `prepare` has run, a module in the working folder could be imported instead of Python's.
+"""
 
 import os
-import signal
 import sys
-from contextlib import suppress
-from typing import NoReturn
 
 from packrat.surroundings import prepare
 
@@ -12,6 +12,8 @@ from packrat.surroundings import prepare
 def main() -> None:
     """Load the command line and run it; a Ctrl-C while it loads ends it silently."""
     prepare()
+    import signal
+
     answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if answers:  # not ignored, as it is in a background job of a shell
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -30,15 +32,17 @@ def main() -> None:
         _end(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
-def _end(status: int) -> NoReturn:
+def _end(status: int) -> None:
     """End the process without Python's finalization.
 
     Libraries have threads of their own (event loops, calls that hang) which may still run in C code
     and would crash the interpreter while it is torn down. Everything of ours is closed by now.
     """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        try:
             stream.flush()
+        except (OSError, ValueError):
+            continue
     os._exit(status)
 
 

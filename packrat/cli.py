@@ -176,13 +176,13 @@ def plan(
     commands. Without SERVICE, every service is shown. packrat run executes what --format yaml
     prints.
     """
-    from packrat.verbs.plan import RestoreChoice, show_plan
+    from packrat.verbs.plan import PlannedRestore, show_plan
 
     if in_place and to is not None:
         raise UsageError("pass only one of --to and --in-place")
     if not restore and (in_place or to is not None or source or paths):
         raise UsageError("--in-place, --to, --from and --path go with --restore")
-    back = RestoreChoice(to, backup, source, tuple(paths or ())) if restore else None
+    back = PlannedRestore(to, backup, source, tuple(paths or ())) if restore else None
     show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
@@ -296,7 +296,7 @@ def restore(
 
     On a terminal it asks for missing options, and for confirmation before it writes.
     """
-    from packrat.restore.request import Given
+    from packrat.restore.request import RestoreOptions
     from packrat.verbs.restore import restore_with_options
 
     if undo or forget:
@@ -309,7 +309,7 @@ def restore(
             )
         return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
-    given = Given(service, backup, source, paths, to, in_place, password_file)
+    given = RestoreOptions(service, backup, source, paths, to, in_place, password_file)
     program = _repaired_program(ctx, config)
     return restore_with_options(program, given, yes=yes, as_json=json)
 

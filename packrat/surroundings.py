@@ -14,7 +14,13 @@ UMASK = 0o077
 
 
 def prepare() -> None:
-    """Set the umask, replace closed standard streams, and make file names UTF-8 in any locale."""
+    """Set the umask, replace closed standard streams, and make file names UTF-8 in any locale.
+
+    With `python -m packrat`, also stop Python from searching the working folder for modules.
+    """
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if sys.path[0] != own and os.path.basename(sys.argv[0]) == "__main__.py":
+        del sys.path[0]
     os.umask(UMASK)
     _open_closed_streams()
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:

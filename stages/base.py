@@ -12,9 +12,10 @@ from stages.facts import Base, Holdings, Job
 from stages.source.previous_index import PreviousIndex
 from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
+from vault.catalog.catalog import whole
 from vault.catalog.hosts import has_own, is_of
 from vault.catalog.retention import replaced
-from vault.errors import Damaged, NotThere
+from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,45 +50,65 @@ class ChooseBase(Stage):
             _check_host(job, newest.summary.host)
         time = _time(run, catalogs)
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
-        parent = self._parent(run, catalogs) if self.incremental else None
+        parent = self._parent(run, holdings) if self.incremental else None
         usable = self._usable(parent, holdings) if parent else {}
         run.provide(Base(name, time, parent.manifest if parent else None, usable))
         run.open(PreviousIndex(job.service, parent, catalogs, keys), lambda: None)
         yield from ()
 
     def _usable(self, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
-        catalogs = [*holdings.catalogs.values(), holdings.waiting]
-        usable = {id_: item.stored for c in catalogs for id_, item in c.referable.items()}
-        for id_ in replaced(parent.manifest, holdings.catalogs.values(), self.keep):
-            del usable[id_]
-        return usable
+        """Return the archives that the parent refers to, and the parent itself, if still listed.
+
+        Their sizes are authenticated. One that a destination lists with another size is ignored: a
+        backup that stated that size would be a backup nowhere else.
+        """
+        manifest, catalogs = parent.manifest, [*holdings.catalogs.values(), holdings.waiting]
+        sizes = {other.id: other.size for other in manifest.archives} | {manifest.id: parent.size}
+        out = replaced(manifest, holdings.catalogs.values(), self.keep)
+        return {
+            id_: item.stored
+            for catalog in catalogs
+            for id_, item in catalog.referable.items()
+            if id_ not in out and sizes.get(id_) == item.stored.size
+        }
 
     @staticmethod
-    def _parent(run: Run, catalogs: list[Catalog]) -> Archive | None:
+    def _parent(run: Run, holdings: Holdings) -> Archive | None:
         """Open the newest backup that can be opened: a damaged one must not end all backups."""
-        for catalog in catalogs:
+        for catalog in (*holdings.catalogs.values(), holdings.waiting):
             for item in catalog.listed:
                 if item.summary and item.problem:
                     run.warn(f"{item.problem}; this backup stores again what it needs of that")
         job = run.fact(Job)
-        names = {
-            item.stored.name: None
-            for catalog in catalogs
-            for item in catalog.backups
+        found = [
+            (item.stored.name, catalog)
+            for item, catalog in _backups(holdings)
             if job.take_over or is_of(item, job.host)
-        }
-        for name in sorted(names, reverse=True):
-            for catalog in catalogs:
-                if name in [item.stored.name for item in catalog.backups]:
-                    try:
-                        return catalog.open(name, run.fact(Keys))
-                    except (Damaged, NotThere) as error:
-                        run.warn(f"{error}; this backup does not build on it")
+        ]
+        for name, catalog in sorted(found, key=lambda one: one[0], reverse=True):
+            try:
+                parent = catalog.open(name, run.fact(Keys))
+                parent.prove_size()
+            except VaultError as error:
+                run.warn(f"{error}; this backup does not build on it")
+            else:
+                return parent
         return None
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return what the archive builds on."""
         return "newest backup = parent" if self.incremental else "full: build on nothing"
+
+
+def _backups(holdings: Holdings) -> Iterator[tuple[Listed, Catalog]]:
+    """Yield the backups of each destination, and those that it will have with what waits for it."""
+    waiting = holdings.waiting
+    for catalog in (*holdings.catalogs.values(), waiting):
+        yield from ((item, catalog) for item in catalog.backups)
+        referable = catalog.referable | waiting.referable
+        for item in waiting.referable.values():
+            if item.summary and whole(item.summary, referable):
+                yield item, waiting
 
 
 def _check_host(job: Job, host: str) -> None:

@@ -26,7 +26,7 @@ from stages.in_place.staging import Staging
 from stages.in_place.survey import Why
 from stages.items import Piece
 from stages.source.exclude import Excludes
-from stages.source.previous import Previous
+from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.reader import Reader
 from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
@@ -146,7 +146,7 @@ class _Pass:
             if read := self.warm.unchanged(found):
                 yield self._from_warm_pass(read)
             else:
-                yield from self._read(found)
+                yield from self._read(found, previous.last)
         if ready := previous.release():
             yield self._pass_on(ready)
         self.reader.finish()
@@ -164,11 +164,12 @@ class _Pass:
         self.reader.remember(entry)
         return Piece(entry, stored=True)
 
-    def _read(self, found: Found) -> Iterator[Piece]:
-        """Read something that is new or has changed."""
+    def _read(self, found: Found, old: Entry | None) -> Iterator[Piece]:
+        """Read something that is new, or has changed since the parent recorded it as `old`."""
         self.clock.check(self.run.clock.ticks())
         for piece in self.reader.read(found):
             self.clock.check(self.run.clock.ticks())
+            inherit(piece.entry, old)
             yield piece
             self.files += piece.last and piece.entry.type != "dir"
             self.run.advance(int(piece.last), len(piece.data))

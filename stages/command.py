@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Link, Scope
 from stages.errors import SourceError
 from stages.facts import CommandLog, Downtime, Dump, Secrets
 from stages.journal import Journal, Journaled
-from stages.service.docker import EngineAway
+from stages.service.container_lock import (
+    LOCK_SECONDS,
+    REPAIR_SECONDS,
+    ContainerInUse,
+    ContainerLocks,
+)
+from stages.service.docker import DockerEngine, EngineAway
 from stages.service.shell import Shell
 from stages.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from engine.run import Run
-    from stages.service.container_lock import ContainerLocks
 
 
 class Command(Link, Shell):
     """Command that runs before anything is read; if it fails, so does the backup."""
 
     kind: ClassVar[str] = "command"
-    needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog)
+    needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog, ContainerLocks)
     provides: ClassVar[tuple[type, ...]] = (Dump,)
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
@@ -40,7 +47,7 @@ class Commands(Scope, Journaled):
     """Pair of commands before and after. The second runs in any case once the first has begun."""
 
     kind: ClassVar[str] = "commands"
-    needs: ClassVar[tuple[type, ...]] = (Journal, Secrets, CommandLog)
+    needs: ClassVar[tuple[type, ...]] = (Journal, Secrets, CommandLog, ContainerLocks)
     provides: ClassVar[tuple[type, ...]] = (Dump,)
     inverse: ClassVar[Any] = None
 
@@ -57,21 +64,27 @@ class Commands(Scope, Journaled):
 
     def release(self, run: Run) -> None:
         """Run the second command; raises SourceError."""
-        run.emit(Waiting(run.stage, self.then.timeout))
         try:
-            self.then.run("post_backup", run.fact(Secrets).text, run.fact(CommandLog).file)
-        finally:  # a command that fails would fail again, so the next run does not repeat it
+            _run(self.then, "post_backup", run, ends=False)
+        except ContainerInUse:  # it has not run, so the next command tries again
+            raise
+        except BaseException:  # it would fail again
             run.fact(Journal).done(run.scope)
+            raise
+        run.fact(Journal).done(run.scope)
 
-    def put_back(self, _: dict[str, Any], secret: Callable[[Any], str], __: ContainerLocks) -> str:
+    def put_back(
+        self, _: dict[str, Any], secret: Callable[[Any], str], locks: ContainerLocks
+    ) -> str:
         """Run the second command for a dead run; one that fails is not tried again.
 
-        Raises EngineAway and SecretFault.
+        Raises EngineAway, ContainerInUse and SecretFault.
         """
         died = "a run was killed between pre_backup and post_backup"
         try:
-            self.then.run("post_backup", secret)
-        except EngineAway:  # it has not run, so the next run tries again
+            with _locked(self.then, locks, REPAIR_SECONDS):
+                self.then.run("post_backup", secret)
+        except (EngineAway, ContainerInUse):  # it has not run, so the next run tries again
             raise
         except SourceError as error:
             return f"{died}: {error}; {error.hint}"
@@ -91,7 +104,7 @@ class PostRestore(Link, Shell):
 
     kind: ClassVar[str] = "post_restore"
     backwards: ClassVar[str] = "post_restore"
-    inverse_needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog)
+    inverse_needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog, ContainerLocks)
     inverse_uses: ClassVar[tuple[Any, ...]] = (Downtime(),)
 
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:  # noqa: ARG002
@@ -102,8 +115,7 @@ class PostRestore(Link, Shell):
         """Pass the items on, then run the command; raises SourceError."""
         yield from items
         run.fact(Downtime)  # do not run it if the containers did not start again
-        run.emit(Waiting(run.stage, self.timeout))
-        self.run("post_restore", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
+        _run(self, "post_restore", run)
 
     def describe(self, *, backwards: bool = False) -> str:
         """Return the command's first line."""
@@ -111,7 +123,29 @@ class PostRestore(Link, Shell):
 
 
 def _dump(shell: Shell, run: Run) -> None:
-    run.emit(Waiting(run.stage, shell.timeout))
-    since = run.clock.now()
-    shell.run("pre_backup", run.fact(Secrets).text, run.fact(CommandLog).file, run.check)
-    run.provide(Dump(since))
+    run.provide(Dump(_run(shell, "pre_backup", run)))
+
+
+def _run(shell: Shell, what: str, run: Run, *, ends: bool = True) -> int:
+    """Run a command with its container locked; return when it began, in nanoseconds since 1970.
+
+    `ends`: the end of the run ends the command, too.
+    """
+    check = run.check if ends else lambda: None
+    seconds = REPAIR_SECONDS if run.cancelled else LOCK_SECONDS
+
+    def waiting(reason: str) -> None:
+        run.emit(Waiting(run.stage, seconds, reason))
+
+    with _locked(shell, run.fact(ContainerLocks), seconds, waiting, check):
+        run.emit(Waiting(run.stage, shell.timeout))
+        since = run.clock.now()
+        shell.run(what, run.fact(Secrets).text, run.fact(CommandLog).file, check)
+    return since
+
+
+def _locked(shell: Shell, locks: ContainerLocks, *how: Any) -> AbstractContextManager[None]:
+    """Keep other runs from stopping the container in which a command runs."""
+    if shell.container is None:
+        return nullcontext()
+    return locks.during(DockerEngine(shell.host), shell.container, *how)

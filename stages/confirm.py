@@ -81,7 +81,7 @@ class Confirm(Stage):
         if not archive.manifest.archives:
             return
         job, store = run.fact(Job), run.fact(Stores)[self.destination]
-        now = run.fact(CatalogCache).catalog(store, job.service, run.fact(Keys))
+        now = run.fact(CatalogCache).catalog(store, job.service, run.fact(Keys), run.check)
         if gone := missing(archive.manifest, now.referable):
             what = f"destination {self.destination} lacks {gone[0]}, which this backup refers to"
             if why := run.fact(NotBrought).errors.get(gone[0]):

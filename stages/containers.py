@@ -11,7 +11,7 @@ from stages.errors import SourceError
 from stages.facts import AtRest, Downtime, DowntimeClock
 from stages.items import Piece
 from stages.journal import Journal, Journaled
-from stages.service.container_lock import LOCK_SECONDS, ContainerLocks
+from stages.service.container_lock import LOCK_SECONDS, REPAIR_SECONDS, ContainerLocks
 from stages.service.docker import REVIVAL_SECONDS, DockerEngine, NoContainer
 from stages.service.neighbours import others, restart_text, uses
 from stages.waiting import Waiting
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 STEADY_SECONDS = 3.0
 """A container without a HEALTHCHECK counts as healthy when it has run for so long."""
 POLL_SECONDS = 0.1
-REPAIR_SECONDS = 5.0
-"""Longest wait of a repair for a run that uses the same container; the next repair tries again."""
 ENTRY_BYTES = 800
 """Memory that an entry of the index takes, about."""
 
@@ -76,7 +74,13 @@ class Containers(Scope, Journaled):
         """
         journal, locks = run.fact(Journal), run.fact(ContainerLocks)
         engine = DockerEngine(self.host)
-        found = self._look_and_lock(engine, locks, run)
+        found = locks.take_named(
+            engine,
+            self.names,
+            LOCK_SECONDS,
+            lambda reason: run.emit(Waiting(run.stage, LOCK_SECONDS, reason)),
+            run.check,
+        )
         for container in found:
             container.require_stoppable()
         self._warn_of_others(engine, found, run)
@@ -129,23 +133,6 @@ class Containers(Scope, Journaled):
         for name in names:
             if engine.inspect(name).running:
                 engine.stop(name, self.stop_timeout)
-
-    def _look_and_lock(
-        self, engine: DockerEngine, locks: ContainerLocks, run: Run
-    ) -> list[Container]:
-        """Return what the containers are like once all are locked."""
-        found = [engine.inspect(name) for name in self.names]
-        while True:
-            locks.take(
-                found,
-                LOCK_SECONDS,
-                lambda reason: run.emit(Waiting(run.stage, LOCK_SECONDS, reason)),
-                run.check,
-            )
-            now = [engine.inspect(name) for name in self.names]
-            if [one.id for one in now] == [one.id for one in found]:
-                return [*{one.id: one for one in now}.values()]
-            found = now  # it was made again while we waited
 
     def _warn_of_others(self, engine: DockerEngine, found: list[Container], run: Run) -> None:
         """Warn of other containers that a stop or the new files affect."""

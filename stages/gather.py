@@ -15,7 +15,7 @@ from stages.restore_target.writer import Writer, require_room
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from engine.run import Run
 
@@ -70,8 +70,8 @@ class Gather(Stage):
                 run.advance(writer.complete(written), written.bytes)
             writer.finish(run.check)
         files, size = selected.files + writer.files, selected.size + writer.size
-        written_all = Written(files, size, writer.unset, tuple(writer.lost))
-        if job.in_place and writer.lost:
+        written_all = Written(files, size, writer.unset, (*writer.lost, *layout.left_out))
+        if job.in_place and written_all.lost:
             raise VaultError(
                 f"{lost_text(written_all, layout)}; so nothing was changed",
                 f"packrat restore {job.service} --to DIR restores all the other files to a"
@@ -95,8 +95,16 @@ def marker(job: RestoreJob) -> Marker:
 def lost_text(written: Written, layout: Layout) -> str:
     """Return which files are lost, and why."""
     why = "; ".join(sorted(str(error) for error in layout.damage.values()))
-    named = ", ".join(written.lost[:LOST_NAMED])
-    count = len(written.lost)
+    damaged = written.lost[: len(written.lost) - len(layout.left_out)]
+    reasons = (
+        (f"what they need is damaged at every destination ({why})", damaged),
+        ("their names are too long for the target's filesystem", layout.left_out),
+    )
+    return "; ".join(_of_some(reason, names) for reason, names in reasons if names)
+
+
+def _of_some(reason: str, names: Sequence[str]) -> str:
+    count = len(names)
     more = f" and {count - LOST_NAMED:,} more" * (count > LOST_NAMED)
     lost = f"{count:,} file{'s' * (count != 1)} cannot be restored"
-    return f"{lost}: what they need is damaged at every destination ({why}): {named}{more}"
+    return f"{lost}: {reason}: {', '.join(names[:LOST_NAMED])}{more}"

@@ -7,30 +7,24 @@ from typing import TYPE_CHECKING, ClassVar
 from engine.stage import Stage
 from stages.facts import Base, Job, ScratchFolder, SourceReport
 from stages.items import Chunk, Kept, Segment
+from stages.packing.file_chunks import FileChunks
+from stages.packing.index_writer import IndexWriter
+from stages.packing.segments import Segments
 from stages.restore_target.layout import stretches_of
 from stages.source.entry_log import EntryLog
 from stages.source.previous_index import PreviousIndex
 from vault.archive.admission import Admission
-from vault.archive.chunks import KnownChunks, chunk_id
-from vault.archive.format import (
-    FIRST_SEGMENT,
-    MANIFEST,
-    SEGMENT_BYTES,
-    Block,
-    Manifest,
-    Reference,
-    Referred,
-    encode,
-)
-from vault.archive.index import BlockCutter, Usage
+from vault.archive.chunks import KnownChunks
+from vault.archive.format import MANIFEST, Manifest, Reference, Referred, encode
 from vault.archive.keys import Keys
+from vault.archive.usage import Usage
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from engine.run import Run
-    from vault.archive.format import Entry, Kind
+    from vault.archive.format import Entry
 
 
 class Pack(Stage):
@@ -59,16 +53,15 @@ class Pack(Stage):
         try:
             for chunk in chunks:
                 packing.add(chunk)
-                if packing.full:
-                    yield from packing.take()
+                yield from packing.segments.take()
             packing.finish()
-            yield from packing.take()
+            yield from packing.segments.take()
             manifest = packing.manifest(run.fact(SourceReport))
             run.provide(manifest)
             yield Segment(job.own, MANIFEST, b"m", (encode(manifest),))
         finally:
             packing.close()
-        run.advance(packing.entries, packing.payload)
+        run.advance(packing.entries, packing.segments.payload)
 
     def inverse(self, segments: Iterator[Segment], run: Run) -> Iterator[Chunk]:  # noqa: ARG002
         """Cut the required chunks out of each segment; raises Damaged."""
@@ -85,16 +78,6 @@ class Pack(Stage):
                 yield Chunk(s.entry, s.id, s.at, data, s.whole)
 
 
-class _Open:
-    """Segment that is being filled."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self.number = -1
-        self.size = 0
-        self.data: list[bytes | memoryview] = []
-
-
 class _Packing:
     """State of one archive while it is packed."""
 
@@ -107,64 +90,56 @@ class _Packing:
         scratch: str,
         warn: Callable[[str], None],
     ) -> None:
-        self.job, self.base, self.index, self.naming_key = job, base, index, naming_key
-        self.warn = warn
-        self.own = job.own
+        self.job, self.base, self.warn = job, base, warn
         self.early = EntryLog(scratch)
         """Files of the warm pass, with their chunks."""
-        self.numbers = FIRST_SEGMENT
-        self.open: dict[Kind, _Open] = {b"d": _Open(b"d"), b"i": _Open(b"i")}
-        self.full: list[Segment] = []
-        self.known = KnownChunks(self._parent_references, scratch)
-        self.usage = Usage(self.own)
-        self.admission = Admission(self.own)
-        self.cutter = BlockCutter()
-        self.blocks: list[Block] = []
-        self.known_blocks: dict[str, Reference] = {}
-        if base.parent:
-            blocks = [block.chunk for block in base.parent.index]
-            self.known_blocks = {c[0]: c for c in blocks if c[1] in base.usable}
-        self.entries = self.files = self.size = self.read = self.payload = self.refused = 0
-
-    def take(self) -> list[Segment]:
-        """Return the segments that are full, and forget them."""
-        full, self.full = self.full, []
-        return full
+        self.previous = index
+        self.segments = Segments(job.own)
+        self.usage = Usage(job.own)
+        self.chunks = KnownChunks(lambda: self._usable(index.references()), scratch)
+        self.lists = KnownChunks(lambda: self._usable(index.chunk_lists()), scratch)
+        self.file_chunks = FileChunks(
+            self.segments, self.usage, self.chunks, self.lists, base.usable, naming_key, job.own
+        )
+        self.index = IndexWriter(self.segments, self.usage, index, base.usable, naming_key)
+        self.block_lists: list[Reference] = []
+        self.admission = Admission(job.own)
+        self.entries = self.files = self.size = self.read = self.refused = 0
 
     def add(self, chunk: Chunk) -> None:
         if chunk.kept:
             self._keep_block(chunk.kept)
             return
         entry = chunk.entry
-        if chunk.again:
-            entry.chunks.clear()  # not a new list: other names of the file share it
+        if chunk.again:  # not new lists: other names of the file share them
+            entry.chunks.clear()
+            entry.lists.clear()
         if chunk.id:
             self.read += len(chunk.data)
-            reference = self.known.find(chunk.id)
-            if reference is None:
-                reference = self._store(b"d", chunk.id, chunk.data)
-                self.known.add(reference)
-            entry.chunks.append(reference)
+            self.file_chunks.add(entry, chunk.id, chunk.data)
         if chunk.stored:
             early = self.early.find(entry.name)
             assert early is not None, f"{entry.name!r} was not read early"
             entry.chunks.extend(early.chunks)
-        if chunk.last and chunk.early:
-            self.early.add(entry)
-        elif chunk.last:
-            self._add_entry(entry)
+            entry.lists.extend(early.lists)
+            entry.average = early.average
+        if chunk.last:
+            self.file_chunks.finish(entry)
+            if chunk.early:
+                self.early.add(entry)
+            else:
+                self._add_entry(entry)
 
     def finish(self) -> None:
         """Complete the open segments."""
-        self._store_block(self.cutter.flush())
-        for segment in self.open.values():
-            if segment.size:
-                self._close(segment)
+        self.segments.close(b"d")
+        self.block_lists = self.index.finish()
 
     def close(self) -> None:
         """Delete the temporary data on disk."""
         self.early.close()
-        self.known.close()
+        self.chunks.close()
+        self.lists.close()
 
     def _add_entry(self, entry: Entry) -> None:
         """Add a complete entry to the index, unless no restore could accept it."""
@@ -191,61 +166,29 @@ class _Packing:
         if entry.type != "dir":
             self.files += 1
             self.size += entry.size
-        self._store_block(self.cutter.add(entry))
+        self.index.add(entry)
 
     def _keep_block(self, kept: Kept) -> None:
         """Refer to a whole block of the parent's index where the block boundaries coincide."""
-        block = kept.block
-        entries = [admitted for entry in kept.entries if (admitted := self._admit(entry))]
-        whole = block is not None and entries == kept.entries and self.cutter.empty
-        if not whole or block is None or block.chunk[0] not in self.known_blocks:
+        entries = [
+            self.file_chunks.keep(admitted, self.previous.lists) if admitted.lists else admitted
+            for entry in kept.entries
+            if (admitted := self._admit(entry))
+        ]
+        if kept.block and entries == kept.entries and self.index.keep(kept.block):
+            for entry in entries:
+                for reference in entry.chunks:
+                    self.usage.add(reference)
+            self.entries += len(entries)
+            self.files += kept.files
+            self.size += kept.size
+        else:
             for entry in entries:
                 self._add(entry)
-            return
-        for entry in kept.entries:
-            for reference in entry.chunks:
-                self.usage.add(reference)
-        self.entries += len(kept.entries)
-        self.files += kept.files
-        self.size += kept.size
-        self.usage.add(block.chunk)
-        self.blocks.append(block)
 
-    def _store_block(self, full: tuple[bytes, Block] | None) -> None:
-        """Store a block of the index, unless the parent has the same."""
-        if full is None:
-            return
-        data, block = full
-        name = chunk_id(self.naming_key, data)
-        reference = self.known_blocks.get(name)
-        if reference is None:
-            reference = self._store(b"i", name, data)
-        self.usage.add(reference)
-        block.chunk = reference
-        self.blocks.append(block)
-
-    def _store(self, kind: Kind, name: str, data: bytes | memoryview) -> Reference:
-        """Append to the open segment, or to a new one if it would get too large."""
-        segment = self.open[kind]
-        if segment.size and segment.size + len(data) > SEGMENT_BYTES:
-            self._close(segment)
-            segment = self.open[kind]
-        if segment.number < 0:
-            segment.number = self.numbers
-            self.numbers += 1
-        reference = (name, self.own, segment.number, segment.size, len(data))
-        segment.data.append(data)
-        segment.size += len(data)
-        self.payload += len(data)
-        return reference
-
-    def _close(self, segment: _Open) -> None:
-        self.open[segment.kind] = _Open(segment.kind)
-        self.full.append(Segment(self.own, segment.number, segment.kind, tuple(segment.data)))
-
-    def _parent_references(self) -> Iterable[Reference]:
-        """Return every reference of the parent that this archive may use as well."""
-        return (one for one in self.index.references() if one[1] in self.base.usable)
+    def _usable(self, references: Iterable[Reference]) -> Iterable[Reference]:
+        """Return those references of the parent that this archive may use as well."""
+        return (one for one in references if one[1] in self.base.usable)
 
     def _normal_totals(self) -> tuple[int, int]:
         """Return the files and bytes with which the next backup is compared."""
@@ -260,7 +203,7 @@ class _Packing:
         """Return the manifest; everything else is packed by now."""
         base, used = self.base, self.usage.by_archive()
         return Manifest(
-            id=self.own,
+            id=self.job.own,
             service=self.job.service,
             host=self.job.host,
             time=base.time,
@@ -272,12 +215,12 @@ class _Packing:
             files=self.files,
             size=self.size,
             read=self.read,
-            payload=self.payload,
+            payload=self.segments.payload,
             missed=source.missed + self.refused,
             normal=self._normal_totals(),
             archives=[
                 Referred(archive, base.usable[archive].name, base.usable[archive].size, count)
                 for archive, count in sorted(used.items())
             ],
-            index=self.blocks,
+            index=self.block_lists,
         )

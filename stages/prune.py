@@ -50,7 +50,7 @@ class Prune(Link):
             raise away
         job, cache = run.fact(Job), run.fact(CatalogCache)
         store, before = run.fact(Stores)[self.destination], holdings.catalogs[self.destination]
-        catalog = cache.catalog(store, job.service, run.fact(Keys)) if new else before
+        catalog = cache.catalog(store, job.service, run.fact(Keys), run.check) if new else before
         if problem := self._problem(catalog, before, new):
             run.warn(problem)
             run.provide(Pruned(self.destination, problem=problem))

@@ -13,14 +13,16 @@ from stages.restore_target.resume import Nothing, Standing
 from stages.restore_target.selection import Selection
 from stages.restore_target.target import Target
 from stages.waiting import work_on
-from vault.archive.index import blocks_of, read_entries
+from vault.archive.index import blocks_of, read_entries, read_layout
 from vault.archive.keys import Keys
+from vault.archive.lists import ChunkLists
 from vault.errors import NotThere
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from engine.run import Run
+    from vault.archive.format import Reference
 
 
 class Select(Stage):
@@ -46,22 +48,31 @@ class Select(Stage):
 
     def _lay_out(self, layout: Layout, run: Run) -> None:
         job, replicas = run.fact(RestoreJob), run.fact(Replicas)
-        blocks = job.backup.index
-        index = blocks_of(blocks, self.paths) if self.paths else blocks
-        for _ in replicas.opened((block.chunk[1] for block in index), run.check):
-            work_on(run)
 
         def fetch(archive_id: str, number: int) -> bytes:
             return replicas.index(archive_id, number, run.check)
 
-        selection = Selection(self.paths)
+        def open_all(places: Iterable[Reference]) -> None:
+            for _ in replicas.opened((place[1] for place in places), run.check):
+                work_on(run)
+
+        open_all(job.backup.index)
+        blocks = read_layout(job.backup.index, fetch, job.where)
+        index = blocks_of(blocks, self.paths) if self.paths else blocks
+        open_all(block.chunk for block in index)
+        lists = ChunkLists(fetch, job.where)
+        selection, most = Selection(self.paths), run.fact(Target).name_bytes()
         found: set[str | None] = set()
         with closing(_already_written(run.fact(Target), run.fact(Keys))) as already:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
-                if (path := selection.of(name)) is not None:
-                    is_written = layout.is_first(entry) and already.has(entry)
-                    layout.add(entry, stands=is_written)
+                if not _fits(name, most):
+                    layout.leave_out(entry)
+                    found.add(selection.of(name))
+                elif (path := selection.of(name)) is not None:
+                    chunks = lists.references(entry)
+                    is_written = layout.is_first(entry) and already.has(entry, chunks)
+                    layout.add(entry, lists.references(entry), stands=is_written)
                     run.advance(1, entry.size)
                     found.add(path)
                 elif name in selection.above and entry.type == "dir":
@@ -72,6 +83,13 @@ class Select(Stage):
             layout.complete(replicas.name)
             run.provide(Selected(already.files, already.size))
         require_found(job.service, replicas.name(job.backup.id), self.paths, found)
+
+
+def _fits(path: str, most: int) -> bool:
+    """Return whether no name in a path has more than `most` bytes."""
+    return len(path) * 4 <= most or all(
+        len(name.encode("utf-8", "surrogateescape")) <= most for name in path.split("/")
+    )
 
 
 def _already_written(target: Target, keys: Keys) -> Standing | Nothing:

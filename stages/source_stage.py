@@ -63,7 +63,16 @@ class Source(Stage):
             spool = Spool(folder, name, job.destinations, room, self.min_free)
         except OSError as error:
             raise spool_error(folder, error) from error
-        run.open(spool, lambda: spool.close(keep=not run.cancelled))
+
+        def close() -> None:
+            try:
+                spool.close(keep=not run.cancelled)
+            except OSError as error:
+                if not spool.delivered:
+                    raise spool_error(folder, error) from error
+                run.warn(f"cannot delete {spool.path}: {error.strerror}; the next run tries again")
+
+        run.open(spool, close)
         yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002

@@ -12,9 +12,10 @@ from stages.waiting import work_on
 from vault.archive.format import stamp
 from vault.archive.keys import Keys
 from vault.catalog.cache import UNPROVEN, CatalogCache
+from vault.catalog.contained import contained
 from vault.catalog.hosts import has_own, intruder
 from vault.catalog.prover import prove_stored
-from vault.errors import Away, Damaged, NotThere
+from vault.errors import Away, Damaged, NotThere, VaultError
 from vault.store.base import LATER
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ class Survey(Stage):
         """List one destination, and clean up after dead runs."""
         job, keys, cache = run.fact(Job), run.fact(Keys), run.fact(CatalogCache)
         try:
-            catalog = cache.catalog(store, job.service, keys, marks=self.marks)
+            catalog = cache.catalog(store, job.service, keys, run.check, marks=self.marks)
             if not self.tidy:
                 return catalog
             if _prove_begun(run, catalog):
-                catalog = cache.catalog(store, job.service, keys)
+                catalog = cache.catalog(store, job.service, keys, run.check)
             newest = max(catalog.backups, key=lambda item: item.stored.name, default=None)
             host = newest.summary.host if newest and newest.summary else job.host
             if job.take_over or host == job.host:
@@ -80,9 +81,12 @@ class Survey(Stage):
                 # under another key.
                 long_ago = stamp(run.clock.now() // 10**9 - OTHERS_SECONDS)
                 locked = any(item.locked for item in catalog.listed)
-                store.clean(job.service, long_ago if locked else LATER)
+                with contained(store):
+                    store.clean(job.service, long_ago if locked else LATER, run.check)
         except Away as error:
             return error
+        except VaultError as error:  # for example, it says that what it has just listed is missing
+            return Away(str(error), error.hint)
         return catalog
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
@@ -118,7 +122,14 @@ def _prove_begun(run: Run, catalog: Catalog) -> bool:
     for one in begun:
         problem = ""
         try:
-            prove_stored(catalog.destination, job.service, one, keys, lambda _: work_on(run))
+            prove_stored(
+                catalog.destination,
+                job.service,
+                one,
+                keys,
+                lambda _: work_on(run),
+                check=run.check,
+            )
         except (Damaged, NotThere) as error:
             problem = str(error)
         cache.prove(catalog.destination, job.service, one, run.clock.now() / 1e9, problem)

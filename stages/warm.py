@@ -14,7 +14,7 @@ from stages.facts import Base, ScratchFolder, StateFolder
 from stages.in_place.folder import own_folders
 from stages.items import Piece
 from stages.source.exclude import Excludes
-from stages.source.previous import Previous
+from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.read import read_file, read_small
 from stages.source.walk import allow_deep_trees, folders, open_source, syncfs, walk
@@ -107,7 +107,9 @@ class Warm(Stage):
                     continue
                 linked.add((state.st_dev, state.st_ino))
             try:
-                yield from self._pieces(found, run, record)
+                for piece in self._pieces(found, run, record):
+                    inherit(piece.entry, previous.last)
+                    yield piece
             except OSError:
                 continue  # deleted or unreadable: the second walk reports it
 

@@ -143,15 +143,36 @@ def test_round_trip(place: Path) -> None:
         assert os.pread(file.fileno(), 6, 1 << 29) == b"small\0"
 
 
-def test_chunks_and_extents_need_not_meet(place: Path) -> None:
-    """Joined chunks are the data of the joined extents, wherever either is cut."""
+def test_an_extent_may_have_several_chunks(place: Path) -> None:
+    """Joined chunks are the data of the joined extents; none reaches over a hole."""
     draft = Draft(MASTER)
-    chunks = draft.store(b"d", b"abcde", b"f", b"ghij")
+    chunks = draft.store(b"d", b"ab", b"cde", b"fg", b"hij")
     extents = [[1, 2], [5, 5], [100, 3]]
     draft.index([common(path="f", size=200, extents=extents, chunks=chunks)])
     assert run(place, draft.save(place / "store")) == 0
     expected = b"\0ab\0\0cdefg" + bytes(90) + b"hij" + bytes(97)
     assert (place / "out/f").read_bytes() == expected
+
+
+def test_a_name_too_long_for_the_target_costs_only_itself(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another hard link of the same file is restored, and the loss is counted."""
+    draft = Draft(MASTER)
+    (chunk,) = draft.store(b"d", b"data")
+    both = {"size": 4, "chunks": [chunk], "link": [1, 2]}
+    long = "n" * 300
+    draft.index(
+        [
+            common(path=long, **both),
+            common(path="other", **both),
+            common(path="o" * 300, type="dir"),
+            common(path="o" * 300 + "/in", size=4, chunks=[chunk]),
+        ]
+    )
+    assert run(place, draft.save(place / "store")) == 0
+    assert contents(place / "out") == {b"other": b"data"}
+    assert "files with a name too long for this filesystem" in capsys.readouterr().err
 
 
 def test_incremental(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -438,7 +459,8 @@ def test_hostile_entries(place: Path, capsys: pytest.CaptureFixture[str], attack
         for key in ("path", "path64")
         if key in entries[0]
     }
-    draft.manifest["index"] = [{**first, "entries": len(entries), "chunk": block}]
+    listed = [{**first, "entries": len(entries), "chunk": block}]
+    draft.manifest["index"] = draft.listed(listed)
     draft.manifest |= {"entries": len(entries)}
     draft.manifest["files"] = sum(entry.get("type") != "dir" for entry in entries)
     archive = draft.save(place / "store")
@@ -532,7 +554,8 @@ def test_zstd_says_its_size(
     lies = [(unstated, 5), (pack, 4 << 20 | 1), (lambda p: pack(p) + b"more", 5), (bytes, 5)]
     for lie, size in lies:
         draft = Draft(MASTER)
-        draft.index([common(path="f", size=size, chunks=draft.store(b"d", bytes(size)))])
+        chunk, used = draft.store(b"d", bytes(size))[0], min(size, 4 << 20)
+        draft.index([common(path="f", size=used, chunks=[[*chunk[:4], used]])])
         whole = bytes(size)
         monkeypatch.setattr(
             zstandard,

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.house import House
+from tests.helpers.indexes import entries_of
 from tests.helpers.servers import need
 from tests.helpers.trees import digest
 from tests.vectors.make import IDENTITY, PASSWORD, first_tree, listing, second_tree
+from vault.archive.lists import ChunkLists
 
 VECTORS = Path(__file__).parent / "vectors"
 ROOT = Path(__file__).parents[1]
@@ -59,6 +61,23 @@ def house(tmp_path):
     done = house.cli("rekey", "--password-file", str(VECTORS / "password"))
     assert done.returncode == 0, done.stderr
     return house
+
+
+def test_the_second_vector_has_a_file_in_chunk_lists(house):
+    """A large file that changed inside: some chunks of a MiB, then smaller ones, in lists."""
+    catalog, keys = house.catalog(), house.program.keys
+    archives = {item.summary.id: catalog.open(item.stored.name, keys) for item in catalog.listed}
+    [_, second] = archives.values()
+
+    def fetch(archive, number):
+        return archives[archive].frame(number, b"i")
+
+    [entry] = [e for e in entries_of(second.manifest.index, fetch) if e.name == "image"]
+    chunks = list(ChunkLists(fetch, "x").references(entry))
+    assert (entry.chunks, entry.average, len(entry.lists) > 2) == ([], 65536, True)
+    assert max(chunk[4] for chunk in chunks) > 1 << 20
+    assert sum(chunk[4] <= 1 << 18 for chunk in chunks) > 64
+    assert {chunk[1] for chunk in chunks} == set(archives)
 
 
 @pytest.mark.root

@@ -88,6 +88,7 @@ class Draft:
     manifest: dict[str, Any] = field(default_factory=dict)
     bases: list["Draft"] = field(default_factory=list)
     slots: list[bytes] = field(default_factory=list)  # after the password's
+    blocks: list[dict[str, Any]] = field(default_factory=list)
     size: int = 0  # of the file, once it is saved
 
     def store(self, kind: bytes, *chunks: bytes) -> list[list[Any]]:
@@ -108,8 +109,10 @@ class Draft:
         entries = sorted(entries, key=order)
         blocks = [entries[n : n + block] for n in range(0, len(entries), block)]
         stored = self.store(b"i", *(json.dumps(part).encode() for part in blocks))
-        first = [
-            {k.replace("path", "first"): v for k, v in b[0].items() if "path" in k} for b in blocks
+        self.blocks = [
+            {k.replace("path", "first"): v for k, v in b[0].items() if "path" in k}
+            | {"entries": len(b), "chunk": place}
+            for b, place in zip(blocks, stored, strict=True)
         ]
         self.manifest = {
             "format": 2,
@@ -127,14 +130,17 @@ class Draft:
             "read": 0,
             "payload": sum(len(plain) for _, plain in self.frames.values()),
             "missed": 0,
-            "index": [
-                f | {"entries": len(b), "chunk": ref}
-                for f, b, ref in zip(first, blocks, stored, strict=True)
-            ],
+            "normal": [0, 0],
+            "index": self.listed(self.blocks),
             "archives": [
                 {"id": b.id.hex(), "name": b.name(), "size": b.size, "used": 1} for b in self.bases
             ],
         }
+
+    def listed(self, items: list[Any], length: int = 2) -> list[list[Any]]:
+        """Store items in lists of this length, and refer to those."""
+        parts = [items[n : n + length] for n in range(0, len(items), length)]
+        return self.store(b"i", *(json.dumps(part).encode() for part in parts)) if parts else []
 
     def save(self, folder: Path, *, table: Any = None) -> Path:
         """Seal everything, the frames in another order than that of their numbers."""

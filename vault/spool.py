@@ -53,7 +53,8 @@ class Spool:
         """Nothing more comes, and all of it is still there."""
         self._ended = False
         self._claimed = False
-        self._delivered = False
+        self.delivered = False
+        """The archive has its final name at a destination."""
         self.kept = False
         """The whole archive stays under its final name, for a later run."""
         self._awaited: list[int] = []
@@ -176,20 +177,22 @@ class Spool:
 
     def deliver(self) -> None:
         """Record that the archive has its final name at a destination."""
-        self._delivered = True
+        self.delivered = True
 
     def close(self, *, keep: bool) -> None:
         """Delete the file, or `keep` a whole archive that no destination has; raises OSError.
 
         A kept archive stays under its final name, for a later run.
         """
-        self.kept = keep and self.whole and not self._delivered
-        if self.kept:
-            os.fsync(self._fd)
-            os.rename(self.path, os.path.join(self._folder, self._name))
-        else:
-            os.unlink(self.path)
-        os.close(self._fd)
+        self.kept = keep and self.whole and not self.delivered
+        try:
+            if self.kept:
+                os.fsync(self._fd)
+                os.rename(self.path, os.path.join(self._folder, self._name))
+            else:
+                os.unlink(self.path)
+        finally:
+            os.close(self._fd)
 
     def _wait_for_more(self, size: int, check: Callable[[], None]) -> None:
         self._awaited.append(size)

@@ -62,9 +62,9 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until a signal ends it; raises Locked if another daemon uses the state folder."""
-        with ExitStack() as held:
+        with ExitStack() as stack:
             state_dir = self._active.config.state_dir
-            held.enter_context(service_lock(state_dir, ITSELF, self._now()))
+            stack.enter_context(service_lock(state_dir, ITSELF, self._now()))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop)
@@ -75,8 +75,8 @@ class Daemon:
 
                 if warning := exposed_metrics(self._active.config):
                     self._log.warn(warning)
-                held.enter_context(serve(self._active, self._is_alive))
-            held.callback(self._reporter.close)
+                stack.enter_context(serve(self._active, self._is_alive))
+            stack.callback(self._reporter.close)
             self._repair()
             services = len(self._active.config.services)
             self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")

@@ -30,6 +30,8 @@ class BackupChoice:
     @property
     def time(self) -> str:
         """The time at which it was made."""
+        if self.summary:
+            return self.summary.made
         parts = ArchiveName.parse(self.name)
         return parts.time if parts else ""
 
@@ -55,7 +57,7 @@ class FoundBackups:
                 choice = choices.setdefault(choice.name, choice)
                 choice.destinations.append(catalog.destination.name)
                 choice.proven = choice.name in self.proven
-        return sorted(choices.values(), key=lambda choice: (choice.time, choice.name), reverse=True)
+        return sorted(choices.values(), key=lambda choice: choice.name, reverse=True)
 
 
 class BackupFinder:

@@ -44,7 +44,7 @@ class Preview:
                 found.add(selection.of(entry.name))
                 self.files += entry.type != "dir"
                 self.size += entry.size
-                frames |= {(chunk[1], chunk[2]) for chunk in entry.chunks}
+                frames |= {(chunk[1], chunk[2]) for chunk in opened.chunks(entry)}
         require_found(opened.service, opened.name, paths, found)
         self.download = 0
         self.damaged: set[str] = set()
@@ -90,7 +90,7 @@ class Preview:
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
         manifest, source = self._opened.manifest, self._opened.source
-        made = f"{when_text(manifest.time)}, {time_text(manifest.time)} ({manifest.id[:8]})"
+        made = f"{when_text(manifest.made)}, {time_text(manifest.made)} ({manifest.id[:8]})"
         files = f"{count_text(self.files, 'file')}, {bytes_text(self.size)}"
         rows = [("service", self._opened.service), ("backup", made)]
         rows.append(("what", files if self._paths else f"everything: {files}"))

@@ -112,8 +112,8 @@ def pick(
     ]
 
     def ticked() -> Any:
-        held: Any = control.get_pointed_at().value
-        return Ticked(held.value)
+        pointed: Any = control.get_pointed_at().value
+        return Ticked(pointed.value)
 
     more: dict[str, Callable[[], Any]] = {" ": ticked} if ticks else {}
     more |= {key: partial(_Opaque, value) for key, value in (keys or {}).items()}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from packrat.picker.available import BackupChoice
     from packrat.picker.tree import Tree
     from packrat.program import Program
-    from packrat.restore.request import Given
+    from packrat.restore.request import RestoreOptions
     from vault.archive.keys import Keys
     from vault.store.base import Store
 
@@ -42,7 +42,7 @@ NO_BACKUP = "no backup yet"
 class Picker:
     """Questions for the options that the command line does not give, step by step."""
 
-    def __init__(self, program: Program, given: Given) -> None:
+    def __init__(self, program: Program, given: RestoreOptions) -> None:
         self.program = program
         """The program to restore with; for a backup under another key, it has other keys."""
         self._given = given
@@ -177,7 +177,7 @@ class Picker:
                 f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
             )
             lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
-            made = f"{self._service}, {when_text(manifest.time)}"
+            made = f"{self._service}, {when_text(manifest.made)}"
             answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
             if answer is Navigation.BACK:
                 return Navigation.BACK
@@ -209,7 +209,7 @@ class Picker:
 
     def _which_folder(self) -> str | None:
         manifest = self._opened().manifest
-        day = time_text(manifest.time)[:16].replace(" ", "-").replace(":", "")
+        day = time_text(manifest.made)[:16].replace(" ", "-").replace(":", "")
         typed = self._target or os.path.join(os.getcwd(), f"{self._service}-{day}")
         said = "Which folder? It must be empty or new."
         while True:

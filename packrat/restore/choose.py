@@ -11,7 +11,7 @@ from vault.catalog.hosts import has_own, intruder, is_of
 from vault.errors import Away, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from packrat.program import Program
     from vault.archive.reader import Archive
@@ -151,7 +151,7 @@ def _match(
             raise OtherKey(locked[name].destination, service, name)
         raise _not_restorable(service, damaged, problems)
     for names in (sound, damaged, sorted(locked), sorted(problems)):
-        for name in _unique(matching(names, backup), service, backup):
+        for name in _unique(matching(names, backup, made_times(catalogs)), service, backup):
             if names is damaged:
                 warn(f"{name} is damaged or refers to a damaged archive: only good files come back")
             elif name in locked and names is not sound:
@@ -181,7 +181,8 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
             names = sorted(some)[-1:]
         else:
             some = {name for each in same for name in _names(each.listed)}
-            names = _unique(matching(sorted(some), backup), service, backup)
+            matches = matching(sorted(some), backup, made_times(same))
+            names = _unique(matches, service, backup)
         for name in names:
             for each in same:
                 if any(one.locked and one.stored.name == name for one in each.listed):
@@ -219,12 +220,25 @@ def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) 
     return NotThere(f"there is no backup of {service}", f"packrat backup {service} creates one")
 
 
-def matching(names: Iterable[str], wanted: str) -> list[str]:
-    """Return the names of archives that match a name, or a prefix of an id or a time."""
+def made_times(catalogs: Iterable[Catalog]) -> dict[str, str]:
+    """Return name of an archive -> the time at which it was made, where that is known."""
+    listed = (one for catalog in catalogs for one in catalog.listed)
+    return {one.stored.name: one.summary.made for one in listed if one.summary}
+
+
+def matching(names: Iterable[str], wanted: str, made: Mapping[str, str]) -> list[str]:
+    """Return the names of archives that match a name, or a prefix of an id or a time.
+
+    `made` are their times, if they differ from those in the names.
+    """
     parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
     if wanted in [name for name, _ in parsed]:
         return [wanted]
-    of_time = [name for name, parts in parsed if _matches_time(wanted, parts.time)]
+    of_time = [
+        name
+        for name, parts in parsed
+        if wanted == parts.time or _matches_time(wanted, made.get(name, parts.time))
+    ]
     # A pipeline document has the whole id; a name has only its first digits.
     id_ = wanted[:SHORT] if len(wanted) == WHOLE else wanted
     return of_time[-1:] or [name for name, parts in parsed if id_ and parts.short.startswith(id_)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stages.replicas import Replicas
-from vault.archive.index import blocks_of, read_entries
+from vault.archive.index import blocks_of, read_entries, read_layout
+from vault.archive.lists import ChunkLists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from packrat.restore.choose import Chosen
-    from vault.archive.format import Entry, Manifest
+    from vault.archive.format import Block, Entry, Manifest, Reference
     from vault.archive.keys import Keys
 
 
@@ -29,14 +30,23 @@ class OpenedBackup:
         self.manifest: Manifest = chosen.archive.manifest
         self.replicas = Replicas(chosen.archive, [chosen.catalog, *chosen.others], keys)
         self.replicas.remember_index()
+        self._blocks: list[Block] = []
+        self._lists = ChunkLists(
+            lambda archive, number: self.replicas.index(archive, number, lambda: None), self.where
+        )
 
     def entries(
         self, paths: Sequence[str] = (), check: Callable[[], None] = lambda: None
     ) -> Iterator[Entry]:
         """Yield all entries, or at least those of some paths; raises VaultError."""
-        blocks = self.manifest.index
 
         def fetch(archive_id: str, number: int) -> bytes:
             return self.replicas.index(archive_id, number, check)
 
-        return read_entries(blocks_of(blocks, paths) if paths else blocks, fetch, self.where)
+        self._blocks = self._blocks or read_layout(self.manifest.index, fetch, self.where)
+        blocks = blocks_of(self._blocks, paths) if paths else self._blocks
+        return read_entries(blocks, fetch, self.where)
+
+    def chunks(self, entry: Entry) -> Iterable[Reference]:
+        """Return the references of an entry's chunks; raises VaultError."""
+        return self._lists.references(entry)

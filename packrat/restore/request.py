@@ -27,7 +27,7 @@ class Request(Struct, frozen=True):
     """File with the password of a backup under another key."""
 
 
-class Given(Struct, frozen=True):
+class RestoreOptions(Struct, frozen=True):
     """Options of the command line; None for those that were left out."""
 
     service: str | None = None
@@ -38,7 +38,7 @@ class Given(Struct, frozen=True):
     in_place: bool = False
     password_file: str | None = None
 
-    def at(self, paths: Iterable[str]) -> Given:
+    def at(self, paths: Iterable[str]) -> RestoreOptions:
         """Return the same options with other paths."""
         return structs.replace(self, paths=tuple(paths))
 

@@ -10,15 +10,14 @@ import json
 import os
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from packrat.runs.lock import is_running
+from packrat.text.report import warn
 from vault.catalog.sqlite_file import copied, opened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 VERSION = 1
 KEPT = 1000
@@ -36,7 +35,7 @@ class PastRun(Struct, frozen=True):
     service: str
     job: str
     """backup or verify."""
-    by: str
+    by: str | None
     """daemon or hand."""
     scheduled: float | None
     """The scheduled instant that it was for."""
@@ -68,8 +67,9 @@ class History:
 
     def __init__(self, state_dir: str, *, aside: bool = False) -> None:
         """With `aside`, read from a copy in memory and write nothing."""
-        path = os.path.join(state_dir, "history.sqlite")
         self._state_dir = state_dir
+        self._path = path = os.path.join(state_dir, "history.sqlite")
+        self._warned = False
         self._db = copied(path, _prepare) if aside else opened(path, _prepare)
 
     def begin(self, service: str, job: str, now: float, **more: Any) -> int:
@@ -199,16 +199,25 @@ class History:
             ).fetchall()
         except sqlite3.Error:
             return []
-        return list(self._pasts(rows))
+        return self._pasts(rows)
 
-    def _pasts(self, rows: Iterable[Any]) -> Iterable[PastRun]:
+    def _pasts(self, rows: list[Any]) -> list[PastRun]:
+        found = []
         for number, *row in rows:
-            one = dict(zip(COLUMNS, row, strict=True))
-            for key in ("document", "stages", "progress"):
-                one[key] = json.loads(one[key] or "{}")
-            if one["status"] == "running" and not is_running(self._state_dir, one["service"]):
-                one["status"] = "killed"
-            yield PastRun(number, **one)
+            one = {"number": number} | dict(zip(COLUMNS, row, strict=True))
+            try:
+                for key in ("document", "stages", "progress"):
+                    one[key] = json.loads(one[key] or "{}")
+                past = convert(one, PastRun)
+            except (ValueError, TypeError):
+                continue
+            if past.status == "running" and not is_running(self._state_dir, past.service):
+                past = replace(past, status="killed")
+            found.append(past)
+        if len(found) < len(rows) and not self._warned:
+            self._warned = True
+            warn(f"{len(rows) - len(found)} of the runs in {self._path} cannot be read")
+        return found
 
 
 def _prepare(db: sqlite3.Connection) -> None:

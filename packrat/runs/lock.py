@@ -43,12 +43,13 @@ def service_lock(state_dir: str, service: str, now: float) -> Iterator[None]:
                 f"another run of {service} is in progress: {holder}; wait for it, or stop it"
             ) from None
         words = " ".join(["packrat", *sys.argv[1:]])[:200]
-        os.ftruncate(fd, 0)
         holder = f"process {os.getpid()} ({words}) since {time_text(stamp(now))}\n"
-        with suppress(OSError):  # on a full disk only the name is missing
+        with suppress(OSError):  # on a full or failing disk only the name is missing
+            os.ftruncate(fd, 0)
             os.pwrite(fd, holder.encode(errors="backslashreplace"), 0)
         yield
-        os.ftruncate(fd, 0)
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 

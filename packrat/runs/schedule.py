@@ -2,7 +2,8 @@
 
 A schedule with a fixed hour is due exactly once for each local time that it names: at the change
 if the clock skips that time, and only the first time if the clock shows it twice. A schedule whose
-hour begins with `*` is due whenever the clock shows it, so at each real interval.
+hour begins with `*` is due whenever the clock shows it, so at each real interval. If both a day
+and a weekday are given, one of them must match, or both if one begins with `*`.
 
 Nothing here reads a clock: instants are seconds since 1970, and the caller passes the current one.
 """
@@ -163,7 +164,7 @@ def _croniter(fields: str) -> Any:
     """Return croniter's iterator over a schedule, cached because parsing is slow."""
     from croniter import croniter
 
-    return croniter(fields, 0.0)
+    return croniter(fields, 0.0, implement_cron_bug=True)
 
 
 def _offset(moment: float, zone: tzinfo) -> timedelta:

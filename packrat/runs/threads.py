@@ -15,15 +15,15 @@ def blocked_threads() -> list[str]:
     """Return a description of each thread that is blocked in the kernel; none without /proc."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     names[os.getpid()] = threading.main_thread().name
-    held = []
+    blocked = []
     with suppress(OSError):
         for task in os.listdir(TASKS):
             if _read(task, "stat").rpartition(")")[2].split()[:1] == [UNINTERRUPTIBLE]:
                 where = _read(task, "wchan").strip("\0\n")
                 name = names.get(int(task), task)
                 known = f" in {where}" if where not in ("", "0") else ""
-                held.append(f"the kernel holds thread {name}{known}")
-    return held
+                blocked.append(f"the kernel blocks thread {name}{known}")
+    return blocked
 
 
 def _read(task: str, file: str) -> str:

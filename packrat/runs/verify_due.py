@@ -47,7 +47,7 @@ NAME = ".verify"
 """Name of its lock and its rows in the history; no service name begins with a dot."""
 
 
-class Candidate(Struct, frozen=True):
+class StoredArchive(Struct, frozen=True):
     """An archive at a destination, with the time of its last proof."""
 
     proven: float
@@ -56,7 +56,7 @@ class Candidate(Struct, frozen=True):
     stored: Stored
 
 
-class Work:
+class DueVerification:
     """State of one verification: its rows, and a verifier for each catalog."""
 
     def __init__(self, pipelines: Sequence[Pipeline], recorder: Recorder) -> None:
@@ -66,14 +66,14 @@ class Work:
         self.away: list[str] = []
         """Reasons why destinations did not answer."""
         self.read = 0
-        self.told: tuple[Listener, ...] = (recorder,)
+        self.listeners: tuple[Listener, ...] = (recorder,)
         self._verifiers: dict[tuple[str, str], Verifier] = {}
 
     def step(self, size: int) -> None:
         """Count bytes that were read; raises KeyboardInterrupt if a signal requested the end."""
         raise_if_interrupted()
         self.read += size
-        for listener in self.told:
+        for listener in self.listeners:
             listener(Progress("verify", len(self.rows), self.read))
 
     def verifier(self, catalog: Catalog) -> Verifier:
@@ -111,7 +111,7 @@ def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) 
     state_dir = pipelines[0].state_dir
     recorder = Recorder(state_dir, NAME, Clock(), job="verify")
     result = Result(NAME)
-    work = Work(pipelines, recorder)
+    work = DueVerification(pipelines, recorder)
     begun = time.monotonic()
     with service_lock(state_dir, NAME, time.time()):
         recorder.begin()
@@ -134,7 +134,7 @@ def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) 
     return result.exit
 
 
-def _sum_up(result: Result, work: Work) -> None:
+def _sum_up(result: Result, work: DueVerification) -> None:
     bad = [row for row in work.rows if row["status"] != Status.GOOD]
     statuses = {row["status"] for row in bad}
     result.status, result.exit = "done", Exit.DONE
@@ -146,7 +146,7 @@ def _sum_up(result: Result, work: Work) -> None:
         result.error = masked("; ".join(problems))
 
 
-def _prove_due(work: Work, percent: float) -> None:
+def _prove_due(work: DueVerification, percent: float) -> None:
     """Prove archives, those proven longest ago first, until the share is proven."""
     candidates = sorted(
         _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
@@ -154,7 +154,7 @@ def _prove_due(work: Work, percent: float) -> None:
     share = percent / 100 * sum(one.stored.size for one in candidates)
     proven = 0
     with progress("verify", {"verify": "verifying"}, partial(int, share)) as listener:
-        work.told = (listener, *work.told)
+        work.listeners = (listener, *work.listeners)
         for one in candidates:
             if proven >= share:
                 break
@@ -167,7 +167,7 @@ def _prove_due(work: Work, percent: float) -> None:
                 proven += one.stored.size
 
 
-def _candidates(work: Work) -> Iterator[Candidate]:
+def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
     """Yield every archive at every destination that answers."""
     program = work.program
     for service in work.pipelines:
@@ -182,12 +182,14 @@ def _candidates(work: Work) -> Iterator[Candidate]:
                 if not item.locked:
                     name = ArchiveName.parse(item.stored.name)
                     made = unstamp(name.time) if name else 0  # it was read back at that time
-                    yield Candidate(
+                    yield StoredArchive(
                         proofs.get(item.stored.name, made), service, catalog, item.stored
                     )
 
 
-def _examine(work: Work, one: Candidate, candidates: list[Candidate]) -> dict[str, Any] | None:
+def _examine(
+    work: DueVerification, one: StoredArchive, candidates: list[StoredArchive]
+) -> dict[str, Any] | None:
     """Prove and repair one archive; return its row, None if it was pruned or is out of reach."""
     program, catalog, now = work.program, one.catalog, time.time()
     verifier = work.verifier(catalog)
@@ -204,7 +206,9 @@ def _examine(work: Work, one: Candidate, candidates: list[Candidate]) -> dict[st
     return row
 
 
-def _repair(program: Program, one: Candidate, candidates: list[Candidate]) -> tuple[str, str]:
+def _repair(
+    program: Program, one: StoredArchive, candidates: list[StoredArchive]
+) -> tuple[str, str]:
     """Replace a damaged archive by a good replica; return a status and an explanation."""
     destination = one.catalog.destination
     others = [

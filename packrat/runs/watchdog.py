@@ -110,10 +110,10 @@ class Watchdog:
                 f"services.{self._service}.timeout allows more time",
             )
         if idle > STALL_SECONDS:
-            held = "".join(f"; {text}" for text in blocked_threads())
+            blocked = "".join(f"; {text}" for text in blocked_threads())
             return SourceError(
                 f"no progress for {STALL_SECONDS:.0f} s, last in stage {self._stage}; the run was"
-                f" ended{held}",
+                f" ended{blocked}",
                 "look at the disk, the network filesystem or the program that it waits for",
             )
         return None
@@ -121,11 +121,11 @@ class Watchdog:
     def _give_up(self) -> None:
         """End the process; its threads cannot be stopped."""
         why = f"{self.problem}; {self.problem.hint}. It" if self.problem else "the run"
-        held = "; ".join(blocked_threads()) or "a thread is blocked"
+        blocked = "; ".join(blocked_threads()) or "a thread is blocked"
         text = (
-            f"packrat: {self._service}: {why} could not be stopped in order: {held}. The process"
+            f"packrat: {self._service}: {why} could not be stopped in order: {blocked}. The process"
             " ends as soon as the kernel releases it; the next packrat command repairs"
             " what is left unfinished"
         )
-        os.write(2, f"{text}\n".encode())  # the thread that is held may hold the lock of stderr
+        os.write(2, f"{text}\n".encode())  # the thread that is blocked may hold the lock of stderr
         os._exit(Exit.FAILED if self.problem else Exit.INTERRUPTED)

@@ -64,6 +64,8 @@ def _notes(config: Config, file: str) -> Iterator[str]:
     for name, service in config.services.items():
         if not os.path.isdir(service.path):
             yield f"services.{name}.path: {service.path} is not a folder on this machine"
+        if service.schedule and (days := _days_text(service.schedule)):
+            yield f"services.{name}.schedule: {days}"
     yield from map(str, exposed_secrets(config, file))
     yield from risky_commands(config)
     if warning := exposed_metrics(config):
@@ -122,10 +124,10 @@ def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any
     try:
         # First, because the test creates the folder, and an empty mount point must stay empty.
         if count := program.cache.emptied(store):
-            held = f"held {count_text(count, 'backup')} and lists none"
-            if not accept_empty and not _empty_on_purpose(store, held):
+            had = f"held {count_text(count, 'backup')} and lists none"
+            if not accept_empty and not _empty_on_purpose(store, had):
                 return _problem(
-                    f"{held}; is its disk mounted? If they were deleted on purpose:"
+                    f"{had}; is its disk mounted? If they were deleted on purpose:"
                     " packrat check --connect --accept-empty"
                 )
         limits = store.probe(os.urandom(8).hex())
@@ -146,13 +148,13 @@ def _problem(text: str) -> dict[str, Any]:
     return {"free": None, "problem": text, "limits": []}
 
 
-def _empty_on_purpose(destination: Store, held: str) -> bool:
+def _empty_on_purpose(destination: Store, had: str) -> bool:
     """Ask on a terminal whether the missing backups were deleted on purpose."""
     if not sys.stdin.isatty():
         return False
     import typer
 
-    question = f"{destination.name} ({printable(destination.root)}) {held}: accept that?"
+    question = f"{destination.name} ({printable(destination.root)}) {had}: accept that?"
     return typer.confirm(question, err=True)
 
 
@@ -176,3 +178,14 @@ def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
     with open(os.path.join(folder, "known_hosts"), "a", encoding="utf-8") as file:
         file.write(error.line + "\n")
     return True
+
+
+def _days_text(schedule: str) -> str:
+    """Return on which days a schedule with both a day and a weekday runs, else an empty text."""
+    if schedule.startswith("@"):
+        return ""
+    _, _, day, _, weekday = schedule.split()
+    if "*" in (day, weekday):
+        return ""
+    how = "both" if day.startswith("*") or weekday.startswith("*") else "one"
+    return f"as with cron(8), it runs on days that match {how} of: day {day}, weekday {weekday}"

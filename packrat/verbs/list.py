@@ -42,7 +42,7 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
             [
                 row["service"],
                 row["id"],
-                time_text(row["time"])[:-3],  # the id distinguishes two in one minute
+                time_text(row["made"])[:-3],  # the id distinguishes two in one minute
                 row["kind"][:4],
                 f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
@@ -61,6 +61,7 @@ def _row(summary: Summary, stored: int) -> dict[str, Any]:
         "service": summary.service,
         "id": summary.id[:8],
         "time": summary.time,
+        "made": summary.made,
         "kind": summary.kind,
         "files": summary.files,
         "size": summary.size,

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
 
 
-def show_plan(program: Program, what: Sequence[str], form: str, back: RestoreChoice | None) -> None:
+def show_plan(
+    program: Program, what: Sequence[str], form: str, back: PlannedRestore | None
+) -> None:
     """Print the graphs of some or all services: of backups, or of the restore `back`.
 
     `what` is one of prune, verify and FILE, or neither, and then names of services.
@@ -68,7 +70,7 @@ def show_plan(program: Program, what: Sequence[str], form: str, back: RestoreCho
             print(drawing.tree(graphs[pipeline.service], notes))
 
 
-class RestoreChoice(Struct, frozen=True):
+class PlannedRestore(Struct, frozen=True):
     """Options of the restore whose plan is shown."""
 
     to: str | None = None

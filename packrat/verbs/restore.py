@@ -17,7 +17,7 @@ from specs.faults import printable
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from packrat.restore.request import Given
+    from packrat.restore.request import RestoreOptions
 
 
 def _path_in_backup(path: str, folder: str | None) -> str:
@@ -31,7 +31,9 @@ def _path_in_backup(path: str, folder: str | None) -> str:
     return named
 
 
-def restore_with_options(program: Program, given: Given, *, yes: bool, as_json: bool) -> int:
+def restore_with_options(
+    program: Program, given: RestoreOptions, *, yes: bool, as_json: bool
+) -> int:
     """Restore, and ask for missing options on a terminal; return the exit status."""
     if given.target is not None and given.in_place:
         raise UsageError("pass only one of --to and --in-place")

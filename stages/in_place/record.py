@@ -87,8 +87,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     stays: tuple[Stay, ...] = ()
     began: int = 0
     """Start of the swap, by the clock of the filesystem, in nanoseconds since 1970."""
-    finished_later: bool = False
-    """The undo was interrupted and recovery finished it; the next undo only reports that."""
+    unreported: bool = False
+    """The undo is finished, but its end was not reported; the next undo only reports it."""
     kept: tuple[str, ...] = ()
     """Paths in those folders that were left alone."""
 
@@ -143,6 +143,17 @@ def write_record(state_dir: str, record: Record) -> None:
         raise TargetError(
             f"cannot write the record of the restore, {path}: {error.strerror}",
             "nothing is moved without it; make room, or correct state_dir",
+        ) from error
+
+
+def write_result(state_dir: str, record: Record) -> None:
+    """Write the record of a restore that was taken back; raises TargetError."""
+    try:
+        write_record(state_dir, record)
+    except TargetError as error:
+        raise TargetError(
+            f"{record.path} is as it was before the restore, but packrat {error}",
+            "the next command tries it again; make room, or correct state_dir",
         ) from error
 
 

@@ -20,7 +20,8 @@ from stages.in_place.undo import finish_undo
 if TYPE_CHECKING:
     from stages.in_place.record import Record
 
-MOVING = ("swapping", "undoing")
+MOVING = {"swapping": "restore in place", "undoing": "undo"}
+"""Phases in which files are moved -> what is under way."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ def unfinished(state_dir: str) -> list[str]:
             phases = {record.phase for record in read_records(state_dir, service)}
         except TargetError:
             phases = {"swapping"}  # its recovery then reports why the record cannot be read
-        if phases & {"making", *MOVING, "discarding"}:
+        if phases & {"making", "discarding", *MOVING}:
             found.append(service)
     return found
 
@@ -71,7 +72,10 @@ def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
         except TargetError as error:
             result = structs.replace(result, owed=(*result.owed, f"{error}; {error.hint}"))
         except OSError as error:
-            text = f"{record.path}: {error.filename}: {error.strerror}"
+            text = (
+                f"an interrupted {MOVING.get(record.phase, 'restore')} of {record.path} cannot be"
+                f" finished yet: {error.filename}: {error.strerror}"
+            )
             result = structs.replace(result, owed=(*result.owed, text))
     return result
 
@@ -97,7 +101,7 @@ def _recover(state_dir: str, record: Record, path: str | None, result: Recovered
             odd = roll_back(state_dir, record, root, work)
             said = f"a restore in place died: {record.path} is as it was before"
         else:
-            odd = finish_undo(state_dir, record, root, work, later=True).odd
+            odd = finish_undo(state_dir, record, root, work).odd
             said = f"an undo died and was finished: {record.path} is as it was before the restore"
     finally:
         for fd in (work, root):

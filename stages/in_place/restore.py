@@ -23,7 +23,7 @@ from stages.in_place.discard import empty_folder
 from stages.in_place.folder import own_folders
 from stages.in_place.moves import is_untouched, take, take_back
 from stages.in_place.plan import Left, plan_swap
-from stages.in_place.record import Record, Stay, write_record
+from stages.in_place.record import Record, Stay, write_record, write_result
 from stages.in_place.sides import ASIDE, make_aside
 from stages.in_place.staging import ELSEWHERE, Staging
 from stages.in_place.survey import survey
@@ -103,7 +103,7 @@ def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str
         record = structs.replace(record, phase="staging", steps=(), stays=(), kept=())
     else:  # something was written meanwhile: only forget deletes it
         record = structs.replace(record, phase="undone")
-    write_record(state_dir, record)
+    write_result(state_dir, record)
     return odd
 
 

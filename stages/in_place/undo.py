@@ -7,6 +7,7 @@ working folder, which only `forget` deletes.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ from stages.in_place.exchange import exists
 from stages.in_place.folder import open_folder, open_root, own_folders
 from stages.in_place.identity import identify
 from stages.in_place.moves import take_back
-from stages.in_place.record import Record, Step, read_records, write_record
+from stages.in_place.record import Record, Step, read_records, write_record, write_result
 from stages.in_place.sides import Sides
 from stages.in_place.survey import Why, survey
 from stages.restore_target import linux
@@ -70,7 +71,10 @@ def undo(
             "nothing was changed",
         ) from error
     else:
-        return structs.replace(finish_undo(state_dir, record, root, work), left=left)
+        done = finish_undo(state_dir, record, root, work)
+        with suppress(TargetError):  # the next undo then reports this one again, and does nothing
+            write_record(state_dir, structs.replace(record, phase="undone"))
+        return structs.replace(done, left=left)
     finally:
         for fd in (work, root):
             if fd >= 0:
@@ -78,25 +82,20 @@ def undo(
 
 
 def finished_later(state_dir: str, service: str) -> bool:
-    """Return whether recovery has finished the last undo, and this was not reported yet.
+    """Return whether the last undo is finished, and this was not reported yet.
 
     That undo is not repeated on an older restore. Raises TargetError.
     """
     records = read_records(state_dir, service)
-    waiting = [record for record in records if record.finished_later]
-    for record in waiting:
-        write_record(state_dir, structs.replace(record, finished_later=False))
+    for record in records:
+        if record.unreported:
+            write_record(state_dir, structs.replace(record, unreported=False))
     done = [record for record in records if record.phase in ("swapped", "undone")]
-    return bool(done) and done[-1].finished_later
+    return bool(done) and done[-1].unreported
 
 
-def finish_undo(
-    state_dir: str, record: Record, root: int, work: int, *, later: bool = False
-) -> Undone:
-    """Carry out an undo that its record calls for; it can be repeated. Raises TargetError.
-
-    `later`: recovery does it, after the undo itself was interrupted.
-    """
+def finish_undo(state_dir: str, record: Record, root: int, work: int) -> Undone:
+    """Carry out an undo that its record calls for; it can be repeated. Raises TargetError."""
     try:
         odd = take_back(record, root, work)
         linux.syncfs(root)
@@ -106,7 +105,7 @@ def finish_undo(
             f"the undo of a restore of {record.path} was interrupted: {cause}",
             f"what is not back yet is in {record.folder}; the next command continues it",
         ) from error
-    write_record(state_dir, structs.replace(record, phase="undone", finished_later=later))
+    write_result(state_dir, structs.replace(record, phase="undone", unreported=True))
     return Undone(os.path.join(record.path, record.folder), odd)
 
 

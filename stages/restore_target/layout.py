@@ -19,7 +19,7 @@ from vault.archive.format import Entry, encode, order
 from vault.archive.scratch import Scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vault.archive.format import Reference, Summary
     from vault.errors import VaultError
@@ -63,6 +63,8 @@ class Layout:
         """Bytes to write."""
         self.damage: dict[str, VaultError] = {}
         """Archive id -> the damage that makes files unrecoverable."""
+        self.left_out: list[str] = []
+        """Paths that the target's filesystem does not take."""
         self._entries = 0
         self._check = IndexCheck(archive)
         self._links: dict[tuple[int, int], int] = {}
@@ -80,23 +82,25 @@ class Layout:
         self._new_stretches: defaultdict[tuple[int, int], list[Stretch]] = defaultdict(list)
         self._new = 0
 
-    def add(self, entry: Entry, *, stands: bool = False) -> None:
+    def add(self, entry: Entry, chunks: Iterable[Reference] = (), *, stands: bool = False) -> None:
         """Add one entry; they come in the order of the index, folders before their content.
 
-        An entry that `stands` is already complete in the target. Raises Damaged for an entry that
-        packrat never writes.
+        `chunks` are those of a file, also if the entry has them in chunk lists. An entry that
+        `stands` is already complete in the target. Raises Damaged for an entry that packrat never
+        writes.
         """
         self._check.check(entry)
         number = self._entries
         self._entries += 1
         linked = entry.link if entry.type != "dir" else None
         same = self._links.setdefault(linked, number) if linked else number
-        chunks, entry.chunks = entry.chunks, []
         made = FOLDER if entry.type == "dir" else NO_DATA
-        if same == number and (chunks or stands):
+        count = len(entry.chunks) + len(entry.lists)
+        whole = len(entry.chunks) == 1 and entry.extents is None
+        entry = structs.replace(entry, chunks=[], lists=[])
+        if same == number and (count or stands):
             made = FILE
             if not stands:
-                whole = len(chunks) == 1 and entry.extents is None
                 made = FILE if whole else PIECED
                 self._add_stretches(entry, chunks, whole=whole)
         if made != FILE or linked:
@@ -106,11 +110,16 @@ class Layout:
         if self._new >= TOGETHER:
             self._insert()
 
+    def leave_out(self, entry: Entry) -> None:
+        """Check the next entry without adding it, because the target does not take its name."""
+        self._check.check(entry)
+        self.left_out.append(entry.name)
+
     def require_complete(self, manifest: Summary) -> None:
         """Raise Damaged unless all entries of a whole backup have been added."""
         self._check.check_totals(manifest)
 
-    def _add_stretches(self, entry: Entry, chunks: list[Reference], *, whole: bool) -> None:
+    def _add_stretches(self, entry: Entry, chunks: Iterable[Reference], *, whole: bool) -> None:
         pieces = pieces_of(entry, chunks)
         if entry.extents:  # each stretch has a copy of the extents, so their sum is enough
             entry = structs.replace(entry, extents=[(0, sum(n for _, n in entry.extents))])
@@ -119,7 +128,9 @@ class Layout:
             stretch = Stretch(offset, offset + length, name, at, whole, entry)
             self._new_stretches[place, frame].append(stretch)
             self.size += length
-        self._new += len(chunks)
+            self._new += 1
+            if self._new >= TOGETHER:
+                self._insert()
 
     def _insert(self) -> None:
         rows = (

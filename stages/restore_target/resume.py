@@ -18,7 +18,9 @@ from vault.archive.chunks import chunk_id
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from vault.archive.format import Entry
+    from collections.abc import Iterable
+
+    from vault.archive.format import Entry, Reference
 
 MARKER = ".packrat-restoring-"
 ELSEWHERE = "restore to a new folder with --to, then compare"
@@ -137,14 +139,14 @@ class Standing:
         """Close the folders that were opened."""
         self._folders.close()
 
-    def has(self, entry: Entry) -> bool:
-        """Return whether a file is complete, so that its data need not be fetched.
+    def has(self, entry: Entry, chunks: Iterable[Reference]) -> bool:
+        """Return whether a file is complete, so that the data of its chunks need not be fetched.
 
         A file gets the time of its entry last, once its data, owner, mode and attributes are there.
         Its data is still proven, chunk by chunk: after a power cut the disk may have kept the time
         and lost the data.
         """
-        if entry.type != "file" or not entry.chunks:
+        if entry.type != "file" or not (entry.chunks or entry.lists):
             return False
         try:
             folder, name = self._folders.parent(entry.name)
@@ -159,7 +161,7 @@ class Standing:
                 and found.st_mtime_ns == entry.mtime
                 and all(
                     chunk_id(self._key, os.pread(fd, chunk[4], at)) == chunk[0]
-                    for chunk, at in pieces_of(entry, entry.chunks)
+                    for chunk, at in pieces_of(entry, chunks)
                 )
             )
         except (OSError, Damaged):
@@ -179,6 +181,6 @@ class Nothing:
     def close(self) -> None:
         """Do nothing."""
 
-    def has(self, _: Entry) -> bool:
+    def has(self, _: Entry, __: Iterable[Reference]) -> bool:
         """Return False."""
         return False

@@ -57,6 +57,13 @@ class Target:
                 self._open(create=False)
         return self.again
 
+    def name_bytes(self) -> int:
+        """Return the length in bytes of the longest name that the target's filesystem takes."""
+        there = os.path.abspath(self.path)
+        while not os.path.isdir(there):
+            there = os.path.dirname(there)
+        return os.pathconf(there, "PC_NAME_MAX")
+
     def make(self) -> None:
         """Open the folder, or create it; raises TargetError."""
         if self.fd < 0:

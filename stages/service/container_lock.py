@@ -9,19 +9,25 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from stages.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from stages.service.docker import Container
+    from stages.service.docker import Container, DockerEngine
 
 LOCK_SECONDS = 3600.0
-"""Seconds that a run waits for another one that has stopped the same container."""
+"""Seconds that a run waits for another one that uses the same container."""
+REPAIR_SECONDS = 5.0
+"""Longest wait of a repair for a run that uses the same container; the next repair tries again."""
 POLL_SECONDS = 0.2
+
+
+class ContainerInUse(SourceError):  # noqa: N818
+    """Another run uses the container."""
 
 
 class ContainerLocks:
@@ -50,11 +56,47 @@ class ContainerLocks:
             check: Called several times a second; what it raises ends the wait.
 
         Raises:
-            SourceError: Another run still holds one, or the state folder cannot be written.
+            ContainerInUse: Another run still holds one.
+            SourceError: The state folder cannot be written.
         """
         for id_, container in sorted({one.id: one for one in containers}.items()):
             if id_ not in self._held:
                 self._held[id_] = self._wait(container, seconds, waiting, check)
+
+    def take_named(
+        self,
+        engine: DockerEngine,
+        names: Sequence[str],
+        seconds: float,
+        waiting: Callable[[str], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> list[Container]:
+        """Lock containers by name as `take` does; return their state once all are locked."""
+        found = [engine.inspect(name) for name in names]
+        while True:
+            self.take(found, seconds, waiting, check)
+            now = [engine.inspect(name) for name in names]
+            if [one.id for one in now] == [one.id for one in found]:
+                return [*{one.id: one for one in now}.values()]
+            found = now  # it was made again while we waited
+
+    @contextmanager
+    def during(
+        self,
+        engine: DockerEngine,
+        name: str,
+        seconds: float,
+        waiting: Callable[[str], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Iterator[None]:
+        """Lock one container while the context lasts, or longer if it was locked before."""
+        before = set(self._held)
+        try:
+            self.take_named(engine, (name,), seconds, waiting, check)
+            yield
+        finally:
+            for id_ in self._held.keys() - before:
+                self._release(id_)
 
     @property
     def at_rest(self) -> bool:
@@ -68,10 +110,13 @@ class ContainerLocks:
     def release(self) -> None:
         """Release all locks."""
         self._at_rest = False
-        while self._held:
-            id_, fd = self._held.popitem()
-            os.unlink(self._file(id_))  # only the holder deletes it
-            os.close(fd)
+        for id_ in list(self._held):
+            self._release(id_)
+
+    def _release(self, id_: str) -> None:
+        fd = self._held.pop(id_)
+        os.unlink(self._file(id_))  # only the holder deletes it
+        os.close(fd)
 
     def _wait(
         self,
@@ -89,7 +134,7 @@ class ContainerLocks:
                 limit = time.monotonic() + seconds
                 waiting(f"container {container.name}, which {holder} is using")
             elif time.monotonic() > limit:
-                raise SourceError(
+                raise ContainerInUse(
                     f"container {container.name} is in use by {holder}, and was not free within"
                     f" {seconds:.0f} s",
                     "let that run end first, or give the two services other times",

@@ -9,6 +9,7 @@ from vault.archive.format import order
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from stages.facts import Base
     from stages.source.previous_index import PreviousIndex
@@ -50,6 +51,12 @@ def has_trusted_times(entry: Entry, trusted_before: int) -> bool:
     return entry.ctime < trusted_before and entry.mtime < trusted_before and not entry.unsettled
 
 
+def inherit(entry: Entry, old: Entry | None) -> None:
+    """Keep the average size of the chunks of a file that has changed since `old`."""
+    if old is not None and entry.type == "file":
+        entry.average = old.average
+
+
 class Previous:
     """Stream of the blocks of the parent's index, read in step with the walk."""
 
@@ -58,6 +65,7 @@ class Previous:
         self._trusted_before = trusted_before(0)
         self._archives = base.usable
         self._all_usable = False
+        self._lists = index.lists
         self._blocks = index.blocks()
         if base.parent:
             self.files = base.parent.files
@@ -65,7 +73,7 @@ class Previous:
             used = {base.parent.id, *(archive.id for archive in base.parent.archives)}
             self._all_usable = used <= self._archives.keys()
         self._block: Block | None = None
-        self._entries: list[Entry] = []
+        self._entries: Sequence[Entry] = []
         """Entries of the current block."""
         self._at = 0
         self._waiting: list[Entry] = []
@@ -133,7 +141,7 @@ class Previous:
     def _usable(self, entry: Entry) -> bool:
         if self._all_usable:
             return True
-        for chunk in entry.chunks:  # noqa: SIM110 (a generator costs more than the answer)
+        for chunk in self._lists.references(entry):  # noqa: SIM110 (a generator costs more)
             if chunk[1] not in self._archives:
                 return False
         return True

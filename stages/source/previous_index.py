@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import zstandard
 
-from vault.archive.index import read_blocks
+from vault.archive.index import read_blocks, read_layout
+from vault.archive.lists import ChunkLists
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from vault.archive.format import Block, Entry, Reference
     from vault.archive.keys import Keys
@@ -34,7 +36,16 @@ class PreviousIndex:
         self._segments: dict[tuple[str, int], bytes] = {}
         """(archive id, frame) -> the fetched segment, compressed."""
         self._keep = False
-        self._ahead: Iterator[tuple[Block, list[Entry]]] | None = None
+        self._ahead: Iterator[tuple[Block, Sequence[Entry]]] | None = None
+        self.lists = ChunkLists(self._fetch, parent.where if parent else "")
+        """Reader of the chunks of its large files."""
+        self.lists_of_blocks = parent.manifest.index if parent else []
+
+    @cached_property
+    def layout(self) -> list[Block]:
+        """Blocks of the index; raises VaultError."""
+        where = self._parent.where if self._parent else ""
+        return read_layout(self.lists_of_blocks, self._fetch, where)
 
     def keep(self) -> None:
         """Keep what is fetched from now on, because it will be read again soon."""
@@ -50,20 +61,26 @@ class PreviousIndex:
             entries += len(block[1])
         self._ahead = chain(ahead, blocks)
 
-    def blocks(self) -> Iterator[tuple[Block, list[Entry]]]:
+    def blocks(self) -> Iterator[tuple[Block, Sequence[Entry]]]:
         """Return the blocks of the index with their entries; raises VaultError."""
         ahead, self._ahead = self._ahead, None
-        if ahead is None and self._parent:
-            ahead = read_blocks(self._parent.manifest.index, self._fetch, self._parent.where)
-        return ahead or iter(())
+        return ahead or self._all()
 
     def references(self) -> Iterator[Reference]:
-        """Yield the references of all entries; raises VaultError."""
+        """Yield the references of all chunks; raises VaultError."""
+        for _, entries in self._all():
+            for entry in entries:
+                yield from self.lists.references(entry)
+
+    def chunk_lists(self) -> Iterator[Reference]:
+        """Yield the references of all chunk lists; raises VaultError."""
+        for _, entries in self._all():
+            for entry in entries:
+                yield from entry.lists
+
+    def _all(self) -> Iterator[tuple[Block, Sequence[Entry]]]:
         if self._parent:
-            index = self._parent.manifest.index
-            for _, entries in read_blocks(index, self._fetch, self._parent.where):
-                for entry in entries:
-                    yield from entry.chunks
+            yield from read_blocks(self.layout, self._fetch, self._parent.where)
 
     def _fetch(self, archive_id: str, number: int) -> bytes:
         if (archive_id, number) in self._segments:

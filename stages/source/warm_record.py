@@ -34,7 +34,7 @@ class WarmRecord:
     def add(self, entry: Entry) -> None:
         """Record a file that was read to its end."""
         if self._log and has_trusted_times(entry, self._trusted_before):
-            self._log.add(structs.replace(entry, chunks=[]))
+            self._log.add(structs.replace(entry, chunks=[], lists=[]))
         else:
             self.left += entry.size
 

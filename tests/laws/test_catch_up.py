@@ -38,3 +38,24 @@ def test_cut_off_between_a_base_and_what_refers_to_it(tmp_path):
         out = str(both.root / "out")
         assert both.cli("restore", "svc", "--from", "two", "--to", out, "--yes").returncode == 0
         assert differences(both.source, both.root / "out") == []
+
+
+def test_a_source_that_has_rotted_in_place_is_marked_and_replaced(tmp_path):
+    """Catch-up names the destination with the damage, and the next backup builds around it."""
+    house = House(tmp_path, ("one", "two"))
+    fill(house.source, {"a": noise(100_000)})
+    first = house.backed_up()
+    fill(house.source, {"b": noise(1000)})
+    house.backed_up()
+    (house.stores["two"] / "svc" / first.name).unlink()
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.unlink()  # the spool may share the file by a link
+    first.write_bytes(data)
+    result = house.back_up()
+    assert "one:svc/" in " ".join(result.warnings)
+    [held] = [one for one in house.catalog("one").listed if one.stored.name == first.name]
+    assert "is damaged" in held.problem
+    assert house.back_up().status == "done"
+    for name in house.stores:
+        assert differences(house.source, house.restore(f"out-{name}")) == []

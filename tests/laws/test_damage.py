@@ -210,7 +210,7 @@ def test_a_rotten_index_of_the_parent_says_how_to_go_on(copy):
     """The parent opens, but not its index: an error that names it, and a way out."""
     newest = copy.archives[-1]
     archive = copy.catalog().open(newest.name, copy.program.keys)
-    number = archive.manifest.index[0].chunk[2]
+    number = archive.manifest.index[0][2]
     newest.write_bytes(broken(newest.read_bytes(), archive.position(number)[0] + 5))
     result = copy.back_up()
     assert result.status == "failed"

@@ -70,7 +70,7 @@ def plant(house, entries, /, **manifest):
     text = json.dumps(entries).replace("GUARD", str(house.root.parent / "guard"))
     (block,) = draft.store(b"i", text.encode())
     first = {k.replace("path", "first"): v for k, v in entries[0].items() if "path" in k}
-    draft.manifest["index"] = [first | {"entries": len(entries), "chunk": block}]
+    draft.manifest["index"] = draft.listed([first | {"entries": len(entries), "chunk": block}])
     files = sum(entry.get("type") != "dir" for entry in entries)
     draft.manifest |= {"entries": len(entries), "files": files, "normal": [0, 0]}
     draft.manifest |= manifest
@@ -122,8 +122,8 @@ def test_names_are_shown_harmless_wherever_they_are(trap):
     [
         {"time": "99999999T999999Z"},
         {"id": "00" * 16},
-        {"index": [{"first": "x", "entries": 1, "chunk": ["0" * 32, "ab" * 16, 2, 0, 5]}]},
-        {"index": [{"first": "x", "entries": 1, "chunk": ["0" * 32, "ab" * 16, -1, -3, 5]}]},
+        {"index": [["0" * 32, "ab" * 16, 2, 0, 5]]},
+        {"index": [["0" * 32, "ab" * 16, -1, -3, 5]]},
         {"service": "other"},
     ],
     ids=lambda lie: next(iter(lie)),
@@ -165,3 +165,24 @@ def test_entries_written_by_packrat_are_plausible():
 
     widest = Entry("x", mode=0o7777, uid=2**32 - 2, mtime=-(2**62), size=2**62)
     assert decode_entries(encode([widest])) == [widest]
+
+
+def test_a_name_too_long_for_the_target_costs_only_itself(trap):
+    """Another hard link of the same file is restored, exit 5, and the loss is named."""
+    draft_links = {"size": 0, "link": [1, 2]}
+    long, deep = "n" * 300, "o" * 300
+    plant(
+        trap,
+        [
+            entry("a"),
+            entry(long, **draft_links),
+            folder(deep),
+            entry(f"{deep}/in"),
+            entry("other", **draft_links),
+        ],
+    )
+    out = trap.root / "out"
+    done = trap.cli("restore", "svc", "--to", str(out), "--yes")
+    assert done.returncode == 5, done.stderr
+    assert "3 files cannot be restored: their names are too long" in harmless(done)
+    assert sorted(os.listdir(out)) == ["a", "other"]

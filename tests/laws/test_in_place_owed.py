@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from packrat.restore.choose import choose
 from packrat.restore.undo import forget_replaced, undo
@@ -203,6 +204,17 @@ def test_a_half_deleted_folder_can_be_neither_undone_nor_backed_up(house, monkey
     assert (house.source / "data" / "x").read_bytes() == restored
     assert not list(house.source.glob(".packrat*")), "the next command has deleted the rest"
     assert house.cli(*words).returncode == 0
+
+
+def test_what_one_service_has_replaced_outlives_backups_of_another_of_the_same_folder(house):
+    document = yaml.safe_load(house.config_file.read_text())
+    document["services"]["weekly"] = {"path": str(house.source), "exclude": ["*.log"]}
+    house.config_file.write_text(yaml.safe_dump(document))
+    in_place(house)
+    assert house.cli("backup", "weekly").returncode == 0
+    assert ".packrat" not in house.cli("ls", "weekly").stdout
+    undo(house.program, "svc")
+    assert (house.source / "data" / "new").read_bytes() == b"3"
 
 
 def test_a_users_folder_of_a_similar_name_is_data(house):

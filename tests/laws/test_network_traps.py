@@ -12,6 +12,7 @@ import yaml
 
 from tests.helpers.disks import disk
 from tests.helpers.forked import backing_up, ended, signalling
+from tests.helpers.house import House
 from tests.helpers.network import done, house_with, level, unfinished
 from tests.helpers.sampling import daily, sample
 from tests.helpers.servers import KEY, SECRET, Line, Picky
@@ -44,6 +45,36 @@ def test_a_server_that_refuses_newer_checksum_headers(tmp_path, s3):
     assert differences(house.source, house.restore()) == []
     assert picky.refused == []
     picky.shutdown()
+
+
+def test_check_connect_finds_what_would_fail_every_backup(tmp_path, s3):
+    """The bucket is also in the endpoint: writing would work there, listing does not."""
+    house = house_with(tmp_path, {})
+    settings = s3.destination()
+    only(house, {"s3": settings | {"endpoint": f"{settings['endpoint']}/bucket"}})
+    assert house.cli("check", "--connect").returncode == 4
+    assert house.back_up().status == "failed"
+
+
+@pytest.mark.root
+def test_a_full_destination_costs_each_night_only_what_is_new(tmp_path):
+    """The archives that wait in the spool are built on, as for a destination that is away."""
+    house = House(tmp_path, spool={"path": str(tmp_path / "spool"), "min_free": "1"})
+    with disk(house.stores["local"], "size=2m") as place:
+        fill(house.source, {"a": noise(500_000)})
+        house.backed_up()
+        fill(house.source, {"b": noise(4_000_000, 2)})
+        sizes = []
+        for number in range(3):
+            fill(house.source, {"c": noise(1_000, number)})
+            result = house.back_up()
+            assert result.status == "failed"
+            sizes.append(result.stored)
+        assert sizes[0] > 4_000_000
+        assert max(sizes[1:]) < 20_000
+        subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
+        assert house.back_up().status == "done"
+        assert differences(house.source, house.restore()) == []
 
 
 def newer_client(port):

@@ -10,11 +10,12 @@ import pytest
 
 from engine.run import Clock
 from tests.helpers.house import House
+from tests.helpers.indexes import entries_of, fetch_from
 from tests.helpers.sampling import sample
 from tests.helpers.trees import differences, fill, noise
-from vault.archive import index
+from vault.archive import blocks
 from vault.archive.format import order
-from vault.archive.index import read_entries
+from vault.archive.index import read_layout
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 """Clock by which everything written before the run is old enough to be trusted."""
@@ -32,7 +33,7 @@ def listed(house):
         return archives[archive_id].frame(number, b"i")
 
     newest = catalog.open(catalog.backups[-1].stored.name, house.program.keys)
-    return [entry.name for entry in read_entries(newest.manifest.index, fetch, "x")]
+    return [entry.name for entry in entries_of(newest.manifest.index, fetch)]
 
 
 def back_up(house):
@@ -45,9 +46,9 @@ def back_up(house):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Cut the index every few entries, so that changes occur at block boundaries."""
-    monkeypatch.setattr(index, "ENTRIES_LEAST", 3)
-    monkeypatch.setattr(index, "ENTRIES_MOST", 12)
-    monkeypatch.setattr(index, "CUT_MASK", 3)
+    monkeypatch.setattr(blocks, "ENTRIES_LEAST", 3)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 12)
+    monkeypatch.setattr(blocks, "CUT_MASK", 3)
 
 
 class Life:
@@ -115,13 +116,14 @@ def test_a_changed_file_at_a_border_of_blocks_is_listed_once(house):
     fill(house.source, dict.fromkeys(names, b"old"))
     back_up(house)
     catalog = house.catalog()
-    blocks = catalog.open(catalog.backups[-1].stored.name, house.program.keys).manifest.index
+    newest = catalog.open(catalog.backups[-1].stored.name, house.program.keys)
+    cut = read_layout(newest.manifest.index, fetch_from(newest), "x")
     # A name that begins a block and, with enough entries before it, ends one.
-    before = blocks[1].first
+    before = cut[1].first
     start = next(
         name
         for number in range(10_000)
-        if crc32((name := f"{int(before) - 1:04}z{number:04}").encode()) % 128 == 0
+        if crc32((name := f"{int(before) - 1:04}z{number:04}").encode()) % 32 == 0
     )
     fill(house.source, {start: b"old"})
     back_up(house)

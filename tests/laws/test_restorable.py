@@ -188,3 +188,22 @@ def test_a_service_path_that_is_a_symlink_is_backed_up(tmp_path):
     fill(tmp_path / "real", {"a": b"x"})
     house.backed_up()
     assert differences(tmp_path / "real", house.restore()) == []
+
+
+def test_a_service_path_that_is_a_symlink_is_restored_in_place(tmp_path):
+    """The path is resolved once; backups go on afterwards."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    house = House(tmp_path / "house", settings={"path": str(tmp_path / "link")})
+    fill(tmp_path / "real", {"a": b"good"})
+    house.backed_up()
+    fill(tmp_path / "real", {"a": b"spoilt"})
+    for words, content in (
+        (["svc", "--in-place", "--yes"], b"good"),
+        (["--undo", "svc"], b"spoilt"),
+    ):
+        done = house.cli("restore", *words)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "real" / "a").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    house.backed_up()

@@ -8,9 +8,9 @@ from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
 from tests.helpers.house import House
+from tests.helpers.indexes import entries_of
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
-from vault.archive.index import read_entries
 
 KEEP, FILES = 14, 60
 DAYS, DAYS_OF_SOAK = 70, 400
@@ -35,7 +35,7 @@ def stored_bytes(house, name):
     chunks = {}
     for item in catalog.backups[-KEEP:]:
         archive = catalog.open(item.stored.name, keys)
-        for entry in read_entries(archive.manifest.index, fetch, archive.where):
+        for entry in entries_of(archive.manifest.index, fetch):
             chunks |= {(c[1], c[2], c[3]): c[4] for c in entry.chunks}
     return sum(h.stored.size for h in catalog.listed), sum(chunks.values())
 

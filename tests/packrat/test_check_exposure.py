@@ -118,6 +118,16 @@ def test_every_command_refuses_a_configuration_of_another_user(tmp_path, command
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(
+    ("schedule", "how"),
+    [("0 2 1 * mon", "one"), ("0 2 */2 * 1", "both"), ("0 2 * * 1", ""), ("@weekly", "")],
+)
+def test_a_schedule_with_day_and_weekday_is_explained(tmp_path, schedule, how):
+    house = House(tmp_path, settings={"schedule": schedule})
+    notes = house.json("check")["notes"]
+    assert [f"days that match {how} of" in note for note in notes] == [True] * bool(how)
+
+
 def test_a_planted_journal_is_not_run(tmp_path):
     """Root would execute the commands that the journal says are still to be run."""
     house = House(tmp_path)

@@ -48,3 +48,22 @@ def test_a_backup_from_the_future_without_history_has_no_age_and_is_overdue(tmp_
     house.back_up(clock=ahead(12 * YEAR))
     row = looked(house, time.time())
     assert (row["overdue"], row["age_seconds"]) == (True, None)
+
+
+def test_backups_after_one_from_the_future_are_listed_and_found_by_their_own_date(tmp_path):
+    """Their names follow that of the backup from the future, but a date means when it was made."""
+    house = House(tmp_path)
+    fill(house.source, {"a": b"1"})
+    house.back_up(clock=ahead(12 * YEAR))
+    fill(house.source, {"a": b"2"})
+    second = house.back_up()
+    today = time.strftime("%Y-%m-%d")
+    rows = house.json("list")
+    assert [row["id"] for row in rows][1] == second.id
+    assert [row["made"] < row["time"] for row in rows] == [False, True]
+    assert rows[0]["time"] < rows[1]["time"]
+    assert [today in line for line in house.cli("list").stdout.splitlines()[1:]] == [False, True]
+    house.restore("by-date", today)
+    assert (tmp_path / "by-date" / "a").read_bytes() == b"2"
+    house.restore("by-name", rows[1]["time"])
+    assert (tmp_path / "by-name" / "a").read_bytes() == b"2"

@@ -1,7 +1,10 @@
 """History of runs, and the status that is derived from it."""
 
+import errno
+import json
 import os
 import signal
+import sqlite3
 import time
 from contextlib import closing
 
@@ -78,6 +81,42 @@ def test_a_damaged_history_is_recreated(house):
     (house.state / "history.sqlite").write_bytes(noise(8192, 3))
     assert house.back_up().status == "done"
     assert len(house.json("history")) == 1
+
+
+@pytest.mark.parametrize("wrong", ["document = '[1'", "stages = '3'", "started = 'noon'"])
+def test_a_run_of_the_history_with_wrong_types_is_skipped_with_a_warning(house, wrong):
+    fill(house.source, {"a": b"1"})
+    house.backed_up()
+    house.backed_up()
+    with closing(sqlite3.connect(house.state / "history.sqlite")) as database, database:
+        database.execute(f"UPDATE runs SET {wrong} WHERE number = 1")
+    done = house.cli("history", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 1
+    assert "warning: 1 of the runs in" in done.stderr
+    assert house.json("status")[0]["last"]["status"] == "done"
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "unlink"])
+def test_a_backup_that_is_stored_is_done_although_its_own_files_cannot_be_cleared(
+    house, monkeypatch, call
+):
+    """The lock file's text, or the spool's file: the run is done, at most with a warning."""
+    fill(house.source, {"a": b"1"})
+    real = getattr(os, call)
+
+    def failing(what, *more, **options):
+        path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else os.fspath(what)
+        if "/state/locks/" in path or "/state/spool/" in path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return real(what, *more, **options)
+
+    monkeypatch.setattr(os, call, failing)
+    result = house.back_up()
+    assert (result.status, result.error) == ("done", None), result
+    assert [f"{house.state}/spool" in text for text in result.warnings] == [True] * (
+        call == "unlink"
+    )
 
 
 def test_exit_status_of_status_shows_whether_all_is_well(house):

@@ -1,12 +1,15 @@
 """Messages for bad input, compared with a golden file: what failed, where, and the remedy."""
 
+import ast
 import re
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from packrat.cli import app
 from packrat.runs.lock import service_lock
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.transcript import check_golden, seen
@@ -257,3 +260,17 @@ def test_no_message_is_unexpected():
     """Mistakes of users are foreseen: no golden message is an `unexpected` one."""
     assert "unexpected" not in GOLDEN.read_text()
     assert "-> 1\n" not in GOLDEN.read_text()
+
+
+def test_every_command_that_a_message_advises_exists():
+    """`packrat WORD` before an option, a placeholder, or the end of the text is a command."""
+    known = set(get_command(app).commands)
+    advised = set()
+    for folder in ("packrat", "specs", "stages", "vault"):
+        for file in (Path(__file__).parents[2] / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    advised |= set(re.findall(r"\bpackrat ([a-z]+)(?= ?$| --)", node.value))
+    assert {"restore", "check", "rekey"} <= advised
+    prose = {"archive", "on", "writes"}
+    assert advised - known == prose

@@ -19,14 +19,14 @@ WAY = [
 BROWSER = [
     *WAY[:2],
     ("What of", ["Down", "Enter"]),
-    ("nothing is ticked", ["Space"]),
+    ("nothing selected yet", ["Space"]),
     ("done: 1 file", ["Down", "Enter"]),
     ("017.png", ["Up", "Up", "Enter"]),
     ("Search for", ["none", "Enter"]),
-    ("Search for what else", ["head", "Enter"]),
+    ("No name contains", ["head", "Enter"]),
     ("2 found", []),
 ]
-LOCKED = [*WAY[:2], ("Its password", ["wrong", "Enter"]), ("That is not", [])]
+LOCKED = [*WAY[:2], ("Password, for", ["wrong", "Enter"]), ("Wrong password", [])]
 
 
 def everything(house):

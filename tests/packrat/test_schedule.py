@@ -128,6 +128,21 @@ def run_year(text, zone, jumps=(), *, takes=0.0):
 sleeps = st.lists(st.tuples(st.floats(BEGIN, END), st.floats(600, 20 * DAY)), max_size=5)
 
 
+def test_a_day_and_a_weekday_follow_the_rule_of_cron():
+    """One of them suffices, unless one begins with `*`: then both must match."""
+    zone, begin = ZoneInfo("UTC"), datetime(2026, 11, 29, tzinfo=ZoneInfo("UTC")).timestamp()
+
+    def days(text):
+        found, at = [], begin
+        for _ in range(4):
+            at = Schedule(text, zone).after(at)
+            found.append(datetime.fromtimestamp(at, zone).day)
+        return found
+
+    assert days("0 2 1 * mon") == [30, 1, 7, 14]
+    assert days("0 2 */2 * 1") == [7, 21, 11, 25]
+
+
 @settings(max_examples=examples(8))
 @given(st.sampled_from(FIXED + WILD[1:4]), zones, sleeps)
 def test_what_was_slept_through_is_made_up_once(text, zone, asleep):

@@ -49,6 +49,17 @@ def test_a_module_in_the_working_folder_is_not_run_by_the_daemons_jobs(house, tr
     assert not mark.exists()
 
 
+def test_a_module_in_the_working_folder_is_not_run_by_python_m(house, trap):
+    folder, mark = trap
+    (folder / "packrat.py").unlink()  # what Python itself needs for -m is only safe with -P
+    for module in ("signal", "typing", "argparse"):
+        (folder / f"{module}.py").write_text((folder / "json.py").read_text())
+    words = [sys.executable, "-m", "packrat", "-c", str(house.config_file), "backup", "svc"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not mark.exists()
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_is_dev_null(house, closed):
     fill(house.source, {"a": b"1"})

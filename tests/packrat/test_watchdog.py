@@ -223,7 +223,7 @@ def test_a_run_that_is_blocked_in_the_kernel_is_reported_and_ends_with_the_block
     ready, _, _ = select.select([said], [], [], 30)
     assert ready
     text = os.read(said, 4000).decode()
-    assert "svc: the run could not be stopped in order: the kernel holds thread MainThread" in text
+    assert "svc: the run could not be stopped in order: the kernel blocks thread MainThread" in text
     assert os.waitpid(child, os.WNOHANG) == (0, 0)
     thaw()
     assert ended(child) == 130

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -32,6 +33,7 @@ from vault.errors import VaultError
 
 START = 1_798_761_600
 DAY = 86_400
+NAME = r"svc-[0-9TZ]+-[0-9a-f]{8}\.packrat"
 DESTINATIONS = ("one", "two")
 
 
@@ -125,11 +127,20 @@ class Days:
             # If damage at both destinations was found at one, the next run stores again what it
             # needs. If the parent's index is damaged at every destination, the error says how to go
             # on.
-            assert "packrat backup --full" in result.error or "is damaged" in result.error, result
+            self.assert_caused(result)
             result = back_up(self.house.pipeline(full=True), clock=clock)
             assert result.status in ("done", "partial"), result
             self.counts["full"] += 1
         self.note_new()
+
+    def assert_caused(self, result):
+        """Assert that a failure names archives, and only such as this campaign has harmed."""
+        harmed = {place: self.damaged(place) | self.deleted[place] for place in DESTINATIONS}
+        found = re.findall(rf"(one|two):svc/({NAME})", result.error)
+        assert all(name in harmed[place] for place, name in found), result
+        lacking = re.findall(rf"destination \w+ .*?lacks ({NAME})", result.error)
+        assert all(name in harmed["one"] | harmed["two"] for name in lacking), result
+        assert found or lacking, result
 
     def harm(self):
         """Flip a byte of an archive at one destination or at both, or delete one."""

@@ -16,9 +16,9 @@ from packrat.runs.backup import back_up
 from stages.chunk import ChunkStage
 from stages.source.read import ATTEMPTS, BLOCK_BYTES, read_file, read_small
 from stages.source.walk import Found
+from tests.helpers.indexes import entries_of, fetch_from
 from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill, noise
-from vault.archive.index import read_entries
 
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 BIG = 2 * BLOCK_BYTES + 5_000_001
@@ -50,8 +50,7 @@ def backed_up_with(house, *actions):
 def entry_of(house, path):
     [*_, newest] = house.catalog().backups
     archive = house.catalog().open(newest.stored.name, house.program.keys)
-    index = archive.manifest.index
-    entries = read_entries(index, lambda _, number: archive.frame(number, b"i"), "test")
+    entries = entries_of(archive.manifest.index, fetch_from(archive))
     return next(entry for entry in entries if entry.name == path)
 
 

@@ -28,7 +28,7 @@ def test_a_frame_is_opened_no_oftener_than_it_must(frames, together, most):
         laid = Layout()
         for number, frame in enumerate(frames):
             chunk = ("0" * 32, "ab" * 16, frame, number, 1)
-            laid.add(Entry(path=f"f{number:03}", size=1, chunks=[chunk]))
+            laid.add(Entry(path=f"f{number:03}", size=1, chunks=[chunk]), [chunk])
         laid.complete(str)
         wanted = Counter(frames)
         assert laid.frames(str) == [("ab" * 16, frame) for frame in sorted(wanted)]

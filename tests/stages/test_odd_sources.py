@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.hostile_fs import mounted
 from tests.helpers.house import House
+from tests.helpers.trees import differences
 
 pytestmark = pytest.mark.root
 ALWAYS = [1, 10**9]
@@ -167,3 +168,16 @@ def test_without_proc_a_backup_is_refused(tmp_path):
     done = house.cli("backup", "svc", wrap=unshared)
     assert done.returncode == 4
     assert "/proc is not mounted" in done.stderr
+
+
+@pytest.mark.parametrize("folder", [".packrat-before-20200101T000000Z", ".packrat-restore"])
+def test_a_fifo_in_a_folder_that_looks_like_packrats_own_stops_nothing(house, folder):
+    """Packrat opens nothing that a service's user has planted; it is data like any other."""
+    planted = house.source / folder
+    planted.mkdir()
+    os.mkfifo(planted / ".packrat-steps")
+    (planted / "deep.json").write_text("[" * 100_000)
+    for words in (["backup", "svc"], ["plan", "svc", "--restore"], ["list"]):
+        done = house.cli(*words, wrap=("timeout", "60"))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert differences(house.source, house.restore()) == []

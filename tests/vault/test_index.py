@@ -10,20 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vault.archive.blocks import ENTRIES_LEAST, BlockCutter
 from vault.archive.chunks import chunk_id
 from vault.archive.format import Entry, order, text
 from vault.archive.index import (
     ASKED_AT_ONCE,
-    ENTRIES_LEAST,
-    ENTRIES_MOST,
     WAITING_MOST,
-    BlockCutter,
-    Usage,
     blocks_of,
     read_blocks,
     read_entries,
     selected,
 )
+from vault.archive.ranges import BLOCK_ENTRIES
+from vault.archive.usage import Usage
 from vault.errors import Damaged
 
 KEY = bytes(32)
@@ -39,8 +38,7 @@ def stored(entries):
     """Cut entries into blocks, all in one segment; return (blocks, fetch)."""
     cutter, blocks, segment = BlockCutter(), [], b""
     for full in [*map(cutter.add, entries), cutter.flush()]:
-        if full:
-            data, block = full
+        for data, block in full:
             block.chunk = (chunk_id(KEY, data), OWN, 2, len(segment), len(data))
             blocks.append(block)
             segment += data
@@ -71,7 +69,7 @@ def test_blocks_hold_all_entries_in_order_within_their_bounds(count, seed):
     assert list(read_entries(blocks, fetch, "x")) == entries
     sizes = [block.entries for block in blocks]
     assert sum(sizes) == len(entries)
-    assert all(ENTRIES_LEAST <= size <= ENTRIES_MOST for size in sizes[:-1])
+    assert all(ENTRIES_LEAST <= size <= BLOCK_ENTRIES for size in sizes[:-1])
     for block, entries_ in read_blocks(blocks, fetch, "x"):
         assert (block.first, len(entries_)) == (entries_[0].path, block.entries)
 
@@ -157,7 +155,7 @@ def scattered():
     segments = dict.fromkeys(places, b"")
     entries = [entry(f"{number:04}") for number in range(6000)]
     cutter = BlockCutter()
-    full = [found for found in [*map(cutter.add, entries), cutter.flush()] if found]
+    full = [block for found in [*map(cutter.add, entries), cutter.flush()] for block in found]
     for (data, block), place in zip(full, itertools.cycle(places)):
         block.chunk = (chunk_id(KEY, data), *place, len(segments[place]), len(data))
         segments[place] += data

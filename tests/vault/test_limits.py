@@ -201,3 +201,20 @@ def test_rescue_refuses_an_oversized_archive_before_it_reads_it(two):
     )
     assert done.returncode != 0
     assert "larger than the format allows" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("kind", "most"), [(b"m", 300), (b"t", 20), (b"i", 20)])
+@pytest.mark.parametrize("limits", [SEALED_MOST, PLAINTEXT_MOST])
+def test_what_a_reader_would_refuse_is_not_published(two, monkeypatch, kind, most, limits):
+    """A manifest or table beyond its limit ends the backup before anything is listed."""
+    fill(two.source, {f"f{n}": noise(100, n) for n in range(300)})
+    monkeypatch.setitem(limits, kind, most)
+    result = two.back_up(full=True)
+    assert result.status == "failed"
+    assert "the format allows" in result.error
+    assert "split the service" in result.error
+    monkeypatch.undo()
+    for name in two.stores:
+        assert len(two.catalog(name).listed) == 1
+    assert two.litter() == []
+    assert two.back_up().status == "done"

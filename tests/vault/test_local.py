@@ -192,3 +192,21 @@ def test_a_probe_leaves_nothing(place):
     """`check --connect` writes, reads back, renames and deletes."""
     place.probe("token")
     assert os.listdir(place.root) == []
+
+
+def test_folders_of_a_new_destination_are_synced_from_the_first_that_existed(
+    place, spool, tmp_path, monkeypatch
+):
+    """A power cut after the first backup takes none of the new folders away."""
+    synced, fsync = [], os.fsync
+
+    def spy(fd):
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    received(place, spool)
+    place.commit("svc", NAME, lambda _: None)
+    folders = [tmp_path, tmp_path / "new", tmp_path / "new" / "store", tmp_path / "new/store/svc"]
+    assert {str(folder) for folder in folders} <= set(synced)
+    assert synced.index(str(tmp_path)) < synced.index(f"{place.root}/svc")

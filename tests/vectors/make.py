@@ -58,6 +58,13 @@ def letters(size: int, seed: int) -> bytes:
     return pattern(size, seed).translate(bytes(b"ab"[n & 1] for n in range(256)))
 
 
+def image(changed: int = 0) -> bytes:
+    """Return 32 MiB that are cut into many chunks and compress to half a megabyte."""
+    pages = [pattern(512, 100 + n) * 128 for n in range(512)]
+    pages[40] = pattern(512, 100 + 40 + changed) * 128
+    return b"".join(pages)
+
+
 def first_tree(root: Path) -> None:
     """Create one entry of every type."""
     root.mkdir()
@@ -69,6 +76,7 @@ def first_tree(root: Path) -> None:
     (root / "text").write_bytes(b"the same line again\n" * 3000)
     (root / "twin").write_bytes(b"the same line again\n" * 3000)
     (root / "large").write_bytes(letters(3_000_000, 1))
+    (root / "image").write_bytes(image())
     with open(root / "sparse", "wb") as file:
         for offset, seed in ((1 << 20, 2), (1 << 24, 3)):
             file.seek(offset)
@@ -102,6 +110,7 @@ def first_tree(root: Path) -> None:
 def second_tree(root: Path) -> None:
     """Change content, a name and one of the hard links, and delete something."""
     (root / "large").write_bytes(letters(3_000_000, 1) + pattern(500, 4))
+    (root / "image").write_bytes(image(changed=1000))
     (root / "folder").rename(root / "renamed folder")
     (root / "hard 2").unlink()
     (root / "twin").unlink()

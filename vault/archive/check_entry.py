@@ -12,14 +12,14 @@ from vault.archive.ranges import OWNER_LAST, TIME_FIRST, TIME_LAST
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from vault.archive.format import Entry, Reference
 
 MODE_LAST = ranges.RANGES["mode"][1]
 SIZE_LAST = ranges.RANGES["size"][1]
 INODE_LAST = ranges.RANGES["inode"][1]
-CHUNK_END = ranges.DATA_CHUNK_BYTES
+AVERAGE_LEAST, AVERAGE_MOST = ranges.RANGES["average"]
 
 _is_id = re.compile("[0-9a-f]{32}").fullmatch
 
@@ -44,7 +44,7 @@ def check_entry(entry: Entry, known: Container[str] | None = None) -> None:
         _check_xattrs(entry)
 
 
-def pieces_of(entry: Entry, chunks: list[Reference]) -> Iterator[tuple[Reference, int]]:
+def pieces_of(entry: Entry, chunks: Iterable[Reference]) -> Iterator[tuple[Reference, int]]:
     """Yield each chunk and its position in the file: the chunks, end to end, fill the extents.
 
     Raises Damaged if they do not.
@@ -81,16 +81,19 @@ def _check_numbers(entry: Entry) -> None:
 
 
 def _check_file(entry: Entry, known: Container[str] | None) -> None:
-    chunks = entry.chunks
+    chunks, lists = entry.chunks, entry.lists
     if entry.target or entry.target64:
         raise Implausible("is a file with a target")
-    if len(chunks) > ranges.REFERENCES_MOST:
-        raise Implausible(f"has more than {ranges.REFERENCES_MOST:,} chunks")
-    for name, archive, frame, offset, length in chunks:
-        if not _is_id(name) or (known is not None and archive not in known):
-            raise Implausible("refers to an archive that the backup does not name")
-        if frame < FIRST_SEGMENT or offset < 0 or not 0 < length <= CHUNK_END - offset:
-            raise Implausible("refers to a place where no chunk can be")
+    if not AVERAGE_LEAST <= entry.average <= AVERAGE_MOST:
+        raise Implausible("has an average that no writer chooses")
+    if len(chunks) > ranges.LISTED_FROM or len(lists) > ranges.LISTS_MOST or (chunks and lists):
+        raise Implausible("has more chunks or lists than the format allows")
+    for chunk in chunks:
+        check_reference(chunk, known, ranges.DATA_CHUNK_BYTES)
+    for place in lists:
+        check_reference(place, known, ranges.INDEX_CHUNK_BYTES)
+        if place[4] > ranges.BLOCK_BYTES:
+            raise Implausible("has a longer chunk list than the format allows")
     if entry.extents is not None:
         end = 0
         for offset, length in entry.extents:
@@ -99,6 +102,8 @@ def _check_file(entry: Entry, known: Container[str] | None) -> None:
             end = offset + length
     elif len(chunks) == 1 and chunks[0][4] == entry.size:
         return  # as for nearly all files
+    if lists:
+        return  # whoever reads them compares them with the extents
     try:
         for _ in pieces_of(entry, chunks):
             pass
@@ -106,8 +111,21 @@ def _check_file(entry: Entry, known: Container[str] | None) -> None:
         raise Implausible("has chunks that are not the data it should have") from None
 
 
+def check_reference(reference: Reference, known: Container[str] | None, end: int) -> None:
+    """Raise Implausible for a reference to a place where no chunk can be.
+
+    `end` is the largest position in a segment of its kind; for `known`, see `check_entry`.
+    """
+    name, archive, frame, offset, length = reference
+    if not _is_id(name) or (known is not None and archive not in known):
+        raise Implausible("refers to an archive that the backup does not name")
+    if frame < FIRST_SEGMENT or offset < 0 or not 0 < length <= end - offset:
+        raise Implausible("refers to a place where no chunk can be")
+
+
 def _check_other(entry: Entry) -> None:
-    if entry.chunks or entry.extents is not None or entry.size:
+    has_content = entry.chunks or entry.lists or entry.extents is not None or entry.size
+    if has_content or entry.average != AVERAGE_MOST:
         raise Implausible(f"is a {entry.type} with content")
     if entry.type == "symlink":
         try:

@@ -13,28 +13,14 @@ from typing import TYPE_CHECKING
 from vault.archive import ranges
 from vault.archive.check_entry import Implausible, check_entry
 from vault.archive.format import order
-from vault.archive.index import read_entries
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container
 
-    from vault.archive.format import Entry, Manifest, Summary
-    from vault.archive.index import Fetch
+    from vault.archive.format import Entry, Summary
 
 _UNNAMED = frozenset(("", ".", ".."))
-
-
-def checked_entries(manifest: Manifest, fetch: Fetch, archive: str) -> Iterator[Entry]:
-    """Yield all entries of an index in order, each one checked, and check the totals at the end.
-
-    Raises Damaged, naming `archive`, for anything that a restore would refuse.
-    """
-    check = IndexCheck(archive, known_archives(manifest))
-    for entry in read_entries(manifest.index, fetch, archive):
-        check.check(entry)
-        yield entry
-    check.check_totals(manifest)
 
 
 def known_archives(manifest: Summary) -> set[str]:
@@ -135,5 +121,6 @@ def content_hash(entry: Entry) -> int:
             frozenset(entry.xattrs64.items()),
             None if entry.extents is None else tuple(entry.extents),
             tuple(entry.chunks),
+            tuple(entry.lists),
         )
     )

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from vault.archive.format import SEGMENT_BYTES, Reference
+from vault.archive.format import CHUNK_AVERAGE, SEGMENT_BYTES, Reference
 from vault.archive.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-CHUNK_LEAST, CHUNK_AVERAGE, CHUNK_MOST = 256 << 10, 1 << 20, SEGMENT_BYTES
+CHUNK_LEAST, CHUNK_MOST = CHUNK_AVERAGE >> 2, SEGMENT_BYTES
+FINE_AVERAGE = 64 << 10
+"""Average of the parts into which chunks of a large file that changes inside are cut."""
 ID_BYTES = 16
 RECENT_MOST = 100_000
 
@@ -23,16 +25,16 @@ def chunk_id(naming_key: bytes, data: bytes | memoryview) -> str:
 
 
 class Cutter:
-    """Cutter of one stream of data where its content says so (FastCDC), about every MiB.
+    """Cutter of one stream of data where its content says so (FastCDC).
 
     A cut depends only on the bytes since the last one, so data inserted or removed changes only the
-    chunks around it.
+    chunks around it. A chunk has from a quarter of the average to four times as many bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, average: int = CHUNK_AVERAGE) -> None:
         from pyfastcdc import FastCDC
 
-        self._fastcdc = FastCDC(avg_size=CHUNK_AVERAGE, min_size=CHUNK_LEAST, max_size=CHUNK_MOST)
+        self._fastcdc = FastCDC(avg_size=average, min_size=average >> 2, max_size=average << 2)
 
     def cut(self, data: bytes | memoryview) -> list[memoryview]:
         """Cut data; the last piece ends where the data does, so its cut is not a true one."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 import base64
 import re
 import struct
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
 
 from vault.archive.header import VERSION, Header
-from vault.archive.ranges import RANGES
+from vault.archive.ranges import BLOCK_ENTRIES, RANGES
 from vault.errors import Damaged
 
 TRAILER = struct.Struct(">QII8s8s")
 TRAILER_MAGIC = b"TARKCAP\n"
 SEGMENT_BYTES = 4 << 20
+CHUNK_AVERAGE = 1 << 20
 
 MANIFEST, TABLE, FIRST_SEGMENT = 0, 1, 2
 """Frame numbers."""
@@ -113,6 +115,10 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     xattrs64: dict[str, str] = {}
     extents: list[tuple[Count, Count]] | None = None
     chunks: list[Reference] = []
+    lists: list[Reference] = []
+    """Chunk lists, which hold the references of a file that has many."""
+    average: int = CHUNK_AVERAGE
+    """Average bytes of a chunk; smaller for a large file that changes inside."""
     unsettled: bool = False
 
     @property
@@ -152,11 +158,11 @@ def order(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape").replace(b"/", b"\0")
 
 
-class Block(msgspec.Struct, omit_defaults=True):
+class Block(msgspec.Struct, omit_defaults=True, gc=False):
     """Position of one block of the index, and the path of its first entry."""
 
     chunk: Reference
-    entries: int
+    entries: Annotated[int, msgspec.Meta(ge=1, le=BLOCK_ENTRIES)]
     first: str = ""
     first64: str | None = None
 
@@ -191,11 +197,22 @@ class Summary(msgspec.Struct, kw_only=True):
     normal: tuple[int, int]
     archives: list[Referred]
 
+    @property
+    def made(self) -> str:
+        """Time at which the source was read, in the form of `time`.
+
+        It is earlier than `time` if an older backup is dated ahead, because a clock was.
+        """
+        with suppress(ValueError, OverflowError, OSError):
+            return min(self.time, stamp(self.barrier // 10**9) if self.barrier else self.time)
+        return self.time
+
 
 class Manifest(Summary, kw_only=True):
     """Description of an archive, sealed in it."""
 
-    index: list[Block]
+    index: list[Reference]
+    """Block lists."""
 
 
 class Table(msgspec.Struct):
@@ -206,5 +223,8 @@ class Table(msgspec.Struct):
 
 encode = msgspec.json.Encoder().encode
 decode_entries = msgspec.json.Decoder(list[Entry]).decode
+decode_entry = msgspec.json.Decoder(tuple[Entry]).decode
+decode_blocks = msgspec.json.Decoder(list[Block]).decode
+decode_references = msgspec.json.Decoder(list[Reference]).decode
 decode_manifest = msgspec.json.Decoder(Manifest).decode
 decode_table = msgspec.json.Decoder(Table).decode

@@ -10,13 +10,14 @@ from __future__ import annotations
 MIB = 1 << 20
 
 MANIFEST_SEALED_MOST = 32 * MIB
-"""Sealed bytes of a manifest: about 60 million files, at 80 bytes for each block of about 160."""
+"""Sealed bytes of a manifest: far more than the block lists of a billion files."""
 TABLE_SEALED_MOST = 64 * MIB
 """Sealed bytes of a table: about 20 TiB stored by one run, at 12 bytes for each 4 MiB segment."""
 SEGMENT_MOST = 4 * MIB
 """Plaintext bytes of a data segment, at which a writer begins the next one."""
-INDEX_SEGMENT_MOST = 1024 * MIB
-"""Plaintext bytes of an index segment: the chunk references of one file of 8 TiB."""
+INDEX_SEGMENT_MOST = 40 * MIB
+"""Plaintext bytes of an index segment: one entry with as many chunk lists, extents and attributes
+as are allowed."""
 MANIFEST_MOST = 256 * MIB
 """Plaintext bytes of a manifest: text with many hex digits, which shrinks to an eighth at most."""
 TABLE_MOST = 256 * MIB

@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "ctime": TIME,
     "inode": (0, 2**64 - 1),
     "size": (0, 2**63 - 1),
+    "average": (64 << 10, 1 << 20),
     "link": (0, 2**64 - 1),  # device and inode
     "major": (0, 2**12 - 1),  # of a device, in Linux's ranges
     "minor": (0, 2**20 - 1),
@@ -34,12 +35,22 @@ TARGET_BYTES = 4095
 XATTR_NAME_BYTES = 255
 XATTRS_BYTES = 1 << 20
 """Names and values of one entry; the kernel allows 64 KiB for one value."""
-REFERENCES_MOST = 8_000_000
-"""References of one entry: about 800 MB in the index, whose frames have at most 1 GiB."""
+REFERENCES_MOST = 16_000_000
+"""Chunks of one entry: 8 TiB, of which 250 GiB are in chunks of 64 KiB."""
+LISTED_FROM = 64
+"""Chunks that an entry holds itself; if there are more, all of them are in chunk lists."""
+LIST_MOST = 256
+"""References of a chunk list, and blocks of a block list."""
+LISTS_MOST = 250_000
+"""Chunk lists of one entry: about 26 MB of the index."""
+BLOCK_ENTRIES = 256
+"""Entries of a block."""
+BLOCK_BYTES = 1 << 20
+"""Bytes of a block or block list that holds more than one item."""
 DATA_CHUNK_BYTES = 4 << 20
 """End of the last chunk in a data segment."""
-INDEX_CHUNK_BYTES = 1 << 30
-"""End of the last block in an index segment."""
+INDEX_CHUNK_BYTES = 40 << 20
+"""End of the last block or list in an index segment."""
 
 
 def within(name: str, value: int) -> bool:

@@ -97,6 +97,14 @@ class Archive:
             raise Damaged(self.where, "its table does not reach to its manifest")
         return frames
 
+    def prove_size(self) -> None:
+        """Raise Damaged if the size of the file is not authentic: the trailer alone is not.
+
+        The table says where the frames end and manifest and table begin, whose lengths are right
+        if they could be opened.
+        """
+        assert self.frames is not None
+
     def position(self, number: int) -> tuple[int, int]:
         """Return offset and sealed length of a frame in the file; raises Damaged."""
         if not 0 <= number - FIRST_SEGMENT < len(self.frames):

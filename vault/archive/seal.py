@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.archive.limits import PLAINTEXT_MOST, SEALED_MOST
 from vault.archive.slots import NONCE_BYTES
-from vault.errors import Damaged
+from vault.errors import Damaged, VaultError
 
 if TYPE_CHECKING:
     from vault.archive.format import Kind
     from vault.archive.header import Header
     from vault.archive.keys import Keys
+
+TAG_BYTES = 16
 
 _local = threading.local()
 
@@ -36,7 +38,16 @@ class Sealer:
 
         The nonce is a keyed hash of everything that is sealed. A virtual machine that is set back
         to a snapshot may choose the same archive id twice: other content then has another nonce.
+        Raises VaultError for a frame that `open` or `unpack` would refuse.
         """
+        size, most = zstandard.frame_content_size(compressed), PLAINTEXT_MOST[kind]
+        if size > most or NONCE_BYTES + len(compressed) + TAG_BYTES > SEALED_MOST[kind]:
+            raise VaultError(
+                f"{self._archive}: frame {number} would have {size:,} bytes,"
+                f" {len(compressed):,} compressed; the format allows {most:,} and"
+                f" {SEALED_MOST[kind]:,}",
+                "nothing was published; split the service into several",
+            )
         bound = self._bound(number, kind)
         nonce = blake3(bound, key=self._nonce_key).update(compressed).digest(NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, compressed, bound)

@@ -19,16 +19,19 @@ from vault.catalog.catalog import Catalog, Listed, backups_of, examine
 from vault.catalog.contained import contained
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
-from vault.store.base import Stored
+from vault.store.base import Stored, never
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
     from vault.archive.keys import Keys
-    from vault.store.base import Store
+    from vault.store.base import Check, Store
 
 CACHE_VERSION = 2
+LOOK_SECONDS = 1800.0
+"""Longest time to open the archives of one listing: half of what ends a run without progress."""
+SLOW = "opening the archives that it lists takes too long"
 UNPROVEN = "was not read back yet after it was published"
 TABLES = {
     "archives": "destination TEXT, service TEXT, name TEXT, size INT, key BLOB, summary BLOB,"
@@ -63,7 +66,13 @@ class CatalogCache:
         self._file = SqliteFile(path, _prepare, aside=aside)
 
     def catalog(
-        self, destination: Store, service: str, keys: Keys, *, marks: bool = True
+        self,
+        destination: Store,
+        service: str,
+        keys: Keys,
+        check: Check = never,
+        *,
+        marks: bool = True,
     ) -> Catalog:
         """List a destination and open what is new there.
 
@@ -72,10 +81,12 @@ class CatalogCache:
         and now lists nothing at all: that is far more often an unmounted disk than an empty one.
         """
         with contained(destination):
-            return self._catalog(destination, service, keys, marks=marks)
+            return self._catalog(destination, service, keys, check, marks=marks)
 
-    def _catalog(self, destination: Store, service: str, keys: Keys, *, marks: bool) -> Catalog:
-        stored = destination.archives(service)
+    def _catalog(
+        self, destination: Store, service: str, keys: Keys, check: Check, *, marks: bool
+    ) -> Catalog:
+        stored = destination.archives(service, check)
         place = (_location(destination), service)
         rows = self._file.ask(
             _Row,
@@ -93,24 +104,30 @@ class CatalogCache:
             )
         catalog = Catalog(destination, service)
         damage = self._damage(*place) if marks else {}
-        new = []
+        new: list[_Row] = []
+        late, until = False, time.monotonic() + LOOK_SECONDS
         for one in stored:
-            row = known.pop((one.name, one.size), None)
-            summary = _cached_summary(keys, row) if row else None
-            item = Listed(one, summary) if summary else examine(catalog, one, keys)
+            if late := time.monotonic() > until:
+                break
+            cached = known.pop((one.name, one.size), None)
+            summary = _cached_summary(keys, cached) if cached else None
+            item = Listed(one, summary) if summary else examine(catalog, one, keys, check)
             item.problem = item.problem or damage.get((one.name, one.size), "")
             catalog.listed.append(item)
             if item.summary and not summary:
-                new.append((one.name, one.size, keys.key_id, encode(item.summary)))
+                row = one.name, one.size, keys.key_id, encode(item.summary)
+                new.append((*row, _checksum(*row)))
         if new or known:
             with self._file.together():
-                for name, size, key, text in new:
+                for found in new:
                     self._file.note(
                         "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        *(*place, name, size, key, text, _checksum(name, size, key, text)),
+                        *(*place, *found),
                     )
-                for name, size in known:
+                for name, size in () if late else known:
                     self._drop(*place, name, size)
+        if late:
+            raise destination.fault(f"list {service}", SLOW, "the next run goes on from there")
         catalog.gone = sorted({name for name, _ in known} - {one.name for one in stored})
         return catalog
 

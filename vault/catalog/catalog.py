@@ -61,10 +61,10 @@ class Catalog:
         good = {item.stored.name for item in self.backups}
         return [item for item in backups_of(unmarked) if item.stored.name not in good]
 
-    def open(self, name: str, keys: Keys) -> Archive:
+    def open(self, name: str, keys: Keys, check: Check = never) -> Archive:
         """Open an archive here; raises Away, NotThere, Damaged, WrongKey."""
         listed = next((item.stored.size for item in self.listed if item.stored.name == name), None)
-        return open_archive(self.destination, self.service, name, keys, size=listed)
+        return open_archive(self.destination, self.service, name, keys, size=listed, check=check)
 
 
 def missing(summary: Summary, referable: dict[str, Listed]) -> list[str]:
@@ -123,10 +123,10 @@ def backups_of(archives: list[Listed]) -> list[Listed]:
     ]
 
 
-def examine(catalog: Catalog, one: Stored, keys: Keys) -> Listed:
+def examine(catalog: Catalog, one: Stored, keys: Keys, check: Check = never) -> Listed:
     """Open an archive and return its state; raises Away."""
     try:
-        manifest = catalog.open(one.name, keys).manifest
+        manifest = catalog.open(one.name, keys, check).manifest
     except WrongKey as error:
         return Listed(one, problem=str(error), locked=True)
     except (Damaged, NotThere) as error:

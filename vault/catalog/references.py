@@ -47,11 +47,13 @@ class References:
         """Add references; raises VaultError if the temporary folder is full."""
         with self._named():
             self._db.execute("BEGIN")
-            self._db.executemany(
-                "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)",
-                ((c[1], c[2], c[3], c[4], c[0]) for c in references),
-            )
-            self._db.execute("COMMIT")
+            try:
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)",
+                    ((c[1], c[2], c[3], c[4], c[0]) for c in references),
+                )
+            finally:  # reading references may fail as well
+                self._db.execute("COMMIT")
 
     def frames(self, archive: str) -> list[int]:
         """Return the frames of an archive, by its id, that anything refers to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vault.catalog.prover import prove_stored
+from vault.errors import Damaged
 from vault.store.base import never
 from vault.store.transfer import parts_of
 
@@ -27,7 +28,7 @@ def copy_archive(
 
     A damaged archive of the same name is replaced atomically. Raises what `prove_stored` raises.
     """
-    if one.name in [other.name for other in destination.files(service)]:
+    if one.name in [other.name for other in destination.files(service, check)]:
         # S3 publishes before the file can be read back: a damaged source must not replace a file
         # that may be readable.
         prove_stored(source, service, one, keys, _only_check(step), check=check)
@@ -43,8 +44,10 @@ def copy_archive(
             lambda at: prove_stored(destination, service, one, keys, _only_check(step), at, check),
             check,
         )
-    except BaseException:
+    except BaseException as error:
         destination.discard(service, one.name)
+        if isinstance(error, Damaged):  # where? if the source itself is damaged, name the source
+            prove_stored(source, service, one, keys, _only_check(step), check=check)
         raise
 
 

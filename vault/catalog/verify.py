@@ -6,8 +6,10 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from vault.archive.check_entry import pieces_of
 from vault.archive.check_index import IndexCheck, known_archives
-from vault.archive.index import read_blocks
+from vault.archive.index import read_blocks, read_layout
+from vault.archive.lists import ChunkLists
 from vault.catalog.catalog import missing
 from vault.catalog.contained import contained
 from vault.catalog.prover import Depth, frames_to_read
@@ -16,8 +18,9 @@ from vault.catalog.verdict import Finding, Status, Verdict
 from vault.errors import Away, Damaged, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from vault.archive.format import Reference
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
     from vault.catalog.cache import CatalogCache
@@ -146,19 +149,16 @@ class Verifier:
         finding, archive = self._findings[name], self._open(name)
         if archive is None:
             return
-        blocks = archive.manifest.index
-        ids = dict.fromkeys(block.chunk[1] for block in blocks)
-        # What is missing or cannot be opened has already been recorded in its own finding.
-        if not all(id_ in self._names and self._open(self._names[id_]) for id_ in ids):
-            return
-        check = IndexCheck(archive.where, known_archives(archive.manifest))
+        known = known_archives(archive.manifest)
+        check = IndexCheck(archive.where, known)
         arrived: list[tuple[str, int]] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
             """Read an index frame; called by several threads, each for another archive."""
-            other = self._names[archive_id]
-            source = self._opened[other]
-            assert source is not None
+            other = self._names.get(archive_id, "")
+            source = self._open(other) if other else None
+            if source is None:  # which has already been recorded in its own finding
+                raise _BlockedError(other)
             try:
                 with contained(self._catalog.destination):
                     segment = source.frame(number, b"i")
@@ -169,14 +169,30 @@ class Verifier:
             return segment
 
         with self._recording_errors(finding), suppress(_BlockedError):
+            lists = ChunkLists(fetch, archive.where, known)
+            layout = archive.manifest.index
+            self._references.add(layout)
+            self._open_all(layout)
+            blocks = read_layout(layout, fetch, archive.where)
+            self._open_all(block.chunk for block in blocks)
             for block, entries in read_blocks(blocks, fetch, archive.where):
                 for entry in entries:
                     check.check(entry)
+                    if entry.lists:
+                        self._references.add(entry.lists)
+                        chunks = lists.references(entry)
+                        self._references.add(chunk for chunk, _ in pieces_of(entry, chunks))
                 self._references.add([block.chunk, *(c for e in entries for c in e.chunks)])
                 self._step(0)
             check.check_totals(archive.manifest)
         for other, length in arrived:
             self._passed(self._findings[other], length)
+
+    def _open_all(self, places: Iterable[Reference]) -> None:
+        """Open archives before several threads read them."""
+        for archive_id in dict.fromkeys(place[1] for place in places):
+            if archive_id in self._names:
+                self._open(self._names[archive_id])
 
     def _read_frames(self, name: str) -> None:
         """Read frames, and compare every chunk in them that anything refers to with its id."""

@@ -139,7 +139,8 @@ class Store(ABC):
         """Delete a service's unfinished files that dead runs left, begun before a time."""
         for stored in self.files(service, check):
             if (parsed := unfinished_archive(stored.name)) and parsed.time < before:
-                self.delete(service, stored.name, check)
+                with suppress(NotThere):  # it vanished meanwhile
+                    self.delete(service, stored.name, check)
 
     def probe(self, token: str, check: Check = never) -> list[str]:
         """Do everything that a backup does, with a small file.

@@ -40,11 +40,23 @@ def in_thread(work: Callable[[], Result], seconds: float, check: Check) -> Resul
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (raised again by the waiting thread)
+        except Exception as error:  # noqa: BLE001 (raised again by the waiting thread)
             future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 (the same)
+            future.set_exception(LibraryError(error))
 
     threading.Thread(target=run, daemon=True).start()
     return _result(future, seconds, check)
+
+
+class LibraryError(Exception):
+    """Exception of a library that is not an Exception: a panic, an exit, a cancellation.
+
+    Whatever a library raises is a failure of its call. Only the program may end the program.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
 
 
 class Loop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,10 @@ Result = TypeVar("Result")
 
 MOST_FILES = 200_000
 """Entries of one folder; a server with more makes them up."""
+
+
+LIST_SECONDS = 60.0
+"""Longest time to go through the entries of one folder; a server may send them one by one."""
 
 
 class FsspecStore(Store):
@@ -47,16 +52,11 @@ class FsspecStore(Store):
 
     def services(self, check: Check = never) -> list[str]:
         """Return the names of the folders below the root."""
-        listed = self._list("", check)
-        return sorted(name for name, info in listed if info["type"] == "directory")
+        return [stored.name for stored in self._list("", "directory", check)]
 
     def files(self, service: str, check: Check = never) -> list[Stored]:
         """Return all regular files of a service."""
-        listed = self._list(service, check)
-        found = [
-            Stored(name, int(info["size"] or 0)) for name, info in listed if info["type"] == "file"
-        ]
-        return sorted(found, key=lambda stored: stored.name)
+        return self._list(service, "file", check)
 
     def size(self, service: str, name: str, check: Check = never) -> int:
         """Return the size of a file."""
@@ -80,16 +80,15 @@ class FsspecStore(Store):
             with fs.open(path, "rb", block_size=length, cache_type="none") as file:
                 file.seek(offset)
                 found = bytearray()
-                while len(found) < length and (more := file.read(length - len(found))):
+                while (left := length - len(found)) and (more := file.read(left)):
+                    if len(more) > left:
+                        why = f"it sent {len(more):,} bytes instead of {left:,}"
+                        raise self.fault(action, why, "is it the right server?", Retryable)
                     found += more
             return bytes(found)
 
         action = f"read {service}/{name}"
-        found = self.call(action, work, check, length)
-        if len(found) > length:
-            why = f"it sent {len(found):,} bytes instead of {length:,}"
-            raise self.fault(action, why, "is it the right server?", Retryable)
-        return found
+        return self.call(action, work, check, length)
 
     def upload(self, service: str, name: str, check: Check = never) -> Upload:
         """Begin to write a file."""
@@ -190,10 +189,10 @@ class FsspecStore(Store):
         cause, fault = lookup(error, FAULTS)
         return translate(self, action, cause, os_fault(cause) or fault)
 
-    def _list(self, service: str, check: Check) -> list[tuple[str, dict[str, Any]]]:
-        """Return (name, details) of everything in a folder; nothing if it does not exist."""
+    def _list(self, service: str, kind: str, check: Check) -> list[Stored]:
+        """Return all of one kind in a folder, sorted by name; nothing if it does not exist."""
 
-        def work(fs: AbstractFileSystem) -> list[tuple[str, dict[str, Any]]]:
+        def work(fs: AbstractFileSystem) -> list[Stored]:
             path = self.path(service)
             fs.invalidate_cache()
             try:
@@ -202,14 +201,19 @@ class FsspecStore(Store):
                 if fs.exists(path):  # a file vanished meanwhile: nothing is known
                     raise ConnectionError("the folder changed while it was listed") from None
                 return []
-            named = [(str(info["name"]).rstrip("/"), info) for info in found]
-            own = path.strip("/")
-            if any(at.strip("/") == own and info["type"] == "file" for at, info in named):
-                raise NotADirectoryError(20, "Not a directory")
-            if len(named) > MOST_FILES:
-                raise ValueError(f"it lists more than {MOST_FILES:,} files")
-            named = [(at, info) for at, info in named if at.strip("/") != own]
-            return [(posixpath.basename(at), info) for at, info in named]
+            own, listed, until = path.strip("/"), [], time.monotonic() + LIST_SECONDS
+            for number, info in enumerate(found):
+                if number == MOST_FILES:
+                    raise ValueError(f"it lists more than {MOST_FILES:,} files")
+                if time.monotonic() > until:  # abandoned: it must not go on for ever
+                    raise TimeoutError
+                at, what = str(info["name"]).rstrip("/"), info["type"]
+                if at.strip("/") == own:
+                    if what == "file":
+                        raise NotADirectoryError(20, "Not a directory")
+                elif what == kind:
+                    listed.append(Stored(posixpath.basename(at), int(info["size"] or 0)))
+            return sorted(listed, key=lambda stored: stored.name)
 
         return self.call(f"list {service or 'services'}", work, check)
 

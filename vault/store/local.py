@@ -56,10 +56,7 @@ class Local(FsspecStore):
     def upload(self, service: str, name: str, check: Check = never) -> Upload:
         """Begin to write a file; the first part creates it."""
         del check
-        folder = self.path(service)
-        self.attempt(
-            f"write {service}/{name}", lambda: os.makedirs(folder, mode=0o700, exist_ok=True)
-        )
+        self.attempt(f"write {service}/{name}", lambda: make_folder(self.path(service)))
         return _Upload(self, f"write {service}/{name}", self.path(service, unfinished(name)))
 
     def place(self, service: str, name: str, check: Check = never) -> None:
@@ -70,11 +67,7 @@ class Local(FsspecStore):
         def work() -> None:
             os.rename(before, after)
             for folder in (self.path(service), self.root):
-                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+                sync_folder(folder)
 
         self.attempt(f"publish {service}/{name}", work)
 
@@ -147,6 +140,29 @@ class _Upload(Upload):
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def make_folder(path: str) -> None:
+    """Create a folder and those above it, so that they survive a power cut; raises OSError."""
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path) or "."
+    make_folder(above)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    sync_folder(above)
+
+
+def sync_folder(path: str) -> None:
+    """Sync the names in a folder to the disk; raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:

@@ -4,8 +4,10 @@ import pytest
 
 from tests.helpers.disks_in_place import require_loop
 from tests.helpers.faults import KILL
+from tests.helpers.house import House
 from tests.helpers.in_place import Place
 from tests.helpers.in_place_faults import OPERATIONS, PowerCut, campaign, names
+from tests.helpers.trees import fill
 
 pytestmark = pytest.mark.root
 STEP = 19
@@ -23,6 +25,15 @@ def power(tmp_path):
 def test_a_power_cut_leaves_the_old_state_or_the_new_one_and_loses_nothing(power, operation):
     numbers = range(3, 2000, STEP)
     assert campaign(power.disk, operation, KILL, numbers=numbers, power=power) > 1
+
+
+def test_a_backup_to_a_new_folder_survives_a_power_cut(power, tmp_path):
+    """The folders above the new destination are synced, too."""
+    house = House(tmp_path / "house", backup={"local": {"path": str(power.disk / "a/b/store")}})
+    fill(house.source, {"a": b"1"})
+    assert house.cli("backup", "svc").returncode == 0
+    with power.snapshot() as disk:
+        assert len(list((disk / "a/b/store/svc").glob("*.packrat"))) == 1
 
 
 def test_a_reported_result_survives_a_power_cut(power):

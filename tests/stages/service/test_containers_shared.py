@@ -12,11 +12,12 @@ from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
 from packrat.runs.repair import repair
 from specs.compile import compile_service
-from stages import containers
+from stages import command, containers
 from stages.waiting import Waiting
 from tests.helpers.containers import done, house_of
-from tests.helpers.forked import backing_up, ended, signalling
+from tests.helpers.forked import backing_up, ended, forked, signalling
 from tests.helpers.restoring import restore
+from tests.helpers.trees import fill
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("hasty")]
 
@@ -33,6 +34,16 @@ def second_service(house, *names):
     }
     house.config_file.write_text(yaml.safe_dump(document))
     return compile_service(house.program.config, "second")
+
+
+def commanding(house, **commands):
+    """Add a service that runs commands in a container, and stops none."""
+    document = yaml.safe_load(house.config_file.read_text())
+    folder = house.root / "commanding"
+    fill(folder, {"file": b"1"})
+    document["services"]["commanding"] = {"path": str(folder)} | commands
+    house.config_file.write_text(yaml.safe_dump(document))
+    return compile_service(house.program.config, "commanding")
 
 
 def lock_files(house):
@@ -136,6 +147,78 @@ def test_a_repair_starts_no_container_that_another_run_has_at_rest(
     assert not up
     assert f"started {name} again" in repair(str(house.state))[0]
     assert engine.running(name)
+
+
+@pytest.fixture
+def commanded(tmp_path, engine, names, monkeypatch):
+    """House whose service stops a container in which commands of another service run."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    name = engine.run(next(names))
+    return house_of(tmp_path, engine, name, docker={"warm": False}), name
+
+
+def test_a_command_waits_for_a_run_that_has_stopped_its_container(commanded):
+    """Instead of failing because the container is not running."""
+    house, name = commanded
+    pipeline = commanding(house, pre_backup={"command": "true", "container": name})
+    results, waits = [], []
+
+    def other(event):
+        if isinstance(event, Waiting) and event.reason:
+            waits.append(event.reason)
+
+    thread = threading.Thread(target=lambda: results.append(back_up(pipeline, [other])))
+
+    def first(event):
+        if isinstance(event, Finished) and event.stage == "stop":
+            thread.start()
+            while not waits and thread.is_alive():
+                time.sleep(0.05)
+
+    done(back_up(house.pipeline(), [first]))
+    thread.join()
+    done(results[0])
+    assert f"container {name}, which service svc" in waits[0]
+    assert lock_files(house) == []
+
+
+def test_a_container_is_not_stopped_while_a_command_runs_in_it(commanded, engine):
+    house, name = commanded
+    script = "touch /tmp/began; while [ ! -e /tmp/go ]; do sleep 0.1; done"
+    pipeline = commanding(house, pre_backup={"command": script, "container": name})
+    results, waits = [], []
+    thread = threading.Thread(target=lambda: results.append(back_up(pipeline)))
+    thread.start()
+    while "began" not in engine.docker("exec", name, "ls", "/tmp") and thread.is_alive():
+        time.sleep(0.05)
+
+    def listen(event):
+        if isinstance(event, Waiting) and event.reason:
+            waits.append(event.reason)
+            engine.docker("exec", name, "touch", "/tmp/go")
+
+    done(back_up(house.pipeline(), [listen]))
+    thread.join()
+    done(results[0])
+    assert f"container {name}, which service commanding" in waits[0]
+    assert lock_files(house) == []
+
+
+def test_a_dead_runs_command_waits_for_its_container_until_a_later_repair(commanded, monkeypatch):
+    house, name = commanded
+    ran = {"command": "true", "container": name}
+    pipeline = commanding(house, pre_backup=ran, post_backup=ran)
+    monkeypatch.setattr(command, "REPAIR_SECONDS", 0.5)
+    assert ended(forked(lambda: back_up(pipeline, [signalling("Finished collect")]))) == -9
+    seen = []
+
+    def listen(event):
+        if isinstance(event, Finished) and event.stage == "collect":
+            seen.extend(repair(str(house.state)))
+
+    done(back_up(house.pipeline(), [listen]))
+    assert f"container {name} is in use by service svc" in seen[0]
+    assert "post_backup has run" in repair(str(house.state))[0]
 
 
 @pytest.mark.parametrize("edge", ["", "Finished stop", "before the pause", "Released start"])

@@ -1,0 +1,1 @@
+"""Packing: segments, the chunks of files, the index."""
