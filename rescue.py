@@ -39,7 +39,7 @@ import unicodedata
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, TypeVar
 
 try:
@@ -360,15 +360,9 @@ class Entry:
         for start, length in item.get("extents", whole):
             self.extents.append((data, number(start, end, size), number(length, 1, size - start)))
             data, end = data + length, start + length
-        shown, self.data = show(self.path), data
-        if not self.lists and data != sum(chunk.length for chunk in self.chunks):
-            raise ValueError(f"the chunks of '{shown}' are not the data it should have")
-        parts, left = iter(self.extents), 0
-        for chunk in self.chunks:  # each lies within one extent
-            left = left or next(parts)[2]
-            if chunk.length > left:
-                raise ValueError(f"a chunk of '{shown}' reaches over a hole")
-            left -= chunk.length
+        shown = show(self.path)
+        if not self.lists:
+            self.check_data(self.chunks)
         if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
             raise ValueError(f"'{shown}' has the type {self.type!r:.40}")
         foreign = [key for key, types in ONLY.items() if item.get(key) and self.type not in types]
@@ -397,6 +391,17 @@ class Entry:
     def file(self) -> bool:
         """True if it is a regular file."""
         return self.type == "file"
+
+    def check_data(self, chunks: Iterable[Reference]) -> None:
+        """Raise ValueError unless chunks are the data of the extents, each within one of them."""
+        parts, left = iter(self.extents), 0
+        for chunk in chunks:
+            left = left or next(parts, (0, 0, 0))[2]
+            if chunk.length > left:
+                raise ValueError(f"a chunk of '{show(self.path)}' reaches over a hole or the end")
+            left -= chunk.length
+        if left or next(parts, None):
+            raise ValueError(f"the chunks of '{show(self.path)}' are not all of its data")
 
     def content(self) -> tuple[object, ...]:
         """Return the values that all hard links of a file have in common."""
@@ -468,11 +473,13 @@ class Backup:
         """Yield the chunks of an entry in order, some of its lists at a time."""
         if not entry.lists:
             yield entry.chunks
+        count = 0
         for start in range(0, len(entry.lists), LISTS_TOGETHER):
             together: list[Reference] = []
             places = entry.lists[start : start + LISTS_TOGETHER]
             for part in self.index_parts(places, LIST_MOST, self.reference):
                 together += part
+            number(count := count + len(together), 1, REFERENCES_MOST)
             yield together
 
     def index_parts(
@@ -488,15 +495,6 @@ class Backup:
             number(len(items), 1, most)
             parts[n] = [make(item) for item in items]
         return parts
-
-    def check_lists(self, entry: Entry) -> None:
-        """Raise ValueError unless the chunks in an entry's lists are its data."""
-        count = data = 0
-        for chunks in self.chunks(entry):
-            count += len(chunks)
-            data += sum(chunk.length for chunk in chunks)
-        if data != entry.data or count > REFERENCES_MOST:
-            raise ValueError(f"the chunks of '{show(entry.path)}' are not the data it should have")
 
     def entries(self) -> list[Entry]:
         """Return the entries of the index, fully checked before anything is written."""
@@ -514,8 +512,8 @@ class Backup:
             raise ValueError(f"it has {len(entries)} entries, not {said['entries']}")
         check(entries)
         for entry in entries:
-            if entry.lists and not entry.twin:
-                self.check_lists(entry)
+            if entry.lists:
+                entry.check_data(chain.from_iterable(self.chunks(entry)))
         return entries
 
 

@@ -151,6 +151,11 @@ CASES = {
     "one byte too many": wrong(lambda _, entry: entry.update(size=entry["size"] - 1)),
     "a list is missing": wrong(lambda _, entry: entry["lists"].pop()),
     "no data for an extent": wrong(lambda _, entry: entry.update(extents=[[0, 5]])),
+    "a chunk over a hole": wrong(
+        lambda _, entry: entry.update(
+            size=len(DATA) + 9, extents=[[0, len(PARTS[0]) + 1], [9, len(DATA) - 2]]
+        )
+    ),
     "a list twice": wrong(lambda _, entry: entry["lists"].append(entry["lists"][0])),
     "a list is a data chunk": wrong(
         lambda draft, entry: entry.update(lists=draft.store(b"d", b'[["a"]]'))
