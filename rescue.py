@@ -59,7 +59,7 @@ MIB = 1 << 20
 KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
 # Limits of the format, explained in docs/format.md: bytes of a frame's content, and bytes of the
 # sealed frame in the file. They are needed because lengths in the trailer are not authenticated.
-LIMITS = {b"m": 256 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB}
+LIMITS = {b"m": 32 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB}
 SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB}
 SEALED_LIMITS |= {kind: LIMITS[kind] + LIMITS[kind] // 128 + 1024 for kind in (b"d", b"i")}
 TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
@@ -290,7 +290,9 @@ class Archive:
             if said["kind"] != ("incremental" if said["archives"] else "full"):
                 raise ValueError("its kind is not what its list of archives says")
         with reading(f"{path}: the table at byte {offset + length}"):
-            table = json.loads(self.unseal(1, offset + length, rest, b"t"))
+            plain = self.unseal(1, offset + length, rest, b"t")
+            number(plain.count(b"["), 0, 1 + self.size // 28)  # a sealed frame has more bytes
+            table = json.loads(plain)
             self.frames = [(number(place), number(size, 1)) for place, size in table["frames"]]
             position = len(header)
             for place, size in [*sorted(self.frames), (offset, 0)]:

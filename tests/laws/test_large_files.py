@@ -21,7 +21,7 @@ MIB = 1 << 20
 SIZE = 24 * MIB
 LATER = Clock(now=lambda: time.time_ns() + 10**10)
 """Clock by which everything written before the run is old enough to be trusted."""
-RESCUE = Path(__file__).parents[1] / "rescue.py"
+RESCUE = Path(__file__).parents[2] / "rescue.py"
 
 
 @pytest.fixture
