@@ -39,7 +39,7 @@ import unicodedata
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, TypeVar
 
 try:
@@ -59,7 +59,7 @@ MIB = 1 << 20
 KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
 # Limits of the format, explained in docs/format.md: bytes of a frame's content, and bytes of the
 # sealed frame in the file. They are needed because lengths in the trailer are not authenticated.
-LIMITS = {b"m": 256 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB}
+LIMITS = {b"m": 32 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB}
 SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB}
 SEALED_LIMITS |= {kind: LIMITS[kind] + LIMITS[kind] // 128 + 1024 for kind in (b"d", b"i")}
 TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
@@ -290,7 +290,9 @@ class Archive:
             if said["kind"] != ("incremental" if said["archives"] else "full"):
                 raise ValueError("its kind is not what its list of archives says")
         with reading(f"{path}: the table at byte {offset + length}"):
-            table = json.loads(self.unseal(1, offset + length, rest, b"t"))
+            plain = self.unseal(1, offset + length, rest, b"t")
+            number(plain.count(b"["), 0, 1 + self.size // 28)  # a sealed frame has more bytes
+            table = json.loads(plain)
             self.frames = [(number(place), number(size, 1)) for place, size in table["frames"]]
             position = len(header)
             for place, size in [*sorted(self.frames), (offset, 0)]:
@@ -360,15 +362,9 @@ class Entry:
         for start, length in item.get("extents", whole):
             self.extents.append((data, number(start, end, size), number(length, 1, size - start)))
             data, end = data + length, start + length
-        shown, self.data = show(self.path), data
-        if not self.lists and data != sum(chunk.length for chunk in self.chunks):
-            raise ValueError(f"the chunks of '{shown}' are not the data it should have")
-        parts, left = iter(self.extents), 0
-        for chunk in self.chunks:  # each lies within one extent
-            left = left or next(parts)[2]
-            if chunk.length > left:
-                raise ValueError(f"a chunk of '{shown}' reaches over a hole")
-            left -= chunk.length
+        shown = show(self.path)
+        if not self.lists:
+            self.check_data(self.chunks)
         if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
             raise ValueError(f"'{shown}' has the type {self.type!r:.40}")
         foreign = [key for key, types in ONLY.items() if item.get(key) and self.type not in types]
@@ -397,6 +393,17 @@ class Entry:
     def file(self) -> bool:
         """True if it is a regular file."""
         return self.type == "file"
+
+    def check_data(self, chunks: Iterable[Reference]) -> None:
+        """Raise ValueError unless chunks are the data of the extents, each within one of them."""
+        parts, left = iter(self.extents), 0
+        for chunk in chunks:
+            left = left or next(parts, (0, 0, 0))[2]
+            if chunk.length > left:
+                raise ValueError(f"a chunk of '{show(self.path)}' reaches over a hole or the end")
+            left -= chunk.length
+        if left or next(parts, None):
+            raise ValueError(f"the chunks of '{show(self.path)}' are not all of its data")
 
     def content(self) -> tuple[object, ...]:
         """Return the values that all hard links of a file have in common."""
@@ -468,11 +475,13 @@ class Backup:
         """Yield the chunks of an entry in order, some of its lists at a time."""
         if not entry.lists:
             yield entry.chunks
+        count = 0
         for start in range(0, len(entry.lists), LISTS_TOGETHER):
             together: list[Reference] = []
             places = entry.lists[start : start + LISTS_TOGETHER]
             for part in self.index_parts(places, LIST_MOST, self.reference):
                 together += part
+            number(count := count + len(together), 1, REFERENCES_MOST)
             yield together
 
     def index_parts(
@@ -488,15 +497,6 @@ class Backup:
             number(len(items), 1, most)
             parts[n] = [make(item) for item in items]
         return parts
-
-    def check_lists(self, entry: Entry) -> None:
-        """Raise ValueError unless the chunks in an entry's lists are its data."""
-        count = data = 0
-        for chunks in self.chunks(entry):
-            count += len(chunks)
-            data += sum(chunk.length for chunk in chunks)
-        if data != entry.data or count > REFERENCES_MOST:
-            raise ValueError(f"the chunks of '{show(entry.path)}' are not the data it should have")
 
     def entries(self) -> list[Entry]:
         """Return the entries of the index, fully checked before anything is written."""
@@ -514,8 +514,8 @@ class Backup:
             raise ValueError(f"it has {len(entries)} entries, not {said['entries']}")
         check(entries)
         for entry in entries:
-            if entry.lists and not entry.twin:
-                self.check_lists(entry)
+            if entry.lists:
+                entry.check_data(chain.from_iterable(self.chunks(entry)))
         return entries
 
 

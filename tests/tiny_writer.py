@@ -162,7 +162,7 @@ class Draft:
             places[number], body = [len(body), len(sealed)], body + sealed
         table = table or {"frames": [places[number] for number in sorted(places)]}
         manifest = seal(0, b"m", json.dumps(self.manifest).encode())
-        tail = seal(1, b"t", json.dumps(table).encode())
+        tail = seal(1, b"t", table if isinstance(table, bytes) else json.dumps(table).encode())
         sizes = struct.pack(">QII", len(body), len(manifest), len(tail))
         body += manifest + tail + sizes + self.id[:8] + b"TARKCAP\n"
         folder.mkdir(exist_ok=True, parents=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 MIB = 1 << 20
 
 MANIFEST_SEALED_MOST = 32 * MIB
-"""Sealed bytes of a manifest: far more than the block lists of a billion files."""
+"""Sealed bytes of a manifest, which compression makes much smaller than this."""
 TABLE_SEALED_MOST = 64 * MIB
 """Sealed bytes of a table: about 20 TiB stored by one run, at 12 bytes for each 4 MiB segment."""
 SEGMENT_MOST = 4 * MIB
@@ -18,10 +18,12 @@ SEGMENT_MOST = 4 * MIB
 INDEX_SEGMENT_MOST = 40 * MIB
 """Plaintext bytes of an index segment: one entry with as many chunk lists, extents and attributes
 as are allowed."""
-MANIFEST_MOST = 256 * MIB
-"""Plaintext bytes of a manifest: text with many hex digits, which shrinks to an eighth at most."""
+MANIFEST_MOST = 32 * MIB
+"""Plaintext bytes of a manifest: 300,000 block lists, or archives that are referred to."""
 TABLE_MOST = 256 * MIB
 """Plaintext bytes of a table: decimal digits, which shrink to a quarter at most."""
+SEALED_LEAST = 28
+"""Sealed bytes of any frame: its nonce and its tag. So the size of a file bounds its frames."""
 ARCHIVE_MOST = 2**63 - 1
 """Bytes of an archive: what a file offset can express."""
 

@@ -22,7 +22,7 @@ from vault.archive.format import (
     unstamp,
 )
 from vault.archive.header import HEADER_LEAST, HEADER_MOST, Header
-from vault.archive.limits import ARCHIVE_MOST, SEALED_MOST
+from vault.archive.limits import ARCHIVE_MOST, SEALED_LEAST, SEALED_MOST
 from vault.archive.seal import Sealer, unpack
 from vault.errors import Damaged, WrongKey
 
@@ -85,6 +85,8 @@ class Archive:
                 self.trailer.table_length,
                 sealed,
             )
+            if plaintext.count(b"[") > 1 + self.size // SEALED_LEAST:
+                raise Damaged(self.where, "its table lists more frames than fit into the file")
             frames = decode_table(plaintext).frames
         except msgspec.MsgspecError as error:
             raise Damaged(self.where, f"its table does not parse: {error}") from None
