@@ -98,8 +98,9 @@ class Trial:
             path = self.source / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        # The cheapest derivation that the format allows.
-        keys = Keys.create("trial", Derivation(b"sixteen of salt.", 64 * 1024, 1, 2))
+        # The cheapest derivation that the format allows; two trials open each other's backups.
+        cheap = Derivation(b"sixteen of salt.", 64 * 1024, 1, 2)
+        keys = Keys.create("trial", cheap, random=bytes)
         write_key_file(str(folder / "key"), keys)
 
     def program(self, *, added: bool = True) -> Program:

@@ -32,8 +32,8 @@ class Listing:
         self.says = lambda found: found
         honest = Local.archives
 
-        def archives(at, service):
-            found = honest(at, service)
+        def archives(at, service, *check):
+            found = honest(at, service, *check)
             return self.says(found) if at.name == "local" else found
 
         monkeypatch.setattr(Local, "archives", archives)

@@ -71,4 +71,4 @@ def test_an_archive_under_another_key_is_reported_as_such(tmp_path, s3):
     out = ("--to", str(tmp_path / "out"), "--yes")
     said = second.cli("restore", "svc", "--backup", id_, *out)
     assert said.returncode == 7
-    assert "is sealed under another key; its password opens it" in said.stderr
+    assert "is sealed under another key; enter its password" in said.stderr

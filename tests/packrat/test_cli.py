@@ -162,6 +162,7 @@ def test_documents_have_the_documented_keys(house):
         "service",
         "id",
         "time",
+        "made",
         "kind",
         "files",
         "size",

@@ -272,5 +272,5 @@ def test_every_command_that_a_message_advises_exists():
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     advised |= set(re.findall(r"\bpackrat ([a-z]+)(?= ?$| --)", node.value))
     assert {"restore", "check", "rekey"} <= advised
-    prose = {"archive", "on", "writes"}
+    prose = {"archive", "on", "uses"}
     assert advised - known == prose

@@ -24,8 +24,7 @@ from pathlib import Path
 from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
-from packrat.runs.verify_due import verify_due
-from packrat.verbs.verify import verify_stored
+from packrat.verbs.verify import verify_share, verify_stored
 from tests.helpers.forked import ended, forked, signalling
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
@@ -206,7 +205,7 @@ class Days:
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             if due:
-                status = verify_due(self.house.program, as_json=True)
+                status = verify_share(self.house.program, as_json=True)
             else:
                 status = verify_stored(
                     self.house.program, "svc", None, None, deep=deep, as_json=True

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from vault.archive.derivation import Derivation
 from vault.archive.header import Header
 from vault.archive.keys import Keys
-from vault.archive.seal import Sealer
+from vault.archive.seal import Sealer, compress
 from vault.archive.slots import PasswordSlot
 
 KEYS = Keys(bytes(32), bytes(32), (PasswordSlot(Derivation(bytes(16)), bytes(60)),))
 OTHERS = Keys(bytes(32), bytes(32), (PasswordSlot(Derivation(bytes(16)), bytes(59) + b"x"),))
-frames = st.tuples(st.integers(0, 3), st.sampled_from([b"m", b"t", b"d", b"i"]), st.binary())
+packed = st.binary().map(lambda data: compress(data, 1))
+frames = st.tuples(st.integers(0, 3), st.sampled_from([b"m", b"t", b"d", b"i"]), packed)
 
 
 def sealer(keys=KEYS, archive_id=bytes(16)):

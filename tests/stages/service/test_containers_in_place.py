@@ -95,7 +95,7 @@ def test_files_are_never_moved_back_under_a_container_that_runs(spoilt, engine):
     engine.docker("start", name)
     begun = engine.docker("inspect", "-f", "{{.State.StartedAt}}", name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(containers.Engine, "stop", refuse)
+        patch.setattr(containers.DockerEngine, "stop", refuse)
         said = " ".join(repair(str(house.state)))
         assert "will not stop" in said
         assert (house.source / "a").read_bytes() == noise(100_000)

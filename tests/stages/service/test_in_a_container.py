@@ -13,7 +13,7 @@ from tests.helpers.house import House
 from tests.helpers.trees import fill
 
 pytestmark = pytest.mark.root
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[3]
 DENY = {
     "defaultAction": "SCMP_ACT_ALLOW",
     "syscalls": [{"names": ["name_to_handle_at"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
