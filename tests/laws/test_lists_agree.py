@@ -13,7 +13,7 @@ from tests.tiny_writer import Draft
 from vault.archive.ranges import BLOCK_ENTRIES, LIST_MOST, LISTED_FROM
 from vault.errors import VaultError
 
-RESCUE = Path(__file__).parents[1] / "rescue.py"
+RESCUE = Path(__file__).parents[2] / "rescue.py"
 PARTS = [bytes([n % 256]) * (n % 7 + 1) for n in range(200)]
 DATA = b"".join(PARTS)
 MIB = 1 << 20
