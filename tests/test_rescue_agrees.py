@@ -28,6 +28,9 @@ ID = "0" * 32
 FORMAT = (HERE.parent / "docs" / "format.md").read_text()
 
 
+FRAMES = 3
+
+
 def reference(archive=OWN, frame=2, offset=0, length=5):
     return [ID, archive, frame, offset, length]
 
@@ -38,6 +41,8 @@ def by_packrat(entries, roots=()):
         check = IndexCheck("the archive", {OWN}, roots)
         for entry in decode_entries(json.dumps(entries).encode()):
             check.check(entry)
+            if any(chunk[2] > FRAMES + 1 for chunk in entry.chunks):
+                return False  # as whoever opens the archive's table
         check.check_totals(SimpleNamespace(entries=check.entries, files=check.files))
     except (msgspec.MsgspecError, Damaged):
         return False
@@ -49,7 +54,7 @@ class OneArchive(rescue.Backup):
 
     def __init__(self):
         archive = rescue.Archive.__new__(rescue.Archive)
-        archive.id, archive.frames = OWN, [(72, 10)] * 3
+        archive.id, archive.frames = OWN, [(72, 10)] * FRAMES
         self.archives = {OWN: archive}
 
 
