@@ -9,6 +9,7 @@ refers to older ones beside it. Then, on Debian 12:
     python3 rescue.py --list gitea/gitea-20261123T020000Z-1a2b3c4d.packrat
     python3 rescue.py gitea/gitea-20261123T020000Z-1a2b3c4d.packrat /srv/gitea
 
+Files that end in .statement say which backups were pinned, pruned and so on: --list prints them.
 Without the password, with the private key of an age recipient (apt-get install age):
 
     python3 rescue.py --slot 2 gitea/gitea-20261123T020000Z-1a2b3c4d.packrat slot.age
@@ -57,16 +58,23 @@ except ImportError as missing:
 T = TypeVar("T")
 MIB = 1 << 20
 KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
+KINDS[b"s"] = "statement"
 # Limits of the format, explained in docs/format.md: bytes of a frame's content, and bytes of the
 # sealed frame in the file. They are needed because lengths in the trailer are not authenticated.
-LIMITS = {b"m": 32 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB}
-SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB}
+LIMITS = {b"m": 32 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB, b"s": MIB // 4}
+SEALED_LIMITS = {b"m": 32 * MIB, b"t": 64 * MIB, b"s": MIB // 16}
 SEALED_LIMITS |= {kind: LIMITS[kind] + LIMITS[kind] // 128 + 1024 for kind in (b"d", b"i")}
 TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 TYPES |= {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
+TYPES["stream"] = stat.S_IFREG
+REGULAR = "file", "stream"
+ROOTS = {"folder": False, "volume": False, "dump": True, "definition": True}  # has streams
+SAYS = "pin", "unpin", "pruned", "forgotten", "accepted"
 TIME = (-(2**63) * 10**9, 2**63 * 10**9 - 1)  # nanoseconds that utimensat(2) takes
+ID, TIME_FORM = "[0-9a-f]{32}", "[0-9]{8}T[0-9]{6}Z"
 NUMBERS = ("mode", "uid", "gid", "mtime", "ctime", "inode", "size")
-ONLY = {"size": ("file",), "lists": ("file",), "device": ("char", "block")}  # keys of these types
+ONLY = {"size": REGULAR, "lists": REGULAR, "device": ("char", "block")}  # keys of these types
+NO_STREAM = ("inode", "link", "xattrs", "xattrs64")  # keys that a stream does not have
 RANGES = {  # smallest and largest value of each number in an entry
     "mode": (0, 0o7777),
     "uid": (0, 2**32 - 2),
@@ -81,6 +89,8 @@ RANGES = {  # smallest and largest value of each number in an entry
     "minor": (0, 2**20 - 1),
 }
 PATH_BYTES, TARGET_BYTES, XATTR_NAME_BYTES, XATTRS_BYTES = 64 << 10, 4095, 255, 1 << 20
+LABEL_BYTES, ROOTS_MOST, SEQUENCE_LAST = 255, 1000, 2**53 - 1
+ARCHIVES_SAID, TEXT_BYTES = 1000, 4096  # of a statement
 VERSION, HEADER_MOST, SLOTS_MOST, KEY_BYTES = 2, 8 << 10, 16, 32
 PASSWORD, AGE = 1, 2  # kinds of key slots
 COSTS = (64 * 1024, 1, 1), (4096 * 1024, 16, 64)  # least and most of memory, passes, lanes
@@ -135,6 +145,27 @@ def name_of(item: dict[str, Any], key: str) -> bytes:
     if f"{key}64" in item:
         return base64.b64decode(item[f"{key}64"], validate=True)
     return bytes(item.get(key, "").encode())
+
+
+def match(pattern: str, value: Any) -> str:
+    """Return a text that matches a pattern as a whole; raise ValueError for anything else."""
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f"{value!r:.60} is not of the form {pattern}")
+    return str(value)
+
+
+def list_of(value: Any) -> list[Any]:
+    """Return a list; raise TypeError for anything else."""
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.60} is no list")
+    return value
+
+
+def text(value: Any, most: int = 2**31) -> str:
+    """Return a text of UTF-8 with at most this many bytes."""
+    if not isinstance(value, str) or len(value.encode()) > most:
+        raise ValueError(f"{value!r:.60} is no text of at most {most} bytes")
+    return value
 
 
 # Keys
@@ -264,41 +295,47 @@ def read_header(path: str) -> bytes:
     return header
 
 
-class Archive:
-    """An archive with a valid header, trailer, manifest, table and name."""
+def check_roots(roots: list[Any]) -> dict[str, bool]:
+    """Return label -> whether it has streams, {} for a single root without a label."""
+    number(len(list_of(roots)), 1, ROOTS_MOST)
+    found = {text(root["label"]): ROOTS[root["kind"]] for root in roots}
+    for root in roots:
+        text(root["source"])
+    if found == {"": False} and len(roots) == 1:
+        return {}
+    for label in found:
+        wrong = label in ("", ".", "..") or "/" in label or "\0" in label
+        if wrong or len(label.encode()) > LABEL_BYTES or len(found) < len(roots):
+            raise ValueError(f"it has roots with the label {label!r:.40}")
+    return found
+
+
+def check_lineage(said: dict[str, Any]) -> None:
+    """Refuse a manifest with an impossible line or impossible statements in force."""
+    match(ID, said["line"])
+    text(said["host"])
+    number(said["sequence"], 1, SEQUENCE_LAST)
+    if said["parent"] is not None:
+        match(ID, said["parent"]["id"])
+        text(said["parent"]["name"])
+    for key in ("pins", "accepted", "gone"):
+        for one in list_of(said.get(key, [])):
+            match(ID, one["archive"])
+            match(TIME_FORM, one["time"])
+            if key == "pins":
+                text(one["text"])
+            elif key == "gone":
+                match("pruned|forgotten", one["how"])
+
+
+class Sealed:
+    """A file whose frames are sealed with the key of its header."""
 
     def __init__(self, path: str, header: bytes, master: bytes) -> None:
         self.path, self.name, self.id = path, os.path.basename(path), header[12:28].hex()
         self.size = os.path.getsize(path)
         self.cipher = AESGCM(derive(master, header[12:28], b"packrat archive"))
         self.binding = hashlib.sha256(header).digest()
-        end = max(self.size - 32, len(header))
-        offset, length, rest, start_of_id, magic = struct.unpack(">QII8s8s", read(path, end, 32))
-        if magic != b"TARKCAP\n" or start_of_id != header[12:20]:
-            raise RescueError(f"{path}: the trailer at byte {end} is damaged, or the file cut off")
-        if offset + length + rest != end:
-            raise RescueError(f"{path}: the trailer at byte {end} does not sum up to the file")
-        with reading(f"{path}: the manifest at byte {offset}"):
-            self.manifest = said = json.loads(self.unseal(0, offset, length, b"m"))
-            self.service: str = said["service"]
-            if self.name != f"{self.service}-{said['time']}-{self.id[:8]}.packrat":
-                raise ValueError(f"it is that of {self.service}-{said['time']}, not of this name")
-            if not re.fullmatch(r"[^/]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.packrat", self.name):
-                raise ValueError("it has no service or no time")
-            if (said["format"], said["id"]) != (VERSION, self.id):
-                raise ValueError(f"its format is not {VERSION}, or its id is not the header's")
-            if said["kind"] != ("incremental" if said["archives"] else "full"):
-                raise ValueError("its kind is not what its list of archives says")
-        with reading(f"{path}: the table at byte {offset + length}"):
-            plain = self.unseal(1, offset + length, rest, b"t")
-            number(plain.count(b"["), 0, 1 + self.size // 28)  # a sealed frame has more bytes
-            table = json.loads(plain)
-            self.frames = [(number(place), number(size, 1)) for place, size in table["frames"]]
-            position = len(header)
-            for place, size in [*sorted(self.frames), (offset, 0)]:
-                if place != position:
-                    raise ValueError(f"after byte {position} comes byte {place}")
-                position += size
 
     def unseal(self, frame: int, offset: int, length: int, kind: bytes) -> bytes:
         """Read, authenticate and decompress a frame."""
@@ -323,6 +360,64 @@ class Archive:
         except (ValueError, zstandard.ZstdError) as error:
             raise RescueError(f"{where} does not decompress: {error}") from error
         return plain
+
+
+class Statement(Sealed):
+    """What somebody said about archives of a line."""
+
+    def __init__(self, path: str, header: bytes, master: bytes) -> None:
+        super().__init__(path, header, master)
+        with reading(f"{path}: the statement"):
+            length = self.size - len(header)
+            said = json.loads(self.unseal(0, len(header), length, b"s"))
+            if self.name != f"{said['service']}-{said['time']}-{self.id[:8]}.statement":
+                raise ValueError(f"it is that of {said['service']}-{said['time']}")
+            if (said["format"], said["id"]) != (VERSION, self.id):
+                raise ValueError(f"its format is not {VERSION}, or its id is not the header's")
+            match(ID, said["line"])
+            text(said["service"] + said["host"])
+            archives = [match(ID, archive) for archive in list_of(said["archives"])]
+            number(len(archives), 1, ARCHIVES_SAID)
+            time, says = match(TIME_FORM, said["time"]), match("|".join(SAYS), said["says"])
+            why = text(said.get("text", ""), TEXT_BYTES)
+        about = " ".join(archive[:8] for archive in archives)
+        self.sentence = f"{time} {says} {about}: {show(why.encode())}"
+
+
+class Archive(Sealed):
+    """An archive with a valid header, trailer, manifest, table and name."""
+
+    def __init__(self, path: str, header: bytes, master: bytes) -> None:
+        super().__init__(path, header, master)
+        end = max(self.size - 32, len(header))
+        offset, length, rest, start_of_id, magic = struct.unpack(">QII8s8s", read(path, end, 32))
+        if magic != b"TARKCAP\n" or start_of_id != header[12:20]:
+            raise RescueError(f"{path}: the trailer at byte {end} is damaged, or the file cut off")
+        if offset + length + rest != end:
+            raise RescueError(f"{path}: the trailer at byte {end} does not sum up to the file")
+        with reading(f"{path}: the manifest at byte {offset}"):
+            self.manifest = said = json.loads(self.unseal(0, offset, length, b"m"))
+            self.service: str = said["service"]
+            if self.name != f"{self.service}-{said['time']}-{self.id[:8]}.packrat":
+                raise ValueError(f"it is that of {self.service}-{said['time']}, not of this name")
+            if not re.fullmatch(r"[^/]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.packrat", self.name):
+                raise ValueError("it has no service or no time")
+            if (said["format"], said["id"]) != (VERSION, self.id):
+                raise ValueError(f"its format is not {VERSION}, or its id is not the header's")
+            if said["kind"] != ("incremental" if said["archives"] else "full"):
+                raise ValueError("its kind is not what its list of archives says")
+            check_lineage(said)
+            self.roots = check_roots(said["roots"])
+        with reading(f"{path}: the table at byte {offset + length}"):
+            plain = self.unseal(1, offset + length, rest, b"t")
+            number(plain.count(b"["), 0, 1 + self.size // 28)  # a sealed frame has more bytes
+            table = json.loads(plain)
+            self.frames = [(number(place), number(size, 1)) for place, size in table["frames"]]
+            position = len(header)
+            for place, size in [*sorted(self.frames), (offset, 0)]:
+                if place != position:
+                    raise ValueError(f"after byte {position} comes byte {place}")
+                position += size
 
 
 # A backup: an archive and the archives that it refers to
@@ -368,6 +463,8 @@ class Entry:
         if self.type not in TYPES or (self.type == "symlink") != bool(self.target):
             raise ValueError(f"'{shown}' has the type {self.type!r:.40}")
         foreign = [key for key, types in ONLY.items() if item.get(key) and self.type not in types]
+        if self.type == "stream":
+            foreign += [key for key in NO_STREAM if item.get(key)]
         if foreign or (self.link and self.type == "dir") or ("extents" in item and not self.file):
             raise ValueError(f"'{shown}' is a {self.type} with {foreign or 'link or extents'}")
         if average != MIB and not self.file:
@@ -421,6 +518,7 @@ class Backup:
         self.archives = {self.archive.id: self.archive}
         with reading(f"{path}: the list of archives in the manifest"):
             for item in self.archive.manifest["archives"]:
+                text(item["name"])
                 other, head = self.find(bytes.fromhex(item["id"]), item["name"])
                 if head[28:36] != header[28:36]:
                     raise RescueError(f"{other}, which {path} needs, is sealed under another key")
@@ -512,7 +610,7 @@ class Backup:
         files = sum(entry.type != "dir" for entry in entries)
         if (len(entries), files) != (said["entries"], said["files"]):
             raise ValueError(f"it has {len(entries)} entries, not {said['entries']}")
-        check(entries)
+        check(entries, self.archive.roots)
         for entry in entries:
             if entry.lists:
                 entry.check_data(chain.from_iterable(self.chunks(entry)))
@@ -534,8 +632,10 @@ def few_objects() -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
     return make
 
 
-def check(entries: list[Entry]) -> None:
-    """Refuse paths that a walk of one folder cannot yield, and hard links that differ."""
+def check(entries: list[Entry], roots: dict[str, bool]) -> None:
+    """Refuse paths that a walk of the roots cannot yield, and hard links that differ."""
+    streamed = {label.encode(): streams for label, streams in roots.items()}
+    labels = set(streamed)
     folders: set[bytes] = {b""}
     links: dict[tuple[int, int], Entry] = {}
     last: list[bytes] | None = None
@@ -548,10 +648,18 @@ def check(entries: list[Entry]) -> None:
         if last is not None and names <= last:
             raise ValueError(f"the path '{show(entry.path)}' is not in its order")
         last = names
+        streams = streamed[names[0]] if roots and names else False
+        labels.difference_update(names[:1])
+        if entry.type != "dir" and streams != (entry.type == "stream"):
+            raise ValueError(f"'{show(entry.path)}' is a {entry.type}, as its root has none")
+        if roots and len(names) == 1 and not streams and entry.type != "dir":
+            raise ValueError(f"the root '{show(entry.path)}' is not a folder")
         if entry.type == "dir":
             folders.add(entry.path)
         elif entry.link and links.setdefault(entry.link, entry).content() != entry.content():
             raise ValueError(f"'{show(entry.path)}' is unlike the files it is one with")
+    if labels:
+        raise ValueError(f"it has no entry of its root '{show(min(labels))}'")
 
 
 def connect(entries: list[Entry]) -> None:
@@ -629,7 +737,7 @@ class Target:
 
     def make(self, entry: Entry) -> None:
         """Create an entry without data and accessible to its owner only."""
-        if entry.type == "file" and not entry.twin:
+        if entry.type in REGULAR and not entry.twin:
             with self.open(entry.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY) as handle:
                 os.ftruncate(handle, entry.size)
             return
@@ -710,6 +818,11 @@ def pieces(entries: list[Entry]) -> Iterator[tuple[Reference, tuple[Entry, int]]
 # The program
 
 
+def is_statement(path: str) -> bool:
+    """Return whether a file is a statement, by its name."""
+    return path.endswith(".statement")
+
+
 def parse(words: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser("rescue.py", description="Restores Packrat archives.")
@@ -727,6 +840,8 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     target = arguments.target = None if arguments.list else arguments.archives.pop()
     if not arguments.archives:
         parser.error("an ARCHIVE and a TARGET are needed")
+    if target and arguments.slot is None and any(map(is_statement, arguments.archives)):
+        parser.error("a statement can only be listed")
     if arguments.slot is not None:
         if len(arguments.archives) != 1 or not target or os.path.lexists(target):
             parser.error("--slot needs one ARCHIVE and a FILE that does not exist")
@@ -787,7 +902,11 @@ def main(words: list[str] | None = None) -> int:
             return write_slot(given.archives[0], given.slot, given.target)
         key = read_key(given.key_file) if given.key_file else None
         password = b"" if key else read_password(given.password_file)
-        backups = [Backup(path, key, password) for path in given.archives]
+        for path in filter(is_statement, given.archives):
+            header = read_header(path)
+            print(Statement(path, header, unlock(path, header, key, password)).sentence)
+        archives = [path for path in given.archives if not is_statement(path)]
+        backups = [Backup(path, key, password) for path in archives]
         prefixes = [f"{backup.archive.service}/" for backup in backups]
         if len(set(prefixes)) < len(prefixes):
             print("rescue.py: give only one archive of a service", file=sys.stderr)

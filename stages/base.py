@@ -14,6 +14,7 @@ from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
 from vault.catalog.catalog import whole
 from vault.catalog.hosts import has_own, is_of
+from vault.catalog.lineage import next_lineage
 from vault.catalog.retention import replaced
 from vault.errors import VaultError
 
@@ -52,7 +53,8 @@ class ChooseBase(Stage):
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
         parent = self._parent(run, holdings) if self.incremental else None
         usable = self._usable(parent, holdings) if parent else {}
-        run.provide(Base(name, time, parent.manifest if parent else None, usable))
+        lineage = next_lineage(catalogs, None if job.take_over else job.host, run.random)
+        run.provide(Base(name, time, lineage, parent.manifest if parent else None, usable))
         run.open(PreviousIndex(job.service, parent, catalogs, keys), lambda: None)
         yield from ()
 

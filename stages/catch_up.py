@@ -10,8 +10,10 @@ from engine.stage import Link
 from stages.facts import Holdings, Job, NotBrought, Stores
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
+from vault.catalog.lineage import lines_of
 from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import to_copy
+from vault.catalog.statements import publish_statement, read_statement
 from vault.errors import Damaged, VaultError
 from vault.spool import Spool
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 class CatchUp(Link):
     """Stage that passes parts on once the destination has all that retained backups need.
+
+    It also gets every statement about the line that another destination has.
 
     A destination that was away, full or is new gets the missing archives from the spool or from
     another destination: the same bytes, references first. Copying begins as soon as the
@@ -71,7 +75,28 @@ class CatchUp(Link):
                         self._record_damage(run, source, item, error)
                         failed[item.stored.name] = error
                         run.warn(f"{item.stored.name} could not be copied: {error}")
+        self._bring_statements(run, own, others)
         return failed
+
+    def _bring_statements(self, run: Run, own: Catalog, others: list[Catalog]) -> None:
+        """Copy the statements that the destination lacks, or has damaged."""
+        job, keys = run.fact(Job), run.fact(Keys)
+        lines = lines_of([own, *others], None if job.take_over else job.host)
+        there = {item.stored.name for item in own.statements if not item.problem}
+        for source in others:
+            for item in source.statements:
+                name, said = item.stored.name, item.statement
+                if name in there or item.problem or said is None or said.line not in lines:
+                    continue
+                try:
+                    _, data = read_statement(source.destination, job.service, name, keys)
+                    store = run.fact(Stores)[self.destination]
+                    publish_statement(store, job.service, name, data, keys, run.check)
+                    now = run.clock.now() / 1e9
+                    run.fact(CatalogCache).prove(store, job.service, item.stored, now)
+                    there.add(name)
+                except VaultError as error:
+                    run.warn(f"{name} could not be copied: {error}")
 
     def _record_damage(self, run: Run, source: Catalog, item: Listed, error: VaultError) -> None:
         """Record damage at the source: the next backup stores again what it needs of it."""

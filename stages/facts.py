@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from stages.errors import SourceError
-from vault.archive.format import ArchiveName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stages.source.attributes import Unset
     from vault.archive.format import Manifest
+    from vault.archive.lineage import Lineage
     from vault.catalog.catalog import Catalog
     from vault.catalog.verdict import Verdict
     from vault.errors import Away, VaultError
@@ -155,17 +155,10 @@ class Base(Struct, frozen=True):
     name: str
     """Final name of the file."""
     time: str
+    lineage: Lineage
     parent: Manifest | None = None
     usable: Mapping[str, Stored] = {}
     """Archive id -> file, for the archives that the new one may refer to."""
-
-    @property
-    def parent_name(self) -> str | None:
-        """File name of the parent."""
-        parent = self.parent
-        if parent is None:
-            return None
-        return str(ArchiveName(parent.service, parent.time, parent.id[:8]))
 
 
 class Dump(Struct, frozen=True):

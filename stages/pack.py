@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec import structs
+
 from engine.stage import Stage
 from stages.facts import Base, Job, ScratchFolder, SourceReport
 from stages.items import Chunk, Kept, Segment
@@ -17,6 +19,7 @@ from vault.archive.admission import Admission
 from vault.archive.chunks import KnownChunks
 from vault.archive.format import MANIFEST, Manifest, Reference, Referred, encode
 from vault.archive.keys import Keys
+from vault.archive.lineage import PATH_ROOT, Root
 from vault.archive.usage import Usage
 from vault.errors import Damaged
 
@@ -203,14 +206,14 @@ class _Packing:
         """Return the manifest; everything else is packed by now."""
         base, used = self.base, self.usage.by_archive()
         return Manifest(
+            **structs.asdict(base.lineage),
             id=self.job.own,
             service=self.job.service,
             host=self.job.host,
             time=base.time,
             kind="incremental" if used else "full",
-            parent=base.parent_name,
             barrier=source.barrier,
-            source=source.path,
+            roots=[Root(PATH_ROOT, "folder", source.path)],
             entries=self.entries,
             files=self.files,
             size=self.size,

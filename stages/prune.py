@@ -71,8 +71,7 @@ class Prune(Link):
 
     def _problem(self, catalog: Catalog, before: Catalog, new: set[str]) -> str:
         """Return why nothing may be deleted, or ""."""
-        there = {*before.gone, *(item.stored.name for item in before.listed)}
-        lost = there - {item.stored.name for item in catalog.listed}
+        lost = {*before.gone, *before.names} - catalog.names
         lost |= {f"the backup {id_[:8]}" for id_ in new - catalog.referable.keys()}
         if lost:
             return incomplete(self.destination, lost)

@@ -37,7 +37,8 @@ class Select(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide the layout; raises NotThere if a path is not in the backup."""
-        layout = Layout(run.fact(ScratchFolder).folder, run.fact(RestoreJob).where)
+        job = run.fact(RestoreJob)
+        layout = Layout(run.fact(ScratchFolder).folder, job.where, job.backup.roots)
         run.open(layout, layout.close)
         self._lay_out(layout, run)
         yield from ()

@@ -12,8 +12,8 @@ from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.prover import Depth
 from vault.catalog.retention import bases
-from vault.catalog.verdict import Status, Verdict
-from vault.catalog.verify import Verifier, remember
+from vault.catalog.verdict import Status, Verdict, remember
+from vault.catalog.verify import Verifier
 from vault.store.base import Stored
 
 if TYPE_CHECKING:

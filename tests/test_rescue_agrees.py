@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from tests.helpers.sampling import examples
 from vault.archive import ranges
 from vault.archive.check_index import IndexCheck
 from vault.archive.format import decode_entries
+from vault.archive.lineage import Root
 from vault.errors import Damaged
 
 HERE = Path(__file__).parent
@@ -26,16 +28,22 @@ ID = "0" * 32
 FORMAT = (HERE.parent / "docs" / "format.md").read_text()
 
 
+FRAMES = 3
+
+
 def reference(archive=OWN, frame=2, offset=0, length=5):
     return [ID, archive, frame, offset, length]
 
 
-def by_packrat(entries):
+def by_packrat(entries, roots=()):
     """Return whether packrat accepts a list of entries."""
     try:
-        check = IndexCheck("the archive", {OWN})
+        check = IndexCheck("the archive", {OWN}, roots)
         for entry in decode_entries(json.dumps(entries).encode()):
             check.check(entry)
+            if any(chunk[2] > FRAMES + 1 for chunk in entry.chunks):
+                return False  # as whoever opens the archive's table
+        check.check_totals(SimpleNamespace(entries=check.entries, files=check.files))
     except (msgspec.MsgspecError, Damaged):
         return False
     return True
@@ -46,16 +54,17 @@ class OneArchive(rescue.Backup):
 
     def __init__(self):
         archive = rescue.Archive.__new__(rescue.Archive)
-        archive.id, archive.frames = OWN, [(72, 10)] * 3
+        archive.id, archive.frames = OWN, [(72, 10)] * FRAMES
         self.archives = {OWN: archive}
 
 
-def by_rescue(entries):
+def by_rescue(entries, roots=()):
     """Return whether rescue.py accepts a list of entries."""
     backup = OneArchive()
     try:
         with rescue.reading("the index"):
-            rescue.check([rescue.Entry(item, backup.reference) for item in entries])
+            found = [rescue.Entry(item, backup.reference) for item in entries]
+            rescue.check(found, {root.label: rescue.ROOTS[root.kind] for root in roots})
     except rescue.RescueError:
         return False
     return True
@@ -105,6 +114,11 @@ def test_the_ranges_are_one_list():
         "REFERENCES_MOST",
         "BLOCK_ENTRIES",
         "BLOCK_BYTES",
+        "LABEL_BYTES",
+        "ROOTS_MOST",
+        "SEQUENCE_LAST",
+        "ARCHIVES_SAID",
+        "TEXT_BYTES",
     ):
         assert getattr(rescue, name) == getattr(ranges, name)
         assert re.search(rf"\b{getattr(ranges, name)}\b", FORMAT.replace(",", ""))
@@ -152,7 +166,8 @@ chunk_lists = st.lists(
 )
 fields = {
     "path64": st.one_of(encoded, st.just("x")),
-    "type": st.sampled_from(["file", "dir", "symlink", "fifo", "char", "socket"]),
+    "type": st.sampled_from(["file", "dir", "symlink", "fifo", "char", "stream", "socket"]),
+    "inode": st.sampled_from([0, 1]),
     "mode": st.sampled_from([0, 0o7777, 0o10000]),
     "mtime": st.sampled_from([0, ranges.TIME[1], ranges.TIME[1] + 1, 1.5]),
     "size": st.sampled_from([0, 2, 5, 7, 10]),
@@ -179,6 +194,7 @@ VALID = [
     {"path": "a-b", "size": 5, "chunks": [reference()], "link": [1, 2]},
     {"path": "d", "type": "char", "device": [1, 3]},
     {"path": "l", "type": "symlink", "target": "a"},
+    {"path": "p", "type": "stream", "size": 5, "chunks": [reference()]},
     {
         "path": "s",
         "size": 10,
@@ -193,7 +209,7 @@ changes = st.one_of(
 )
 lists = st.tuples(
     st.lists(st.sampled_from(range(len(VALID))), unique=True, min_size=1).map(sorted),
-    st.lists(st.tuples(st.integers(0, 6), changes), max_size=2),
+    st.lists(st.tuples(st.integers(0, 7), changes), max_size=2),
 ).map(lambda made: changed(*made))
 
 
@@ -208,13 +224,42 @@ def changed(chosen, edits):
     return found
 
 
+roots = st.one_of(
+    st.just(()),
+    st.lists(
+        st.builds(Root, st.sampled_from("adps"), st.sampled_from([*rescue.ROOTS]), st.just("/x")),
+        unique_by=lambda root: root.label,
+        min_size=1,
+    ),
+)
+ROOTED = [
+    {"type": "dir"},
+    {"path": "d", "size": 5, "type": "stream", "chunks": [reference()]},
+    {"path": "v", "type": "dir"},
+    {"path": "v/a", "size": 5, "chunks": [reference()], "link": [1, 2]},
+]
+OF = [Root("d", "dump", "db"), Root("v", "volume", "data")]
+
+
+def test_both_take_an_index_of_several_roots():
+    """And neither takes one without an entry of each root, or with one outside of them."""
+    assert by_packrat(ROOTED, OF)
+    assert by_rescue(ROOTED, OF)
+    wrong = [ROOTED[:2], [*ROOTED, {"path": "w", "type": "dir"}], [*ROOTED[:2], {"path": "v"}]]
+    wrong += [[{"path": "d", "size": 5, "chunks": [reference()]}, *ROOTED[2:]]]
+    wrong += [[{"path": "d", "type": "dir"}, {"path": "d/f"}, *ROOTED[2:]]]
+    for found in wrong:
+        assert not by_packrat(found, OF)
+        assert not by_rescue(found, OF)
+
+
 @settings(max_examples=examples(100))
-@given(lists)
-@example([FILE | {"size": 9, "extents": [[0, 2], [6, 3]]}])
-@example([FILE | {"link": [1, 2]}, FILE | {"path": "g", "link": [1, 2], "mode": 1}])
-@example([{"path": "a", "type": "dir", "link": [1, 2]}])
-@example([{"path": "", "type": "file"}])
-@example([{"path": "a", "type": "dir", "extents": []}])
-def test_packrat_and_rescue_take_the_same_indexes(found):
+@given(lists, roots)
+@example([FILE | {"size": 9, "extents": [[0, 2], [6, 3]]}], ())
+@example([FILE | {"link": [1, 2]}, FILE | {"path": "g", "link": [1, 2], "mode": 1}], ())
+@example([{"path": "a", "type": "dir", "link": [1, 2]}], ())
+@example([{"path": "", "type": "file"}], ())
+@example([{"path": "a", "type": "dir", "extents": []}], ())
+def test_packrat_and_rescue_take_the_same_indexes(found, roots):
     """Whatever an index says, either both restore it, or neither does."""
-    assert by_packrat(found) == by_rescue(found)
+    assert by_packrat(found, roots) == by_rescue(found, roots)

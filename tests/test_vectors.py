@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,11 +15,13 @@ from tests.helpers.indexes import entries_of
 from tests.helpers.servers import need
 from tests.helpers.trees import digest
 from tests.vectors.make import IDENTITY, PASSWORD, first_tree, listing, second_tree
+from vault.archive.lineage import Says
 from vault.archive.lists import ChunkLists
 
 VECTORS = Path(__file__).parent / "vectors"
 ROOT = Path(__file__).parents[1]
 ARCHIVES = sorted(VECTORS.glob("*.packrat"))
+STATEMENTS = sorted(VECTORS.glob("*.statement"))
 
 
 def expected(number):
@@ -55,8 +58,8 @@ def house(tmp_path):
     """Machine that has only the archives and the password."""
     house = House(tmp_path, service="vectors")
     house.store.mkdir(parents=True)
-    for archive in ARCHIVES:
-        shutil.copy(archive, house.store)
+    for file in (*ARCHIVES, *STATEMENTS):
+        shutil.copy(file, house.store)
     house.key_file.unlink()
     done = house.cli("rekey", "--password-file", str(VECTORS / "password"))
     assert done.returncode == 0, done.stderr
@@ -67,7 +70,7 @@ def test_the_second_vector_has_a_file_in_chunk_lists(house):
     """A large file that changed inside: some chunks of a MiB, then smaller ones, in lists."""
     catalog, keys = house.catalog(), house.program.keys
     archives = {item.summary.id: catalog.open(item.stored.name, keys) for item in catalog.listed}
-    [_, second] = archives.values()
+    [_, second, _] = archives.values()
 
     def fetch(archive, number):
         return archives[archive].frame(number, b"i")
@@ -77,13 +80,17 @@ def test_the_second_vector_has_a_file_in_chunk_lists(house):
     assert (entry.chunks, entry.average, len(entry.lists) > 2) == ([], 65536, True)
     assert max(chunk[4] for chunk in chunks) > 1 << 20
     assert sum(chunk[4] <= 1 << 18 for chunk in chunks) > 64
-    assert {chunk[1] for chunk in chunks} == set(archives)
+    assert {chunk[1] for chunk in chunks} == {*list(archives)[:2]}
 
 
 @pytest.mark.root
 def test_packrat_restores_the_vectors(house):
-    """packrat finds both archives whole, and restores each exactly as its JSON says."""
-    assert [item.summary.kind for item in house.catalog().backups] == ["full", "incremental"]
+    """packrat finds all archives whole, and restores each exactly as its JSON says."""
+    assert [item.summary.kind for item in house.catalog().backups] == [
+        "full",
+        "incremental",
+        "full",
+    ]
     for number, archive in enumerate(ARCHIVES, 1):
         out = house.restore(f"out/{number}", archive.stem[-8:])
         assert listing(out) == expected(number)
@@ -95,7 +102,7 @@ def test_rescue_alone_restores_the_vectors(tmp_path):
     """rescue.py by itself, without access to packrat, restores the same."""
     alone = tmp_path / "alone"
     alone.mkdir()
-    for file in (ROOT / "rescue.py", VECTORS / "password", *ARCHIVES):
+    for file in (ROOT / "rescue.py", VECTORS / "password", *ARCHIVES, *STATEMENTS):
         shutil.copy(file, alone)
     for number, archive in enumerate(ARCHIVES, 1):
         words = [archive.name, f"out{number}", "--password-file", "password"]
@@ -103,6 +110,25 @@ def test_rescue_alone_restores_the_vectors(tmp_path):
         done = subprocess.run(command, cwd=alone, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert listing(alone / f"out{number}") == expected(number)
+    words = ["--list", *(file.name for file in STATEMENTS), "--password-file", "password"]
+    command = [sys.executable, "-I", "rescue.py", *words]
+    done = subprocess.run(command, cwd=alone, capture_output=True, text=True, check=True)
+    told = [line.split(maxsplit=3) for line in done.stdout.splitlines()]
+    assert [(says, why) for _, says, _, why in told] == [
+        (says, f"why it is {says}") for says in get_args(Says)
+    ]
+
+
+def test_the_vectors_continue_one_line(house):
+    """A root and a statement of each kind, and what the statements say in the manifest."""
+    first, second, third = [item.summary for item in house.catalog().backups]
+    assert {item.statement.says for item in house.catalog().statements} == {*get_args(Says)}
+    assert {root.kind for root in third.roots} == {"folder", "volume", "dump", "definition"}
+    assert (first.sequence, first.parent) == (1, None)
+    assert (second.sequence, second.parent.id, second.line) == (2, first.id, first.line)
+    assert [(pin.archive, pin.text) for pin in second.pins] == [(first.id, "why it is pin")]
+    assert [(one.archive, one.how) for one in second.gone] == [(first.id, "forgotten")]
+    assert [one.archive for one in second.accepted] == [f"{4:032x}"]
 
 
 def test_the_holder_of_a_recipients_key_needs_no_password(tmp_path):
@@ -114,7 +140,7 @@ def test_the_holder_of_a_recipients_key_needs_no_password(tmp_path):
     (tmp_path / "identity").write_text(IDENTITY + "\n")
     rescue = [sys.executable, "-I", "rescue.py"]
     age = ["age", "--decrypt", "--identity", "identity", "--output", "master", "slot.age"]
-    listed = ["--key-file", "master", "--list", ARCHIVES[-1].name]
+    listed = ["--key-file", "master", "--list", ARCHIVES[1].name]
     for command in ([*rescue, "--slot", "2", ARCHIVES[-1].name, "slot.age"], age, rescue + listed):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

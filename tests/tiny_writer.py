@@ -90,6 +90,8 @@ class Draft:
     slots: list[bytes] = field(default_factory=list)  # after the password's
     blocks: list[dict[str, Any]] = field(default_factory=list)
     size: int = 0  # of the file, once it is saved
+    says: dict[str, Any] = field(default_factory=dict)  # makes it a statement
+    line: str = "11" * 16
 
     def store(self, kind: bytes, *chunks: bytes) -> list[list[Any]]:
         """Put chunks into one new segment, and refer to them."""
@@ -103,6 +105,11 @@ class Draft:
 
     def name(self) -> str:
         return f"{self.service}-{self.time}-{self.id[:4].hex()}.packrat"
+
+    def parent(self) -> dict[str, str] | None:
+        return (
+            {"id": self.bases[-1].id.hex(), "name": self.bases[-1].name()} if self.bases else None
+        )
 
     def index(self, entries: list[dict[str, Any]], block: int = 3) -> None:
         """Store the index and describe it in the manifest."""
@@ -121,9 +128,14 @@ class Draft:
             "host": "here",
             "time": self.time,
             "kind": "incremental" if self.bases else "full",
-            "parent": self.bases[-1].name() if self.bases else None,
+            "line": self.line,
+            "parent": self.parent(),
+            "sequence": len(self.bases) + 1,
+            "pins": [],
+            "accepted": [],
+            "gone": [],
             "barrier": 0,
-            "source": "/srv/svc",
+            "roots": [{"label": "", "kind": "folder", "source": "/srv/svc"}],
             "entries": len(entries),
             "files": sum(entry.get("type") != "dir" for entry in entries),
             "size": sum(entry.get("size", 0) for entry in entries),
@@ -156,6 +168,11 @@ class Draft:
             nonce = os.urandom(12)
             return nonce + cipher.encrypt(nonce, packed, bound)
 
+        if self.says:
+            folder.mkdir(exist_ok=True, parents=True)
+            path = folder / self.name().replace(".packrat", ".statement")
+            path.write_bytes(header + seal(0, b"s", json.dumps(self.says).encode()))
+            return path
         body, places = header, {}
         for number, (kind, plain) in sorted(self.frames.items(), reverse=True):
             sealed = seal(number, kind, plain)

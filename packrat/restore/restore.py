@@ -18,7 +18,7 @@ from packrat.runs.repair import require_repaired
 from packrat.text.report import count_text, missed_text
 from stages.collect import Collect
 from stages.containers import Containers
-from stages.errors import SourceError
+from stages.errors import SourceError, TargetError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
 from stages.in_place.forget import drop_unused
@@ -28,6 +28,7 @@ from stages.masking import masked
 from stages.restore_target.layout import Layout
 from stages.restore_target.target import Target
 from stages.select import Select
+from vault.archive.lineage import PATH_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,11 @@ def restore(
     if pipeline.to is not None:
         with Target(pipeline.to, marker(job)) as target:
             return _run(pipeline, graph, job, opened, listeners, (target,))
+    if [root.label for root in job.backup.roots] != [PATH_ROOT]:
+        raise TargetError(
+            f"{opened.where} holds more than the folder of {job.service}",
+            "restore it to a folder: packrat restore --to",
+        )
     path = next(n.stage.path for n in graph.order if isinstance(n.stage, Collect))
     state_dir = pipeline.state_dir
     with service_lock(state_dir, pipeline.service, time.time()):

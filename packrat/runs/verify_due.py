@@ -30,8 +30,8 @@ from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.prover import Depth
 from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import bases
-from vault.catalog.verdict import Status
-from vault.catalog.verify import Verifier, remember
+from vault.catalog.verdict import Status, remember
+from vault.catalog.verify import Verifier
 from vault.errors import VaultError
 
 if TYPE_CHECKING:

@@ -60,6 +60,7 @@ def list_files(
 def _line(entry: Entry) -> str:
     kinds = {
         "file": stat.S_IFREG,
+        "stream": stat.S_IFREG,
         "dir": stat.S_IFDIR,
         "symlink": stat.S_IFLNK,
         "fifo": stat.S_IFIFO,

@@ -19,9 +19,10 @@ from vault.archive.format import Entry, encode, order
 from vault.archive.scratch import Scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from vault.archive.format import Reference, Summary
+    from vault.archive.lineage import Root
     from vault.errors import VaultError
 
 FOLDER, FILE, PIECED, NO_DATA = range(4)
@@ -57,7 +58,9 @@ _decode_stretches = msgspec.json.Decoder(Stretch).decode_lines
 class Layout:
     """Table of everything that is to be restored."""
 
-    def __init__(self, scratch: str = "", archive: str = "the backup") -> None:
+    def __init__(
+        self, scratch: str = "", archive: str = "the backup", roots: Collection[Root] = ()
+    ) -> None:
         """Open a table in the folder `scratch`; errors about entries name `archive`."""
         self.size = 0
         """Bytes to write."""
@@ -66,7 +69,7 @@ class Layout:
         self.left_out: list[str] = []
         """Paths that the target's filesystem does not take."""
         self._entries = 0
-        self._check = IndexCheck(archive)
+        self._check = IndexCheck(archive, roots=roots)
         self._links: dict[tuple[int, int], int] = {}
         self._archives: dict[str, int] = {}
         self._lost: set[tuple[str, int]] = set()

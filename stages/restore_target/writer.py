@@ -16,7 +16,7 @@ from stages.restore_target.folders import NewFolders, inherit_nothing
 from stages.restore_target.resume import NEW_FILE
 from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode
 from stages.source.walk import allow_deep_trees
-from vault.archive.format import untext
+from vault.archive.format import REGULAR, untext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -211,7 +211,7 @@ class Writer:
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
         """Create an empty file, a symlink, a fifo or a device; return whether that was possible."""
-        if entry.type == "file":
+        if entry.type in REGULAR:
             fd = self._new(name, folder)
             try:
                 os.ftruncate(fd, entry.size)  # a file that is one hole

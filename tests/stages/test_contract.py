@@ -49,6 +49,7 @@ from stages.upload import Upload
 from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.format import ArchiveName, Entry
+from vault.archive.lineage import Lineage
 from vault.catalog.cache import CatalogCache
 from vault.errors import Damaged
 from vault.spool import Spool
@@ -112,7 +113,7 @@ class Archive:
         self.keys, self.target = keys, folder / "target"
         self.job = Job(service="svc", host="here", archive_id=os.urandom(16), destinations=("nas",))
         time = "20260101T000000Z"
-        base = Base(str(ArchiveName("svc", time, self.job.own[:8])), time)
+        base = Base(str(ArchiveName("svc", time, self.job.own[:8])), time, NEW_LINE)
         spool_folder = SpoolFolder(str(folder / "spool" / "svc"))
         os.makedirs(spool_folder.path)
         spool = Spool(spool_folder.path, base.name, ("nas",), 1 << 30, 0)
@@ -176,6 +177,7 @@ class Archive:
         return self.inverse(Pack(), opened)
 
 
+NEW_LINE = Lineage(line="0" * 32, parent=None, sequence=1)
 sizes = st.sampled_from([0, 1, 255, 262_143, 262_144, 262_145, 1 << 20, 5_000_000])
 files = st.lists(st.tuples(sizes, st.integers(0, 2), st.booleans()), max_size=5)
 

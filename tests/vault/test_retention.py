@@ -4,6 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vault.archive.format import ArchiveName, Referred, Summary, stamp
+from vault.archive.lineage import Root
 from vault.catalog import retention
 from vault.catalog.catalog import Catalog, Listed
 from vault.catalog.retention import Reason, bases, decide, expired, replaced
@@ -22,12 +23,14 @@ def summary(number, references, host="here", files=10, normal=(10, 100), used=10
     return Summary(
         id=f"{number:032x}",
         service="svc",
+        line="0" * 32,
+        sequence=number,
         host=host,
         time=stamp(number * 86_400),
         kind="incremental" if references else "full",
         parent=None,
         barrier=0,
-        source="/",
+        roots=[Root("", "folder", "/")],
         entries=10,
         files=files,
         size=files * 10,

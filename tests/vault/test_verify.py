@@ -13,8 +13,8 @@ from tests.helpers.trees import fill, noise
 from vault.catalog.cache import CatalogCache
 from vault.catalog.prover import Depth
 from vault.catalog.retention import bases
-from vault.catalog.verdict import Status
-from vault.catalog.verify import Verifier, remember
+from vault.catalog.verdict import Status, remember
+from vault.catalog.verify import Verifier
 from vault.errors import Away
 from vault.store.local import Local
 

@@ -3,9 +3,11 @@
     python -m tests.vectors.make FOLDER     (as root: there are devices and owners)
 
 makes a tree with every type of entry in FOLDER/source, backs it up, changes it, and backs it up
-again with packrat as it was then. It writes the two archives, and their content as JSON, to FOLDER.
-The password is in `password`. Archive ids and salts are random, so another run makes other bytes.
-The frozen archives were made on the day of the format, and readers must restore them for ever.
+again with packrat as it was then, with a statement of each kind between the two. A third archive,
+by `tests/tiny_writer.py`, has a root of each kind. It writes the archives, the statements, and the
+content of the archives as JSON, to FOLDER. The password is in `password`. Archive ids and salts are
+random, so another run makes other bytes. The frozen archives were made on the day of the format,
+and readers must restore them for ever.
 
 For every path, in base64 if it is not UTF-8, the JSON says what a restore must produce: type, mode,
 owner, mtime, size and SHA-256 of the content, extents of data, target, device, xattrs, and the
@@ -23,19 +25,27 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from engine.run import Clock
+from packrat.program import Program
 from packrat.runs.backup import back_up
 from specs.compile import compile_service
 from specs.load import load_config
+from tests.tiny_writer import PASSWORDS, Draft
 from vault.archive.derivation import Derivation
+from vault.archive.format import stamp, unstamp
 from vault.archive.key_file import write_key_file
 from vault.archive.keys import Keys
+from vault.archive.lineage import Says
 from vault.archive.slots import RecipientSlot
+from vault.archive.statement import Statement, seal_statement
+from vault.catalog.statements import publish_statement
 
 PASSWORD = "Pässwört mit Leerzeichen"
 IDENTITY = "AGE-SECRET-KEY-1CAQ4F3QL6HZLJF76D9V3MRNPXAXPCK4YJH3QWJVP4TTR9HYC0PYS870RJZ"
 RECIPIENT = "age1qf3wnkvdr3wzr9rkguh6hmlyprfjrhuxglpw56vamapuyff509jsyj7vw6"
+FROZEN = (".json", ".packrat", ".statement")
 WHEN = 1_700_000_000_123_456_789
 ACL = struct.pack("<I" + "HHi" * 5, 2, 1, 6, -1, 2, 4, 1234, 4, 4, -1, 16, 4, -1, 32, 0, -1)
 CONFIG = """
@@ -117,6 +127,73 @@ def second_tree(root: Path) -> None:
     (root / "new").write_bytes(b"new in the second\n")
 
 
+ROOTS = {"files": "folder", "data": "volume", "db.sql": "dump", "databases": "dump"}
+ROOTS |= {"service": "definition"}
+
+
+def rooted_tree(root: Path) -> None:
+    """Create what the archive with several roots holds, as it is restored."""
+    for name in ("files", "data", "databases"):
+        (root / name).mkdir(parents=True)
+    (root / "files/one").write_bytes(b"in a folder\n")
+    (root / "data/one").write_bytes(b"in a volume\n")
+    os.link(root / "data/one", root / "data/two")
+    os.symlink("one", root / "data/link")
+    (root / "db.sql").write_bytes(letters(200_000, 5))
+    (root / "db.sql").chmod(0o600)
+    (root / "databases/empty").write_bytes(b"")
+    (root / "databases/first").write_bytes(b"CREATE TABLE first;\n")
+    (root / "service").write_bytes(b'{"container": {"image": "postgres:18"}}')
+
+
+def rooted_archive(draft: Draft, root: Path) -> None:
+    """Describe that tree as an archive, as docs/format.md says."""
+    entries = []
+    stored: dict[int, list[list[object]]] = {}
+    for path in [root, *sorted(root.rglob("*"))]:
+        info, name = path.lstat(), str(path.relative_to(root)) if path != root else ""
+        entry = {"path": name, "mode": stat.S_IMODE(info.st_mode), "mtime": info.st_mtime_ns}
+        if path.is_symlink():
+            entry |= {"type": "symlink", "target": os.readlink(path)}
+        elif path.is_dir():
+            entry["type"] = "dir"
+        else:
+            if ROOTS[name.partition("/")[0]] in ("dump", "definition"):
+                entry["type"] = "stream"
+            elif info.st_nlink > 1:
+                entry["link"] = [1, info.st_ino]
+            data = path.read_bytes()
+            parts = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
+            if info.st_ino not in stored:
+                stored[info.st_ino] = draft.store(b"d", *parts) if parts else []
+            entry |= {"size": len(data), "chunks": stored[info.st_ino]}
+        entries.append(entry)
+    draft.index(entries)
+    draft.manifest["roots"] = [{"label": k, "kind": v, "source": k} for k, v in ROOTS.items()]
+    draft.manifest |= {"host": "frozen", "normal": [draft.manifest[k] for k in ("files", "size")]}
+
+
+def say_everything(program: Program) -> None:
+    """Publish a statement of each kind."""
+    store = program.destination("local")
+    [item] = program.cache.catalog(store, "vectors", program.keys).listed
+    first = item.summary
+    assert first
+    for number, says in enumerate(get_args(Says)):
+        said = Statement(
+            id=os.urandom(16).hex(),
+            service="vectors",
+            host="frozen",
+            line=first.line,
+            time=stamp(unstamp(first.time) + number),
+            says=says,
+            archives=[first.id if says in ("pin", "forgotten") else f"{number:032x}"],
+            text=f"why it is {says}",
+        )
+        data = seal_statement(said, program.keys)
+        publish_statement(store, "vectors", said.name, data, program.keys)
+
+
 def freeze_times(root: Path) -> None:
     """Set all times to WHEN, and some to times before 1970 and after 2038."""
     for folder, names, files in os.walk(os.fsencode(root), topdown=False):
@@ -193,9 +270,28 @@ def main(folder: Path) -> None:
         freeze_times(source)
         result = back_up(pipeline, clock=later)
         assert result.status == "done", result
-        (folder / f"{number}.json").write_text(json.dumps(listing(source), indent=1) + "\n")
-    for archive in sorted(store.iterdir()):
-        shutil.copy(archive, folder)
+        write_listing(folder, number, source)
+        if number == 1:
+            say_everything(Program(str(folder / "packrat.yaml")))
+    rooted_tree(folder / "rooted")
+    freeze_times(folder / "rooted")
+    write_listing(folder, 3, folder / "rooted")
+    PASSWORDS[keys.master] = PASSWORD
+    body = struct.pack(">BH", RecipientSlot.KIND, len(recipient.body)) + recipient.body
+    draft = Draft(keys.master, "vectors", stamp(time.time() + 60), slots=[body])
+    rooted_archive(draft, folder / "rooted")
+    draft.save(store)
+    for file in sorted(store.iterdir()):
+        shutil.copy(file, folder)
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in FROZEN)
+    names.append("password")
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names]
+    (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+
+
+def write_listing(folder: Path, number: int, root: Path) -> None:
+    """Write what a restore of the archive with this number must produce."""
+    (folder / f"{number}.json").write_text(json.dumps(listing(root), indent=1) + "\n")
 
 
 if __name__ == "__main__":

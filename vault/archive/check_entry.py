@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from vault.archive import ranges
-from vault.archive.format import FIRST_SEGMENT, untext
+from vault.archive.format import FIRST_SEGMENT, REGULAR, untext
 from vault.archive.ranges import OWNER_LAST, TIME_FIRST, TIME_LAST
 from vault.errors import Damaged
 
@@ -34,8 +34,10 @@ def check_entry(entry: Entry, known: Container[str] | None = None) -> None:
     `known` are the archives that it may refer to; None skips that check.
     """
     _check_numbers(entry)
-    if entry.type == "file":
+    if entry.type in REGULAR:
         _check_file(entry, known)
+        if entry.type == "stream" and _is_more_than_a_stream(entry):
+            raise Implausible("is a stream with properties that only a file has")
     else:
         _check_other(entry)
     if entry.device is not None:
@@ -121,6 +123,14 @@ def check_reference(reference: Reference, known: Container[str] | None, end: int
         raise Implausible("refers to an archive that the backup does not name")
     if frame < FIRST_SEGMENT or offset < 0 or not 0 < length <= end - offset:
         raise Implausible("refers to a place where no chunk can be")
+
+
+def _is_more_than_a_stream(entry: Entry) -> bool:
+    return (
+        bool(entry.inode or entry.link or entry.xattrs or entry.xattrs64)
+        or entry.extents is not None
+        or entry.average != AVERAGE_MOST
+    )
 
 
 def _check_other(entry: Entry) -> None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from vault.archive import ranges
 from vault.archive.check_entry import Implausible, check_entry
 from vault.archive.format import order
+from vault.archive.lineage import PATH_ROOT, STREAMED
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Container
 
     from vault.archive.format import Entry, Summary
+    from vault.archive.lineage import Root
 
 _UNNAMED = frozenset(("", ".", ".."))
 
@@ -34,10 +36,20 @@ class IndexCheck:
     Memory grows only with the files that have several names, about 200 bytes each.
     """
 
-    def __init__(self, archive: str, known: Container[str] | None = None) -> None:
-        """Check entries that refer to the archives `known`; errors name `archive`."""
+    def __init__(
+        self,
+        archive: str,
+        known: Container[str] | None = None,
+        roots: Collection[Root] = (),
+    ) -> None:
+        """Check entries that refer to the archives `known`; errors name `archive`.
+
+        Without `roots` there is a single one, whose entries have no label.
+        """
         self._archive = archive
         self._known = known
+        kinds: dict[str, str] = {root.label: root.kind for root in roots if root.label != PATH_ROOT}
+        self._roots = RootsCheck(kinds) if kinds else None
         self._last: bytes | None = None
         self._above = [""]
         """Folders that the next entry may be in, each inside the previous one."""
@@ -77,6 +89,10 @@ class IndexCheck:
             if not at:
                 raise Implausible("is in a folder that the backup does not have")
             at -= 1
+        if self._roots:
+            self._roots.check(name, entry.type)
+        elif entry.type == "stream":
+            raise Implausible("is a stream outside of a dump or definition")
         check_entry(entry, self._known)
         if entry.link:
             self._check_link(entry)
@@ -101,6 +117,8 @@ class IndexCheck:
                 f"has {self.entries:,} entries, {self.files:,} of them files; its manifest says"
                 f" {manifest.entries:,} and {manifest.files:,}",
             )
+        if self._roots and (absent := self._roots.absent):
+            raise Damaged(self._archive, f"has no entry of its root {absent[0]!r}")
 
     def _check_link(self, entry: Entry) -> None:
         assert entry.link
@@ -109,6 +127,34 @@ class IndexCheck:
         content = content_hash(entry)
         if self._links.setdefault(entry.link, content) != content:
             raise Implausible("differs from the file that it is another name of")
+
+
+class RootsCheck:
+    """Check of the entries of an archive whose paths begin with the label of a root."""
+
+    def __init__(self, kinds: dict[str, str]) -> None:
+        """Check against these labels and the kinds of their roots."""
+        self._kinds = kinds
+        self._seen: set[str] = set()
+
+    @property
+    def absent(self) -> list[str]:
+        """Labels of roots without an entry, so far."""
+        return sorted(self._kinds.keys() - self._seen)
+
+    def check(self, name: str, type_: str) -> None:
+        """Check one entry; raises Implausible."""
+        label = name.partition("/")[0]
+        if not name:
+            return
+        if label not in self._kinds:
+            raise Implausible("is in no root of the backup")
+        self._seen.add(label)
+        kind = self._kinds[label]
+        if kind not in STREAMED and name == label and type_ != "dir":
+            raise Implausible(f"is a {kind} as a whole, and not a folder")
+        if type_ != "dir" and (kind in STREAMED) != (type_ == "stream"):
+            raise Implausible(f"is a {type_} in a {kind}")
 
 
 def content_hash(entry: Entry) -> int:

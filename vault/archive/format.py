@@ -10,11 +10,12 @@ import re
 import struct
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import msgspec
 
 from vault.archive.header import VERSION, Header
+from vault.archive.lineage import Lineage, Root
 from vault.archive.ranges import BLOCK_ENTRIES, RANGES
 from vault.errors import Damaged
 
@@ -25,9 +26,9 @@ CHUNK_AVERAGE = 1 << 20
 
 MANIFEST, TABLE, FIRST_SEGMENT = 0, 1, 2
 """Frame numbers."""
-Kind = Literal[b"m", b"t", b"d", b"i"]
+Kind = Literal[b"m", b"t", b"d", b"i", b"s"]
 
-_NAME = re.compile(r"(?P<service>.+)-(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<id>[0-9a-f]{8})\.packrat")
+_NAME = re.compile(r"(.+)-([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{8})\.([a-z]+)")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=RANGES["size"][1])]
 Owner = Annotated[int, msgspec.Meta(ge=0, le=RANGES["uid"][1])]
@@ -41,18 +42,31 @@ Reference = tuple[str, str, Count, Count, Count]
 class ArchiveName(msgspec.Struct, frozen=True):
     """`<service>-<time>-<8 hex>.packrat`."""
 
+    SUFFIX: ClassVar[str] = "packrat"
+
     service: str
     time: str
     short: str
 
     def __str__(self) -> str:
-        return f"{self.service}-{self.time}-{self.short}.packrat"
+        return f"{self.service}-{self.time}-{self.short}.{self.SUFFIX}"
 
     @classmethod
-    def parse(cls, name: str) -> ArchiveName | None:
+    def parse(cls, name: str) -> Self | None:
         """Return the parts of a name, None if packrat never creates such a name."""
         match = _NAME.fullmatch(name)
-        return cls(match["service"], match["time"], match["id"]) if match else None
+        return cls(*match.groups()[:3]) if match and match[4] == cls.SUFFIX else None
+
+
+class StatementName(ArchiveName, frozen=True):
+    """`<service>-<time>-<8 hex>.statement`."""
+
+    SUFFIX: ClassVar[str] = "statement"
+
+
+def parse_name(name: str) -> ArchiveName | None:
+    """Return the parts of the name of an archive or a statement; None for any other file."""
+    return ArchiveName.parse(name) or StatementName.parse(name)
 
 
 def stamp(seconds: float) -> str:
@@ -94,12 +108,16 @@ class Trailer(msgspec.Struct, frozen=True):
         return cls(offset, manifest, table, header.archive_id)
 
 
+REGULAR = ("file", "stream")
+"""Types of entries that a restore makes regular files."""
+
+
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     """One file, folder, link or device of a service."""
 
     path: str = ""
     path64: str | None = None
-    type: Literal["file", "dir", "symlink", "fifo", "char", "block"] = "file"
+    type: Literal["file", "dir", "symlink", "fifo", "char", "block", "stream"] = "file"
     mode: Mode = 0
     uid: Owner = 0
     gid: Owner = 0
@@ -176,7 +194,7 @@ class Referred(msgspec.Struct):
     used: int
 
 
-class Summary(msgspec.Struct, kw_only=True):
+class Summary(Lineage, kw_only=True):
     """A manifest without its index."""
 
     format: int = VERSION
@@ -185,9 +203,8 @@ class Summary(msgspec.Struct, kw_only=True):
     host: str
     time: str
     kind: Literal["full", "incremental"]
-    parent: str | None
     barrier: int
-    source: str
+    roots: list[Root]
     entries: int
     files: int
     size: int

@@ -24,6 +24,10 @@ TABLE_MOST = 256 * MIB
 """Plaintext bytes of a table: decimal digits, which shrink to a quarter at most."""
 SEALED_LEAST = 28
 """Sealed bytes of any frame: its nonce and its tag. So the size of a file bounds its frames."""
+STATEMENT_MOST = MIB // 4
+"""Plaintext bytes of a statement: 1,000 archives take 35 KB."""
+STATEMENT_SEALED_MOST = MIB // 16
+"""Sealed bytes of a statement, so that header and frame are one read."""
 ARCHIVE_MOST = 2**63 - 1
 """Bytes of an archive: what a file offset can express."""
 
@@ -32,6 +36,7 @@ PLAINTEXT_MOST = {
     b"t": TABLE_MOST,
     b"d": SEGMENT_MOST,
     b"i": INDEX_SEGMENT_MOST,
+    b"s": STATEMENT_MOST,
 }
 """Frame kind -> most bytes that it may unpack to."""
 SEALED_MOST = {
@@ -39,5 +44,6 @@ SEALED_MOST = {
     b"t": TABLE_SEALED_MOST,
     b"d": SEGMENT_MOST + SEGMENT_MOST // 128 + 1024,
     b"i": INDEX_SEGMENT_MOST + INDEX_SEGMENT_MOST // 128 + 1024,
+    b"s": STATEMENT_SEALED_MOST,
 }
 """Frame kind -> most bytes in the file. zstd adds less than 1/128 to random data."""

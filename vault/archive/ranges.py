@@ -47,6 +47,12 @@ BLOCK_ENTRIES = 256
 """Entries of a block."""
 BLOCK_BYTES = 1 << 20
 """Bytes of a block or block list that holds more than one item."""
+LABEL_BYTES, ROOTS_MOST = 255, 1000
+"""Longest label of a root, which is a name in a folder, and most roots of an archive."""
+SEQUENCE_LAST = 2**53 - 1
+"""Largest sequence number; every JSON reader can express it."""
+ARCHIVES_SAID, TEXT_BYTES = 1000, 4096
+"""Archives that a statement is about, and its text: both fit its frame."""
 DATA_CHUNK_BYTES = 4 << 20
 """End of the last chunk in a data segment."""
 INDEX_CHUNK_BYTES = 40 << 20

@@ -23,6 +23,7 @@ from vault.archive.format import (
 )
 from vault.archive.header import HEADER_LEAST, HEADER_MOST, Header
 from vault.archive.limits import ARCHIVE_MOST, SEALED_LEAST, SEALED_MOST
+from vault.archive.lineage import fault_of_roots
 from vault.archive.seal import Sealer, unpack
 from vault.errors import Damaged, WrongKey
 
@@ -40,6 +41,16 @@ Opened = TypeVar("Opened")
 def read_header(read: ReadRange, size: int, archive: str) -> Header:
     """Read and check the clear beginning of an archive of `size` bytes; raises Damaged."""
     return Header.unpack(read(0, min(size, HEADER_MOST)), archive)
+
+
+def require_key(header: Header, keys: Keys, where: str) -> None:
+    """Raise WrongKey for a header of another key."""
+    if header.commitment != keys.commitment:
+        raise WrongKey(
+            f"{where} is sealed under another key ({header.key_id.hex()},"
+            f" yours is {keys.key_id.hex()})",
+            "its password makes the right key file: packrat rekey",
+        )
 
 
 class Archive:
@@ -60,17 +71,14 @@ class Archive:
         if not HEADER_LEAST + TRAILER.size <= size <= ARCHIVE_MOST:
             raise Damaged(self.where, f"is cut off: no archive has {size} bytes")
         self.header = self._read_again_if_damaged(lambda: read_header(self._read, size, self.where))
-        if self.header.commitment != keys.commitment:
-            raise WrongKey(
-                f"{self.where} is sealed under another key ({self.header.key_id.hex()},"
-                f" yours is {keys.key_id.hex()})",
-                "its password makes the right key file: packrat rekey",
-            )
+        require_key(self.header, keys, self.where)
         self.sealer = Sealer(keys, self.header, self.where)
         self._table_sealed: bytes | None = None
         self.trailer, self.manifest = self._read_again_if_damaged(self._read_end)
         if (self.manifest.kind == "incremental") != bool(self.manifest.archives):
             raise Damaged(self.where, "is not of the kind that its list of archives says")
+        if fault := fault_of_roots(self.manifest.roots):
+            raise Damaged(self.where, fault)
         self._check_name(name)
 
     @cached_property

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vault.archive.format import Summary, encode
-from vault.catalog.catalog import Catalog, Listed, backups_of, examine
+from vault.archive.format import ArchiveName, StatementName, Summary, encode
+from vault.archive.statement import Statement
+from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
+from vault.catalog.seen import Seen, seen_of
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
-from vault.store.base import Stored, never
+from vault.store.base import Stored, never, published
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,17 +44,6 @@ TABLES = {
 }
 _Row = tuple[str, int, bytes, bytes, bytes]
 """Name, size, key id, summary and checksum of an archive."""
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """Last known state of a service at one destination."""
-
-    newest: str | None
-    """Time of the newest backup."""
-    backups: int
-    damaged: int
-    proven: float | None
-    """Time when an archive was last read in full, in seconds since 1970."""
 
 
 class CatalogCache:
@@ -86,7 +77,8 @@ class CatalogCache:
     def _catalog(
         self, destination: Store, service: str, keys: Keys, check: Check, *, marks: bool
     ) -> Catalog:
-        stored = destination.archives(service, check)
+        files = destination.files(service, check)
+        stored = published(files, service)
         place = (_location(destination), service)
         rows = self._file.ask(
             _Row,
@@ -95,10 +87,11 @@ class CatalogCache:
             *place,
         )
         known: dict[tuple[str, int], _Row] = {row[:2]: row for row in rows}
-        if known and not stored:
+        archives = [name for name, _ in known if ArchiveName.parse(name)]
+        if archives and not stored:
             raise Away(
                 f"destination {destination.name} ({destination.root}) held backups of {service}"
-                f" ({len(known)}) and now lists none",
+                f" ({len(archives)}) and now lists none",
                 "is its disk mounted? If they were deleted on purpose:"
                 " packrat check --connect --accept-empty",
             )
@@ -106,17 +99,18 @@ class CatalogCache:
         damage = self._damage(*place) if marks else {}
         new: list[_Row] = []
         late, until = False, time.monotonic() + LOOK_SECONDS
-        for one in stored:
+        said = published(files, service, StatementName)
+        for one in (*stored, *said):
             if late := time.monotonic() > until:
                 break
-            cached = known.pop((one.name, one.size), None)
-            summary = _cached_summary(keys, cached) if cached else None
-            item = Listed(one, summary) if summary else examine(catalog, one, keys, check)
+            row = known.pop((one.name, one.size), None)
+            cached = _cached(keys, one, row) if row else None
+            item = cached or examine(catalog, one, keys, check)
             item.problem = item.problem or damage.get((one.name, one.size), "")
-            catalog.listed.append(item)
-            if item.summary and not summary:
-                row = one.name, one.size, keys.key_id, encode(item.summary)
-                new.append((*row, _checksum(*row)))
+            (catalog.statements if one in said else catalog.listed).append(item)
+            if not cached and (content := item.summary or item.statement):
+                made = one.name, one.size, keys.key_id, encode(content)
+                new.append((*made, _checksum(*made)))
         if new or known:
             with self._file.together():
                 for found in new:
@@ -128,7 +122,7 @@ class CatalogCache:
                     self._drop(*place, name, size)
         if late:
             raise destination.fault(f"list {service}", SLOW, "the next run goes on from there")
-        catalog.gone = sorted({name for name, _ in known} - {one.name for one in stored})
+        catalog.gone = sorted({name for name, _ in known} - catalog.names)
         return catalog
 
     def catalogs(
@@ -189,7 +183,7 @@ class CatalogCache:
         seen: dict[str, dict[str, Seen]] = {}
         for (service, place), archives in found.items():
             name, known_at = place.partition("=")[0], seen.setdefault(service, {})
-            one = _seen(archives, proven[service, place])
+            one = seen_of(archives, proven[service, place])
             # A destination may have moved: its present location counts.
             if name not in known_at or (one.newest or "") > (known_at[name].newest or ""):
                 known_at[name] = one
@@ -277,23 +271,18 @@ def _location(destination: Store) -> str:
     return f"{destination.name}={destination.root}"
 
 
-def _cached_summary(keys: Keys, row: tuple[str, int, bytes, bytes, bytes]) -> Summary | None:
-    """Return a cached summary if these keys and this version made it, and it is intact."""
+def _cached(keys: Keys, one: Stored, row: _Row) -> Listed | None:
+    """Return a file as it is cached if these keys and this version made it, and it is intact."""
     name, size, key, summary, checksum = row
     if key != keys.key_id or checksum != _checksum(name, size, key, summary):
         return None
     try:
-        return msgspec.json.decode(summary, type=Summary)
+        if StatementName.parse(name):
+            return Listed(one, statement=msgspec.json.decode(summary, type=Statement))
+        return Listed(one, msgspec.json.decode(summary, type=Summary))
     except msgspec.MsgspecError:
         return None
 
 
 def _checksum(name: str, size: int, key: bytes, summary: bytes) -> bytes:
     return sha256(b"\0".join((name.encode(), str(size).encode(), key, summary))).digest()[:8]
-
-
-def _seen(archives: list[Listed], proven: float) -> Seen:
-    backups = backups_of(archives)
-    newest = backups[-1].summary if backups else None
-    damaged = sum(bool(item.problem) for item in archives)
-    return Seen(newest.time if newest else None, len(backups), damaged, proven or None)

@@ -9,20 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vault.archive.format import Manifest, Summary
+from vault.archive.format import Manifest, StatementName, Summary
 from vault.archive.reader import Archive
 from vault.catalog.contained import describe, is_foreign
+from vault.catalog.statements import read_statement
 from vault.errors import Damaged, NotThere, VaultError, WrongKey
 from vault.store.base import Check, never
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
+    from vault.archive.statement import Statement
     from vault.store.base import Store, Stored
 
 
 @dataclass(slots=True)
 class Listed:
-    """Archive at a destination.
+    """Archive, or statement, at a destination.
 
     `problem` says why nothing may build on it: it cannot be opened and has no summary, or a
     verification has found damage in it.
@@ -32,6 +34,7 @@ class Listed:
     summary: Summary | None = None
     problem: str = ""
     locked: bool = False
+    statement: Statement | None = None
 
 
 @dataclass(slots=True)
@@ -41,8 +44,14 @@ class Catalog:
     destination: Store
     service: str
     listed: list[Listed] = field(default_factory=list)
+    statements: list[Listed] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     """Names that the previous listing had."""
+
+    @property
+    def names(self) -> set[str]:
+        """Return the names of all archives and statements."""
+        return {item.stored.name for item in (*self.listed, *self.statements)}
 
     @property
     def referable(self) -> dict[str, Listed]:
@@ -124,8 +133,11 @@ def backups_of(archives: list[Listed]) -> list[Listed]:
 
 
 def examine(catalog: Catalog, one: Stored, keys: Keys, check: Check = never) -> Listed:
-    """Open an archive and return its state; raises Away."""
+    """Open an archive or a statement, and return its state; raises Away."""
     try:
+        if StatementName.parse(one.name):
+            place = catalog.destination, catalog.service, one.name
+            return Listed(one, statement=read_statement(*place, keys, check=check)[0])
         manifest = catalog.open(one.name, keys, check).manifest
     except WrongKey as error:
         return Listed(one, problem=str(error), locked=True)

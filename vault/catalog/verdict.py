@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from vault.catalog.prover import Depth
 from vault.errors import Damaged, NotThere, WrongKey
 
 if TYPE_CHECKING:
-    from vault.catalog.catalog import Listed
+    from vault.catalog.cache import CatalogCache
+    from vault.catalog.catalog import Catalog, Listed
     from vault.errors import VaultError
     from vault.store.base import Stored
 
@@ -76,3 +78,17 @@ class Finding:
         proven = isinstance(error, Damaged | WrongKey)
         self.stopped |= not proven
         self.fault(Status.DAMAGED if proven else Status.UNREADABLE, str(error))
+
+
+def remember(
+    cache: CatalogCache, catalog: Catalog, verdicts: list[Verdict], depth: Depth, now: float
+) -> None:
+    """Record in the cache what was read in full and what is damaged. The rest proves nothing."""
+    for verdict in verdicts:
+        if verdict.status is Status.DAMAGED:
+            problem = "; ".join(verdict.problems)
+        elif verdict.status is Status.GOOD and depth is not Depth.SAMPLES:
+            problem = ""
+        else:
+            continue
+        cache.prove(catalog.destination, catalog.service, verdict.stored, now, problem)

@@ -14,6 +14,7 @@ from vault.catalog.catalog import missing
 from vault.catalog.contained import contained
 from vault.catalog.prover import Depth, frames_to_read
 from vault.catalog.references import References
+from vault.catalog.statements import read_statement
 from vault.catalog.verdict import Finding, Status, Verdict
 from vault.errors import Away, Damaged, NotThere, VaultError, WrongKey
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from vault.archive.format import Reference
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
-    from vault.catalog.cache import CatalogCache
     from vault.catalog.catalog import Catalog
     from vault.catalog.prover import Random, Step
 
@@ -99,7 +99,25 @@ class Verifier:
                     self._read_index(name)
         for name in chosen:
             self._read_frames(name)
-        return self._verdicts(chosen)
+        said = self._verify_statements() if names is None else []
+        return self._verdicts(chosen) + said
+
+    def _verify_statements(self) -> list[Verdict]:
+        """Return a verdict for each statement of this key."""
+        found = []
+        for listed in self._catalog.statements:
+            if listed.locked:
+                continue
+            finding = Finding(listed)
+            if self.gave_up:
+                self._not_attempted(finding)
+            else:
+                with self._recording_errors(finding):
+                    store, service = self._catalog.destination, self._catalog.service
+                    read_statement(store, service, listed.stored.name, self._keys)
+                    self._passed(finding, listed.stored.size)
+            found.append(self._verdict(finding, pruned=False))
+        return found
 
     def _open(self, name: str) -> Archive | None:
         """Open an archive once; None if that is impossible, which its finding records."""
@@ -124,9 +142,8 @@ class Verifier:
         summary = archive.manifest if archive else finding.listed.summary
         for gone in missing(summary, self._standing) if summary else ():
             other = self._findings.get(gone)
-            if (
-                other is None or other.listed.summary
-            ):  # otherwise its own verdict says what is wrong
+            # Without a summary, its own verdict says what is wrong.
+            if other is None or other.listed.summary:
                 finding.fault(Status.MISSING, f"{gone}, which it refers to, is missing")
 
     def _referring(self, base: str) -> list[str]:
@@ -150,7 +167,7 @@ class Verifier:
         if archive is None:
             return
         known = known_archives(archive.manifest)
-        check = IndexCheck(archive.where, known)
+        check = IndexCheck(archive.where, known, archive.manifest.roots)
         arrived: list[tuple[str, int]] = []
 
         def fetch(archive_id: str, number: int) -> bytes:
@@ -233,12 +250,12 @@ class Verifier:
                     if other.name in pruned:
                         problem = f"{other.name}, which it refers to, no longer exists"
                         finding.fault(Status.MISSING, problem)
-        return [self._verdict(name, pruned=name in pruned) for name in chosen]
+        return [self._verdict(self._findings[name], pruned=name in pruned) for name in chosen]
 
-    def _verdict(self, name: str, *, pruned: bool) -> Verdict:
-        finding = self._findings[name]
+    def _verdict(self, finding: Finding, *, pruned: bool) -> Verdict:
+        name = finding.listed.stored.name
         return Verdict(
-            name.removesuffix(".packrat").rpartition("-")[2],
+            name.rpartition(".")[0].rpartition("-")[2],
             finding.listed.stored,
             self._catalog.destination.name,
             Status.PRUNED if pruned else finding.status,
@@ -273,17 +290,3 @@ class Verifier:
 
 class _BlockedError(VaultError):
     """Error of an index that is unreadable because of another archive, whose finding says why."""
-
-
-def remember(
-    cache: CatalogCache, catalog: Catalog, verdicts: list[Verdict], depth: Depth, now: float
-) -> None:
-    """Record in the cache what was read in full and what is damaged. The rest proves nothing."""
-    for verdict in verdicts:
-        if verdict.status is Status.DAMAGED:
-            problem = "; ".join(verdict.problems)
-        elif verdict.status is Status.GOOD and depth is not Depth.SAMPLES:
-            problem = ""
-        else:
-            continue
-        cache.prove(catalog.destination, catalog.service, verdict.stored, now, problem)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from vault.archive.format import ArchiveName
+from vault.archive.format import ArchiveName, parse_name
 from vault.errors import Away, NotThere
 from vault.store.probe import probe
 from vault.store.upload import Check, Part, Upload, never, send
@@ -101,11 +101,7 @@ class Store(ABC):
 
     def archives(self, service: str, check: Check = never) -> list[Stored]:
         """Return the published archives of a service, oldest name first."""
-        return [
-            stored
-            for stored in self.files(service, check)
-            if (parsed := ArchiveName.parse(stored.name)) and parsed.service == service
-        ]
+        return published(self.files(service, check), service)
 
     def write(
         self, service: str, name: str, parts: Iterable[Part], check: Check = never
@@ -159,6 +155,13 @@ class Store(ABC):
         return NotThere(what, hint)
 
 
+def published(
+    files: list[Stored], service: str, kind: type[ArchiveName] = ArchiveName
+) -> list[Stored]:
+    """Return those files of a service's folder that have a name of this kind."""
+    return [one for one in files if (parsed := kind.parse(one.name)) and parsed.service == service]
+
+
 def unfinished(name: str) -> str:
     """Return the name of a file that is being written."""
     return f".{name}.part"
@@ -166,4 +169,4 @@ def unfinished(name: str) -> str:
 
 def unfinished_archive(name: str) -> ArchiveName | None:
     """Return the name that an unfinished file would get; None for a file Packrat did not write."""
-    return ArchiveName.parse(name[1:].removesuffix(".part")) if name.startswith(".") else None
+    return parse_name(name[1:].removesuffix(".part")) if name.startswith(".") else None

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vault.archive.format import ArchiveName
+from vault.archive.format import parse_name
 from vault.errors import NotThere
 from vault.store.async_fs import AsyncStore
 from vault.store.base import LATER, Check, Properties, Stored, never
@@ -125,7 +125,7 @@ class S3(AsyncStore):
             answer = self.request(action, "list_multipart_uploads", check, Prefix=prefix)
             for found in answer.get("Uploads") or []:
                 key, upload = self._extract(action, partial(_parse_upload, found))
-                name = ArchiveName.parse(key.rpartition("/")[2])
+                name = parse_name(key.rpartition("/")[2])
                 if name and name.time < before:
                     self._abort(key, upload, check)
 

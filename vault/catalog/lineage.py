@@ -1,0 +1,100 @@
+"""Lineage of the next archive of a service, from all archives and statements that are known.
+
+A statement ends by a later statement, never by absence. So what is in force is what any manifest or
+statement says, unless a later statement ends it. See "Statements" in docs/format.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import structs
+
+from vault.archive.lineage import Accepted, Gone, Lineage, Parent, Pin
+from vault.catalog.hosts import is_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from vault.archive.format import Summary
+    from vault.archive.statement import Statement
+    from vault.catalog.catalog import Catalog
+
+    Random = Callable[[int], bytes]
+
+LINE_BYTES = 16
+Saying = TypeVar("Saying", Pin, Accepted, Gone)
+
+
+def lines_of(catalogs: Iterable[Catalog], host: str | None) -> set[str]:
+    """Return the lines that a host has continued; all lines if `host` is None.
+
+    There are several if a destination was new while the others were away.
+    """
+    return {
+        item.summary.line
+        for catalog in catalogs
+        for item in catalog.listed
+        if item.summary and (host is None or is_of(item, host))
+    }
+
+
+def next_lineage(catalogs: list[Catalog], host: str | None, random: Random) -> Lineage:
+    """Return the lineage of the next archive of a host; None continues any host's line.
+
+    The parent is the newest archive of the line that is known, whether or not it can be restored.
+    """
+    lines = lines_of(catalogs, host)
+    known: dict[str, Summary] = {}
+    statements: dict[str, Statement] = {}
+    for catalog in catalogs:
+        for item in (*catalog.listed, *catalog.statements):
+            if item.summary and item.summary.line in lines:
+                known[item.stored.name] = item.summary
+            if item.statement and item.statement.line in lines:
+                statements[item.stored.name] = item.statement
+    if not known:
+        return Lineage(line=random(LINE_BYTES).hex(), parent=None, sequence=1)
+    name, summaries = max(known), [*known.values()]
+    said = [(archive, one) for one in statements.values() for archive in one.archives]
+    return Lineage(
+        line=known[name].line,
+        parent=Parent(known[name].id, name),
+        sequence=known[name].sequence + 1,
+        pins=_pins(summaries, said),
+        accepted=_latest(
+            [accepted for summary in summaries for accepted in summary.accepted]
+            + [Accepted(archive, one.time) for archive, one in said if one.says == "accepted"]
+        ),
+        gone=_gone(summaries, said, parent=known[name].id),
+    )
+
+
+def _pins(summaries: list[Summary], said: list[tuple[str, Statement]]) -> list[Pin]:
+    pins = [pin for summary in summaries for pin in summary.pins]
+    pins += [Pin(archive, one.time, one.text) for archive, one in said if one.says == "pin"]
+    ended = {(archive, one.time) for archive, one in said if one.says == "unpin"}
+    return [
+        pin
+        for pin in _latest(pins)
+        if not any(archive == pin.archive and time > pin.time for archive, time in ended)
+    ]
+
+
+def _gone(summaries: list[Summary], said: list[tuple[str, Statement]], parent: str) -> list[Gone]:
+    """Return the deleted archives that the next archive or one that is still there names."""
+    named = {parent} | {other.id for summary in summaries for other in summary.archives}
+    named |= {summary.parent.id for summary in summaries if summary.parent}
+    gone = [one for summary in summaries for one in summary.gone]
+    gone += [
+        Gone(archive, one.time, one.says)
+        for archive, one in said
+        if one.says in ("pruned", "forgotten")
+    ]
+    return [one for one in _latest(gone) if one.archive in named]
+
+
+def _latest(sayings: list[Saying]) -> list[Saying]:
+    """Return the latest saying about each archive, sorted by archive."""
+    found = {one.archive: one for one in sorted(sayings, key=structs.astuple)}
+    return [found[archive] for archive in sorted(found)]
