@@ -328,6 +328,20 @@ def check_lineage(said: dict[str, Any]) -> None:
                 match("pruned|forgotten", one["how"])
 
 
+def check_numbers(said: dict[str, Any]) -> None:
+    """Refuse a manifest with impossible totals, although no restore needs them."""
+    for key in ("barrier", "entries", "files", "size", "read", "payload", "missed"):
+        number(said[key])
+    files, size = list_of(said["normal"])
+    number(files)
+    number(size)
+    for other in list_of(said["archives"]):
+        match(ID, other["id"])
+        text(other["name"])
+        number(other["size"])
+        number(other["used"])
+
+
 class Sealed:
     """A file whose frames are sealed with the key of its header."""
 
@@ -407,6 +421,7 @@ class Archive(Sealed):
             if said["kind"] != ("incremental" if said["archives"] else "full"):
                 raise ValueError("its kind is not what its list of archives says")
             check_lineage(said)
+            check_numbers(said)
             self.roots = check_roots(said["roots"])
         with reading(f"{path}: the table at byte {offset + length}"):
             plain = self.unseal(1, offset + length, rest, b"t")
@@ -520,7 +535,7 @@ class Backup:
             for item in self.archive.manifest["archives"]:
                 text(item["name"])
                 other, head = self.find(bytes.fromhex(item["id"]), item["name"])
-                if head[28:36] != header[28:36]:
+                if head[28:60] != header[28:60]:
                     raise RescueError(f"{other}, which {path} needs, is sealed under another key")
                 archive = Archive(other, head, master)
                 self.archives[archive.id] = archive

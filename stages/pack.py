@@ -18,6 +18,7 @@ from stages.source.previous_index import PreviousIndex
 from vault.archive.admission import Admission
 from vault.archive.chunks import KnownChunks
 from vault.archive.format import MANIFEST, Manifest, Reference, Referred, encode
+from vault.archive.header import VERSION
 from vault.archive.keys import Keys
 from vault.archive.lineage import PATH_ROOT, Root
 from vault.archive.usage import Usage
@@ -207,6 +208,7 @@ class _Packing:
         base, used = self.base, self.usage.by_archive()
         return Manifest(
             **structs.asdict(base.lineage),
+            format=VERSION,
             id=self.job.own,
             service=self.job.service,
             host=self.job.host,

@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,7 @@ class Draft:
     bases: list["Draft"] = field(default_factory=list)
     slots: list[bytes] = field(default_factory=list)  # after the password's
     blocks: list[dict[str, Any]] = field(default_factory=list)
+    pack: Callable[[bytes], bytes] = zstandard.compress
     size: int = 0  # of the file, once it is saved
     says: dict[str, Any] = field(default_factory=dict)  # makes it a statement
     line: str = "11" * 16
@@ -164,7 +166,7 @@ class Draft:
 
         def seal(number: int, kind: bytes, plain: bytes) -> bytes:
             bound = hashlib.sha256(header).digest() + number.to_bytes(8, "big") + kind
-            packed = zstandard.compress(plain)
+            packed = self.pack(plain)
             nonce = os.urandom(12)
             return nonce + cipher.encrypt(nonce, packed, bound)
 

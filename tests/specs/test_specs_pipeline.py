@@ -45,7 +45,7 @@ def test_an_upload_that_nothing_confirms_is_refused(tmp_path, document, fault):
         stages[confirm]["after"] = stages["upload:local"]["after"]
     with pytest.raises(
         ConfigFaults,
-        match="no confirm of the same destination comes after it|only a fan-out feeds several",
+        match=r"no confirm of the same destination comes after it|only a fan-out feeds several",
     ):
         load(tmp_path, document)
 

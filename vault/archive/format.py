@@ -10,14 +10,16 @@ import re
 import struct
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import msgspec
 
-from vault.archive.header import VERSION, Header
-from vault.archive.lineage import Lineage, Root
+from vault.archive.lineage import Id, Lineage, Root, Time
 from vault.archive.ranges import BLOCK_ENTRIES, RANGES
 from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from vault.archive.header import Header
 
 TRAILER = struct.Struct(">QII8s8s")
 TRAILER_MAGIC = b"TARKCAP\n"
@@ -31,12 +33,17 @@ Kind = Literal[b"m", b"t", b"d", b"i", b"s"]
 _NAME = re.compile(r"(.+)-([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{8})\.([a-z]+)")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=RANGES["size"][1])]
+Length = Annotated[int, msgspec.Meta(ge=1, le=RANGES["size"][1])]
 Owner = Annotated[int, msgspec.Meta(ge=0, le=RANGES["uid"][1])]
 Mode = Annotated[int, msgspec.Meta(ge=0, le=RANGES["mode"][1])]
 """Ranges of numbers: an archive made with the right key may still be wrong. See `check_index`."""
 
 Reference = tuple[str, str, Count, Count, Count]
 """(chunk id, archive id, frame number, offset, length); ids in hex, offset in the plaintext."""
+IndexReference = tuple[
+    Id, Id, Annotated[int, msgspec.Meta(ge=2, le=RANGES["size"][1])], Count, Length
+]
+"""Reference to a part of an index, checked as it is decoded; `check_entry` checks the others."""
 
 
 class ArchiveName(msgspec.Struct, frozen=True):
@@ -179,7 +186,7 @@ def order(path: str) -> bytes:
 class Block(msgspec.Struct, omit_defaults=True, gc=False):
     """Position of one block of the index, and the path of its first entry."""
 
-    chunk: Reference
+    chunk: IndexReference
     entries: Annotated[int, msgspec.Meta(ge=1, le=BLOCK_ENTRIES)]
     first: str = ""
     first64: str | None = None
@@ -188,30 +195,30 @@ class Block(msgspec.Struct, omit_defaults=True, gc=False):
 class Referred(msgspec.Struct):
     """Another archive that this one refers to, with the number of plaintext bytes used of it."""
 
-    id: str
+    id: Id
     name: str
-    size: int
-    used: int
+    size: Count
+    used: Count
 
 
 class Summary(Lineage, kw_only=True):
     """A manifest without its index."""
 
-    format: int = VERSION
-    id: str
+    format: Literal[2]
+    id: Id
     service: str
     host: str
-    time: str
+    time: Time
     kind: Literal["full", "incremental"]
-    barrier: int
+    barrier: Count
     roots: list[Root]
-    entries: int
-    files: int
-    size: int
-    read: int
-    payload: int
-    missed: int
-    normal: tuple[int, int]
+    entries: Count
+    files: Count
+    size: Count
+    read: Count
+    payload: Count
+    missed: Count
+    normal: tuple[Count, Count]
     archives: list[Referred]
 
     @property
@@ -228,7 +235,7 @@ class Summary(Lineage, kw_only=True):
 class Manifest(Summary, kw_only=True):
     """Description of an archive, sealed in it."""
 
-    index: list[Reference]
+    index: list[IndexReference]
     """Block lists."""
 
 

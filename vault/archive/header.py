@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
@@ -12,7 +13,7 @@ from vault.archive.keys import Keys, commitment_to
 from vault.archive.slots import PasswordSlot, Slot, pack_slots, unpack_slots
 from vault.errors import Damaged
 
-VERSION = 2
+VERSION: Final = 2
 HEADER_MAGIC = b"PACKRAT\n"
 HEADER_MOST = 8 << 10
 """Bytes of a header: 16 slots of about 500 bytes, so that one read gets all of it."""
