@@ -73,6 +73,17 @@ SAYS = "pin", "unpin", "pruned", "forgotten", "accepted"
 TIME = (-(2**63) * 10**9, 2**63 * 10**9 - 1)  # nanoseconds that utimensat(2) takes
 ID, TIME_FORM = "[0-9a-f]{32}", "[0-9]{8}T[0-9]{6}Z"
 NUMBERS = ("mode", "uid", "gid", "mtime", "ctime", "inode", "size")
+NEVER_NULL = (
+    *NUMBERS,
+    "path",
+    "type",
+    "xattrs",
+    "xattrs64",
+    "chunks",
+    "lists",
+    "unsettled",
+    "average",
+)
 ONLY = {"size": REGULAR, "lists": REGULAR, "device": ("char", "block")}  # keys of these types
 NO_STREAM = ("inode", "link", "xattrs", "xattrs64")  # keys that a stream does not have
 RANGES = {  # smallest and largest value of each number in an entry
@@ -142,7 +153,7 @@ def pair(value: Any, *names: str) -> tuple[int, int]:
 
 def name_of(item: dict[str, Any], key: str) -> bytes:
     """Return a name, which is text under `key` or base64 under `key` + "64"."""
-    if f"{key}64" in item:
+    if item.get(f"{key}64") is not None:
         return base64.b64decode(item[f"{key}64"], validate=True)
     return bytes(item.get(key, "").encode())
 
@@ -451,6 +462,7 @@ class Entry:
     """One path of the backup, checked as far as possible without other entries."""
 
     def __init__(self, item: dict[str, Any], reference: Callable[..., Reference]) -> None:
+        item = {key: value for key, value in item.items() if value is not None or key in NEVER_NULL}
         self.path, self.target = name_of(item, "path"), name_of(item, "target")
         self.type: str = item.get("type", "file")
         numbers = {name: number(item.get(name, 0), *RANGES[name]) for name in NUMBERS}
@@ -543,14 +555,12 @@ class Backup:
                     raise RescueError(f"{other} has not the size that {path} says")
 
     def find(self, wanted: bytes, name: str) -> tuple[str, bytes]:
-        """Find an archive in the same folder by its id, first under its own name."""
-        folder = os.path.dirname(self.archive.path)
-        for candidate in sorted(os.listdir(folder or "."), key=lambda other: other != name):
-            if re.fullmatch(rf"[^.].*-{wanted[:4].hex()}\.packrat", candidate):
-                path = os.path.join(folder, candidate)
-                header = read_header(path)
-                if header[12:28] == wanted:
-                    return path, header
+        """Find an archive by its name in the same folder, and check its id."""
+        path = os.path.join(os.path.dirname(self.archive.path), name)
+        if re.fullmatch(rf"[^./][^/]*-{wanted[:4].hex()}\.packrat", name) and os.path.exists(path):
+            header = read_header(path)
+            if header[12:28] == wanted:
+                return path, header
         lost = f"{show(name.encode())} (id {wanted.hex()})"
         raise RescueError(f"{self.archive.path} needs {lost}, which is not in the same folder")
 

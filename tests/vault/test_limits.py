@@ -56,7 +56,7 @@ def test_oversized_archive_at_one_destination_does_not_touch_the_other(two, mani
     """The good destination gets its backup, with little memory, and the archive is named."""
     path = oversized(two.stores["evil"] / "svc", manifest, table)
     fill(two.source, {"b": noise(9000, 2)})
-    limited = ("prlimit", f"--as={2 << 30}")
+    limited = ("prlimit", f"--data={1 << 30}")
     done = two.cli("backup", "svc", wrap=limited)
     assert done.returncode == 0, done.stderr
     assert len(two.catalog("good").backups) == 2
