@@ -222,6 +222,11 @@ class Summary(Lineage, kw_only=True):
     archives: list[Referred]
 
     @property
+    def name(self) -> str:
+        """Name of the archive's file."""
+        return str(ArchiveName(self.service, self.time, self.id[:8]))
+
+    @property
     def made(self) -> str:
         """Time at which the source was read, in the form of `time`.
 
