@@ -339,6 +339,22 @@ def usage(
 
 
 @app.command(cls=Command)
+def mount(
+    ctx: typer.Context,
+    folder: Annotated[str, Argument(metavar="DIR", hidden=True)],
+    source: Source = None,
+    allow_other: Annotated[
+        bool, Option("--allow-other", help="Let other users in, as far as file modes do.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show all backups as read-only folders below DIR, until it is unmounted."""
+    from packrat.verbs.mount import mount as mount_now
+
+    mount_now(_program(ctx, config, only_look=True), folder, source, allow_other=allow_other)
+
+
+@app.command(cls=Command)
 def restore(
     ctx: typer.Context,
     service: OneService = None,

@@ -8,6 +8,8 @@ import os
 import stat
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from fsspec import AbstractFileSystem
@@ -98,21 +100,29 @@ class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         super().__init__(use_listings_cache=False)
         self._library = library
         self._segments, self._blocks = SegmentCache(), BlockCache()
-        self._trees: OrderedDict[tuple[str, str], Tree] = OrderedDict()
+        self._trees: OrderedDict[tuple[str, str], Future[Tree]] = OrderedDict()
         self._lock = threading.Lock()
 
     def tree(self, service: str, backup: str) -> Tree:
         """Return the files of a backup, which is opened if necessary; raises VaultError."""
         key = service, backup
         with self._lock:
-            if key not in self._trees:
-                opened = self._library.open(service, backup)
-                self._trees[key] = Tree(opened, self._segments, self._blocks)
+            tree = self._trees.get(key)
+            if mine := tree is None:
+                tree = self._trees[key] = Future()
             self._trees.move_to_end(key)
-            tree = self._trees[key]
             if len(self._trees) > OPEN_MOST:
                 self._trees.popitem(last=False)
-        return tree
+        assert tree
+        if mine:
+            try:
+                opened = self._library.open(service, backup)
+                tree.set_result(Tree(opened, self._segments, self._blocks))
+            except BaseException as error:  # noqa: BLE001 (raised where the result is read)
+                with self._lock:  # the next one tries again
+                    self._trees.pop(key, None)
+                tree.set_exception(error)
+        return tree.result()
 
     def entry(self, path: str) -> Entry:
         """Return the entry at a path; services are folders."""
@@ -129,7 +139,7 @@ class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     def info(self, path: str, **_: Any) -> Info:
         """Return what is known of a path; sizes in bytes, `mtime_ns` in nanoseconds since 1970."""
         path = self._strip_protocol(path)
-        return _info(path, self.entry(path))
+        return describe(path, self.entry(path))
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002
         """List a folder, or a single file."""
@@ -145,7 +155,7 @@ class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         else:
             names = self._library.backups(service) if service else self._library.services()
             found = {below + name: Entry(type="dir", mode=0o755) for name in names}
-        return [_info(*one) for one in found.items()] if detail else [*found]
+        return [describe(*one) for one in found.items()] if detail else [*found]
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> BackupFile:
         if mode != "rb":
@@ -167,7 +177,15 @@ def _absent(path: str) -> Entry:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
-def _info(path: str, entry: Entry) -> Info:
+def describe(path: str, entry: Entry) -> Info:
+    """Return what fsspec says of a path, as its local filesystem does.
+
+    Two files of one inode number are the same file for diff and cp, so each backup has its own
+    numbers; other names of one file have the same.
+    """
+    backup = "/".join(path.split("/")[:2])
+    identity = f"{backup}\0{entry.link}" if entry.link else path
+    number = blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     info = {
         "name": path,
         "size": entry.size,
@@ -177,6 +195,8 @@ def _info(path: str, entry: Entry) -> Info:
         "gid": entry.gid,
         "mtime": entry.mtime / 1e9,
         "mtime_ns": entry.mtime,
+        "ino": int.from_bytes(number) | 1,
+        "nlink": 2 if entry.link or entry.type == "dir" else 1,
         "islink": entry.type == "symlink",
     }
     if entry.type == "symlink":

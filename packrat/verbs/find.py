@@ -52,7 +52,7 @@ def find_paths(
             except VaultError as error:
                 failed.append(error)
                 warn(f"{service}: backup {backups[name].id[:8]} was not searched: {error}")
-        rows += [_row(service, path, backups, *found) for path, *found in search.sightings()]
+        rows += [_row(service, backups, found) for found in search.sightings()]
     if failed and not searched:
         raise failed[0]
     _report(rows, pattern, searched, as_json=as_json)
@@ -78,17 +78,11 @@ def _opened(
             yield name, tree.result
 
 
-def _row(
-    service: str,
-    path: str,
-    backups: dict[str, Summary],
-    found: Sighting,
-    present: bool,  # noqa: FBT001
-) -> dict[str, Any]:
+def _row(service: str, backups: dict[str, Summary], found: Sighting) -> dict[str, Any]:
     first, last = backups[found.first], backups[found.last]
     return {
         "service": service,
-        "path": path,
+        "path": found.entry.name,
         "type": found.entry.type,
         "size": found.entry.size,
         "mtime": found.entry.mtime,
@@ -97,7 +91,7 @@ def _row(
         "first_id": first.id[:8],
         "last": last.made,
         "last_id": last.id[:8],
-        "present": present,
+        "present": found.present,
     }
 
 

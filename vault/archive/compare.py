@@ -72,6 +72,8 @@ class Sighting:
     versions: int
     """Number of different contents in a row."""
     content: int
+    present: bool = True
+    """Whether the last backup that was searched has it."""
 
 
 class Search:
@@ -84,7 +86,6 @@ class Search:
         self._blocks: dict[str, list[Entry]] = {}
         """Matching entries in each block of the last backup."""
         self._found: dict[str, Sighting] = {}
-        self._present: set[str] = set()
         self._last = ""
 
     def add(self, backup: str, tree: Tree) -> None:
@@ -103,27 +104,23 @@ class Search:
         contents = [(e, _content(tree, e)) for entries in found.values() for e in entries]
         gone = {e.name for name, es in self._blocks.items() if name not in blocks for e in es}
         for path in gone - {entry.name for entry, _ in contents}:
-            self._found[path].last = self._last
-            self._present.discard(path)
+            self._found[path].last, self._found[path].present = self._last, False
         for entry, content in contents:
             self._see(entry, content, backup)
         self._lists, self._last = lists, backup
         self._blocks = {name: found.get(name) or self._blocks.get(name, []) for name in blocks}
 
-    def sightings(self) -> Iterator[tuple[str, Sighting, bool]]:
-        """Yield each path, what is known of it, and whether the last backup has it, in order."""
+    def sightings(self) -> Iterator[Sighting]:
+        """Yield what is known of each path, in order."""
         for path in sorted(self._found, key=order):
             found = self._found[path]
-            if path in self._present:
-                found.last = self._last
-            yield path, found, path in self._present
+            found.last = self._last if found.present else found.last
+            yield found
 
     def _see(self, entry: Entry, content: int, backup: str) -> None:
-        path = entry.name
-        self._present.add(path)
-        known = self._found.setdefault(path, Sighting(entry, backup, backup, 1, content))
+        known = self._found.setdefault(entry.name, Sighting(entry, backup, backup, 1, content))
         known.versions += known.content != content
-        known.entry, known.content = entry, content
+        known.entry, known.content, known.present = entry, content, True
 
 
 def _content(tree: Tree, entry: Entry) -> int:
