@@ -17,8 +17,8 @@ OWN = "ab" * 16
 class Stored:
     """A file in segments in memory, with chunks of a few bytes."""
 
-    def __init__(self, chunks, holes=False, seed=1):
-        chance = random.Random(seed)
+    def __init__(self, chunks, *, holes=False):
+        chance = random.Random(1)
         self.segments, self.reads, self.broken = {}, [], False
         self.entry, extents = Entry("f"), []
         self.bytes = b""
@@ -63,7 +63,7 @@ class Stored:
 @pytest.mark.parametrize("holes", [False, True], ids=["whole", "holes"])
 @pytest.mark.parametrize("chunks", [0, 1, 60, 700])
 def test_every_range_is_what_was_stored(chunks, holes):
-    stored = Stored(chunks, holes)
+    stored = Stored(chunks, holes=holes)
     assert bool(stored.entry.lists) == (chunks > 64)
     chance = random.Random(2)
     contents = stored.contents(kept=200)  # which evicts most segments

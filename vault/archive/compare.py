@@ -43,21 +43,23 @@ def _entries(tree: Tree, blocks: list[Block], common: set[str]) -> Iterator[Entr
 
 
 def differences(before: Tree, old: Entry, after: Tree, new: Entry) -> list[str]:
-    """Return in what two entries with one path differ; raises VaultError."""
+    """Return in what two entries with one path differ; raises VaultError.
+
+    The time of a folder is that of the last change in it, which is listed itself.
+    """
     fields: dict[str, Callable[[Entry], object]] = {
         "type": lambda e: (e.type, e.device),
-        "content": lambda e: e.size,
+        "content": lambda e: (e.size, e.chunks, e.lists),
         "target": lambda e: (e.target or None, e.target64),
         "mode": lambda e: e.mode,
         "owner": lambda e: (e.uid, e.gid),
-        "mtime": lambda e: e.mtime,
+        "mtime": lambda e: e.mtime if e.type != "dir" else None,
         "xattrs": lambda e: (e.xattrs, e.xattrs64),
     }
     found = [name for name, value in fields.items() if value(old) != value(new)]
-    same = "content" in found or (old.chunks, old.lists) == (new.chunks, new.lists)
     # What a renewal stored again has other references to the same chunks.
-    if not same and before.chunks(old) != after.chunks(new):
-        found.append("content")
+    if "content" in found and old.size == new.size and before.chunks(old) == after.chunks(new):
+        found.remove("content")
     return found
 
 
