@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from fsspec import AbstractFileSystem
 
-from vault.archive.format import Entry, untext
+from vault.archive.format import REGULAR, Entry, untext
 from vault.archive.lookup import BlockCache
 from vault.archive.segments import SegmentCache
 from vault.archive.tree import Tree
@@ -31,14 +31,14 @@ OPEN_MOST = 16
 """Backups that are kept open; the layout of an index takes about 1 MB for 50,000 files."""
 BUFFER_BYTES = 1 << 20
 MODES = {
-    "file": stat.S_IFREG,
+    **dict.fromkeys(REGULAR, stat.S_IFREG),
     "dir": stat.S_IFDIR,
     "symlink": stat.S_IFLNK,
     "fifo": stat.S_IFIFO,
     "char": stat.S_IFCHR,
     "block": stat.S_IFBLK,
 }
-KINDS = {"file": "file", "dir": "directory", "symlink": "link"}
+KINDS = dict.fromkeys(REGULAR, "file") | {"dir": "directory", "symlink": "link"}
 """Types of entries, in the words of fsspec; the rest is `other`."""
 
 
@@ -161,7 +161,7 @@ class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         if mode != "rb":
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
         entry = self.entry(path)
-        if entry.type != "file":
+        if entry.type not in REGULAR:
             code = errno.EISDIR if entry.type == "dir" else errno.EINVAL
             raise OSError(code, os.strerror(code), path)
         service, backup, _inside = self._split(path)

@@ -102,7 +102,7 @@ def _report(rows: list[dict[str, Any]], pattern: str, searched: int, *, as_json:
         print(f"nothing in {count_text(searched, 'backup')} matches {pattern!r}")
     else:
         table(
-            ["SERVICE", "FIRST", "LAST", "ID", "VERSIONS", "SIZE", "PATH"],
+            ["SERVICE", "FIRST", "LAST", "ID", "VERS", "SIZE", "PATH"],
             [
                 [
                     row["service"],
@@ -115,7 +115,7 @@ def _report(rows: list[dict[str, Any]], pattern: str, searched: int, *, as_json:
                 ]
                 for row in rows
             ],
-            right=["VERSIONS", "SIZE"],
+            right=["VERS", "SIZE"],
         )
 
 
