@@ -13,6 +13,7 @@ from packrat.restore.choose import Chosen, look, open_nearest
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.unlock import choose_and_unlock
 from packrat.text.report import missed_text, warn
+from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,11 +92,17 @@ class AllBackups:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), service)
             until, catalogs, backups = self._looked.get(service, (0.0, [], {}))
             if time.monotonic() > until:
-                catalogs, failed = look(self._program, service, self._source, warn)
-                self.away |= bool(failed)
-                backups = folder_names(
-                    one.summary for each in catalogs for one in each.backups if one.summary
-                )
+                try:
+                    catalogs, failed = look(self._program, service, self._source, warn)
+                except VaultError as error:
+                    if not catalogs:
+                        raise
+                    warn(str(error))  # what was listed before may be read again later
+                else:
+                    self.away |= bool(failed)
+                    backups = folder_names(
+                        one.summary for each in catalogs for one in each.backups if one.summary
+                    )
                 until = time.monotonic() + REFRESH_SECONDS
                 self._looked[service] = until, catalogs, backups
             return catalogs, backups
