@@ -256,4 +256,6 @@ decode_entry = msgspec.json.Decoder(tuple[Entry]).decode
 decode_blocks = msgspec.json.Decoder(list[Block]).decode
 decode_references = msgspec.json.Decoder(list[Reference]).decode
 decode_manifest = msgspec.json.Decoder(Manifest).decode
+# Made here: several threads must not be the first to decode a type, which msgspec prepares then.
+decode_summary = msgspec.json.Decoder(Summary).decode
 decode_table = msgspec.json.Decoder(Table).decode
