@@ -268,6 +268,93 @@ def ls(
 
 
 @app.command(cls=Command)
+def cat(
+    ctx: typer.Context,
+    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
+    path: Annotated[str, Argument(metavar="PATH", hidden=True)],
+    source: Source = None,
+    password_file: OtherPassword = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write a file of a backup to standard output.
+
+    BACKUP is an id or a time as shown by list, a prefix of it, or latest.
+    """
+    from packrat.verbs.cat import print_file
+
+    program = _program(ctx, config, only_look=True)
+    print_file(program, service, backup, path, source, password_file)
+
+
+@app.command(cls=Command)
+def find(
+    ctx: typer.Context,
+    pattern: Annotated[str, Argument(metavar="PATTERN", hidden=True)],
+    services: SomeServices = None,
+    source: Source = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Find files in all backups, and show which ones have them.
+
+    PATTERN has the wildcards * ? and [ ]. It is compared with names or, if it has a /, with whole
+    paths.
+    """
+    from packrat.verbs.find import find_paths
+
+    program = _program(ctx, config, only_look=True)
+    return find_paths(program, pattern, services or [], source, as_json=json)
+
+
+@app.command(cls=Command)
+def diff(
+    ctx: typer.Context,
+    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    a: Annotated[str, Argument(metavar="A", hidden=True)],
+    b: Annotated[str, Argument(metavar="[B]", hidden=True)] = "latest",
+    source: Source = None,
+    password_file: OtherPassword = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Show what changed between two backups, from A to B.
+
+    A and B are ids or times as shown by list, prefixes of them, or latest.
+    """
+    from packrat.verbs.diff import show_changes
+
+    program = _program(ctx, config, only_look=True)
+    show_changes(program, service, (a, b), source, password_file, as_json=json)
+
+
+@app.command(cls=Command)
+def usage(
+    ctx: typer.Context, service: OneService = None, config: ConfigFile = None, json: AsJson = False
+) -> int:
+    """Show what services, and the backups of one, take at each destination."""
+    from packrat.verbs.usage import show_usage
+
+    return show_usage(_program(ctx, config, only_look=True), service, as_json=json)
+
+
+@app.command(cls=Command)
+def mount(
+    ctx: typer.Context,
+    folder: Annotated[str, Argument(metavar="DIR", hidden=True)],
+    source: Source = None,
+    allow_other: Annotated[
+        bool, Option("--allow-other", help="Let other users in, as far as file modes do.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show all backups as read-only folders below DIR, until it is unmounted."""
+    from packrat.verbs.mount import mount as mount_now
+
+    mount_now(_program(ctx, config, only_look=True), folder, source, allow_other=allow_other)
+
+
+@app.command(cls=Command)
 def restore(
     ctx: typer.Context,
     service: OneService = None,

@@ -36,8 +36,17 @@ class Replicas:
     cancel.
     """
 
-    def __init__(self, backup: Archive, catalogs: list[Catalog], keys: Keys) -> None:
-        """Read from `catalogs`, the nearest first: the backup was opened at the first."""
+    def __init__(
+        self,
+        backup: Archive,
+        catalogs: list[Catalog],
+        keys: Keys,
+        opened: dict[str, Archive] | None = None,
+    ) -> None:
+        """Read from `catalogs`, the nearest first: the backup was opened at the first.
+
+        `opened` are archives that are open already, by id. It may be shared by several backups.
+        """
         self._backup = backup
         self._catalogs = catalogs
         self._keys = keys
@@ -45,7 +54,8 @@ class Replicas:
         # good.
         self._names = {backup.manifest.id: backup.name}
         self._names |= {other.id: other.name for other in backup.manifest.archives}
-        self._opened = {backup.manifest.id: backup}
+        self._opened = {} if opened is None else opened
+        self._opened[backup.manifest.id] = backup
         self._away: set[str] = set()
         self.notes: dict[str, str] = {}
         """Data that had to be read elsewhere, and why: one note per archive and destination."""
@@ -101,11 +111,15 @@ class Replicas:
         archive, segments = self.archive(archive_id, check), self._segments
         data = segments.get((archive_id, number)) if segments else None
         if data is None:
-            sealed = self.read(archive_id, *archive.position(number), check)
-            data = self.unseal(archive_id, number, b"i", sealed, check)
+            data = self._compressed(archive_id, number, b"i", check)
         if segments is not None:
             segments[archive_id, number] = data
         return unpack(archive.where, number, b"i", data)
+
+    def data(self, archive_id: str, number: int, check: Check) -> bytes:
+        """Read a data segment; raises VaultError."""
+        data = self._compressed(archive_id, number, b"d", check)
+        return unpack(self.archive(archive_id, check).where, number, b"d", data)
 
     def remember_index(self) -> None:
         """Keep the index segments that are read from now on, compressed: they are read again."""
@@ -129,6 +143,11 @@ class Replicas:
                 return archive.sealer.open(number, kind, found)
 
             return self._first(archive.name, good, check, error)
+
+    def _compressed(self, archive_id: str, number: int, kind: Kind, check: Check) -> bytes:
+        position = self.archive(archive_id, check).position(number)
+        sealed = self.read(archive_id, *position, check)
+        return self.unseal(archive_id, number, kind, sealed, check)
 
     def _first(
         self,

@@ -227,7 +227,10 @@ def modules_imported(tree):
 
 
 def test_protocols_are_left_to_libraries():
-    """No client of our own: s3fs and sshfs speak S3 and SFTP, in `vault/store/` only."""
+    """No client of our own: s3fs and sshfs speak S3 and SFTP, in `vault/store/` only.
+
+    `vault/browse.py` uses fsspec for the other direction: it is a filesystem itself.
+    """
     for file in files("vault"):
         imported = modules_imported(ast.parse(file.read_text()))
         assert not imported & {"socket", "http.client", "hmac"}, name_of(file)
@@ -236,6 +239,8 @@ def test_protocols_are_left_to_libraries():
         for file in files(*FOLDERS)
         if any(m.split(".")[0] == "fsspec" for m in modules_imported(ast.parse(file.read_text())))
     }
+    assert "vault/browse.py" in fsspec
+    fsspec.remove("vault/browse.py")
     assert fsspec
     assert all(name.startswith("vault/store/") for name in fsspec)
 

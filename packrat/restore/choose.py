@@ -11,9 +11,10 @@ from vault.catalog.hosts import has_own, intruder, is_of
 from vault.errors import Away, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from packrat.program import Program
+    from vault.archive.keys import Keys
     from vault.archive.reader import Archive
     from vault.catalog.catalog import Catalog, Listed
     from vault.store.base import Store
@@ -57,6 +58,22 @@ def choose(
     `backup` is a name, a prefix of an id or of a time, or `latest`. A damaged backup is only chosen
     by name. Raises NotThere, Away, Damaged, OtherKey.
     """
+    catalogs, failed = look(program, service, source, warn)
+    host = _host_of_latest(program, service, catalogs, warn) if backup == "latest" else None
+    wanted = _match(catalogs, service, backup, warn, host)
+    return open_nearest(catalogs, wanted, program.keys, warn, failed)
+
+
+def look(
+    program: Program,
+    service: str,
+    source: str | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> tuple[list[Catalog], list[VaultError]]:
+    """Return the catalogs of a service, the nearest first, and the errors of other destinations.
+
+    Raises Away if no destination answers.
+    """
     destinations = {one.name: one for one in _nearest(program, service, source)}
     found, away = program.cache.catalogs(destinations, service, program.keys)
     catalogs, failed = list(found.values()), list(away.values())
@@ -64,12 +81,25 @@ def choose(
         warn(str(other))
     if not catalogs:
         raise failed[0]
-    host = _host_of_latest(program, service, catalogs, warn) if backup == "latest" else None
-    wanted = _match(catalogs, service, backup, warn, host)
+    return catalogs, failed
+
+
+def open_nearest(
+    catalogs: list[Catalog],
+    wanted: str,
+    keys: Keys,
+    warn: Callable[[str], None] = lambda _: None,
+    failed: Sequence[VaultError] = (),
+) -> Chosen:
+    """Open an archive by its name at the first destination where it can be opened.
+
+    Raises the last error if there is none; `failed` are errors of destinations that do not answer.
+    """
+    failed = list(failed)
     for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, damaged=True)):
         for catalog in holders:
             try:
-                archive = catalog.open(wanted, program.keys)
+                archive = catalog.open(wanted, keys)
             except VaultError as error:
                 failed.append(error)
                 warn(str(error))

@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from packrat.restore.choose import Chosen
     from vault.archive.format import Block, Entry, Manifest, Reference
     from vault.archive.keys import Keys
+    from vault.archive.reader import Archive
 
 
 class OpenedBackup:
     """Reader of the index of one backup; what was read once is not fetched again."""
 
-    def __init__(self, service: str, chosen: Chosen, keys: Keys) -> None:
+    def __init__(
+        self,
+        service: str,
+        chosen: Chosen,
+        keys: Keys,
+        opened: dict[str, Archive] | None = None,
+    ) -> None:
+        """Read a chosen backup; `opened` are archives that other backups have opened, by id."""
         self.service = service
         self.keys = keys
         self.source = chosen.catalog.destination.name
@@ -28,12 +36,18 @@ class OpenedBackup:
         """File name of the archive."""
         self.where = chosen.archive.where
         self.manifest: Manifest = chosen.archive.manifest
-        self.replicas = Replicas(chosen.archive, [chosen.catalog, *chosen.others], keys)
-        self.replicas.remember_index()
+        self.replicas = Replicas(chosen.archive, [chosen.catalog, *chosen.others], keys, opened)
+        if opened is None:  # otherwise the readers of several backups share a cache
+            self.replicas.remember_index()
         self._blocks: list[Block] = []
         self._lists = ChunkLists(
             lambda archive, number: self.replicas.index(archive, number, lambda: None), self.where
         )
+
+    def segment(self, is_index: bool, archive_id: str, number: int) -> bytes:  # noqa: FBT001
+        """Return the plaintext of a segment of this backup; raises VaultError."""
+        read = self.replicas.index if is_index else self.replicas.data
+        return read(archive_id, number, lambda: None)
 
     def entries(
         self, paths: Sequence[str] = (), check: Callable[[], None] = lambda: None

@@ -57,6 +57,11 @@ def bytes_text(count: float, of: float | None = None) -> str:
     return f"{done}/{whole} {unit}" if of else f"{done} {unit}"
 
 
+def growth_text(count: int) -> str:
+    """Return a number of bytes that were added or, if it is negative, removed: +1.4 MiB."""
+    return f"{'+' * (count > 0)}{bytes_text(count)}"
+
+
 def time_text(stamp: str) -> str:
     """Return an archive's time in the local time zone."""
     moment = datetime.fromisoformat(stamp)

@@ -7,11 +7,11 @@ import stat
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from packrat.restore.opened import OpenedBackup
-from packrat.restore.unlock import choose_and_unlock
-from packrat.text.report import bytes_text, missed_text, print_json, warn
+from packrat.browse.library import ChosenBackups
+from packrat.text.report import bytes_text, print_json
 from specs.faults import printable
-from vault.archive.index import selected
+from vault.archive.format import untext
+from vault.browse import MODES, PackratFileSystem
 from vault.errors import NotThere
 
 if TYPE_CHECKING:
@@ -32,47 +32,31 @@ def list_files(
     """Print the entries directly in a folder of a backup, or a single file."""
     program.services([service])
     path = path.strip("/")
-    program, chosen = choose_and_unlock(program, service, backup, source, password_file, warn)
-    opened = OpenedBackup(service, chosen, program.keys)
-    if chosen.archive.manifest.missed:
-        warn(missed_text(chosen.archive.manifest))
-    depth = path.count("/") + 1 if path else 0
-    found = []
-    folder = not path
-    for entry in opened.entries([path]):
-        name = entry.name
-        if name == path and entry.type == "dir":
-            folder = True
-        elif name and selected(name, [path]) and name.count("/") <= depth:
-            found.append(entry)
-    if not found and not folder:
+    tree = PackratFileSystem(ChosenBackups(program, source, password_file)).tree(service, backup)
+    entry = tree.lookup.entry(path)
+    if entry is None and path:
         raise NotThere(
-            f"{chosen.archive.name} has no {path!r}", f"packrat ls {service} lists its files"
+            f"{tree.manifest.name} has no {path!r}", f"packrat ls {service} lists its files"
         )
+    is_file = entry is not None and entry.type != "dir"
+    found = [entry] if entry and is_file else [*tree.lookup.children(path)]
     if as_json:
         keys = ("type", "mode", "uid", "gid", "mtime", "size")
         print_json([{"path": e.name} | {key: getattr(e, key) for key in keys} for e in found])
         return
-    for entry in found:
-        print(_line(entry))
+    for one in found:
+        print(_line(one))
 
 
 def _line(entry: Entry) -> str:
-    kinds = {
-        "file": stat.S_IFREG,
-        "stream": stat.S_IFREG,
-        "dir": stat.S_IFDIR,
-        "symlink": stat.S_IFLNK,
-        "fifo": stat.S_IFIFO,
-        "char": stat.S_IFCHR,
-        "block": stat.S_IFBLK,
-    }
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=entry.mtime // 10**9)
         when = moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except OverflowError:
         when = str(entry.mtime // 10**9)
     name = printable(os.path.normpath(entry.name) + ("/" if entry.type == "dir" else ""))
-    target = f" -> {printable(entry.target or '?')}" if entry.type == "symlink" else ""
-    mode = stat.filemode(kinds[entry.type] | entry.mode)
+    target = ""
+    if entry.type == "symlink":
+        target = f" -> {printable(untext(entry.target or '', entry.target64))}"
+    mode = stat.filemode(MODES[entry.type] | entry.mode)
     return f"{mode}  {bytes_text(entry.size):>10}  {when}  {name}{target}"

@@ -222,6 +222,11 @@ class Summary(Lineage, kw_only=True):
     archives: list[Referred]
 
     @property
+    def name(self) -> str:
+        """Name of the archive's file."""
+        return str(ArchiveName(self.service, self.time, self.id[:8]))
+
+    @property
     def made(self) -> str:
         """Time at which the source was read, in the form of `time`.
 
@@ -251,4 +256,6 @@ decode_entry = msgspec.json.Decoder(tuple[Entry]).decode
 decode_blocks = msgspec.json.Decoder(list[Block]).decode
 decode_references = msgspec.json.Decoder(list[Reference]).decode
 decode_manifest = msgspec.json.Decoder(Manifest).decode
+# Made here: several threads must not be the first to decode a type, which msgspec prepares then.
+decode_summary = msgspec.json.Decoder(Summary).decode
 decode_table = msgspec.json.Decoder(Table).decode

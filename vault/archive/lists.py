@@ -84,6 +84,27 @@ def _first_cut(ids: list[str], start: int) -> int:
     return LIST_MOST if start + len(ids) >= LIST_MOST else 0
 
 
+def read_list(
+    place: Reference, fetch: Fetch, archive: str, known: Container[str] | None = None
+) -> list[Reference]:
+    """Return the references of one chunk list; raises Damaged, naming `archive`."""
+    _, owner, frame, offset, length = place
+    segment = fetch(owner, frame)
+    if offset + length > len(segment):
+        raise Damaged(archive, f"its index refers past the end of frame {frame}")
+    try:
+        references = decode_references(memoryview(segment)[offset : offset + length])
+        for reference in references:
+            check_reference(reference, known, DATA_CHUNK_BYTES)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Damaged(archive, f"a chunk list does not parse: {error}") from None
+    except Implausible as wrong:
+        raise Damaged(archive, f"a chunk list {wrong}") from None
+    if not 0 < len(references) <= LIST_MOST:
+        raise Damaged(archive, "a chunk list is empty, or longer than the format allows")
+    return references
+
+
 class ChunkLists:
     """Reader of the references of entries, one list at a time. Used by one thread at a time."""
 
@@ -103,27 +124,12 @@ class ChunkLists:
     def _listed(self, entry: Entry) -> Iterator[Reference]:
         count = 0
         for place in entry.lists:
-            references = self._read(place)
+            references = read_list(place, self._segment, self._archive, self._known)
             count += len(references)
-            if not 0 < len(references) <= LIST_MOST or count > REFERENCES_MOST:
-                wrong = "has more chunks than the format allows, or an empty list"
+            if count > REFERENCES_MOST:
+                wrong = "has more chunks than the format allows"
                 raise Damaged(self._archive, f"{entry.name!r} {wrong}")
-            try:
-                for reference in references:
-                    check_reference(reference, self._known, DATA_CHUNK_BYTES)
-                    yield reference
-            except Implausible as wrong:
-                raise Damaged(self._archive, f"{entry.name!r} {wrong}") from None
-
-    def _read(self, place: Reference) -> list[Reference]:
-        _, archive, frame, offset, length = place
-        segment = self._segment(archive, frame)
-        if offset + length > len(segment):
-            raise Damaged(self._archive, f"its index refers past the end of frame {frame}")
-        try:
-            return decode_references(memoryview(segment)[offset : offset + length])
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise Damaged(self._archive, f"a chunk list does not parse: {error}") from None
+            yield from references
 
     def _segment(self, archive: str, frame: int) -> bytes:
         key = archive, frame

@@ -14,7 +14,6 @@ from vault.archive.format import (
     MANIFEST,
     TABLE,
     TRAILER,
-    ArchiveName,
     Manifest,
     Trailer,
     decode_manifest,
@@ -197,8 +196,8 @@ class Archive:
 
     def _check_name(self, name: str) -> None:
         """Raise Damaged for a name that is not its own: a replayed old or foreign archive."""
-        own = ArchiveName(self.manifest.service, self.manifest.time, self.manifest.id[:8])
-        if str(own) != name or self.manifest.id != self.header.archive_id.hex():
+        own = self.manifest.name
+        if own != name or self.manifest.id != self.header.archive_id.hex():
             raise Damaged(self.where, f"is actually {own}: the file was renamed or swapped")
         try:
             unstamp(self.manifest.time)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vault.archive.format import ArchiveName, StatementName, Summary, encode
-from vault.archive.statement import Statement
+from vault.archive.format import ArchiveName, StatementName, decode_summary, encode
+from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
 from vault.catalog.seen import Seen, seen_of
@@ -176,7 +176,7 @@ class CatalogCache:
         )
         for service, place, name, size, summary, at, problem in rows:
             with suppress(msgspec.MsgspecError):
-                known = msgspec.json.decode(summary, type=Summary)
+                known = decode_summary(summary)
                 item = Listed(Stored(name, size), known, problem or "")
                 found.setdefault((service, place), []).append(item)
                 proven[service, place] = max(proven.get((service, place), 0.0), at or 0.0)
@@ -278,8 +278,8 @@ def _cached(keys: Keys, one: Stored, row: _Row) -> Listed | None:
         return None
     try:
         if StatementName.parse(name):
-            return Listed(one, statement=msgspec.json.decode(summary, type=Statement))
-        return Listed(one, msgspec.json.decode(summary, type=Summary))
+            return Listed(one, statement=decode_statement(summary))
+        return Listed(one, decode_summary(summary))
     except msgspec.MsgspecError:
         return None
 

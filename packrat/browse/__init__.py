@@ -1,0 +1,1 @@
+"""Backups as files, for the commands that look inside without restoring."""

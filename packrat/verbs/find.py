@@ -1,0 +1,132 @@
+"""`packrat find`: paths that match a pattern, in all backups."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import Future, ThreadPoolExecutor
+from fnmatch import translate
+from typing import TYPE_CHECKING, Any
+
+from engine.pool import in_order
+from packrat.browse.library import AllBackups
+from packrat.errors import Exit
+from packrat.restore.request import inside
+from packrat.text.report import bytes_text, count_text, print_json, table, time_text, warn
+from vault.archive.compare import Search
+from vault.browse import PackratFileSystem
+from vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from packrat.program import Program
+    from vault.archive.compare import Sighting
+    from vault.archive.format import Summary
+    from vault.archive.tree import Tree
+
+OPENED_AHEAD = 8
+"""Backups that are opened at the same time."""
+
+
+def find_paths(
+    program: Program, pattern: str, services: Sequence[str], source: str | None, *, as_json: bool
+) -> int:
+    """Print each matching path with the backups that have it; return the exit status."""
+    names = program.services(services) or list(program.config.services)
+    library = AllBackups(program, source)
+    files = PackratFileSystem(library)
+    rows: list[dict[str, Any]] = []
+    searched, failed = 0, list[VaultError]()
+    for service in names:
+        search = Search(_matcher(pattern, program.config.services[service].path))
+        try:
+            backups = library.backups(service)
+        except VaultError as error:
+            failed.append(error)
+            warn(str(error))
+            continue
+        for name, tree in _opened(files, service, backups):
+            try:
+                search.add(name, tree())
+                searched += 1
+            except VaultError as error:
+                failed.append(error)
+                warn(f"{service}: backup {backups[name].id[:8]} was not searched: {error}")
+        rows += [_row(service, backups, found) for found in search.sightings()]
+    if failed and not searched:
+        raise failed[0]
+    _report(rows, pattern, searched, as_json=as_json)
+    return Exit.PARTIAL if failed or library.away else Exit.DONE
+
+
+def _opened(
+    files: PackratFileSystem, service: str, backups: Iterable[str]
+) -> Iterator[tuple[str, Callable[[], Tree]]]:
+    """Yield each backup with a function that returns its tree, which is opened ahead."""
+
+    def attempt(name: str) -> Future[Tree]:
+        done: Future[Tree] = Future()
+        try:
+            done.set_result(files.tree(service, name))
+        except VaultError as error:
+            done.set_exception(error)
+        return done
+
+    with ThreadPoolExecutor(OPENED_AHEAD) as threads:
+        opened = in_order(threads, attempt, backups, OPENED_AHEAD)
+        for name, tree in zip(backups, opened, strict=True):
+            yield name, tree.result
+
+
+def _row(service: str, backups: dict[str, Summary], found: Sighting) -> dict[str, Any]:
+    first, last = backups[found.first], backups[found.last]
+    return {
+        "service": service,
+        "path": found.entry.name,
+        "type": found.entry.type,
+        "size": found.entry.size,
+        "mtime": found.entry.mtime,
+        "versions": found.versions,
+        "first": first.made,
+        "first_id": first.id[:8],
+        "last": last.made,
+        "last_id": last.id[:8],
+        "present": found.present,
+    }
+
+
+def _report(rows: list[dict[str, Any]], pattern: str, searched: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print(f"nothing in {count_text(searched, 'backup')} matches {pattern!r}")
+    else:
+        table(
+            ["SERVICE", "FIRST", "LAST", "ID", "VERS", "SIZE", "PATH"],
+            [
+                [
+                    row["service"],
+                    time_text(row["first"])[:10],
+                    time_text(row["last"])[:16],
+                    row["last_id"],
+                    f"{row['versions']:,}",
+                    bytes_text(row["size"]),
+                    row["path"] + "/" * (row["type"] == "dir"),
+                ]
+                for row in rows
+            ],
+            right=["VERS", "SIZE"],
+        )
+
+
+def _matcher(pattern: str, folder: str) -> Callable[[str], object]:
+    """Return a test for paths below a service's folder.
+
+    A pattern with `/` is compared with the whole path, where `*` also matches `/`; any other one
+    with the name alone.
+    """
+    if "/" not in pattern:
+        matches = re.compile(translate(pattern)).match
+        return lambda path: matches(path[path.rfind("/") + 1 :])
+    named = inside(pattern, folder)
+    return re.compile(translate(pattern.strip("/") if named is None else named)).match
