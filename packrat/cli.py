@@ -237,13 +237,17 @@ def backup(
 def list_(
     ctx: typer.Context,
     service: OneService = None,
+    all_: Annotated[
+        bool, Option("--all", help="List every archive, with the reason why it is there.")
+    ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """List the backups, and the destinations of each."""
+    """List the retained backups, and the destinations of each."""
     from packrat.verbs.list import list_backups
 
-    return list_backups(_repaired_program(ctx, config), service, as_json=json)
+    program = _repaired_program(ctx, config)
+    return list_backups(program, service, all_archives=all_, as_json=json)
 
 
 @app.command(cls=Command)
@@ -447,6 +451,38 @@ def prune(
     from packrat.verbs.prune import prune as prune_now
 
     return prune_now(_repaired_program(ctx, config), service, dry_run=dry_run, as_json=json)
+
+
+@app.command(cls=Command)
+def pin(
+    ctx: typer.Context,
+    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
+    text: Annotated[str, Argument(metavar="TEXT", hidden=True)],
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Keep a backup until it is unpinned, whatever the rules of retention say.
+
+    BACKUP is an id, a time, or latest. TEXT says why, for example "before the upgrade".
+    """
+    from packrat.verbs.pin import state_pin
+
+    return state_pin(_repaired_program(ctx, config), service, backup, "pin", text, as_json=json)
+
+
+@app.command(cls=Command)
+def unpin(
+    ctx: typer.Context,
+    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Let the rules of retention decide on a backup again."""
+    from packrat.verbs.pin import state_pin
+
+    return state_pin(_repaired_program(ctx, config), service, backup, "unpin", as_json=json)
 
 
 @app.command("explain", cls=Command)

@@ -8,6 +8,7 @@ from specs.destinations.local import Local
 from specs.destinations.s3 import S3
 from specs.destinations.sftp import Sftp
 from specs.destinations.url import Fsspec
+from specs.retain import Retain
 from specs.section import Section
 from specs.values import Name
 
@@ -21,6 +22,8 @@ class Backup(Section):
 
     retain_backups: int = Field(7, ge=1)
     """Number of backups of a service that each destination keeps."""
+    retain: Retain | None = None
+    """Or the rules by which they are kept, by count, calendar and age."""
     confirm: Literal["samples", "full"] = "samples"
     """Part of a new archive that is read back before it counts: both ends and samples, or all."""
     local: Local | None = None

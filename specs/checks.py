@@ -30,12 +30,20 @@ def cross_faults(document: Document) -> Iterator[Fault]:
             path = ("backup", "destinations", name)
             hint = "rename one of the two"
             yield document.fault(path, f"backup.{name} has that name, too", hint, at_key=True)
+    yield from _two_retentions(document, ("backup",), backup)
     for name, service in _mapping(document.data.get("services")).items():
         if name in JOBS:
             hint = f"rename the service: packrat plan {name} shows what that job does"
             yield document.fault(("services", name), f"cannot be named {name!r}", hint, at_key=True)
+        yield from _two_retentions(document, ("services", name), _mapping(service))
         yield from _unknown_destinations(document, name, _mapping(service), known)
         yield from _absolute_patterns(document, name, _mapping(service))
+
+
+def _two_retentions(document: Document, path: KeyPath, section: dict[str, Any]) -> Iterator[Fault]:
+    if "retain" in section and "retain_backups" in section:
+        message = "retain_backups is there as well"
+        yield document.fault((*path, "retain"), message, "remove one of the two", at_key=True)
 
 
 def missing_values(document: Document) -> Iterator[Fault]:

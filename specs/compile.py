@@ -26,11 +26,14 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
     """
     service = config.services[name]
     destinations = config.destinations_of(service)
-    keep = config.retention_of(service)
+    keep = {name: config.retention_of(service, name) for name in destinations}
+    usual = next(iter(keep.values()), 1)
     line = _Line()
     whole: dict[str, Any] = {} if service.incremental and not full else {"incremental": False}
     line.then("survey")
-    line.then("base", keep=keep, **whole)
+    if unusual := {name: rules for name, rules in keep.items() if rules != usual}:
+        whole["keep_at"] = unusual
+    line.then("base", keep=usual, **whole)
     _read(line, config, service)
     for stage in ("gather", "chunk", "pack", "compress", "encrypt", "spool"):
         line.then(stage)
@@ -38,10 +41,10 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         line.last = "spool"
         proof = {"full": True} if config.backup.confirm == "full" else {}
         branch: dict[str, dict[str, Any]] = {
-            "catch_up": {"keep": keep},
+            "catch_up": {"keep": keep[destination]},
             "upload": {},
             "confirm": proof,
-            "prune": {"keep": keep},
+            "prune": {"keep": keep[destination]},
         }
         for stage, params in branch.items():
             line.then(f"{stage}:{destination}", stage, destination=destination, **params)
@@ -199,8 +202,7 @@ def compile_prune(
     config: Config, name: str, *, dry_run: bool = False, coming: int = 0, tidy: bool = True
 ) -> Pipeline:
     """Compile the pruning of a service at each of its destinations; raises KeyError."""
-    params: dict[str, Any] = {"keep": config.retention_of(config.services[name])}
-    params |= {"dry_run": True} if dry_run else {}
+    params: dict[str, Any] = {"dry_run": True} if dry_run else {}
     params |= {"coming": coming} if coming else {}
     return _at_each(config, name, "prune", params, {} if tidy else {"tidy": False})
 
@@ -212,7 +214,7 @@ def compile_verify(
 
     `depth` is one of `vault.catalog.prover.Depth`, `backup` the file name of the only archive.
     """
-    params: dict[str, Any] = {"keep": config.retention_of(config.services[name]), "depth": depth}
+    params: dict[str, Any] = {"depth": depth}
     params |= {"backup": backup} if backup else {}
     if source is not None:
         service = config.services[name].model_copy(update={"destinations": (source,)})
@@ -229,7 +231,8 @@ def _at_each(
     line.then("survey", **survey)
     for destination in pipeline.destinations:
         line.last = "survey"
-        line.then(f"{kind}:{destination}", kind, destination=destination, **params)
+        keep = config.retention_of(config.services[name], destination)
+        line.then(f"{kind}:{destination}", kind, destination=destination, keep=keep, **params)
     return pipeline.model_copy(update={"job": kind, "timeout": None, "stages": line.stages})
 
 

@@ -158,8 +158,17 @@ class Config(Section):
             named if service.destinations is None else {n: named[n] for n in service.destinations}
         )
 
-    def retention_of(self, service: Service) -> int:
-        """Return how many backups of a service each destination keeps."""
+    def retention_of(self, service: Service, destination: str) -> int | dict[str, Any]:
+        """Return what a destination keeps of a service, as the parameter `keep` of stages.
+
+        The rules of the destination count before those of the service, and those before the general
+        ones; they are never merged.
+        """
+        retain = self.destinations()[destination].retain or service.retain
+        if not retain and service.retain_backups is None:
+            retain = self.backup.retain
+        if retain:
+            return retain.keep(self.timezone)
         return service.retain_backups or self.backup.retain_backups
 
     def catches_up(self, service: Service) -> bool:

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from specs.retain import Retain
 from specs.secret import Secret
 from specs.section import Section
 from specs.values import Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
@@ -159,6 +160,8 @@ class Service(Section):
     """Excluded paths, as in a .gitignore at the top of the path."""
     retain_backups: int | None = Field(None, ge=1)
     """Number of backups that each destination keeps; by default as in `backup`."""
+    retain: Retain | None = None
+    """Or the rules by which they are kept; by default as in `backup`."""
     destinations: tuple[Name, ...] | None = Field(None, min_length=1)
     """Names of its destinations; by default all."""
     incremental: bool = True

@@ -9,13 +9,15 @@ from pydantic import Field
 from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
+from stages.keep import Keep, policy_of
 from stages.source.previous_index import PreviousIndex
 from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
 from vault.catalog.catalog import whole
 from vault.catalog.hosts import has_own, is_of
 from vault.catalog.lineage import next_lineage
-from vault.catalog.retention import replaced
+from vault.catalog.renewal import renewable
+from vault.catalog.rules import Rules
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
@@ -39,8 +41,10 @@ class ChooseBase(Stage):
 
     incremental: bool = True
     """False: refer to no other archive and store everything again."""
-    keep: int = Field(1, ge=1)
-    """Number of backups that a destination keeps; little used expired archives are replaced."""
+    keep: Keep = Rules(last=1)
+    """Number of backups that a destination keeps, or rules: see `vault.catalog.renewal`."""
+    keep_at: dict[str, Keep] = Field(default_factory=dict)
+    """Destination -> what it keeps, where that is something else."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide Base and the parent's index; raises SourceError for another host's backups."""
@@ -52,13 +56,13 @@ class ChooseBase(Stage):
         time = _time(run, catalogs)
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
         parent = self._parent(run, holdings) if self.incremental else None
-        usable = self._usable(parent, holdings) if parent else {}
+        usable = self._usable(run, parent, holdings) if parent else {}
         lineage = next_lineage(catalogs, None if job.take_over else job.host, run.random)
         run.provide(Base(name, time, lineage, parent.manifest if parent else None, usable))
         run.open(PreviousIndex(job.service, parent, catalogs, keys), lambda: None)
         yield from ()
 
-    def _usable(self, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
+    def _usable(self, run: Run, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
         """Return the archives that the parent refers to, and the parent itself, if still listed.
 
         Their sizes are authenticated. One that a destination lists with another size is ignored: a
@@ -66,7 +70,12 @@ class ChooseBase(Stage):
         """
         manifest, catalogs = parent.manifest, [*holdings.catalogs.values(), holdings.waiting]
         sizes = {other.id: other.size for other in manifest.archives} | {manifest.id: parent.size}
-        out = replaced(manifest, holdings.catalogs.values(), self.keep)
+        job = run.fact(Job)
+        places = [
+            (catalog, policy_of(self.keep_at.get(name, self.keep), job, holdings))
+            for name, catalog in holdings.catalogs.items()
+        ]
+        out = renewable(manifest, places, run.clock.now() / 1e9)
         return {
             id_: item.stored
             for catalog in catalogs

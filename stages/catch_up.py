@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from engine.stage import Link
 from stages.facts import Holdings, Job, NotBrought, Stores
+from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.lineage import lines_of
@@ -40,8 +39,8 @@ class CatchUp(Link):
     provides: ClassVar[tuple[type, ...]] = (NotBrought,)
 
     destination: str
-    keep: int = Field(ge=1)
-    """Number of backups that the destination should have."""
+    keep: Keep
+    """Number of backups that the destination should have, or rules."""
 
     def forward(self, parts: Iterator[Any], run: Run) -> Iterator[Any]:
         """Copy what is missing, then pass the parts on; raises Away."""
@@ -65,7 +64,7 @@ class CatchUp(Link):
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
         sources = [holdings.waiting, *others]
         failed: dict[str, VaultError] = {}
-        for item in to_copy(own, sources, self.keep, run.fact(Job).host):
+        for item in to_copy(own, sources, policy_of(self.keep, run.fact(Job), holdings)):
             for source in sources:
                 if item.stored in [other.stored for other in source.referable.values()]:
                     try:

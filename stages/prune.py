@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from engine.stage import Link
 from stages.facts import Holdings, Job, Pruned, Stores
 from stages.items import Place
+from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.retention import decide, expired, incomplete, shrunk, still_owed
+from vault.catalog.rules import upcoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ class Prune(Link):
     provides: ClassVar[tuple[type, ...]] = (Pruned,)
 
     destination: str
-    keep: int = Field(ge=1)
-    """Number of backups to keep."""
+    keep: Keep
+    """Number of backups to keep, or rules."""
     dry_run: bool = False
     """Only report, delete nothing."""
     coming: int = 0
@@ -56,7 +56,7 @@ class Prune(Link):
             run.provide(Pruned(self.destination, problem=problem))
             return
         deleted = []
-        for item in self._expired(catalog, holdings, job):
+        for item in self._expired(catalog, holdings, job, run.clock.now() / 1e9):
             run.check()
             if not self.dry_run:
                 store.delete(job.service, item.stored.name)
@@ -82,8 +82,9 @@ class Prune(Link):
             )
         return ""
 
-    def _expired(self, catalog: Catalog, holdings: Holdings, job: Job) -> list[Listed]:
+    def _expired(self, catalog: Catalog, holdings: Holdings, job: Job, now: float) -> list[Listed]:
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
-        owed = still_owed(catalog, [holdings.waiting, *others], self.keep, job.host)
-        fates = decide(catalog, self.keep, job.host, owed, self.coming)
+        policy = policy_of(self.keep, job, holdings)
+        owed = still_owed(catalog, [holdings.waiting, *others], policy)
+        fates = decide(catalog, policy, owed, upcoming(now, self.coming))
         return [fate.listed for fate in expired(fates)]

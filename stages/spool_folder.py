@@ -18,8 +18,8 @@ class SpoolFolder:
     def __init__(self, path: str) -> None:
         self.path = path
         parent, service = os.path.split(path)
-        self._catalog = Catalog(Local("spool", parent), service)
+        self.empty = Catalog(Local("spool", parent), service)
 
     def waiting(self, keys: Keys) -> Catalog:
         """Return the whole archives that wait here."""
-        return list_spool(self._catalog, keys)
+        return list_spool(self.empty, keys)

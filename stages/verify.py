@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from engine.stage import Link
 from stages.facts import Holdings, Job, ScratchFolder, Verified
+from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.prover import Depth
@@ -31,8 +30,8 @@ class Verify(Link):
     provides: ClassVar[tuple[type, ...]] = (Verified,)
 
     destination: str
-    keep: int = Field(ge=1)
-    """Number of backups that retention keeps: older archives need not be whole."""
+    keep: Keep
+    """Number of backups that retention keeps, or rules: other archives need not be whole."""
     depth: Depth = Depth.SAMPLES
     backup: str | None = None
     """File name of the only backup to verify, with what it needs; None for all."""
@@ -68,7 +67,9 @@ class Verify(Link):
     def _verify(self, catalog: Catalog, names: set[str] | None, run: Run) -> list[Verdict]:
         """Return the verdicts on some archives, or on all; those pruned meanwhile have none."""
         job, cache = run.fact(Job), run.fact(CatalogCache)
-        expired = bases(catalog, self.keep, job.host, cache.pruned(job.service))
+        expired = bases(
+            catalog, policy_of(self.keep, job, run.fact(Holdings)), cache.pruned(job.service)
+        )
         if self.backup:
             expired = {item.stored.name for item in catalog.listed} - {self.backup}
         sizes = [h.stored.size for h in catalog.listed if names is None or h.stored.name in names]

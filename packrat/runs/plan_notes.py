@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
+from packrat.runs.fates import counts_text, fates, policies, renewals
 from packrat.runs.maintenance import maintain
 from packrat.text.report import bytes_text, count_text, warn
 from specs.compile import compile_prune
@@ -12,7 +14,7 @@ from specs.faults import printable
 from specs.secret import SecretFault
 from stages.count_source import count_source
 from stages.errors import SourceError
-from stages.facts import Pruned
+from stages.facts import Holdings, Pruned
 from stages.in_place.survey import mounts_in
 from stages.service.docker import DockerEngine
 from stages.service.neighbours import others, restart_text, uses
@@ -59,7 +61,10 @@ def _mount_notes(pipeline: Pipeline) -> dict[str, str]:
 
 
 def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
-    """Return stage -> note on what prune would delete; for a backup, after it. Needs the key."""
+    """Return stage -> note on what prune would delete, and what a backup would store again.
+
+    For a backup, it is what prune would delete after it. Needs the key.
+    """
     if not os.path.exists(pipeline.key_file):
         return {}
     coming = int(pipeline.job == "backup")
@@ -70,11 +75,19 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
         warn(f"cannot tell what prune would delete: {error}")
         return {}
     notes = {stage: f"now: {error}" for stage, error in outcome.failed.items()}
+    holdings = outcome.fact(Holdings)
     for pruned in outcome.facts_of(Pruned):
         names = ", ".join(stored.name for stored in pruned.archives)
         if pruned.problem or names:
-            said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}"
+            said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}: expired"
             notes[f"prune:{pruned.destination}"] = said
+    if holdings and coming and (again := renewals(policies(look), holdings, time.time())):
+        size = bytes_text(sum(one.used for one in again))
+        notes["base"] = f"stores again {size} of {count_text(len(again), 'expired archive')}"
+    for name, decided in fates(policies(look), holdings, time.time()).items() if holdings else ():
+        if not coming and (stay := [fate for fate in decided if fate.stays]):
+            before = notes.get(stage := f"prune:{name}")
+            notes[stage] = "; ".join([*([before] if before else []), f"keeps {counts_text(stay)}"])
     return notes
 
 

@@ -6,10 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
+from packrat.runs.fates import counts_text, fates, policies
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
 from packrat.text.report import bytes_text, count_text, print_json, warn
-from stages.facts import Pruned
+from stages.facts import Holdings, Pruned
+from vault.catalog.retention import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,27 +23,37 @@ if TYPE_CHECKING:
 def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
     """Run prune documents and report; return the exit status."""
     rows: list[dict[str, Any]] = []
-    status, what = Exit.DONE, "deleted"
+    kept: list[str] = []
+    status, what = Exit.DONE, ""
     for pipeline in pipelines:
         name = pipeline.service
-        if any(params.get("dry_run") for params in pipeline.stages.values()):
-            what = "would delete"
+        dry_run = any(params.get("dry_run") for params in pipeline.stages.values())
+        what = "would delete" if dry_run else "deleted"
         with service_lock(pipeline.state_dir, name, time.time()):
             outcome = maintain(pipeline, program.keys, program.cache)
         pruned = list(outcome.facts_of(Pruned))
+        if dry_run and (holdings := outcome.fact(Holdings)):
+            for where, decided in fates(policies(pipeline), holdings, time.time()).items():
+                if stay := [fate for fate in decided if fate.stays]:
+                    kept.append(f"{name} at {where} keeps {counts_text(stay)}")
         problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
         for problem in problems:
             warn(problem)
             status = Exit.PARTIAL
         for at in pruned:
             row: dict[str, Any] = {"service": name, "destination": at.destination}
-            rows += [row | {"archive": one.name, "bytes": one.size} for one in at.archives]
+            rows += [
+                row | {"archive": one.name, "bytes": one.size, "reason": Reason.EXPIRED}
+                for one in at.archives
+            ]
     if as_json:
         print_json(rows)
         return status
     for row in rows:
         size = bytes_text(row["bytes"])
-        print(f"{row['destination']}: {what} {row['archive']} ({size})")
+        print(f"{row['destination']}: {what} {row['archive']} ({size}): {row['reason']}")
+    for line in kept:
+        print(line)
     total = bytes_text(sum(row["bytes"] for row in rows))
     print(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
     return status

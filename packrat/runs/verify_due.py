@@ -11,12 +11,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from engine.events import Progress
 from engine.run import Clock
 from packrat.errors import Exit, Locked
 from packrat.program import DocumentProgram
+from packrat.runs.fates import policies
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
@@ -27,6 +28,7 @@ from packrat.text.verdicts import print_verdicts, row_of, summary_of
 from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
+from vault.catalog.lineage import pins_of
 from vault.catalog.prover import Depth
 from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import bases
@@ -92,9 +94,9 @@ class DueVerification:
 
     def _bases(self, catalog: Catalog) -> set[str]:
         """Return the names of archives that retention keeps only as bases."""
-        stage = self.pipelines[catalog.service].stages[f"verify:{catalog.destination.name}"]
-        pruned = self.program.cache.pruned(catalog.service)
-        return bases(catalog, stage["keep"], self.program.host, pruned)
+        policy = policies(self.pipelines[catalog.service])[catalog.destination.name]
+        policy = structs.replace(policy, pins=pins_of([catalog], policy.host))
+        return bases(catalog, policy, self.program.cache.pruned(catalog.service))
 
     def close(self) -> None:
         """Close the verifiers."""

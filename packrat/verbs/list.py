@@ -1,41 +1,85 @@
-"""`packrat list`: the backups, and the destinations of each."""
+"""`packrat list`: the backups, or all archives with the reason for each."""
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from packrat.runs.catalogs import catalogs
+from packrat.runs.fates import configured, counts_text, fates
 from packrat.text.report import bytes_text, print_json, table, time_text, warn
+from stages.facts import Holdings
+from stages.spool_folder import SpoolFolder
+from vault.archive.format import ArchiveName
+from vault.catalog.retention import PAST
+from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from vault.archive.format import Summary
+    from vault.catalog.catalog import Catalog
+    from vault.catalog.retention import Fate
 
 
-def list_backups(program: Program, service: str | None, *, as_json: bool) -> int:
-    """Print each backup once, with its destinations; return the exit status."""
+def list_backups(
+    program: Program, service: str | None, *, all_archives: bool, as_json: bool
+) -> int:
+    """Print each retained backup, or each archive, once; return the exit status."""
     services = program.services([service]) if service else list(program.config.services)
     rows: dict[str, dict[str, Any]] = {}
-    others = 0
+    counts: list[str] = []
     found, status = catalogs(program, services)
-    for catalog in found:
-        for item in catalog.backups:
-            assert item.summary is not None
-            row = rows.setdefault(item.stored.name, _row(item.summary, item.stored.size))
-            row["destinations"].append(catalog.destination.name)
-        for item in catalog.listed:
-            if item.problem:
-                others += 1
-                warn(item.problem)
+    for name in services:
+        listed = [catalog for catalog in found if catalog.service == name]
+        for catalog, decided in _decided(program, name, listed):
+            at = catalog.destination.name
+            backups = {item.stored.name for item in catalog.backups}
+            for fate in decided:
+                backup = fate.listed.stored.name in backups
+                if all_archives or (backup and fate.reason not in PAST):
+                    row = rows.setdefault(fate.listed.stored.name, _row(name, fate))
+                    row["destinations"].append(at)
+                    row["reasons"][at] = fate.text
+                    row["backup"] |= backup
+            if decided:
+                counts.append(f"{name} at {at}: {counts_text(decided)}")
+    problems = [item.problem for catalog in found for item in catalog.listed if item.problem]
+    for problem in problems:
+        warn(problem)
     ordered = sorted(rows.values(), key=lambda row: (row["time"], row["service"]))
     if as_json:
         print_json(ordered)
-        return status
-    if not ordered:
+    elif not ordered:
         places = {(one.destination.name, one.destination.root): None for one in found}
         where = ", ".join(f"{name} ({root})" for name, root in places)
-        print(f"no backups {'under this key' if others else 'yet'} at {where}")
-        return status
+        if problems or not counts:
+            print(f"no backups {'under this key' if problems else 'yet'} at {where}")
+        else:
+            print(f"no backups that can be restored at {where}: packrat list --all shows why")
+    elif all_archives:
+        _print_all(ordered)
+        print("\n".join(["", *counts]))
+    else:
+        _print_backups(ordered)
+    return status
+
+
+def _decided(
+    program: Program, service: str, listed: list[Catalog]
+) -> list[tuple[Catalog, list[Fate]]]:
+    """Return the decisions about the archives at each destination of a service."""
+    spool = SpoolFolder(os.path.join(program.config.spool_path, service))
+    by_name = {catalog.destination.name: catalog for catalog in listed}
+    waiting = spool.empty
+    with suppress(VaultError):  # a list must not need the state folder
+        waiting = spool.waiting(program.keys)
+    holdings = Holdings(by_name, {}, waiting)
+    decided = fates(configured(program.config, service), holdings, time.time())
+    return [(catalog, decided[name]) for name, catalog in by_name.items()]
+
+
+def _print_backups(rows: list[dict[str, Any]]) -> None:
     table(
         ["SERVICE", "ID", "TIME", "KIND", "FILES", "SIZE", "STORED", "AT"],
         [
@@ -49,23 +93,48 @@ def list_backups(program: Program, service: str | None, *, as_json: bool) -> int
                 bytes_text(row["stored"]),
                 ", ".join(row["destinations"]),
             ]
-            for row in ordered
+            for row in rows
         ],
         right=["FILES", "SIZE", "STORED"],
     )
-    return status
 
 
-def _row(summary: Summary, stored: int) -> dict[str, Any]:
+def _print_all(rows: list[dict[str, Any]]) -> None:
+    """Print a row for each archive, and the reason with the destinations that it is true of."""
+    table(
+        ["SERVICE", "ID", "TIME", "STORED", "WHY"],
+        [
+            [
+                row["service"],
+                row["id"],
+                time_text(row["made"])[:-3],
+                bytes_text(row["stored"]),
+                "; ".join(
+                    f"{', '.join(at for at, why in row['reasons'].items() if why == text)}: {text}"
+                    for text in dict.fromkeys(row["reasons"].values())
+                ),
+            ]
+            for row in rows
+        ],
+        right=["STORED"],
+    )
+
+
+def _row(service: str, fate: Fate) -> dict[str, Any]:
+    stored, summary = fate.listed.stored, fate.listed.summary
+    name = ArchiveName.parse(stored.name)
+    assert name is not None
     return {
-        "service": summary.service,
-        "id": summary.id[:8],
-        "time": summary.time,
-        "made": summary.made,
-        "kind": summary.kind,
-        "files": summary.files,
-        "size": summary.size,
-        "stored": stored,
-        "missed": summary.missed,
+        "service": service,
+        "id": name.short,
+        "time": name.time,
+        "made": summary.made if summary else name.time,
+        "kind": summary and summary.kind,
+        "files": summary and summary.files,
+        "size": summary and summary.size,
+        "stored": stored.size,
+        "missed": summary and summary.missed,
         "destinations": [],
+        "reasons": {},
+        "backup": False,
     }

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from specs.retain import Retain
 from specs.section import Section
 from specs.values import Rate
 
@@ -16,6 +17,8 @@ class DestinationSection(Section):
     """Order in which restores read: the fastest and cheapest destinations first."""
     limit: Rate | None = None
     """Maximum upload rate, in bytes per second."""
+    retain: Retain | None = None
+    """Rules by which this destination keeps backups, instead of those of the services."""
 
     @property
     def where(self) -> str:

@@ -22,7 +22,8 @@ from tests.helpers.hostile_store import WORLDS, World
 from tests.helpers.house import House
 from tests.helpers.trees import differences
 from vault.catalog.prover import Depth
-from vault.catalog.retention import bases
+from vault.catalog.retention import Policy, bases
+from vault.catalog.rules import Rules
 from vault.catalog.verdict import Status
 from vault.catalog.verify import Verifier
 from vault.store import calls, fs, retrying
@@ -72,7 +73,7 @@ def trial(root, seed):
         assert house.catalog("good").backups[-1].summary.id[:8] == result.id, said
     catalog = house.catalog("good")
     assert len(catalog.backups) >= KEEP
-    expired = bases(catalog, KEEP, "here", house.program.cache.pruned("svc"))
+    expired = bases(catalog, Policy(Rules(last=KEEP), "here"), house.program.cache.pruned("svc"))
     verdicts = Verifier(catalog, house.program.keys, Depth.CHUNKS, bases=expired).verify()
     bad = [one for one in verdicts if one.status is not Status.GOOD]
     assert not bad, f"seed {seed}, {world.kinds}: {bad}"

@@ -169,6 +169,8 @@ def test_documents_have_the_documented_keys(house):
         "stored",
         "missed",
         "destinations",
+        "reasons",
+        "backup",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert list(restored) == [

@@ -47,8 +47,9 @@ def tree(root):
 class Days:
     """One service, two destinations, and the true state of every file at them."""
 
-    def __init__(self, root, seed, files, keep):
-        self.house = House(root, DESTINATIONS, keep=keep, verify={"deep_percent": 25})
+    def __init__(self, root, seed, files, keep, **rules):
+        more = {"settings": {"retain": {"last": keep} | rules}} if rules else {}
+        self.house = House(root, DESTINATIONS, keep=keep, verify={"deep_percent": 25}, **more)
         self.chance = random.Random(seed)
         self.keep, self.day = keep, 0
         self.away = 0
@@ -261,8 +262,9 @@ class Days:
     def restore_all(self):
         """Restore each retained backup from each destination alone."""
         for place in self.present():
-            recent = [path.name for path in self.files(place)][-self.keep :]
-            for name in recent:
+            recent = {path.name for path in self.files(place)[-self.keep :]}
+            backups = {item.stored.name for item in self.catalog(place).backups}
+            for name in sorted(recent | backups):
                 out = self.house.root / "out"
                 shutil.rmtree(out, ignore_errors=True)
                 if self.restored(place, name, out):

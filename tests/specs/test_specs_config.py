@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from specs.compile import compile_restore, compile_service
 from specs.config import Config
+from specs.faults import ConfigFaults
 from specs.load import load_config
 from tests.helpers.command_line import in_a_process
 
@@ -38,7 +40,12 @@ def test_seed_services(seed):
     assert gitea.docker.names == ("gitea",)
     assert gitea.exclude == ("**/tmp/**", "**/.git")
     assert seed.services["documents"].docker is None
-    assert [seed.retention_of(service) for service in seed.services.values()] == [14, 30, 60, 14]
+    assert [seed.retention_of(service, "s3") for service in seed.services.values()] == [
+        14,
+        30,
+        60,
+        14,
+    ]
 
 
 def test_seed_commands(seed):
@@ -65,7 +72,7 @@ def test_seed_destinations(seed):
 def test_global_retention():
     """Without its own setting, a service keeps as many backups as `backup` says."""
     config = load_config(str(EXAMPLES / "destinations.yaml"))
-    assert config.retention_of(config.services["photos"]) == 14
+    assert config.retention_of(config.services["photos"], "local") == 14
 
 
 def test_chosen_destinations():
@@ -105,7 +112,7 @@ def test_defaults(monkeypatch):
     config = Config.model_validate(data)
     assert config.state_dir == "/home/me/.local/state/packrat"
     assert config.spool_path == "/home/me/.local/state/packrat/spool"
-    assert config.retention_of(config.services["a"]) == 7
+    assert config.retention_of(config.services["a"], "local") == 7
     assert config.catches_up(config.services["a"])
     assert config.services["a"].incremental
     monkeypatch.setenv("PACKRAT_STATE_DIR", "/elsewhere")
@@ -132,3 +139,52 @@ def test_schema_describes_everything():
     for name, section in {**schema["$defs"], "Config": schema}.items():
         for key, value in section.get("properties", {}).items():
             assert value.get("description"), f"{name}.{key}"
+
+
+RETENTION = """
+services:
+  own: {path: /a, retain: {last: 3, within: 2d}}
+  number: {path: /a, retain_backups: 5}
+  plain: {path: /a}
+backup:
+  retain: {daily: 14, weekly: 8}
+  local: {path: /b}
+  s3: {bucket: b, access_key_id: a, secret_access_key: b, retain: {monthly: 24}}
+timezone: Europe/Berlin
+"""
+
+
+def test_the_nearest_rules_of_retention_count():
+    """Those of a destination, then those of the service, then the general ones; never merged."""
+    config = Config.model_validate(yaml.safe_load(RETENTION))
+    zone = {"zone": "Europe/Berlin"}
+    found = {
+        (name, at): config.retention_of(service, at)
+        for name, service in config.services.items()
+        for at in ("local", "s3")
+    }
+    assert found == {
+        ("own", "local"): {"last": 3, "within": 172_800} | zone,
+        ("number", "local"): 5,
+        ("plain", "local"): {"daily": 14, "weekly": 8} | zone,
+    } | {(name, "s3"): {"monthly": 24} | zone for name in config.services}
+    stages = compile_service(config, "plain").stages
+    assert stages["base"]["keep"] == stages["prune:local"]["keep"] == found["plain", "local"]
+    assert stages["base"]["keep_at"] == {"s3": found["plain", "s3"]}
+    assert stages["prune:s3"]["keep"] == stages["catch_up:s3"]["keep"] == found["plain", "s3"]
+
+
+@pytest.mark.parametrize("where", ["services.own", "backup"])
+def test_two_rules_of_retention_at_one_level_are_a_fault(tmp_path, where):
+    document = yaml.safe_load(RETENTION)
+    section = document["backup"] if where == "backup" else document["services"]["own"]
+    section["retain_backups"] = 5
+    file = tmp_path / "packrat.yaml"
+    file.write_text(yaml.safe_dump(document))
+    with pytest.raises(ConfigFaults, match=f"{where}.retain: retain_backups is there as well"):
+        load_config(str(file))
+    del section["retain_backups"]
+    section["retain"] = {"last": 0}
+    file.write_text(yaml.safe_dump(document))
+    with pytest.raises(ConfigFaults, match="keeps nothing; write for example last: 7"):
+        load_config(str(file))

@@ -4,14 +4,27 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vault.archive.format import ArchiveName, Referred, Summary, stamp
-from vault.archive.lineage import Root
+from vault.archive.lineage import Pin, Root
 from vault.catalog import retention
 from vault.catalog.catalog import Catalog, Listed
-from vault.catalog.retention import Reason, bases, decide, expired, replaced
+from vault.catalog.renewal import renewable
+from vault.catalog.retention import PAST, Policy, Reason, expired
+from vault.catalog.rules import Rules, upcoming
 from vault.store.base import Stored
 from vault.store.local import Local
 
 NOWHERE = Local("nowhere", "/nowhere")
+
+
+def last(keep, host="here", pins=()):
+    return Policy(
+        Rules(last=keep, zone="UTC"), host, {id_: Pin(id_, "", pins[id_]) for id_ in pins}
+    )
+
+
+def decide(found, keep, host, owed=(), coming=0, **more):
+    policy = last(keep, host, more.pop("pins", ()))
+    return retention.decide(found, policy, owed, upcoming(40 * 86_400, coming), **more)
 
 
 def doomed(*words, **more):
@@ -19,8 +32,19 @@ def doomed(*words, **more):
     return [fate.listed for fate in expired(decide(*words, **more))]
 
 
+def bases(found, keep, host, *words):
+    return retention.bases(found, last(keep, host), *words)
+
+
+def replaced(parent, catalogs, keep):
+    """Return the archives that the backup of the next day no longer refers to."""
+    now = (int(parent.id, 16) + 1) * 86_400
+    return renewable(parent, [(one, last(keep)) for one in catalogs], now)
+
+
 def summary(number, references, host="here", files=10, normal=(10, 100), used=1000, missed=0):
     return Summary(
+        format=2,
         id=f"{number:032x}",
         service="svc",
         line="0" * 32,
@@ -70,12 +94,12 @@ def own(found):
     return [one for one in catalog(found).backups if one.summary.host == "here"]
 
 
-def to_copy(*words):
-    return retention.to_copy(*words, "here")
+def to_copy(own, sources, keep):
+    return retention.to_copy(own, sources, last(keep))
 
 
-def still_owed(*words):
-    return retention.still_owed(*words, "here")
+def still_owed(own, sources, keep):
+    return retention.still_owed(own, sources, last(keep))
 
 
 def ids(found):
@@ -193,8 +217,47 @@ def test_only_old_and_little_used_archives_are_replaced():
     assert replaced(parent, [catalog([*base, newest])], 4) == {f"{n:032x}" for n in (1, 2)}
     full = summary(5, {1, 2, 3, 4}, used=1200)
     assert replaced(full, [catalog([*base, newest])], 2) == set()
-    behind = catalog(base[:2])  # another destination, where 1 and 2 are the newest
-    assert not replaced(parent, [catalog([*base, newest]), behind], 3) & set(ids(base[:2]))
+
+
+def test_an_archive_is_renewed_only_where_that_frees_it_soon():
+    """Not for a destination that keeps it long, unless another gains more than this one loses."""
+    base = [item(1), item(2), item(3)]
+    places = catalog([*base, newest := item(4, {1, 2, 3}, used=100)])
+    parent, now = newest.summary, 5 * 86_400
+    short, long = last(1), last(9)
+    assert renewable(parent, [(places, short)], now) == set(ids(base))
+    assert renewable(parent, [(places, long)], now) == set()
+    assert renewable(parent, [(places, short), (places, long)], now) == set(ids(base))
+    most = item(4, {1, 2, 3}, used=1100)  # of 2000
+    both = [(places, short), (places, long)]
+    assert renewable(most.summary, both[:1], now) == set(ids(base))
+    assert renewable(most.summary, both, now) == set()
+    pinned = last(1, pins={newest.summary.id: "before the upgrade"})
+    assert renewable(parent, [(places, pinned)], now) == set()
+
+
+def test_pinned_backups_stay_with_what_they_refer_to():
+    """Until they are unpinned; their text is the reason, and catch-up copies them."""
+    found = [item(1), item(2, {1}), item(3), item(4), item(5)]
+    pins = {found[1].summary.id: "before the upgrade"}
+    fates = decide(catalog(found), 1, "here", pins=pins)
+    words = [fate.text for fate in fates]
+    assert words[1:] == ["pinned: before the upgrade", "expired", "expired", "retained by last 1"]
+    assert (fates[0].reason, fates[0].by) == (Reason.NEEDED, (name(2),))
+    assert doomed(catalog(found), 1, "here") == found[3::-1]
+    copied = retention.to_copy(catalog([]), [catalog(found)], last(1, pins=pins))
+    assert copied == [found[0], found[1], found[4]]
+
+
+def test_what_list_hides_is_past_retention():
+    """Backups that wait for something, or that are not ours, are shown."""
+    assert {Reason.NEEDED, Reason.RENEWED, Reason.OWED, Reason.EXPIRED} == PAST
+
+
+def test_an_archive_that_is_being_renewed_says_so():
+    found = [item(1), item(2, {1}, used=10), item(3, {1}, used=10)]
+    fates = decide(catalog(found), 1, "here", renewed={found[0].summary.id})
+    assert fates[0].text == "being renewed; needed by 00000000"
 
 
 def reasons(fates):
@@ -236,7 +299,7 @@ def test_a_pause_of_retention_is_a_reason():
     """While the newest has shrunk, expired ones are paused; a gap in the newest ones is newer."""
     found = [item(1), item(2), item(3, normal=(30, 300))]
     assert reasons(decide(catalog(found), 1, "here"))[1] is Reason.PAUSED
-    assert reasons(decide(catalog([item(1, {9})]), 1, "here"))[1] is Reason.PAUSED
+    assert reasons(decide(catalog([item(2, {9})]), 1, "here"))[2] is Reason.NEWER
     gap = [item(1), item(2, {9}), item(3)]
     assert reasons(decide(catalog(gap), 2, "here"))[2] is Reason.NEWER
     marked = [item(1), item(2), item(3)]

@@ -12,13 +12,15 @@ from tests.helpers.servers import SshServer
 from tests.helpers.trees import fill, noise
 from vault.catalog.cache import CatalogCache
 from vault.catalog.prover import Depth
-from vault.catalog.retention import bases
+from vault.catalog.retention import Policy, bases
+from vault.catalog.rules import Rules
 from vault.catalog.verdict import Status, remember
 from vault.catalog.verify import Verifier
 from vault.errors import Away
 from vault.store.local import Local
 
 DEPTHS = list(Depth)
+KEPT = Policy(Rules(last=2), "here")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def place_of(house):
 def verifier(house, depth=Depth.CHUNKS, place=None, **more):
     cache = CatalogCache(":memory:", aside=True)
     catalog = cache.catalog(place or place_of(house), "svc", cheap_keys(), marks=False)
-    more.setdefault("bases", bases(catalog, 2, "here"))
+    more.setdefault("bases", bases(catalog, KEPT))
     return Verifier(catalog, cheap_keys(), depth, **more)
 
 
@@ -68,6 +70,17 @@ def test_bases_left_by_retention_are_good(copy, depth):
     assert {verdict.status for verdict in verdicts} == {Status.GOOD}
     assert any(verdict.base for verdict in verdicts)
     assert not all(verdict.base for verdict in verdicts)
+
+
+def test_a_base_that_nobody_needs_is_not_read(copy):
+    """Its damage concerns nobody: it is about to be deleted."""
+    useless = copy.archives[-1]
+    data = useless.read_bytes()
+    useless.write_bytes(data[:-100] + bytes(100))
+    [verdict] = verifier(copy, bases={useless.name}).verify({useless.name})
+    assert (verdict.status, verdict.base, verdict.bytes_read) == (Status.GOOD, True, 0)
+    [verdict] = verifier(copy, bases=()).verify({useless.name})
+    assert verdict.status is Status.DAMAGED
 
 
 def frames_of(house, name):
@@ -214,7 +227,7 @@ def test_an_archive_pruned_meanwhile_has_no_verdict(copy, depth):
         place_of(copy), "svc", cheap_keys(), marks=False
     )
     catalog.destination = Pruning("local", str(copy.stores["local"]))
-    found = Verifier(catalog, cheap_keys(), depth, bases=bases(catalog, 2, "here")).verify()
+    found = Verifier(catalog, cheap_keys(), depth, bases=bases(catalog, KEPT)).verify()
     assert {verdict.status for verdict in found} == {Status.PRUNED}
     assert all(not verdict.problems for verdict in found)
 

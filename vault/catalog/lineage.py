@@ -44,19 +44,10 @@ def next_lineage(catalogs: list[Catalog], host: str | None, random: Random) -> L
 
     The parent is the newest archive of the line that is known, whether or not it can be restored.
     """
-    lines = lines_of(catalogs, host)
-    known: dict[str, Summary] = {}
-    statements: dict[str, Statement] = {}
-    for catalog in catalogs:
-        for item in (*catalog.listed, *catalog.statements):
-            if item.summary and item.summary.line in lines:
-                known[item.stored.name] = item.summary
-            if item.statement and item.statement.line in lines:
-                statements[item.stored.name] = item.statement
+    known, said = _known(catalogs, host)
     if not known:
         return Lineage(line=random(LINE_BYTES).hex(), parent=None, sequence=1)
     name, summaries = max(known), [*known.values()]
-    said = [(archive, one) for one in statements.values() for archive in one.archives]
     return Lineage(
         line=known[name].line,
         parent=Parent(known[name].id, name),
@@ -68,6 +59,28 @@ def next_lineage(catalogs: list[Catalog], host: str | None, random: Random) -> L
         ),
         gone=_gone(summaries, said, parent=known[name].id),
     )
+
+
+def pins_of(catalogs: Iterable[Catalog], host: str | None) -> dict[str, Pin]:
+    """Return archive id -> pin in force in the lines of a host; None stands for any host."""
+    known, said = _known([*catalogs], host)
+    return {pin.archive: pin for pin in _pins([*known.values()], said)}
+
+
+def _known(
+    catalogs: list[Catalog], host: str | None
+) -> tuple[dict[str, Summary], list[tuple[str, Statement]]]:
+    """Return the archives of the lines of a host by name, and what is said about each archive."""
+    lines = lines_of(catalogs, host)
+    known: dict[str, Summary] = {}
+    statements: dict[str, Statement] = {}
+    for catalog in catalogs:
+        for item in (*catalog.listed, *catalog.statements):
+            if item.summary and item.summary.line in lines:
+                known[item.stored.name] = item.summary
+            if item.statement and item.statement.line in lines:
+                statements[item.stored.name] = item.statement
+    return known, [(archive, one) for one in statements.values() for archive in one.archives]
 
 
 def _pins(summaries: list[Summary], said: list[tuple[str, Statement]]) -> list[Pin]:

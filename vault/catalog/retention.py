@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.catalog import missing, whole
+from vault.catalog.hosts import is_of
+from vault.catalog.rules import Candidate, Rules, hold
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from vault.archive.format import Summary
+    from vault.archive.lineage import Pin
     from vault.catalog.catalog import Catalog, Listed
-
-WORTH_KEEPING = 0.6
-"""If less than this share of an old archive is referred to, its data is stored again."""
+    from vault.catalog.rules import Hold
 
 
 class Reason(StrEnum):
     """Reason why an archive is kept or deleted."""
 
+    PINNED = "pinned"
+    """Somebody pinned it."""
     RETAINED = "retained"
-    """One of the newest backups, as many as are to be kept."""
-    NEEDED = "needed"
-    """An archive that is kept refers to it."""
-    OWED = "owed"
-    """A backup that catch-up still has to copy here refers to it."""
+    """A rule keeps it."""
     COMPLETE = "newest complete"
     """Newest backup in which no file was missed: every newer one lacks something."""
     DAMAGED = "damaged"
     """Most of it can still be read, and a replica may repair it."""
-    NEWER = "newer"
-    """Not a backup by itself, and not older than the oldest retained backup."""
+    NEWER = "incomplete"
+    """It would be retained, but something that it refers to is missing or damaged."""
     PAUSED = "paused"
     """Nothing is deleted while no backup is complete, or while the newest one has shrunk."""
     FOREIGN = "not ours"
@@ -46,8 +46,28 @@ class Reason(StrEnum):
     """Sealed under another key."""
     UNREADABLE = "unreadable"
     """It cannot be opened, so its host is unknown."""
+    NEEDED = "needed"
+    """An archive that is kept refers to it."""
+    RENEWED = "being renewed"
+    """Needed, but the next backup stores again what it still needs of it."""
+    OWED = "owed"
+    """A backup that catch-up still has to copy here refers to it."""
     EXPIRED = "expired"
     """Nothing needs it: it is deleted."""
+
+
+PAST = frozenset({Reason.NEEDED, Reason.RENEWED, Reason.OWED, Reason.EXPIRED})
+"""Reasons of archives that are past retention."""
+
+
+class Policy(Struct, frozen=True):
+    """What a destination keeps of a service."""
+
+    rules: Rules
+    host: str
+    """Host whose backups they are about."""
+    pins: Mapping[str, Pin] = {}
+    """Archive id -> pin in force."""
 
 
 class Fate(Struct, frozen=True):
@@ -56,62 +76,81 @@ class Fate(Struct, frozen=True):
     listed: Listed
     reason: Reason
     by: tuple[str, ...] = ()
-    """Archives that need it, for NEEDED."""
+    """Rules that keep it, archives that need it, the text of its pin, or its host."""
 
     @property
     def stays(self) -> bool:
         """True if the archive is kept."""
         return self.reason is not Reason.EXPIRED
 
+    @property
+    def text(self) -> str:
+        """The reason as a phrase for the user."""
+        return _text(self.reason, self.by)
+
 
 def decide(
-    catalog: Catalog, keep: int, host: str, owed: Iterable[str] = (), coming: int = 0
+    catalog: Catalog,
+    policy: Policy,
+    owed: Iterable[str] = (),
+    coming: Sequence[Candidate] = (),
+    renewed: Collection[str] = (),
 ) -> list[Fate]:
     """Return the decision about each archive of a destination, oldest first.
 
     `owed` are ids that catch-up still needs; `coming` backups are about to be made and build on the
-    newest.
+    newest; `renewed` are ids that new backups no longer refer to.
     """
-    backups = [item for item in catalog.backups if _summary(item).host == host]
-    paused = not backups or shrunk(backups[-1]) or keep < 1
-    first = max(len(backups) - max(keep - coming, 0), 0)
-    retained = backups[first:] or backups[-1:]
+    own = [item for item in catalog.listed if is_of(item, policy.host)]
+    backups = [item for item in catalog.backups if is_of(item, policy.host)]
+    damaged = [item for item in catalog.damaged if is_of(item, policy.host)]
+    paused = not backups or shrunk(backups[-1])
+    held = _held(policy.rules, backups, coming)
+    if damaged:  # they count, and keep what they refer to
+        held = _held(policy.rules, [*backups, *damaged]) | held
+    whole_ones = {_name(item) for item in backups}
+    # Not whole, but it would be kept, or is not older than the oldest of the last ones.
+    recent = _recent(policy.rules, own, backups, coming) - whole_ones
     complete = [item for item in backups if not _summary(item).missed][-1:]
-    damaged = [item for item in catalog.damaged if _summary(item).host == host]
-    # Damaged backups count, and keep what they refer to.
-    damaged = sorted([*backups, *damaged], key=_name)[-keep:] if damaged else []
-    roots = (
-        (Reason.RETAINED, retained),
-        (Reason.RETAINED, [item for item in damaged if item in backups]),
-        (Reason.COMPLETE, complete),
-        (Reason.DAMAGED, damaged),
-    )
-    reasons: dict[str, Reason] = {}
+    reasons: dict[str, tuple[Reason, tuple[str, ...]]] = {}
     needed: dict[str, set[str]] = {}
-    for reason, some in roots:
-        for item in some:
-            reasons.setdefault(_summary(item).id, reason)
-            for other in _summary(item).archives:
-                needed.setdefault(other.id, set()).add(_name(item))
+
+    def keep(reason: Reason, item: Listed, by: tuple[str, ...] = ()) -> None:
+        reasons.setdefault(_summary(item).id, (reason, by))
+        for other in _summary(item).archives:
+            needed.setdefault(other.id, set()).add(_name(item))
+
+    for item in own:
+        if pin := policy.pins.get(_summary(item).id):
+            keep(Reason.PINNED, item, (pin.text,))
+    for item in backups:
+        if rules := held.get(_name(item)):
+            keep(Reason.RETAINED, item, tuple(one.rule for one in rules))
+    for item in backups[-1:]:
+        keep(Reason.RETAINED, item, ("newest",))
+    for item in complete:
+        keep(Reason.COMPLETE, item)
+    for item in damaged:
+        if _name(item) in held:
+            keep(Reason.DAMAGED, item)
     owing = set(owed)
 
     def fate(item: Listed) -> Fate:  # noqa: PLR0911 (a table)
         summary = item.summary
         if summary is None:
             return Fate(item, Reason.LOCKED if item.locked else Reason.UNREADABLE)
-        if summary.host != host:
-            return Fate(item, Reason.FOREIGN)
+        if summary.host != policy.host:
+            return Fate(item, Reason.FOREIGN, (summary.host,))
         if reason := reasons.get(summary.id):
-            return Fate(item, reason)
+            return Fate(item, *reason)
         if by := needed.get(summary.id):
-            return Fate(item, Reason.NEEDED, tuple(sorted(by)))
+            reason_ = Reason.RENEWED if summary.id in renewed else Reason.NEEDED
+            return Fate(item, reason_, tuple(sorted(by)))
         if summary.id in owing:
             return Fate(item, Reason.OWED)
-        if paused:
-            return Fate(item, Reason.PAUSED)
-        if _name(item) >= _name(retained[0]):
+        if _name(item) in recent:
             return Fate(item, Reason.NEWER)
-        return Fate(item, Reason.EXPIRED)
+        return Fate(item, Reason.PAUSED if paused else Reason.EXPIRED)
 
     return [fate(item) for item in catalog.listed]
 
@@ -125,23 +164,24 @@ def expired(fates: Iterable[Fate]) -> list[Fate]:
     return [fate for fate in fates if not fate.stays][::-1]
 
 
-def bases(catalog: Catalog, keep: int, host: str, pruned: Collection[str] = ()) -> set[str]:
+def bases(catalog: Catalog, policy: Policy, pruned: Collection[str] = ()) -> set[str]:
     """Return the names of archives that need not be whole: only what others need is verified.
 
-    An archive lost what it refers to through retention if it is older than the newest `keep`
-    archives, or if all that it lacks is in `pruned`, the names that packrat is known to have
-    deleted. Any other archive with a missing reference was damaged, and is no base. Where this host
-    has no archives, all are judged as if they were its own.
+    An archive lost what it refers to through retention if the rules do not keep it, or if all that
+    it lacks is in `pruned`, the names that packrat is known to have deleted. Any other archive with
+    a missing reference was damaged, and is no base. Where this host has no archives, all are judged
+    as if they were its own.
     """
-    own = [item for item in catalog.listed if not item.locked and not _foreign(item, host)]
-    if not any(item.summary for item in own):
-        own = [item for item in catalog.listed if not item.locked]
-    recent = {_name(item) for item in own[-keep:]} if keep > 0 else set()
+    opened = [item for item in catalog.listed if item.summary]
+    own = [item for item in opened if is_of(item, policy.host)] or opened
+    kept = {_name(item) for item in own if _summary(item).id in policy.pins}
+    own += [item for item in catalog.listed if not (item.summary or item.locked)]
+    kept |= _held(policy.rules, own).keys()
     referable = catalog.referable
     found = set()
-    for item in catalog.listed:
-        lost = missing(item.summary, referable) if item.summary else []
-        if lost and (_name(item) not in recent or set(lost) <= set(pruned)):
+    for item in opened:
+        lost = missing(_summary(item), referable)
+        if lost and (_name(item) not in kept or set(lost) <= set(pruned)):
             found.add(_name(item))
     return found
 
@@ -161,55 +201,74 @@ def shrunk(item: Listed) -> bool:
     return summary.files < files / 2 or summary.size < size / 2
 
 
-def to_copy(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> list[Listed]:
-    """Return the archives of a host's newest `keep` backups that a destination lacks, oldest first.
+def candidate(item: Listed) -> Candidate:
+    """Return an archive as the rules see it: by the time at which its source was read."""
+    if item.summary is None:
+        name = ArchiveName.parse(_name(item))
+        return Candidate(_name(item), unstamp(name.time) if name else 0, good=False)
+    good = not (item.summary.missed or shrunk(item))
+    return Candidate(_name(item), unstamp(item.summary.made), good)
 
-    Backups at any destination count. Oldest first puts references first: an archive refers only to
-    older ones.
+
+def to_copy(own: Catalog, sources: Sequence[Catalog], policy: Policy) -> list[Listed]:
+    """Return the archives that a destination's policy keeps and that it lacks, oldest first.
+
+    Backups at any destination count, with what they refer to. Oldest first puts references first:
+    an archive refers only to older ones.
     """
     known = {id_: item for source in sources for id_, item in source.referable.items()}
     known |= own.referable
-    whole_ones = [
-        item
+    found = {
+        _name(item): item
         for item in known.values()
-        if _summary(item).host == host and whole(_summary(item), known)
-    ]
-    kept = sorted(whole_ones, key=_name)[-keep:]
+        if is_of(item, policy.host) and whole(_summary(item), known)
+    }
+    kept = [found[name] for name in _held(policy.rules, found.values())]
+    kept += [item for item in found.values() if _summary(item).id in policy.pins]
     needed = {other.id for item in kept for other in _summary(item).archives}
     needed |= {_summary(item).id for item in kept}
     return sorted((known[id_] for id_ in needed if id_ not in own.referable), key=_name)
 
 
-def still_owed(own: Catalog, sources: Sequence[Catalog], keep: int, host: str) -> set[str]:
+def still_owed(own: Catalog, sources: Sequence[Catalog], policy: Policy) -> set[str]:
     """Return the ids that backups refer to which catch-up still has to copy here."""
-    lacking = to_copy(own, sources, keep, host)
+    lacking = to_copy(own, sources, policy)
     return {other.id for item in lacking for other in _summary(item).archives}
 
 
-def replaced(parent: Summary, catalogs: Iterable[Catalog], keep: int) -> set[str]:
-    """Return the ids of archives that new backups should no longer refer to.
+def _held(
+    rules: Rules, items: Iterable[Listed], coming: Sequence[Candidate] = ()
+) -> dict[str, tuple[Hold, ...]]:
+    return hold(rules, [*map(candidate, items), *coming])
 
-    They are past retention at every destination, and the parent uses too little of them. The data
-    it uses is stored again, so that the old file can be deleted as a whole.
-    """
-    referable: dict[str, Listed] = {}
-    young: set[str] = set()
-    for catalog in catalogs:
-        referable |= catalog.referable
-        backups = [item for item in catalog.backups if _summary(item).host == parent.host]
-        # The backup that is being made counts as one of the newest.
-        young |= {_summary(item).id for item in backups[-max(keep - 1, 1) :]}
+
+def _recent(
+    rules: Rules, own: list[Listed], backups: list[Listed], coming: Sequence[Candidate]
+) -> set[str]:
+    """Return the archives that the rules would keep if all were backups, and all last ones."""
+    last = backups[-max(rules.last - len(coming), 1) :]
+    since = _name(last[0]) if last else ""
+    return {_name(item) for item in own if _name(item) >= since} | _held(rules, own, coming).keys()
+
+
+def _text(reason: Reason, by: tuple[str, ...]) -> str:
+    newest = by[-1].removesuffix(".packrat").rpartition("-")[2] if by else ""
+    needers = newest + f" and {len(by) - 1} more" * (len(by) > 1)
     return {
-        other.id
-        for other in parent.archives
-        if other.id not in young
-        and other.id in referable
-        and other.used < WORTH_KEEPING * _summary(referable[other.id]).payload
-    }
-
-
-def _foreign(item: Listed, host: str) -> bool:
-    return item.summary is not None and item.summary.host != host
+        Reason.PINNED: f"pinned: {', '.join(by)}",
+        Reason.RETAINED: f"retained by {', '.join(by)}" if by != ("newest",) else "newest",
+        Reason.COMPLETE: "newest complete backup",
+        Reason.DAMAGED: "damaged; a replica may repair it",
+        Reason.NEWER: "incomplete: a base is missing",
+        Reason.PAUSED: "pruning is paused",
+        Reason.FOREIGN: f"not ours: made by host {', '.join(by)}",
+        Reason.LOCKED: "locked: sealed under another key",
+        Reason.UNREADABLE: "unreadable",
+        Reason.NEEDED: f"needed by {needers}",
+        Reason.RENEWED: f"being renewed; needed by {needers}",
+        Reason.OWED: "owed: catch-up will need it here",
+        Reason.EXPIRED: "expired",
+    }[reason]
 
 
 def _summary(item: Listed) -> Summary:

@@ -87,7 +87,7 @@ def remember(
     for verdict in verdicts:
         if verdict.status is Status.DAMAGED:
             problem = "; ".join(verdict.problems)
-        elif verdict.status is Status.GOOD and depth is not Depth.SAMPLES:
+        elif verdict.status is Status.GOOD and depth is not Depth.SAMPLES and verdict.bytes_read:
             problem = ""
         else:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ class Verifier:
     """Prover of the archives of one service at one destination.
 
     A backup is proven whole: its ends, its index, its frames. A *base* is expired, but other
-    backups still need it. It is proven only as far as they refer to it, since what it refers to
+    backups may still need it. It is proven only as far as they refer to it, since what it refers to
     itself may have been deleted. Archives and indexes are read once, however often they are needed.
     """
 
@@ -69,6 +70,12 @@ class Verifier:
         self._findings = {
             item.stored.name: Finding(item) for item in catalog.listed if not item.locked
         }
+        self._users: defaultdict[str, list[str]] = defaultdict(list)
+        """Archive id -> the backups that refer to it."""
+        for name, finding in self._findings.items():
+            if name not in self._bases and finding.listed.summary:
+                for other in finding.listed.summary.archives:
+                    self._users[other.id].append(name)
         self._names = {item.summary.id: item.stored.name for item in catalog.listed if item.summary}
         self._standing = catalog.referable
         self._opened: dict[str, Archive | None] = {}
@@ -86,7 +93,8 @@ class Verifier:
 
     def verify(self, names: Collection[str] | None = None) -> list[Verdict]:
         """Return a verdict for each archive, or for those of `names`, oldest first."""
-        chosen = [name for name in self._findings if names is None or name in names]
+        all_chosen = [name for name in self._findings if names is None or name in names]
+        chosen = [n for n in all_chosen if n not in self._bases or self._referring(n)]
         for name in chosen:
             self._open(name)
         for name in chosen:
@@ -100,7 +108,7 @@ class Verifier:
         for name in chosen:
             self._read_frames(name)
         said = self._verify_statements() if names is None else []
-        return self._verdicts(chosen) + said
+        return self._verdicts(all_chosen) + said
 
     def _verify_statements(self) -> list[Verdict]:
         """Return a verdict for each statement of this key."""
@@ -148,15 +156,8 @@ class Verifier:
 
     def _referring(self, base: str) -> list[str]:
         """Return the backups that refer to an archive."""
-        found = self._findings[base].listed.summary
-        return [
-            name
-            for name, finding in self._findings.items()
-            if found
-            and name not in self._bases
-            and finding.listed.summary
-            and found.id in [other.id for other in finding.listed.summary.archives]
-        ]
+        summary = self._findings[base].listed.summary
+        return self._users[summary.id] if summary else []
 
     def _read_index(self, name: str) -> None:
         """Read the index of a backup, and record each chunk that it refers to."""
