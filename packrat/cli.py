@@ -75,20 +75,31 @@ def _fail(error: BaseException) -> int:
     return status
 
 
-def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False) -> Program:
+def _program(
+    ctx: typer.Context, config: str | None, *, only_look: bool = False, partial: bool = False
+) -> Program:
+    """Return the program; with `partial`, warn of the faults of a broken configuration."""
     from packrat.program import Program
+    from packrat.text.report import warn
 
-    return Program(config or ctx.find_root().params.get("config"), only_look=only_look)
+    config = config or ctx.find_root().params.get("config")
+    program = Program(config, only_look=only_look, partial=partial)
+    if partial and program.faults:
+        for fault in program.faults:
+            warn(str(fault))
+        warn("continuing with the rest of the configuration")
+    return program
 
 
-def _repaired_program(ctx: typer.Context, config: str | None) -> Program:
+def _repaired_program(ctx: typer.Context, config: str | None, *, partial: bool = False) -> Program:
     """Return the program, after repairing what killed runs left behind."""
     from packrat.runs.repair import repair
     from packrat.text.report import warn
 
-    program = _program(ctx, config)
+    program = _program(ctx, config, partial=partial)
     spool = program.config.spool_path
-    spools = {name: os.path.join(spool, name) for name in program.config.services}
+    names = [] if program.faults else program.config.services  # the spool may be elsewhere
+    spools = {name: os.path.join(spool, name) for name in names}
     for sentence in repair(program.config.state_dir, spools):
         warn(sentence)
     return program
@@ -246,7 +257,7 @@ def list_(
     """List the retained backups, and the destinations of each."""
     from packrat.verbs.list import list_backups
 
-    program = _repaired_program(ctx, config)
+    program = _repaired_program(ctx, config, partial=True)
     return list_backups(program, service, all_archives=all_, as_json=json)
 
 
@@ -267,7 +278,7 @@ def ls(
     """
     from packrat.verbs.ls import list_files
 
-    program = _program(ctx, config, only_look=True)
+    program = _program(ctx, config, only_look=True, partial=True)
     list_files(program, service, backup, path, source, password_file, as_json=json)
 
 
@@ -401,7 +412,7 @@ def restore(
         return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
     given = RestoreOptions(service, backup, source, paths, to, in_place, password_file)
-    program = _repaired_program(ctx, config)
+    program = _repaired_program(ctx, config, partial=not in_place)
     return restore_with_options(program, given, yes=yes, as_json=json)
 
 
@@ -435,7 +446,7 @@ def verify(
                 "--due selects the archives itself; it can only be combined with --json"
             )
         return verify_share(_repaired_program(ctx, config), as_json=json)
-    program = _repaired_program(ctx, config)
+    program = _repaired_program(ctx, config, partial=True)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json)
 
 
@@ -535,15 +546,21 @@ def daemon(
 
 
 @app.command(cls=Command)
-def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) -> int:
-    """Show the state of each service: last and next run, newest backups.
+def status(
+    ctx: typer.Context,
+    service: OneService = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Show the state of each service, or of one in full.
 
     It contacts no destination, but shows what was last seen there. The exit status is 0 when all is
-    well, and 5 when a service is overdue, its last run was not done, or something is damaged.
+    well, and 5 when a service is overdue, a scheduled run was missed, its last run was not done,
+    something is damaged, or the configuration has faults.
     """
     from packrat.verbs.status import show_status
 
-    return show_status(_repaired_program(ctx, config), as_json=json)
+    return show_status(_repaired_program(ctx, config, partial=True), service, as_json=json)
 
 
 @app.command(cls=Command)
@@ -557,7 +574,23 @@ def history(
     """Show past runs, the newest first."""
     from packrat.verbs.history import show_history
 
-    return show_history(_repaired_program(ctx, config), service, last, as_json=json)
+    program = _repaired_program(ctx, config, partial=True)
+    return show_history(program, service, last, as_json=json)
+
+
+@app.command(cls=Command)
+def notify(
+    ctx: typer.Context,
+    test: Annotated[bool, Option("--test", help="Send a test message.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Send a test message to each notification service."""
+    from packrat.verbs.notify import send_test
+
+    if not test:
+        raise UsageError("pass --test to send a test message to each of notify.urls")
+    return send_test(_program(ctx, config), as_json=json)
 
 
 @app.command(cls=Command, hidden=True)

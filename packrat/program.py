@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from packrat.errors import Unusable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from specs.backup import Destination as DestinationSpec
     from specs.config import Config
+    from specs.faults import Fault
     from specs.pipeline import Pipeline
     from vault.archive.keys import Keys
     from vault.catalog.cache import CatalogCache
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 class Program:
     """One configuration, loaded when it is first needed."""
 
-    def __init__(self, config_file: str | None, *, only_look: bool = False) -> None:
+    def __init__(
+        self, config_file: str | None, *, only_look: bool = False, partial: bool = False
+    ) -> None:
         """Store the path of the file. With `only_look`, not even the cache is changed.
+
+        With `partial`, a broken configuration is used without its faulty parts.
 
         Raises:
             Unusable: /proc is missing, which is needed for attributes of links and fifos.
@@ -32,7 +37,7 @@ class Program:
         if not os.path.isdir("/proc/self/fd"):
             raise Unusable("/proc is not mounted", "mount it: mount -t proc proc /proc")
         self._given = config_file
-        self._only_look = only_look
+        self._only_look, self._partial = only_look, partial
         self._stores: dict[str, Store] = {}
 
     @cached_property
@@ -45,9 +50,26 @@ class Program:
     @cached_property
     def config(self) -> Config:
         """The configuration; raises ConfigFaults."""
-        from specs.load import load_config
+        return self._loaded[0]
 
-        return load_config(self.file)
+    @property
+    def faults(self) -> list[Fault]:
+        """Faults whose parts are missing in the configuration; always none unless `partial`."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Config, list[Fault]]:
+        from specs.load import load_config
+        from specs.salvage import load_readable
+
+        return load_readable(self.file) if self._partial else (load_config(self.file), [])
+
+    def require_whole(self) -> None:
+        """Raise ConfigFaults if parts of the configuration are missing."""
+        from specs.faults import ConfigFaults
+
+        if self.faults:
+            raise ConfigFaults(self.faults)
 
     @cached_property
     def host(self) -> str:
@@ -67,9 +89,7 @@ class Program:
     @cached_property
     def keys(self) -> Keys:
         """The keys of the key file; raises KeyFileError."""
-        from vault.archive.key_file import read_key_file
-
-        return read_key_file(self.key_file)
+        return read_keys(self.key_file, self.state_dir, self.destinations)
 
     @cached_property
     def cache(self) -> CatalogCache:
@@ -148,6 +168,45 @@ class DocumentProgram(Program):
         return list(self._pipelines[service].destinations)
 
 
+def read_keys(
+    key_file: str, state_dir: str, destinations: Callable[[], Mapping[str, Store]]
+) -> Keys:
+    """Return the keys of the key file; raises KeyFileError.
+
+    If the file is missing, the destinations decide the advice: a new key cannot open old backups.
+    """
+    from vault.archive.key_file import read_key_file
+    from vault.errors import KeyFileError
+
+    try:
+        return read_key_file(key_file)
+    except KeyFileError as error:
+        if os.path.lexists(key_file):
+            raise
+        raise KeyFileError(str(error), _without_key(state_dir, destinations().values())) from None
+
+
+def _without_key(state_dir: str, destinations: Iterable[Store]) -> str:
+    """Return advice for a missing key file."""
+    from vault.catalog.contained import contained
+    from vault.errors import VaultError
+
+    again = "packrat rekey recreates the key file from their password"
+    away = []
+    cache = open_cache(state_dir, aside=True)
+    for store in destinations:
+        try:
+            with contained(store):
+                if any(store.archives(service) for service in store.services()):
+                    return f"{store.name} holds backups: {again}"
+                away += [store.name] * bool(cache.emptied(store))  # is its disk mounted?
+        except VaultError:
+            away.append(store.name)
+    if away:
+        return f"{', '.join(away)} may hold backups that cannot be listed now: {again}"
+    return "first time: packrat init"
+
+
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
     """Open the cache of a state folder; with `aside`, a copy of it in memory."""
     from vault.catalog.cache import CatalogCache
@@ -156,7 +215,7 @@ def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
 
 
 def log_file(state_dir: str, service: str) -> str:
-    """Return the path of the log with the output of the commands of a service's last run."""
+    """Return the path of the log with the output of a service's commands."""
     return os.path.join(state_dir, "logs", f"{service}.log")
 
 

@@ -171,6 +171,10 @@ class Config(Section):
             return retain.keep(self.timezone)
         return service.retain_backups or self.backup.retain_backups
 
+    def roots(self) -> dict[str, str | None]:
+        """Return the root of each destination, None if only its open store knows it."""
+        return {name: one.root for name, one in self.destinations().items()}
+
     def catches_up(self, service: Service) -> bool:
         """Return whether a missed backup of a service runs later."""
         return self.catch_up if service.catch_up is None else service.catch_up

@@ -56,8 +56,15 @@ def load_config(file: str) -> Config:
         ConfigFaults: Every fault, in the order of the file; or the key, state or spool folder
             could have been written by an untrusted user.
     """
-    document = read_document(file)
-    folder = os.path.dirname(os.path.abspath(file))
+    config, faults = validate(read_document(file))
+    if faults or config is None:
+        raise ConfigFaults(faults)
+    return finished(config, file)
+
+
+def validate(document: Document) -> tuple[Config | None, list[Fault]]:
+    """Return the configuration, None if it is invalid, and every fault."""
+    folder = os.path.dirname(os.path.abspath(document.file))
     found = list(document.faults)
     config = None
     try:
@@ -75,8 +82,15 @@ def load_config(file: str) -> Config:
     found += [
         fault for fault in missing_values(document) if not f"{fault.where}.".startswith(refused)
     ]
-    if found or config is None:
-        raise ConfigFaults(found)
+    return config, found
+
+
+def finished(config: Config, file: str) -> Config:
+    """Record the position of each literal secret of a valid configuration, and return it.
+
+    Raises:
+        ConfigFaults: The key, state or spool folder could have been written by an untrusted user.
+    """
     for path, secret in _secrets(config, ()):
         pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
         # The one write to a frozen secret: only here is its position known.

@@ -171,7 +171,8 @@ class Service(Section):
     timeout: Wait | None = None
     """Maximum duration of a run, in seconds."""
     max_age: Wait | None = None
-    """Age of the newest backup, in seconds, from which the service is overdue."""
+    """Age of the newest backup, in seconds, from which the service is overdue; by default twice the
+    longest gap of the schedule, and at least an hour."""
 
     def working_dir_of(self, command: Command) -> str | None:
         """Return the working folder of a command; None is the default of its container."""

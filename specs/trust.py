@@ -43,7 +43,7 @@ class Distrust(Struct, frozen=True):
         return Fault(self.path, 0, 0, "", self.reason, self.hint)
 
 
-def trusted_uids() -> frozenset[int]:
+def trusted_uids(*, behind_sudo: bool = True) -> frozenset[int]:
     """Return the uids of trusted users.
 
     These are root, the caller, the user behind sudo, and the one in $PACKRAT_TRUST_UID.
@@ -53,9 +53,9 @@ def trusted_uids() -> frozenset[int]:
     """
     caller = os.geteuid()
     uids = {0, caller}
-    behind_sudo = os.environ.get("SUDO_UID", "")
-    if caller == 0 and behind_sudo.isdecimal():
-        uids.add(int(behind_sudo))
+    sudo = os.environ.get("SUDO_UID", "")
+    if behind_sudo and caller == 0 and sudo.isdecimal():
+        uids.add(int(sudo))
     if named := os.environ.get(TRUST_UID, ""):
         if not (named.isascii() and named.isdecimal()):
             hint = "write the number that `id -u NAME` prints"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Link
-from stages.facts import Holdings, Job, NotBrought, Stores
+from stages.facts import CaughtUp, Holdings, Job, Stores
 from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from engine.run import Run
     from vault.catalog.catalog import Catalog, Listed
+    from vault.store.base import Stored
 
 
 class CatchUp(Link):
@@ -36,7 +37,7 @@ class CatchUp(Link):
 
     kind: ClassVar[str] = "catch_up"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, Holdings, Spool)
-    provides: ClassVar[tuple[type, ...]] = (NotBrought,)
+    provides: ClassVar[tuple[type, ...]] = (CaughtUp,)
 
     destination: str
     keep: Keep
@@ -45,7 +46,7 @@ class CatchUp(Link):
     def forward(self, parts: Iterator[Any], run: Run) -> Iterator[Any]:
         """Copy what is missing, then pass the parts on; raises Away."""
         try:
-            run.provide(NotBrought(self._catch_up(run)))
+            run.provide(self._catch_up(run))
         except BaseException:
             run.fact(Spool).leave(self.destination)
             raise
@@ -55,27 +56,29 @@ class CatchUp(Link):
         """Return the purpose of the stage."""
         return f"{self.destination} gets what it missed"
 
-    def _catch_up(self, run: Run) -> dict[str, VaultError]:
-        """Copy what is missing; return what could not be copied, and why."""
+    def _catch_up(self, run: Run) -> CaughtUp:
+        """Copy what is missing; return what was copied, and what could not be."""
         holdings = run.fact(Holdings)
         if away := holdings.away.get(self.destination):
             raise away
         own = holdings.catalogs[self.destination]
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
         sources = [holdings.waiting, *others]
+        copied: list[Stored] = []
         failed: dict[str, VaultError] = {}
         for item in to_copy(own, sources, policy_of(self.keep, run.fact(Job), holdings)):
             for source in sources:
                 if item.stored in [other.stored for other in source.referable.values()]:
                     try:
                         self._copy(run, source, item)
+                        copied.append(item.stored)
                         break
                     except VaultError as error:
                         self._record_damage(run, source, item, error)
                         failed[item.stored.name] = error
                         run.warn(f"{item.stored.name} could not be copied: {error}")
         self._bring_statements(run, own, others)
-        return failed
+        return CaughtUp(self.destination, tuple(copied), failed)
 
     def _bring_statements(self, run: Run, own: Catalog, others: list[Catalog]) -> None:
         """Copy the statements that the destination lacks, or has damaged."""

@@ -140,7 +140,7 @@ def _run(shell: Shell, what: str, run: Run, *, ends: bool = True) -> int:
     with _locked(shell, run.fact(ContainerLocks), seconds, waiting, check):
         run.emit(Waiting(run.stage, shell.timeout))
         since = run.clock.now()
-        shell.run(what, run.fact(Secrets).text, run.fact(CommandLog).file, check)
+        shell.run(what, run.fact(Secrets).text, run.fact(CommandLog), check)
     return since
 
 

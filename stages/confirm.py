@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.stage import Stage
-from stages.facts import Base, Job, NotBrought, Published, Stores
+from stages.facts import Base, CaughtUp, Job, Published, Stores
 from stages.items import Place
 from stages.waiting import work_on
 from vault.archive.keys import Keys
@@ -36,7 +36,7 @@ class Confirm(Stage):
     takes: ClassVar[type | None] = Place
     gives: ClassVar[type | None] = Place
     needs: ClassVar[tuple[type, ...]] = (Job, Base, Keys, Stores, CatalogCache, Spool)
-    uses: ClassVar[tuple[Any, ...]] = (NotBrought(),)
+    uses: ClassVar[tuple[Any, ...]] = (CaughtUp(),)
     provides: ClassVar[tuple[type, ...]] = (Published,)
 
     destination: str
@@ -84,6 +84,6 @@ class Confirm(Stage):
         now = run.fact(CatalogCache).catalog(store, job.service, run.fact(Keys), run.check)
         if gone := missing(archive.manifest, now.referable):
             what = f"destination {self.destination} lacks {gone[0]}, which this backup refers to"
-            if why := run.fact(NotBrought).errors.get(gone[0]):
+            if why := run.fact(CaughtUp).errors.get(gone[0]):
                 raise NotThere(f"{what}: {why}", getattr(why, "hint", ""))
             raise NotThere(what, f"packrat backup --full {job.service} refers to nothing")

@@ -72,6 +72,8 @@ class CommandLog(Struct, frozen=True):
     """File to which the output of commands is appended; None for none."""
 
     file: str | None = None
+    run: str = ""
+    """The run that they belong to, for example `backup 1a2b3c4d`."""
 
 
 class ScratchFolder(Struct, frozen=True):
@@ -192,10 +194,14 @@ class SourceReport(Struct, frozen=True):
     """Files that could not be read."""
 
 
-class NotBrought(Struct, frozen=True):
-    """Archive -> why catch-up could not copy it to the destination of this branch."""
+class CaughtUp(Struct, frozen=True):
+    """Archives that the destination of this branch had missed."""
 
+    destination: str = ""
+    archives: tuple[Stored, ...] = ()
+    """Archives that were copied to it."""
     errors: Mapping[str, VaultError] = {}
+    """Archive -> why it could not be copied."""
 
 
 class Published(Struct, frozen=True):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from specs.faults import ConfigFaults
 from specs.load import load_config
+
+if TYPE_CHECKING:
+    from specs.faults import Fault
 
 
 class ActiveConfig:
@@ -13,6 +18,8 @@ class ActiveConfig:
     def __init__(self, file: str) -> None:
         """Read the file; raises ConfigFaults."""
         self.file = os.path.abspath(file)
+        self.faults: list[Fault] = []
+        """Faults of the file as it is now; if there are any, the configuration is an older one."""
         self.read()
 
     @property
@@ -23,7 +30,12 @@ class ActiveConfig:
     def read(self) -> None:
         """Read the file again; raises ConfigFaults and then keeps the old configuration."""
         self._seen = _signature(self.file)
-        self.config = load_config(self.file)
+        try:
+            self.config = load_config(self.file)
+        except ConfigFaults as error:
+            self.faults = error.faults
+            raise
+        self.faults = []
 
 
 def _signature(file: str) -> object:

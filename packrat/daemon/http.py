@@ -51,13 +51,16 @@ def serve(active: ActiveConfig, lives: Callable[[], bool]) -> Iterator[int]:
             if local and asked and not is_loopback(asked if _has_port(asked) else f"{asked}:80"):
                 self._answer(403, b"only a loopback name is answered here\n")
             elif self.path == "/healthz":
-                well = lives()
-                self._answer(200 if well else 503, b"ok\n" if well else b"the loop is stuck\n")
+                fault = b"" if lives() else b"the loop is stuck\n"
+                if active.faults:
+                    fault = b"the configuration has faults; the previous one stays in use\n"
+                self._answer(503 if fault else 200, fault or b"ok\n")
             elif self.path.partition("?")[0] == "/metrics":
                 config = active.config
                 with closing(History(config.state_dir)) as history:
                     rows = service_rows(config, history, time.time())
-                self._answer(200, exposition(rows), "text/plain; version=0.0.4; charset=utf-8")
+                text = exposition(rows, config_ok=not active.faults)
+                self._answer(200, text, "text/plain; version=0.0.4; charset=utf-8")
             else:
                 self._answer(404, b"there are /metrics and /healthz\n")
 

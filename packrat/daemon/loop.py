@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 from packrat.daemon import systemd
 from packrat.daemon.active_config import ActiveConfig
 from packrat.daemon.jobs import Child, Job, JobResult
-from packrat.daemon.reporter import Reporter
+from packrat.daemon.reporter import Reporter, notify_unusable
+from packrat.daemon.timetables import VERIFY, Timetables
 from packrat.daemon.work import work_of
 from packrat.errors import Exit
+from packrat.runs.daemon_state import DAEMON
 from packrat.runs.history import History
 from packrat.runs.lock import is_running, service_lock
-from packrat.runs.schedule import Schedule, Timetable, zone_of
+from packrat.runs.status import LATE_SECONDS
+from packrat.text.report import time_text
 from specs.exposure import exposed_metrics
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
 from stages.journal import journals
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,16 +34,11 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 10.0
 """Longest wait: the clock that waits use stops while the machine sleeps."""
-LATE_SECONDS = 300.0
-"""Delay after which a run counts as missed, which `catch_up: false` drops."""
 REPAIR_SECONDS = 60.0
 """Longest interval between repairs that fail, for example while Docker is down."""
 PATIENCE_SECONDS = 90.0
 """Longest wait for the children when the daemon ends."""
-VERIFY = ".verify"
-"""Name of the verification job; no service name begins with a dot."""
 REPAIR = ".repair"
-ITSELF = ".daemon"
 
 
 class Daemon:
@@ -51,7 +50,7 @@ class Daemon:
         self._active = ActiveConfig(config_file)
         self._history = History(self._active.config.state_dir)
         self._reporter = Reporter(self._active, self._history, log)
-        self._tables: dict[str, Timetable] = {}
+        self._tables = Timetables(self._history)
         self._queue: deque[str] = deque()
         self._running: dict[str, Child] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,12 +63,12 @@ class Daemon:
         """Run until a signal ends it; raises Locked if another daemon uses the state folder."""
         with ExitStack() as stack:
             state_dir = self._active.config.state_dir
-            stack.enter_context(service_lock(state_dir, ITSELF, self._now()))
+            stack.enter_context(service_lock(state_dir, DAEMON, self._now()))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop)
             loop.add_signal_handler(signal.SIGHUP, self._ask_reload)
-            self._build_timetables()
+            self._use_config()
             if self._active.config.listen:
                 from packrat.daemon.http import serve
 
@@ -78,8 +77,7 @@ class Daemon:
                 stack.enter_context(serve(self._active, self._is_alive))
             stack.callback(self._reporter.close)
             self._repair()
-            services = len(self._active.config.services)
-            self._log.info(f"packrat is up; services: {services}, scheduled: {len(self._tables)}")
+            self._log.info(f"packrat is up; {self._tables.summary(self._now())}")
             systemd.notify("READY=1", f"STATUS={len(self._tables)} schedules")
             while not self._stopping:
                 self._tick(self._now())
@@ -103,12 +101,13 @@ class Daemon:
             late = now - (table.due(now) or now)
             if late > LATE_SECONDS and not self._catches_up(name):
                 self._log.warn(f"{name}: missed, and not caught up (catch_up: false)")
-                self._mark_handled(name, now, ran=False)
+                self._tables.mark_handled(name, now, ran=False)
             else:
                 self._queue.append(name)
         self._repair_again()
         self._launch(now)
-        self._reporter.check_overdue(now)
+        self._reporter.check_config(now)
+        self._reporter.check_overdue(now, {*self._queue, *self._running})
 
     def _launch(self, now: float) -> None:
         """Start the queued jobs in order, as far as there is room."""
@@ -149,7 +148,9 @@ class Daemon:
         child = Child(job, say, self._active.file)
         self._running[job.name] = child
         if job.name != REPAIR:
-            self._log.info(f"{job.name}: starts", service=job.name)
+            late = self._now() - job.instant > LATE_SECONDS
+            why = f", for the missed run of {time_text(stamp(job.instant))[:-3]}" * late
+            self._log.info(f"{job.name}: starts{why}", service=job.name)
             self._reporter.begins(job)
         task = asyncio.create_task(self._follow(child))
         self._tasks.add(task)
@@ -171,8 +172,8 @@ class Daemon:
             return
         if self._stopping and (ended.status < 0 or ended.status == Exit.INTERRUPTED):
             return  # the next daemon runs its instant
-        self._reporter.ended(ended)
-        self._mark_handled(job.name, job.instant)
+        self._reporter.ended(ended, self._tables.next_text(job.name, self._now()))
+        self._tables.mark_handled(job.name, job.instant)
         self._clean_up(ended)
 
     def _clean_up(self, ended: JobResult) -> None:
@@ -197,31 +198,9 @@ class Daemon:
         else:
             self._repair_pause = 0.0
 
-    def _mark_handled(self, name: str, instant: float, *, ran: bool = True) -> None:
-        """Mark an instant as handled, in memory and in the history."""
-        if table := self._tables.get(name):
-            table.done(instant) if ran else table.drop(instant)
-            self._history.set_mark(name, table.schedule.text, table.mark)
-
-    def _build_timetables(self) -> None:
-        """Build a timetable for each schedule, which continues where the last daemon ended."""
-        config = self._active.config
-        zone = zone_of(config.timezone)
-        schedules = {name: s.schedule for name, s in config.services.items()}
-        tables = {}
-        for name, text in {**schedules, VERIFY: config.verify.schedule}.items():
-            if text is None:
-                continue
-            known = self._tables.get(name)
-            if known and known.schedule == Schedule(text, zone):
-                tables[name] = known
-                continue
-            table = Timetable(Schedule(text, zone), self._history.mark(name, text, self._now()))
-            for instant in reversed(self._history.instants(name)):
-                table.done(instant)
-            tables[name] = table
-        self._tables = tables
-        self._log.hide(secrets_of(config))
+    def _use_config(self) -> None:
+        self._tables.build(self._active.config, self._now())
+        self._log.hide(secrets_of(self._active.config))
 
     def _reload_config(self) -> None:
         """Load a changed configuration, or log its faults and keep the old one."""
@@ -239,8 +218,8 @@ class Daemon:
                 self._log.warn(
                     "changes of state_dir and listen take effect when the daemon restarts"
                 )
-            self._build_timetables()
-            self._log.info(f"configuration read again: {len(self._tables)} schedules")
+            self._use_config()
+            self._log.info(f"configuration read again; {self._tables.summary(self._now())}")
         systemd.notify("READY=1")
 
     def _catches_up(self, name: str) -> bool:
@@ -293,4 +272,9 @@ def run_daemon(config_file: str, log: Log, now: Callable[[], float] = time.time)
 
 
 async def _run(config_file: str, log: Log, now: Callable[[], float]) -> int:
-    return await Daemon(config_file, log, now).run()
+    try:
+        daemon = Daemon(config_file, log, now)
+    except ConfigFaults as error:
+        notify_unusable(config_file, error, log)
+        raise
+    return await daemon.run()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 STATUSES = ("done", "partial", "failed", "killed", "interrupted")
 
 
-def exposition(rows: Iterable[dict[str, Any]]) -> bytes:
+def exposition(rows: Iterable[dict[str, Any]], *, config_ok: bool) -> bytes:
     """Return the rows of `status` in Prometheus' text format."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -23,6 +23,7 @@ def exposition(rows: Iterable[dict[str, Any]]) -> bytes:
         return Gauge(f"packrat_{name}", text, labels, registry=registry)
 
     gauge("info", "The version of packrat.", "version").labels(__version__).set(1)
+    gauge("config_ok", "1 if the configuration file is valid.").set(config_ok)
     last = gauge("last_run_timestamp_seconds", "When the last run began.", "service")
     status = gauge("last_run_status", "1 for how the last run ended.", "service", "status")
     numbers = {

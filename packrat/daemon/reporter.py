@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from packrat.notify.message import message_of, verified_message
 from packrat.notify.sender import Message, Sender
 from packrat.runs.status import newest_overdue
 from packrat.text.report import bytes_text, count_text, time_text
+from specs.faults import ConfigFaults
+from specs.salvage import load_readable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from packrat.daemon.active_config import ActiveConfig
     from packrat.daemon.jobs import Job, JobResult
     from packrat.daemon.log import Log
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 300.0
 """Interval between checks for overdue services."""
+BROKEN_SECONDS = 10.0
+"""Time after which a broken configuration is notified: it may still be being edited."""
 
 
 class Reporter:
@@ -28,17 +35,25 @@ class Reporter:
         self._sender = Sender(active.config, log.warn)
         self._overdue: set[str] = set()
         self._due = 0.0
+        self._broken: float | None = None
+        """Since when the configuration file has faults."""
+        self._broken_notified = False
 
     def begins(self, job: Job) -> None:
         """Ping the dead man's switch at the start of a backup."""
         if not job.name.startswith("."):
             self._send(Message(ping="start", body=job.name))
 
-    def ended(self, ended: JobResult) -> None:
-        """Log and notify the end of a job; record a failure that it could not record itself."""
+    def ended(self, ended: JobResult, following: str) -> None:
+        """Log and notify the end of a job; record a failure that it could not record itself.
+
+        `following` is the time of the next run, for the log.
+        """
         name = ended.job.name
+        self._due = 0.0
+        following = f"; next run {following}" if following else ""
         if name.startswith("."):
-            self._verified(ended)
+            self._verified(ended, following)
             return
         document: dict[str, Any] = {"service": name, "status": "failed", "error": ended.fault}
         if ended.in_order and ended.document:
@@ -47,30 +62,52 @@ class Reporter:
             self._history.amend(name, ended.job.instant, time.time(), ended.fault)
         message = message_of(document, self._history, self._active.config)
         say = self._log.info if document["status"] == "done" else self._log.error
-        say(message.body, service=name, status=document["status"])
+        say(f"{message.body}{following}", service=name, status=document["status"])
         self._send(message)
 
-    def check_overdue(self, now: float) -> None:
-        """Log and notify services whose newest backup has become too old."""
+    def check_overdue(self, now: float, active: Collection[str]) -> None:
+        """Log and notify services whose newest backup has become too old.
+
+        A service that is queued or running is not, as long as only the default `max_age` says so:
+        the machine may have been off.
+        """
         config = self._active.config
-        if now < self._due or not any(s.max_age for s in config.services.values()):
+        if now < self._due:
             return
         self._due = now + LOOK_SECONDS
         overdue = newest_overdue(config, self._history, now)
+        self._overdue &= overdue.keys()
         for name, newest in overdue.items():
-            if name not in self._overdue:
+            may_wait = name in active and not config.services[name].max_age
+            if name not in self._overdue and not may_wait:
+                self._overdue.add(name)
                 when = f"its newest backup is of {time_text(newest)}" if newest else None
                 text = f"{name}: {when or 'has no backup yet'}"
                 self._log.error(text, service=name)
                 title = f"packrat on {config.host}: {name} is overdue"
                 self._send(Message("overdue", title, text, ping="fail"))
-        self._overdue = set(overdue)
+
+    def check_config(self, now: float) -> None:
+        """Notify a configuration file that stays broken, and its repair."""
+        faults, host = self._active.faults, self._active.config.host
+        if not faults:
+            if self._broken_notified:
+                title = f"packrat on {host}: the configuration is valid again"
+                self._send(Message("recovery", title, self._active.file))
+            self._broken, self._broken_notified = None, False
+            return
+        self._broken = now if self._broken is None else self._broken
+        if not self._broken_notified and abs(now - self._broken) >= BROKEN_SECONDS:
+            self._broken_notified = True
+            body = [*map(str, faults), "The previous configuration stays in use until a restart."]
+            title = f"packrat on {host}: the configuration has faults"
+            self._send(Message("failure", title, "\n".join(body)))
 
     def close(self) -> None:
         """Wait briefly until the last messages are sent."""
         self._sender.close(5.0)
 
-    def _verified(self, ended: JobResult) -> None:
+    def _verified(self, ended: JobResult, following: str) -> None:
         if not ended.in_order or ended.document is None:
             self._log.error(f"verification: {ended.fault}")
             title = f"packrat on {self._active.config.host}: verification failed"
@@ -79,7 +116,8 @@ class Reporter:
         read = sum(row["bytes_read"] for row in ended.document)
         good = sum(row["status"] == "ok" for row in ended.document)
         archives = count_text(len(ended.document), "archive")
-        self._log.info(f"verification: {good} of {archives} good, {bytes_text(read)} read")
+        text = f"verification: {good} of {archives} good, {bytes_text(read)} read{following}"
+        self._log.info(text)
         if message := verified_message(ended.document, self._active.config.host):
             self._log.error(message.body)
             self._send(message)
@@ -87,3 +125,13 @@ class Reporter:
     def _send(self, message: Message) -> None:
         self._sender.config = self._active.config
         self._sender.send(message)
+
+
+def notify_unusable(file: str, error: ConfigFaults, log: Log) -> None:
+    """Notify that the daemon cannot start, if the broken configuration still says whom."""
+    with suppress(ConfigFaults):
+        config, _ = load_readable(file)
+        sender = Sender(config, log.warn)
+        title = f"packrat on {config.host}: the daemon cannot start"
+        sender.send(Message("failure", title, str(error), ping="fail"))
+        sender.close()

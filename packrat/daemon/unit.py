@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 from packrat.errors import Unusable
+from specs.trust import TRUST_UID, trusted_uids, user_name
 
 HARDENING = """\
 StateDirectory=packrat
@@ -63,7 +64,7 @@ RestartPreventExitStatus=2 3
 KillMode=mixed
 TimeoutStopSec=2min
 UMask=0077
-LockPersonality=yes
+{environment}LockPersonality=yes
 RestrictRealtime=yes
 {hardening}
 [Install]
@@ -71,10 +72,16 @@ WantedBy={target}
 """
 
 
+PASSED_ON = ("PACKRAT_STATE_DIR", TRUST_UID)
+"""Variables of the caller that the unit keeps: without them, the daemon would use another state."""
+
+
 def unit_text(config_file: str, *, root: bool) -> str:
     """Return the text of the unit."""
+    kept = [(name, os.environ[name]) for name in PASSED_ON if os.environ.get(name)]
     return UNIT.format(
         command=_command(),
+        environment="".join(f"Environment={_quoted(f'{name}={text}')}\n" for name, text in kept),
         config=_quoted(os.path.abspath(config_file)),
         hardening=HARDENING if root else "",
         target="multi-user.target" if root else "default.target",
@@ -84,6 +91,8 @@ def unit_text(config_file: str, *, root: bool) -> str:
 def install(config_file: str, *, only_print: bool) -> None:
     """Write the unit and print how to start it; raises Unusable."""
     root = os.geteuid() == 0
+    if root:
+        _require_trusted(config_file)
     text = unit_text(config_file, root=root)
     if only_print:
         print(text, end="")
@@ -110,7 +119,26 @@ def install(config_file: str, *, only_print: bool) -> None:
     print(f"{path} is written. Start it, now and with the machine:")
     print(f"  systemctl{user} enable --now packrat")
     if not root:
+        name = user_name(os.geteuid()).partition(" ")[0]
         print("and let it run when you are not logged in:\n  loginctl enable-linger")
+        print(
+            f"It backs up only what {name} can read, and needs the group docker to stop containers."
+            " For everything on this machine, install it as root: see docs/daemon.md"
+        )
+
+
+def _require_trusted(config_file: str) -> None:
+    """Raise Unusable if the daemon, which is not started by sudo, would refuse the configuration.
+
+    Its key and its state are root's as well, not those of the user behind sudo.
+    """
+    owner = os.stat(config_file).st_uid
+    if owner not in trusted_uids(behind_sudo=False):
+        raise Unusable(
+            f"{config_file} belongs to {user_name(owner)}, and the system's daemon runs as root",
+            "move it: install -m 600 FILE /etc/packrat/config.yaml; or run packrat service install"
+            " without sudo, for a daemon of that user",
+        )
 
 
 def _command() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.notify.sender import Message, Sender
 from packrat.runs.history import History
+from packrat.runs.result import upkeep_text
 from packrat.text.report import bytes_text, count_text, warn
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from packrat.runs.result import Result
     from specs.config import Config, Outcome
 
+FEW = 5
+"""Runs that show whether the last one is a recovery: a few may have been interrupted."""
 BAD = ("failed", "partial", "killed")
 
 
@@ -22,31 +26,54 @@ def message_of(document: dict[str, Any], history: History, config: Config) -> Me
     """Return the message about a backup.
 
     The first good run after a bad one is a recovery. As long as the last run of another service was
-    bad, the ping is a failure.
+    bad, the ping is a failure, and its text names that service first.
     """
     service, status = document["service"], document["status"]
-    title = f"packrat on {config.host}: {service} {'is backed up' if status == 'done' else status}"
-    if status == "done":
-        body = (
-            f"{service}: {count_text(document['files'], 'file')},"
-            f" {bytes_text(document['size'])}; stored {bytes_text(document['stored'])}"
-            f" in {document['seconds']:.0f} s"
-        )
-        ended = {name: _ended(pasts) for name, pasts in history.newest().items()}
-        recovers = len(ended.get(service, [])) > 1 and ended[service][1] in BAD
-        others = any(
-            statuses[:1] and statuses[0] in BAD
-            for name, statuses in ended.items()
-            if name != service and name in config.services
-        )
-        outcome: Outcome = "recovery" if recovers else "success"
-        return Message(outcome, title, body, ping="fail" if others else "success")
-    body = f"{service}: {document.get('error') or status}"
-    return Message("partial" if status == "partial" else "failure", title, body, ping="fail")
+    title = f"packrat on {config.host}: {service}"
+    if status != "done":
+        body = f"{service}: {document.get('error') or status}"
+        outcome: Outcome = "partial" if status == "partial" else "failure"
+        return Message(outcome, f"{title} {status}", body, ping="fail")
+    body = (
+        f"{count_text(document['files'], 'file')},"
+        f" {bytes_text(document['size'])}; stored {bytes_text(document['stored'])}"
+        f" in {document['seconds']:.0f} s{upkeep_text(document)}"
+    )
+    if bad := _bad_before(history, service):
+        kind = "partial run" if {*bad} == {"partial"} else "failed run"
+        body = f"works again, after {count_text(len(bad), kind)}; {body}"
+    body = f"{service}: {body}"
+    others = [
+        f"{name}: {past.status}, {past.document.get('error') or 'without a result'}"
+        for name, past in _last(history).items()
+        if past.status in BAD and name != service and name in config.services
+    ]
+    return Message(
+        "recovery" if bad else "success",
+        f"{title} {'works again' if bad else 'is backed up'}",
+        body,
+        ping="fail" if others else "success",
+        ping_body="\n".join([*others, body]),
+    )
 
 
-def _ended(pasts: list[PastRun]) -> list[str]:
-    return [past.status for past in pasts if past.status != "running"]
+def _last(history: History) -> dict[str, PastRun]:
+    """Return the last run of each service that has ended."""
+    return {
+        name: ended[0]
+        for name, pasts in history.newest().items()
+        if (ended := [past for past in pasts if past.status != "running"])
+    }
+
+
+def _bad_before(history: History, service: str) -> list[str]:
+    """Return the statuses of the bad runs in a row before the last one, the newest first."""
+
+    def bad(pasts: list[PastRun]) -> list[str]:
+        ended = [past.status for past in pasts if past.status not in ("running", "interrupted")]
+        return list(takewhile(BAD.__contains__, ended[1:]))
+
+    return bad(history.runs(service, FEW)) and bad(history.runs(service))
 
 
 def verified_message(document: list[dict[str, Any]], host: str) -> Message | None:
@@ -84,6 +111,12 @@ class ManualNotifier:
             return
         with closing(History(self._config.state_dir)) as history:
             self._sender.send(message_of(result.document, history, self._config))
+
+    def verified(self, rows: list[dict[str, Any]]) -> None:
+        """Notify what a verification has found, and wait until that is sent."""
+        if message := verified_message(rows, self._config.host):
+            self._sender.send(message)
+            self._sender.close()
 
     def close(self) -> None:
         """Wait, for a bounded time, until all messages are sent."""

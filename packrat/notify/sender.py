@@ -34,6 +34,8 @@ class Message(Struct, frozen=True):
     title: str = ""
     body: str = ""
     ping: Literal["start", "success", "fail"] | None = None
+    ping_body: str = ""
+    """Text of the ping, if it differs from the body."""
 
 
 class Sender:

@@ -34,7 +34,7 @@ def send_all(recipients: Notify, ping: Secret | None, messages: list[Message]) -
     pings = [one for one in messages if one.ping]
     work: list[Callable[[], list[str]]] = []
     if requested:
-        work += [partial(_notify, secret, requested) for secret in recipients.urls]
+        work += [partial(notify_service, secret, requested) for secret in recipients.urls]
     if ping and pings:
         work.append(partial(_ping_all, ping, _without_superseded(pings)))
     with ThreadPoolExecutor(max(len(work), 1)) as threads:
@@ -56,9 +56,11 @@ def _without_superseded(pings: Iterable[Message]) -> list[Message]:
     return kept
 
 
-def _notify(secret: Secret, messages: list[Message]) -> list[str]:
+def notify_service(secret: Secret, messages: list[Message]) -> list[str]:
+    """Send messages to one service in order; return a sentence for each failure."""
     import apprise
 
+    logging.getLogger("apprise").disabled = True  # it would log the URL
     try:
         url = secret.resolve()
     except SecretFault as error:
@@ -94,7 +96,7 @@ def _ping_all(secret: Secret, pings: list[Message]) -> list[str]:
     problems = []
     for one in pings:
         address = url + {"start": "/start", "fail": "/fail"}.get(str(one.ping), "")
-        request = Request(address, one.body.encode(), {"User-Agent": "packrat"})  # noqa: S310
+        request = Request(address, (one.ping_body or one.body).encode(), {"User-Agent": "packrat"})  # noqa: S310
 
         def send(request: Request = request) -> bool:
             with urlopen(request, timeout=PING_SECONDS) as answer:  # noqa: S310

@@ -135,7 +135,8 @@ def _run(
             about_files.extend([] if event.stage in containers else warnings[-1:])
 
     journal = Journal(pipeline.state_dir, pipeline.service)
-    given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline))
+    run_name = f"restore of {opened.manifest.id[:8]}"
+    given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline, run_name))
     done = execute_watched(job.service, graph, given, [note, *listeners])
     run, outcome = done.run, done.outcome
     swapped = outcome.fact(Swapped)

@@ -51,7 +51,7 @@ def undo(program: Program, service: str) -> int:
                 f"packrat restore {service} --in-place restores another backup",
             )
         pipeline = compile_service(config, service)
-        given = (Journal(config.state_dir, service), *service_given(pipeline))
+        given = (Journal(config.state_dir, service), *service_given(pipeline, "undo"))
         done = execute_watched(service, _graph(pipeline), given, [_warned])
         for error in done.outcome.failed.values():
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from engine.events import Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Exit
-from packrat.program import open_cache, open_destinations
+from packrat.program import open_cache, open_destinations, read_keys
 from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
@@ -24,7 +24,6 @@ from stages.journal import Journal
 from stages.masking import masked
 from stages.spool_folder import SpoolFolder
 from stages.upload import Upload
-from vault.archive.key_file import read_key_file
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
@@ -85,7 +84,8 @@ def _run(
 
     graph = pipeline.graph()
     stores = Stores(open_destinations(pipeline))
-    keys, cache = read_key_file(pipeline.key_file), open_cache(pipeline.state_dir)
+    keys = read_keys(pipeline.key_file, pipeline.state_dir, lambda: stores)
+    cache = open_cache(pipeline.state_dir)
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     journal = Journal(pipeline.state_dir, pipeline.service)
     job = Job(
@@ -96,7 +96,8 @@ def _run(
         take_over=choices.take_over,
         accept_shrink=choices.accept_shrink,
     )
-    given = (job, keys, stores, cache, spool, journal, *service_given(pipeline))
+    ours = service_given(pipeline, f"backup {job.own[:8]}")
+    given = (job, keys, stores, cache, spool, journal, *ours)
     clear(spool.path)
     listeners = [note, *listeners]
     try:

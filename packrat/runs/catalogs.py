@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit
 from packrat.text.report import warn
+from vault.errors import Retryable, UnknownHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,18 +21,23 @@ def catalogs(
 ) -> tuple[list[Catalog], Exit]:
     """Return the catalogs of all destinations that answer; if some do not, warn and add PARTIAL.
 
-    Without `marks`, archives that were found damaged earlier count as well. Raises Away if no
-    destination answers.
+    A destination that does not answer is asked once, and not again for each service. Without
+    `marks`, archives that were found damaged earlier count as well. Raises Away if no destination
+    answers.
     """
     found: list[Catalog] = []
-    failed: list[VaultError] = []
+    failures: dict[str, VaultError] = {}
+    silent: set[str] = set()
     for service in services:
         destinations = program.destinations(service)
         if source is not None:
             destinations = {source: program.destination(source)}
-        item, away = program.cache.catalogs(destinations, service, program.keys, marks=marks)
+        asked = {name: one for name, one in destinations.items() if name not in silent}
+        item, away = program.cache.catalogs(asked, service, program.keys, marks=marks)
         found += item.values()
-        failed += away.values()
+        silent |= {name for name, why in away.items() if isinstance(why, Retryable | UnknownHost)}
+        failures |= {str(why): why for why in away.values()}
+    failed = list(failures.values())
     for other in failed if found else failed[1:]:
         warn(str(other))
     if failed and not found:

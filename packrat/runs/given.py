@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
 
 
-def service_given(pipeline: Pipeline) -> tuple[Any, ...]:
-    """Return these facts and resources; the journal is not among them."""
-    log = CommandLog(log_file(pipeline.state_dir, pipeline.service))
+def service_given(pipeline: Pipeline, run: str) -> tuple[Any, ...]:
+    """Return these facts and resources; the journal is not among them.
+
+    `run` names the run in the log of its commands.
+    """
+    log = CommandLog(log_file(pipeline.state_dir, pipeline.service), run)
     state = pipeline.state_dir
     return (
         log,

@@ -9,16 +9,19 @@ from engine.run import Cancelled
 from packrat.errors import Exit, explain, worst
 from packrat.text.report import bytes_text, count_text
 from specs.faults import printable
-from stages.facts import Downtime, Published, SourceReport
+from stages.facts import CaughtUp, Downtime, Pruned, Published, SourceReport
 from stages.upload import Upload
 from vault.archive.format import Manifest
 from vault.spool import Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.graph import Graph
     from engine.run import Outcome
     from stages.errors import SourceError
     from stages.facts import Job
+    from vault.store.base import Stored
 
 Status = Literal["done", "partial", "failed"]
 
@@ -67,6 +70,7 @@ class Result:
         )
         if self.downtime_seconds is not None:
             line += f", down for {self.downtime_seconds:.1f} s"
+        line += upkeep_text(self.document)
         return line + (f"\n{self.service}: partial: {printable(self.error)}" if self.error else "")
 
     def fail(self, error: BaseException) -> None:
@@ -95,6 +99,8 @@ def sum_up(
     downtime, source = outcome.fact(Downtime), outcome.fact(SourceReport)
     result.downtime_seconds = downtime.seconds if downtime else None
     missed = manifest.missed if manifest else source.missed if source else 0
+    copied = {at.destination: at.archives for at in outcome.facts_of(CaughtUp)}
+    deleted = {at.destination: at.archives for at in outcome.facts_of(Pruned)}
     holders = {published.destination for published in outcome.facts_of(Published)}
     branches = _branches(graph)
     for destination in job.destinations:
@@ -106,6 +112,8 @@ def sum_up(
             "status": "failed" if not holds else "partial" if errors else "done",
             "bytes": result.stored if holds else 0,
             "error": "; ".join(errors) or None,
+            "caught_up": _sum(copied.get(destination, ())),
+            "pruned": _sum(deleted.get(destination, ())),
         }
     in_branches = {name for stages in branches.values() for name in stages}
     trunk = [error for name, error in outcome.failed.items() if name not in in_branches]
@@ -131,6 +139,20 @@ def sum_up(
             f"{result.error}. The backup {result.id} waits in the spool;"
             " the next run takes it to the destinations without reading the source again"
         )
+
+
+def upkeep_text(document: dict[str, Any]) -> str:
+    """Return what a backup copied and deleted besides, to continue a sentence."""
+    text = ""
+    for name, at in (document.get("destinations") or {}).items():
+        for key, done in (("caught_up", f"caught up at {name}"), ("pruned", f"pruned at {name}")):
+            if found := at.get(key, {}).get("archives"):
+                text += f"; {count_text(found, 'archive')} ({bytes_text(at[key]['bytes'])}) {done}"
+    return text
+
+
+def _sum(archives: Sequence[Stored]) -> dict[str, int]:
+    return {"archives": len(archives), "bytes": sum(one.size for one in archives)}
 
 
 def _branches(graph: Graph) -> dict[str, list[str]]:

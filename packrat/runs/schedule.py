@@ -31,6 +31,9 @@ WORDS = {
     "@annually": "0 0 1 1 *",
 }
 DAY = 86_400.0
+YEAR = 366 * DAY
+LEAST_DAYS = 3
+"""Matching days between which a gap is measured, at least; 29 February has two in eight years."""
 LONGEST_CHANGE = 25 * 3600.0
 """Longest change of a zone's offset: Samoa once skipped a whole day."""
 CORRECTION = 25 * 3600.0
@@ -85,6 +88,11 @@ class Schedule(Struct, frozen=True):
             if found is not None or upto - back <= since:
                 return found
         return None
+
+    @property
+    def longest_gap(self) -> float:
+        """The longest time between two instants, in seconds, without changes of the clock."""
+        return _longest_gap(self.fields)
 
     def _fixed_after(self, moment: float) -> float:
         begin = _wall(moment, self.zone)
@@ -157,6 +165,27 @@ class Timetable:
     def drop(self, now: float) -> None:
         """Mark all instants up to now as handled without a run."""
         self.mark = max(self.mark, now)
+
+
+@lru_cache(maxsize=4096)
+def _longest_gap(fields: str) -> float:
+    """Return the longest gap: within a day, or from one day that matches to the next."""
+    from croniter import croniter
+
+    minutes, hours, *_ = croniter.expand(fields)[0]
+    times = sorted(
+        60.0 * (60 * hour + minute)
+        for hour in (range(24) if "*" in hours else hours)
+        for minute in (range(60) if "*" in minutes else minutes)
+    )
+    days = _croniter(" ".join(["0", "0", *fields.split()[2:]]))
+    days.set_current(0.0)
+    matching = [days.get_next(float)]
+    while len(matching) < LEAST_DAYS or matching[-1] - matching[0] < YEAR:
+        matching.append(days.get_next(float))
+    apart = max(after - before for before, after in pairwise(matching))
+    within = max((after - before for before, after in pairwise(times)), default=0.0)
+    return float(max(within, apart - (times[-1] - times[0])))
 
 
 @lru_cache(maxsize=4096)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from packrat.program import open_cache
+from packrat.runs.daemon_state import DAEMON
+from packrat.runs.lock import is_running
 from packrat.runs.schedule import Schedule, zone_of
+from packrat.text.service_state import CLOCK_SECONDS
 from vault.archive.format import stamp, unstamp
 
 if TYPE_CHECKING:
     from packrat.runs.history import History, PastRun
     from specs.config import Config
+    from specs.service import Service
 
-
-CLOCK_SECONDS = 300
-"""A backup dated further in the future was made with a wrong clock."""
+LATE_SECONDS = 300.0
+"""Delay after which a scheduled run counts as missed."""
+LEAST_AGE = 3600
+"""Smallest default age from which a service is overdue: backups wait for each other."""
 
 
 def age_of(newest: str | None, good: float | None, now: float) -> float | None:
@@ -36,9 +42,10 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
     newest, marks = history.newest(), history.marks()
     good = history.good_until(now + CLOCK_SECONDS)
     zone = zone_of(config.timezone)
+    daemon = is_running(config.state_dir, DAEMON)
     rows = []
     with closing(open_cache(config.state_dir)) as cache:
-        remembered = cache.remembered()
+        remembered = cache.remembered(config.roots())
     for name, service in config.services.items():
         seen = remembered.get(name, {})
         places = {place: seen.get(place) for place in config.destinations_of(service)}
@@ -48,10 +55,14 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
         running = next((past for past in pasts if past.status == "running"), None)
         last = next((past for past in pasts if past.status != "running"), None)
         age = age_of(max(times, default=None), good.get(name), now)
-        due = None
+        due = missed = None
         if service.schedule:
+            schedule = Schedule(service.schedule, zone)
             mark = marks.get((name, service.schedule), now)
-            due = Schedule(service.schedule, zone).after(mark)
+            due = schedule.after(mark)
+            missed = schedule.after(max(mark, good.get(name, 0.0)))  # also not made by hand
+        is_missed = missed and missed < now - LATE_SECONDS and not (daemon or running)
+        most = max_age_of(service)
         rows.append(
             {
                 "service": name,
@@ -67,16 +78,30 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
                         "newest": at.newest if at else None,
                         "backups": at.backups if at else 0,
                         "damaged": at.damaged if at else 0,
+                        "stored": at.stored if at else 0,
                     }
                     for place, at in places.items()
                 },
                 "verified": stamp(max(proofs)) if proofs else None,
-                "max_age_seconds": service.max_age,
-                "overdue": bool(service.max_age and (age is None or age > service.max_age)),
+                "max_age_seconds": most,
+                "overdue": bool(service.max_age) if age is None else bool(most and age > most),
                 "containers": list(service.docker.names) if service.docker else [],
+                "daemon": daemon,
+                "missed": stamp(missed) if missed and is_missed else None,
             }
         )
     return rows
+
+
+def max_age_of(service: Service) -> int | None:
+    """Return the age in seconds from which a service is overdue.
+
+    By default it is twice the longest gap of its schedule, and at least an hour; a service without
+    a schedule has none.
+    """
+    if service.max_age or not service.schedule:
+        return service.max_age
+    return max(round(2 * Schedule(service.schedule, UTC).longest_gap), LEAST_AGE)
 
 
 def newest_overdue(config: Config, history: History, now: float) -> dict[str, str | None]:
@@ -86,9 +111,9 @@ def newest_overdue(config: Config, history: History, now: float) -> dict[str, st
 
 def is_well(row: dict[str, Any]) -> bool:
     """Return whether a service needs no attention."""
-    bad = row["last"] is not None and row["last"]["status"] not in ("done", "interrupted")
+    bad = row["last"] is not None and row["last"]["status"] != "done"
     damaged = any(at["damaged"] for at in row["destinations"].values())
-    return not (bad or damaged or row["overdue"])
+    return not (bad or damaged or row["overdue"] or row["missed"])
 
 
 def _last(past: PastRun | None) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from vault.catalog.prover import Depth
 from vault.catalog.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from packrat.program import Program
     from specs.pipeline import Pipeline
@@ -27,8 +27,17 @@ HOW = {
 }
 
 
-def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
-    """Run verify documents and report; return the exit status. Raises Away if no store answers."""
+def verify_pipelines(
+    pipelines: Sequence[Pipeline],
+    program: Program,
+    *,
+    as_json: bool,
+    report: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+) -> int:
+    """Run verify documents and report; return the exit status. Raises Away if no store answers.
+
+    `report` is called with the rows, to notify what is damaged.
+    """
     rows: list[dict[str, Any]] = []
     failed: list[BaseException] = []
     answered = False
@@ -55,6 +64,7 @@ def verify_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json
         print(f"{summary_of(rows)} ({', '.join(HOW[depth] for depth in depths)} read)")
     else:
         print("no backups yet: nothing to verify")
+    report(rows)
     return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
 
 

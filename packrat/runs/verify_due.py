@@ -37,7 +37,7 @@ from vault.catalog.verify import Verifier
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.events import Listener
     from packrat.program import Program
@@ -104,11 +104,17 @@ class DueVerification:
             verifier.close()
 
 
-def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) -> int:
+def verify_due(
+    pipelines: Sequence[Pipeline],
+    percent: float,
+    *,
+    as_json: bool,
+    report: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+) -> int:
     """Prove the share that is due and repair damage; return the exit status.
 
     `pipelines` are the verify documents of the services, and `percent` is the share of all stored
-    bytes.
+    bytes. `report` is called with the rows, to notify what is damaged.
     """
     state_dir = pipelines[0].state_dir
     recorder = Recorder(state_dir, NAME, Clock(), job="verify")
@@ -133,6 +139,7 @@ def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) 
     else:
         print_verdicts(work.rows)
         print(f"{summary_of(work.rows)}, {bytes_text(result.read)} read")
+    report(work.rows)
     return result.exit
 
 

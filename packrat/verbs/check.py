@@ -11,9 +11,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
+from packrat.notify.urls import unknown_urls
 from packrat.text.report import bytes_text, count_text, print_json
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
-from specs.faults import printable
+from specs.faults import ConfigFaults, printable
+from specs.load import secrets_of
+from specs.secret import SecretFault
 from vault.errors import UnknownHost, VaultError
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
     from specs.compile import compile_service
 
     config = program.config
+    if faults := list(unknown_urls(config, program.file)):
+        raise ConfigFaults(faults)
     for name in config.services:
         compile_service(config, name).graph()
     of_containers, away = check_containers(program)
@@ -66,6 +71,12 @@ def _notes(config: Config, file: str) -> Iterator[str]:
             yield f"services.{name}.path: {service.path} is not a folder on this machine"
         if service.schedule and (days := _days_text(service.schedule)):
             yield f"services.{name}.schedule: {days}"
+    for secret in secrets_of(config):
+        if secret.form in ("env", "file"):
+            try:
+                secret.resolve()
+            except SecretFault as fault:
+                yield str(fault)
     yield from map(str, exposed_secrets(config, file))
     yield from risky_commands(config)
     if warning := exposed_metrics(config):

@@ -87,6 +87,8 @@ def restore_to(
     `opened` is the backup if the picker has already opened it.
     """
     service = request.service
+    if request.target is None:  # the picker may have chosen it
+        program.require_whole()
     if opened is None:
         program, chosen = choose_and_unlock(
             program, service, request.backup, request.source, request.password_file, warn

@@ -1,72 +1,118 @@
-"""`packrat status`: the state of each service."""
+"""`packrat status`: the state of each service, or of one in full."""
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from packrat.errors import Exit
+from packrat.errors import Exit, Unusable
+from packrat.program import log_file
+from packrat.runs.daemon_state import daemon_state
 from packrat.runs.history import History
-from packrat.runs.status import CLOCK_SECONDS, is_well, service_rows
-from packrat.text.report import bytes_text, print_json, table, time_text
-from vault.archive.format import unstamp
+from packrat.runs.status import is_well, service_rows
+from packrat.text.report import print_json, table, time_text, warn
+from packrat.text.service_state import age_text, full_lines, next_text, result_text
+from specs.faults import printable
+from specs.trust import trusted_uids, user_name
+from stages.in_place.folder import set_aside
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from packrat.program import Program
+    from packrat.runs.daemon_state import DaemonState
 
 
-def show_status(program: Program, *, as_json: bool) -> int:
+def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
     """Print the status; return DONE if all is well, else PARTIAL."""
     config, now = program.config, time.time()
+    services = program.services([service]) if service else list(config.services)
+    _check_owner(program)
     with closing(History(config.state_dir)) as history:
-        rows = service_rows(config, history, now)
+        rows = [row for row in service_rows(config, history, now) if row["service"] in services]
+        daemon = daemon_state(config.state_dir, history)
+    for row in rows:
+        path, log = config.services[row["service"]].path, log_file(config.state_dir, row["service"])
+        row |= {"path": path, "set_aside": set_aside(config.state_dir, path)}
+        row["log"] = log if os.path.exists(log) else None
     if as_json:
         print_json(rows)
     else:
-        table(
-            ["SERVICE", "LAST", "RESULT", "NEXT", "NEWEST AT", "VERIFIED", "STOPS"],
-            [_cells(row, now) for row in rows],
+        _print_daemon(daemon, rows)
+        if service:
+            _print_in_full(rows[0], now)
+        else:
+            _print_table(rows, now)
+    return Exit.DONE if all(map(is_well, rows)) and not program.faults else Exit.PARTIAL
+
+
+def _check_owner(program: Program) -> None:
+    """Warn if this is probably another user's state; raises Unusable if it cannot be read."""
+    state, caller = program.config.state_dir, os.geteuid()
+    if os.path.exists(state) and not os.access(state, os.R_OK | os.X_OK):
+        other = user_name(os.stat(state).st_uid)
+        raise Unusable(
+            f"state folder {state} belongs to {other}, and {user_name(caller)} cannot read it",
+            "run packrat status as that user, for example with sudo",
         )
-    return Exit.DONE if all(map(is_well, rows)) else Exit.PARTIAL
+    owner = os.stat(program.file).st_uid
+    shared = os.path.exists(state) and os.stat(state).st_uid == owner
+    deliberate = caller == 0 and owner in trusted_uids(behind_sudo=False)
+    if owner != caller and not shared and not deliberate:
+        warn(
+            f"this is the state of {user_name(caller)} in {state}, but the configuration belongs to"
+            f" {user_name(owner)}; if backups run as that user, run packrat status as that user"
+        )
+
+
+def _print_daemon(daemon: DaemonState, rows: list[dict[str, Any]]) -> None:
+    """Print that no daemon runs, if anything has a schedule."""
+    names = [row["service"] for row in rows if row["schedule"]]
+    if daemon.running or not names:
+        return
+    since = " and was never started"
+    if daemon.ended is not None:
+        since = f" since {time_text(stamp(daemon.ended))[:-3]}"
+    elif daemon.seen is not None:
+        since = f"; last seen {time_text(stamp(daemon.seen))[:-3]}"
+    print(f"daemon: NOT RUNNING{since}")
+    print(f"    not backed up on schedule: {', '.join(names)}")
+    print("    start it with: systemctl start packrat, or packrat daemon")
+
+
+def _print_table(rows: list[dict[str, Any]], now: float) -> None:
+    table(
+        ["SERVICE", "LAST", "RESULT", "NEXT", "NEWEST AT", "VERIFIED", "STOPS"],
+        [_cells(row, now) for row in rows],
+    )
+    for row in rows:
+        if row["last"] and row["last"]["error"]:
+            print(printable(f"{row['service']}: {row['last']['status']}: {row['last']['error']}"))
+        for folder in row["set_aside"]:
+            print(printable(f"{row['service']}: a restore in place has set aside {folder}"))
 
 
 def _cells(row: dict[str, Any], now: float) -> list[str]:
-    last, running = row["last"], row["running"]
-    result = last["status"] if last else "never ran"
-    if running:
-        stage = f" ({running['stage']}, {bytes_text(running['bytes'])})" if running["stage"] else ""
-        result = f"runs now{stage}"
-    elif row["overdue"]:
-        result += ", overdue"
+    last = row["last"]
     places = [
-        f"{place} {_age(at['newest'], now)}" + ", damaged" * bool(at["damaged"])
+        f"{place} {age_text(at['newest'], now)}" + ", damaged" * bool(at["damaged"])
         for place, at in row["destinations"].items()
     ]
     return [
         row["service"],
         time_text(last["started"])[:-3] if last else "-",
-        result,
-        _next(row["next"], now),
+        result_text(row),
+        next_text(row, now),
         "; ".join(places),
         time_text(row["verified"])[:10] if row["verified"] else "never",
         ", ".join(row["containers"]) or "-",
     ]
 
 
-def _next(when: str | None, now: float) -> str:
-    if when is None:
-        return "by hand"
-    return time_text(when)[:-3] if unstamp(when) > now else "is due"
-
-
-def _age(when: str | None, now: float) -> str:
-    if when is None:
-        return "never"
-    if unstamp(when) > now + CLOCK_SECONDS:
-        return f"dated {time_text(when)[:-3]}, in the future"
-    seconds = max(now - unstamp(when), 0)
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+def _print_in_full(row: dict[str, Any], now: float) -> None:
+    print(row["service"])
+    lines = list(full_lines(row, now))
+    width = max(len(heading) for heading, _ in lines)
+    for heading, text in lines:
+        print(printable(f"  {heading:<{width}}  {text}"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from packrat.notify.message import notifier
 from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
 from packrat.runs.verify import verify_pipelines
@@ -11,7 +12,10 @@ from specs.compile import compile_verify
 from vault.catalog.prover import Depth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from packrat.program import Program
+    from specs.config import Config
 
 
 def verify_stored(
@@ -38,7 +42,7 @@ def verify_stored(
         chosen = find_archives(found, backup, config.host)
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
-    return verify_pipelines(pipelines, program, as_json=as_json)
+    return verify_pipelines(pipelines, program, as_json=as_json, report=_report(config))
 
 
 def verify_share(program: Program, *, as_json: bool) -> int:
@@ -47,4 +51,12 @@ def verify_share(program: Program, *, as_json: bool) -> int:
 
     config = program.config
     pipelines = [compile_verify(config, name, Depth.FRAMES) for name in config.services]
-    return verify_due(pipelines, config.verify.deep_percent, as_json=as_json)
+    return verify_due(
+        pipelines, config.verify.deep_percent, as_json=as_json, report=_report(config)
+    )
+
+
+def _report(config: Config) -> Callable[[list[dict[str, Any]]], None]:
+    """Return what notifies damage, however the verification was started."""
+    notify = notifier(config)
+    return notify.verified if notify else lambda _: None

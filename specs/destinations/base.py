@@ -25,6 +25,11 @@ class DestinationSection(Section):
         """One line for the recovery sheet, without secrets."""
         raise NotImplementedError
 
+    @property
+    def root(self) -> str | None:
+        """The store's root, None if only the open store knows it."""
+        return None
+
     def store(self, name: str, accepted_hosts: str) -> "Store":
         """Return the store, without the limit; raises SecretFault.
 

@@ -1,5 +1,6 @@
 """Destination in a local folder."""
 
+import os
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from specs.destinations.base import DestinationSection
@@ -22,6 +23,11 @@ class Local(DestinationSection):
     def where(self) -> str:
         """The folder."""
         return self.path
+
+    @property
+    def root(self) -> str:
+        """The folder, as the store has it."""
+        return os.path.abspath(self.path)
 
     def store(self, name: str, accepted_hosts: str) -> "Store":  # noqa: ARG002
         """Return the store in the folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stages.masking import hidden
@@ -32,7 +33,7 @@ class Output:
         self._begun = b""
         self._left = LOG_BYTES
         self._log = _opened(log)
-        self._write(f"--- {what}\n".encode())
+        self._note(what)
 
     @property
     def last(self) -> str:
@@ -48,13 +49,19 @@ class Output:
             # Mask before cutting; the rest of a secret at the end is in the part that is cut off.
             self._begun = self._masked(self._begun)[: LINE_BYTES // 2]
 
-    def close(self) -> None:
-        """Add the last line, which may lack its line end."""
+    def close(self, end: str = "ended") -> None:
+        """Add the last line, which may lack its line end, and note how the command ended."""
         if self._begun:
             self._take(self._begun)
+        self._note(end)
         if self._log is not None:
             os.close(self._log)
             self._log = None
+
+    def _note(self, text: str) -> None:
+        """Write a line of packrat's own, with the time."""
+        now = datetime.now(UTC).astimezone()
+        self._write(f"--- {now:%Y-%m-%d %H:%M:%S} {text}\n".encode())
 
     def _take(self, lines: bytes) -> None:
         lines = self._masked(lines)

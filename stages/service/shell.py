@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.errors import SourceError
+from stages.facts import CommandLog
 from stages.service.account import account_of, command_environment
 from stages.service.docker import DockerEngine
 from stages.service.output import Output
@@ -86,7 +87,7 @@ class Shell(BaseModel):
         self,
         what: str,
         secret: Callable[[Any], str],
-        log: str | None = None,
+        log: CommandLog | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """Run the command and wait for its end.
@@ -94,7 +95,7 @@ class Shell(BaseModel):
         Args:
             what: Name of the command in messages, for example pre_backup.
             secret: Resolves a reference of `environment`.
-            log: File that its output is appended to.
+            log: Log that its output is appended to.
             check: Called at least four times a second; what it raises ends the command.
 
         Raises:
@@ -102,7 +103,9 @@ class Shell(BaseModel):
         """
         self.check(what)
         secrets = {name: secret(value) for name, value in self.environment.items()}
-        output = Output(log, what, secrets.values())
+        log = log or CommandLog()
+        output = Output(log.file, f"{what}, {log.run}" if log.run else what, secrets.values())
+        end = "was ended"
         process: _Process = (
             _ContainerProcess(self, secrets)
             if self.container
@@ -112,10 +115,11 @@ class Shell(BaseModel):
         reader.start()
         try:
             status = self._wait(process, what, output, check)
+            end = f"ended with status {status}"
         finally:
             process.end()
             reader.join(1)  # a grandchild may keep the pipe open for ever
-            output.close()
+            output.close(f"{what} {end}")
         if status:
             raise SourceError(f"{what} failed with status {status}{output.last}", self._hint)
 

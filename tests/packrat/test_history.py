@@ -129,7 +129,8 @@ def test_exit_status_of_status_shows_whether_all_is_well(house):
     [row] = other.json("status")
     assert (row["overdue"], row["last"]["status"]) == (False, "done")
     assert row["age_seconds"] < 60
-    assert row["destinations"]["local"] == {"newest": row["newest"], "backups": 1, "damaged": 0}
+    seen = {"newest": row["newest"], "backups": 1, "damaged": 0, "stored": row["last"]["stored"]}
+    assert row["destinations"]["local"] == seen
     assert row["next"] is None
     other.source.rename(house.root / "elsewhere")
     other.back_up()

@@ -2,11 +2,14 @@
 
 import io
 import json
+import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -15,7 +18,8 @@ from msgspec import structs
 from packrat.notify import worker
 from packrat.notify.sender import Message
 from tests.helpers.daemons import Running, schedule, settle
-from tests.helpers.trees import fill
+from tests.helpers.servers import free_port
+from tests.helpers.trees import fill, noise
 
 
 class Ears(ThreadingHTTPServer):
@@ -88,7 +92,8 @@ def test_a_manual_run_sends_messages_and_pings(house):
     assert failed[0] == "packrat on here: svc failed"
     assert "does not exist; is it mounted?" in failed[1]
     assert failed[2] == "failure"
-    assert (recovered[0], recovered[2]) == ("packrat on here: svc is backed up", "success")
+    assert (recovered[0], recovered[2]) == ("packrat on here: svc works again", "success")
+    assert recovered[1].startswith("svc: works again, after 1 failed run; 1 file, 1 B; stored ")
     ends = [ping for ping in server.pings() if ping != "/start"]
     assert ends == ["", "/fail", ""]
 
@@ -155,9 +160,87 @@ def test_the_ping_is_a_success_only_if_no_service_fails(house):
     house.config_file.write_text(yaml.safe_dump(document))
     house.json("backup", "bad", status=4)
     with ears() as server:
-        configure(house, server)
+        configure(house, server, "success")
         house.json("backup", "svc")
         assert server.pings()[-1] == "/fail"
+        (_, why) = [heard for heard in server.heard if heard[0] == "/ping/fail"][-1]
+        (_, body, _) = server.posts()[-1]
+    first, second = why.splitlines()
+    assert first.startswith("bad: failed, /nowhere does not exist; is it mounted?")
+    assert second.startswith("svc: 1 file")
+    assert body.startswith("svc: 1 file"), "the message is about svc alone"
+
+
+def test_damage_that_a_verification_by_hand_finds_is_notified(house):
+    """However the verification was started."""
+    fill(house.source, {"a": noise(5000)})
+    archive = house.backed_up()
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+    with ears() as server:
+        configure(house, server, ping=False)
+        house.cli("verify", "--deep")
+        house.cli("verify", "--due")
+        titles = [title for title, _, _ in server.posts()]
+    assert titles == ["packrat on here: 1 archive found damaged"] * 2
+
+
+def test_a_test_message_is_sent_to_each_service(house):
+    """`packrat notify --test` says for each URL whether it was sent; it pings nobody."""
+    title = "packrat on here: test message"
+    with ears() as server, ears(deaf=99) as deaf:
+        configure(house, server)
+        urls = [f"json://127.0.0.1:{one.port}/notify" for one in (server, deaf)]
+        settle(house, notify={"urls": urls})
+        done = house.cli("notify", "--test")
+        assert [post[0] for post in server.posts()] == [title]
+        assert server.pings() == []
+    assert done.returncode == 4
+    assert done.stdout.splitlines() == [
+        "notify.urls[0]: sent",
+        "notify.urls[1]: notification service json: did not accept the message '" + title + "'",
+        "ping: not tested, because that would reset the dead man's switch",
+    ]
+
+
+def test_a_configuration_that_breaks_under_the_daemon_is_notified(house):
+    """Once, and again when it is repaired; health and metrics show it in between."""
+    fill(house.source, {"a": b"1"})
+    port = free_port()
+    with ears() as server:
+        configure(house, server, ping=False)
+        settle(house, listen=f"127.0.0.1:{port}")
+        right = house.config_file.read_text()
+        with Running(house) as daemon:
+            daemon.until(lambda: "packrat is up" in daemon.said)
+            house.config_file.write_text(right.replace("retain_backups", "retain_bakups"))
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.until(server.posts, 40)
+            with pytest.raises(HTTPError, match="503"):
+                urlopen(f"http://127.0.0.1:{port}/healthz")
+            text = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+            assert "\npackrat_config_ok 0.0\n" in text
+            house.config_file.write_text(right)
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.until(lambda: len(server.posts()) == 2, 40)
+            assert urlopen(f"http://127.0.0.1:{port}/healthz").read() == b"ok\n"
+    (title, body, kind), repaired = server.posts()
+    assert (title, kind) == ("packrat on here: the configuration has faults", "failure")
+    assert "retain_bakups: unknown key; did you mean 'retain_backups'?" in body
+    assert repaired[0] == "packrat on here: the configuration is valid again"
+
+
+def test_a_daemon_that_cannot_start_notifies_it(house):
+    """After a reboot with a broken configuration nothing runs."""
+    with ears() as server:
+        configure(house, server, ping=False)
+        text = house.config_file.read_text()
+        house.config_file.write_text(text.replace("retain_backups", "retain_bakups"))
+        assert house.cli("daemon").returncode == 3
+        [(title, body, _)] = server.posts()
+    assert title == "packrat on here: the daemon cannot start"
+    assert "did you mean 'retain_backups'?" in body
 
 
 @pytest.mark.parametrize("url", ["nonsense://x", "json://127.0.0.1:1/secret-token"])

@@ -20,10 +20,10 @@ from stages.encrypt import Encrypt
 from stages.facts import (
     AtRest,
     Base,
+    CaughtUp,
     DowntimeClock,
     Dump,
     Job,
-    NotBrought,
     RestoreJob,
     ScratchFolder,
     Selected,
@@ -120,7 +120,7 @@ class Archive:
         store, cache = Local("nas", str(folder / "nas")), CatalogCache(str(folder / "cache"))
         state = StateFolder(str(folder / "state"))
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
-        facts += [WarmRecord(), Dump(), AtRest(), NotBrought(), ScratchFolder()]
+        facts += [WarmRecord(), Dump(), AtRest(), CaughtUp(), ScratchFolder()]
         facts += [state, spool_folder, spool, Stores(nas=store), cache]
         if source:
             collect = Run.alone(*facts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from vault.archive.format import ArchiveName, StatementName, decode_summary, enc
 from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
-from vault.catalog.seen import Seen, seen_of
+from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
 from vault.store.base import Stored, never, published
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault.archive.keys import Keys
-    from vault.store.base import Check, Store
+    from vault.catalog.seen import Seen
+    from vault.store.base import Check, Store, Stored
 
 CACHE_VERSION = 2
 LOOK_SECONDS = 1800.0
@@ -40,6 +40,7 @@ TABLES = {
     " checksum BLOB, PRIMARY KEY (destination, service, name)",
     "proofs": "destination TEXT, service TEXT, name TEXT, size INT, time REAL, problem TEXT,"
     " PRIMARY KEY (destination, service, name)",
+    "verified": "destination TEXT, service TEXT, time REAL, PRIMARY KEY (destination, service)",
     "pruned": "service TEXT, name TEXT, time REAL, PRIMARY KEY (service, name)",
 }
 _Row = tuple[str, int, bytes, bytes, bytes]
@@ -164,30 +165,11 @@ class CatalogCache:
         statement = "SELECT name FROM pruned WHERE service = ?"
         return {name for (name,) in self._file.ask(tuple[str], statement, service)}
 
-    def remembered(self) -> dict[str, dict[str, Seen]]:
+    def remembered(
+        self, roots: Mapping[str, str | None] | None = None
+    ) -> dict[str, dict[str, Seen]]:
         """Return service -> destination -> its last known state, without using any of them."""
-        found: dict[tuple[str, str], list[Listed]] = {}
-        proven: dict[tuple[str, str], float] = {}
-        rows = self._file.ask(
-            tuple[str, str, str, int, bytes, float | None, str | None],
-            "SELECT a.service, a.destination, a.name, a.size, summary, time, problem"
-            " FROM archives a LEFT JOIN proofs p ON (p.destination, p.service, p.name, p.size)"
-            " = (a.destination, a.service, a.name, a.size) ORDER BY a.name",
-        )
-        for service, place, name, size, summary, at, problem in rows:
-            with suppress(msgspec.MsgspecError):
-                known = decode_summary(summary)
-                item = Listed(Stored(name, size), known, problem or "")
-                found.setdefault((service, place), []).append(item)
-                proven[service, place] = max(proven.get((service, place), 0.0), at or 0.0)
-        seen: dict[str, dict[str, Seen]] = {}
-        for (service, place), archives in found.items():
-            name, known_at = place.partition("=")[0], seen.setdefault(service, {})
-            one = seen_of(archives, proven[service, place])
-            # A destination may have moved: its present location counts.
-            if name not in known_at or (one.newest or "") > (known_at[name].newest or ""):
-                known_at[name] = one
-        return seen
+        return remembered(self._file, roots or {})
 
     def emptied(self, destination: Store) -> int:
         """Return how many known archives are in services that it lists as empty; raises Away."""
@@ -207,10 +189,14 @@ class CatalogCache:
         self, destination: Store, service: str, one: Stored, now: float, problem: str = ""
     ) -> None:
         """Record that an archive was read in full, and what was found wrong with it."""
-        self._file.note(
-            "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
-            *(_location(destination), service, one.name, one.size, now, problem),
-        )
+        place = (_location(destination), service)
+        with self._file.together():
+            self._file.note(
+                "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
+                *(*place, one.name, one.size, now, problem),
+            )
+            if not problem and ArchiveName.parse(one.name):  # also known when the archive is pruned
+                self._file.note("INSERT OR REPLACE INTO verified VALUES (?, ?, ?)", *place, now)
 
     def begin_proof(self, destination: Store, service: str, one: Stored) -> None:
         """Discount an archive until `end_proof`: S3 lists it before it is read back."""

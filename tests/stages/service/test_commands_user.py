@@ -5,6 +5,7 @@ import tracemalloc
 
 import pytest
 
+from stages.facts import CommandLog
 from stages.service.shell import Shell
 from tests.helpers.house import House
 from tests.helpers.trees import fill
@@ -117,7 +118,7 @@ def test_the_output_of_a_container_without_a_newline_is_bounded_in_memory(engine
     log = tmp_path / "logs" / "log"
     tracemalloc.start()
     try:
-        command.run("pre_backup", str, str(log))
+        command.run("pre_backup", str, CommandLog(str(log)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
