@@ -21,9 +21,9 @@ from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
 from packrat.runs.signals import raise_if_interrupted
-from packrat.text.progress import progress
+from packrat.text.progress import Detail, progress
 from packrat.text.report import bytes_text, print_json, warn
-from packrat.text.verdicts import print_verdicts, row_of, summary_of
+from packrat.text.verdicts import print_verdicts, row_of
 from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
@@ -102,7 +102,13 @@ class DueVerification:
             verifier.close()
 
 
-def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) -> int:
+def verify_due(
+    pipelines: Sequence[Pipeline],
+    percent: float,
+    *,
+    as_json: bool,
+    detail: Detail = Detail.NORMAL,
+) -> int:
     """Prove the share that is due and repair damage; return the exit status.
 
     `pipelines` are the verify documents of the services, and `percent` is the share of all stored
@@ -116,7 +122,7 @@ def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) 
     with service_lock(state_dir, NAME, time.time()):
         recorder.begin()
         try:
-            _prove_due(work, percent)
+            _prove_due(work, percent, detail)
             _sum_up(result, work)
         except BaseException as error:
             result.fail(error)
@@ -129,8 +135,7 @@ def verify_due(pipelines: Sequence[Pipeline], percent: float, *, as_json: bool) 
     if as_json:
         print_json(work.rows)
     else:
-        print_verdicts(work.rows)
-        print(f"{summary_of(work.rows)}, {bytes_text(result.read)} read")
+        print_verdicts(work.rows, detail, f", {bytes_text(result.read)} read")
     return result.exit
 
 
@@ -146,14 +151,15 @@ def _sum_up(result: Result, work: DueVerification) -> None:
         result.error = masked("; ".join(problems))
 
 
-def _prove_due(work: DueVerification, percent: float) -> None:
+def _prove_due(work: DueVerification, percent: float, detail: Detail) -> None:
     """Prove archives, those proven longest ago first, until the share is proven."""
     candidates = sorted(
         _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
     )
     share = percent / 100 * sum(one.stored.size for one in candidates)
     proven = 0
-    with progress("verify", {"verify": "verifying"}, partial(int, share)) as listener:
+    titles = {"verify": "verifying"}
+    with progress("verify", titles, partial(int, share), detail) as listener:
         work.listeners = (listener, *work.listeners)
         for one in candidates:
             if proven >= share:

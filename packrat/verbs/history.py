@@ -28,9 +28,11 @@ def show_history(program: Program, service: str | None, last: int, *, as_json: b
         print("no runs yet")
         return Exit.DONE
     table(
-        ["SERVICE", "STARTED", "BY", "RESULT", "ID", "SECONDS", "READ", "STORED", "DOWN", "ERROR"],
+        ["SERVICE", "STARTED", "BY", "RESULT", "ID", "SECONDS", "READ", "STORED", "DOWN"],
         [_past_cells(run) for run in runs],
         right=["SECONDS", "READ", "STORED", "DOWN"],
+        drop=["DOWN", "BY", "READ", "ID", "SECONDS"],
+        below=[run.document.get("error") or "" for run in runs],
     )
     return Exit.DONE
 
@@ -48,7 +50,6 @@ def _past_cells(run: PastRun) -> list[str]:
         bytes_text(document.get("read") or 0),
         bytes_text(document.get("stored") or 0),
         "-" if down is None else f"{down:.1f}",
-        document.get("error") or "",
     ]
 
 

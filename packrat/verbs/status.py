@@ -27,6 +27,7 @@ def show_status(program: Program, *, as_json: bool) -> int:
         table(
             ["SERVICE", "LAST", "RESULT", "NEXT", "NEWEST AT", "VERIFIED", "STOPS"],
             [_cells(row, now) for row in rows],
+            drop=["STOPS", "VERIFIED"],
         )
     return Exit.DONE if all(map(is_well, rows)) else Exit.PARTIAL
 
