@@ -21,6 +21,8 @@ class Seen(msgspec.Struct, frozen=True):
     damaged: int
     proven: float | None
     """Time when an archive was last read in full, in seconds since 1970."""
+    names: tuple[str, ...] = ()
+    """Archives of the backups, oldest first."""
 
 
 def seen_of(archives: list[Listed], proven: float) -> Seen:
@@ -28,4 +30,5 @@ def seen_of(archives: list[Listed], proven: float) -> Seen:
     backups = backups_of(archives)
     newest = backups[-1].summary if backups else None
     damaged = sum(bool(item.problem) for item in archives)
-    return Seen(newest.time if newest else None, len(backups), damaged, proven or None)
+    names = tuple(item.stored.name for item in backups)
+    return Seen(newest.time if newest else None, len(backups), damaged, proven or None, names)
