@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer import Argument, Option
 
-from packrat import __version__
-from packrat.cli_help import Command, misused
+from packrat import __version__, completion
+from packrat.cli_help import Command, Group, help_of, misused, overview
 from packrat.errors import Exit, UsageError, explain
 
 if TYPE_CHECKING:
     from packrat.program import Program
+    from packrat.text.progress import Detail
 
 app = typer.Typer(
     name="packrat",
+    cls=Group,
     help="Encrypted, incremental backups of homelab services.",
     invoke_without_command=True,
     add_completion=True,
@@ -37,12 +39,33 @@ OtherPassword = Annotated[
     str | None,
     Option("--password-file", metavar="FILE", help="Password file of a backup under another key."),
 ]
-Source = Annotated[str | None, Option("--from", metavar="DEST", help="Destination to read from.")]
+Source = Annotated[
+    str | None,
+    Option(
+        "--from",
+        metavar="DEST",
+        help="Destination to read from.",
+        autocompletion=completion.destinations,
+    ),
+]
 WhichBackup = Option(
-    metavar="ID|latest|TIME", help="An id or a time as shown by list, or a prefix of it."
+    metavar="ID|latest|TIME",
+    help="An id, latest~1, or a time: yesterday, '2 days ago', 2026-11-29, 04:57.",
+    autocompletion=completion.backups,
 )
-OneService = Annotated[str | None, Argument(metavar="[SERVICE]", hidden=True)]
-SomeServices = Annotated[list[str] | None, Argument(metavar="[SERVICE]...", hidden=True)]
+OneService = Annotated[
+    str | None,
+    Argument(metavar="[SERVICE]", hidden=True, autocompletion=completion.services),
+]
+SomeServices = Annotated[
+    list[str] | None,
+    Argument(metavar="[SERVICE]...", hidden=True, autocompletion=completion.services),
+]
+Service = Annotated[
+    str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.services)
+]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print only warnings and errors.")]
+Verbose = Annotated[bool, Option("--verbose", "-v", help="Also print each stage as it ends.")]
 
 
 def main() -> NoReturn:
@@ -75,6 +98,14 @@ def _fail(error: BaseException) -> int:
     return status
 
 
+def _detail(quiet: bool, verbose: bool) -> Detail:
+    from packrat.text.progress import Detail
+
+    if quiet and verbose:
+        raise UsageError("pass only one of --quiet and --verbose")
+    return Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+
+
 def _program(ctx: typer.Context, config: str | None, *, only_look: bool = False) -> Program:
     from packrat.program import Program
 
@@ -105,24 +136,49 @@ def _options(
     ctx: typer.Context,
     config: ConfigFile = None,
     version: Annotated[
-        bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del config, version
     if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+        print(overview(ctx))
         raise typer.Exit(Exit.USAGE)
 
 
-@app.command(cls=Command)
-def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
-    """Create the key file from a new password."""
+@app.command("help", cls=Command, rich_help_panel="Help")
+def help_(
+    ctx: typer.Context,
+    command: Annotated[list[str] | None, Argument(metavar="[COMMAND]", hidden=True)] = None,
+) -> None:
+    """Explain a command, or list all of them."""
+    print(help_of(ctx, command or []))
+
+
+@app.command(cls=Command, hidden=True)
+def version() -> None:
+    """Show the version."""
+    _version(value=True)
+
+
+@app.command(cls=Command, rich_help_panel="Set up")
+def init(
+    ctx: typer.Context,
+    password_file: PasswordFile = None,
+    starter: Annotated[
+        bool, Option("--starter", help="Write a commented configuration to start with.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Create the key file from a new password.
+
+    Without a configuration it offers to write a commented one first.
+    """
     from packrat.verbs.init import initialize
 
-    initialize(_program(ctx, config), password_file)
+    initialize(_program(ctx, config), password_file, starter=starter)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Recover")
 def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
@@ -132,10 +188,11 @@ def rekey(
     recreate_key_file(_repaired_program(ctx, config), password_file)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Set up")
 def check(
     ctx: typer.Context,
     connect: Annotated[bool, Option("--connect", help="Also test every destination.")] = False,
+    strict: Annotated[bool, Option("--strict", help="Fail if there are notes.")] = False,
     accept_empty: Annotated[
         bool,
         Option("--accept-empty", help="With --connect: accept that backups were deleted."),
@@ -147,13 +204,18 @@ def check(
     from packrat.verbs.check import check_all
 
     program = _program(ctx, config)
-    return check_all(program, connect=connect, accept_empty=accept_empty, as_json=json)
+    return check_all(
+        program, connect=connect, strict=strict, accept_empty=accept_empty, as_json=json
+    )
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def plan(
     ctx: typer.Context,
-    what: Annotated[list[str] | None, Argument(metavar="[SPEC] [SERVICE]...", hidden=True)] = None,
+    what: Annotated[
+        list[str] | None,
+        Argument(metavar="[SPEC] [SERVICE]...", hidden=True, autocompletion=completion.plannable),
+    ] = None,
     restore: Annotated[bool, Option("--restore", help="Show a restore instead.")] = False,
     in_place: Annotated[bool, Option("--in-place", help="With --restore: in place.")] = False,
     to: Annotated[
@@ -166,7 +228,11 @@ def plan(
     ] = None,
     format: Annotated[  # noqa: A002
         str,
-        Option(metavar="FORM", help="Output format: tree, mermaid, dot, json or yaml."),
+        Option(
+            metavar="FORM",
+            help="Output format: tree, mermaid, dot, json or yaml.",
+            autocompletion=completion.plan_formats,
+        ),
     ] = "tree",
     config: ConfigFile = None,
 ) -> None:
@@ -186,7 +252,7 @@ def plan(
     show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Back up")
 def run(
     ctx: typer.Context,
     spec: Annotated[str, Argument(metavar="SPEC", hidden=True)],
@@ -204,7 +270,7 @@ def run(
     return run_spec(_program(ctx, spec), spec, services or [], yes=yes, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Back up")
 def backup(
     ctx: typer.Context,
     services: SomeServices = None,
@@ -216,6 +282,11 @@ def backup(
     accept_shrink: Annotated[
         bool, Option("--accept-shrink", help="Accept a source that is much smaller than before.")
     ] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Only show what would be done, as packrat plan does.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -223,6 +294,14 @@ def backup(
     from packrat.runs.backup import Choices
     from packrat.verbs.backup import back_up_services
 
+    if dry_run:
+        from packrat.verbs.plan import show_plan
+
+        if bool(services) == all_:
+            raise UsageError("name the services to back up, or pass --all")
+        program = _program(ctx, config, only_look=True)
+        show_plan(program, program.services(services or []), "json" if json else "tree", None)
+        return Exit.DONE
     return back_up_services(
         _program(ctx, config),
         services or [],
@@ -230,27 +309,34 @@ def backup(
         all_services=all_,
         full=full,
         as_json=json,
+        detail=_detail(quiet, verbose),
     )
 
 
-@app.command("list", cls=Command)
+@app.command("list", cls=Command, rich_help_panel="Look")
 def list_(
     ctx: typer.Context,
     service: OneService = None,
+    last: Annotated[
+        int | None,
+        Option("--last", metavar="N", help="Only the newest N of each service.", min=1),
+    ] = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """List the backups, and the destinations of each."""
     from packrat.verbs.list import list_backups
 
-    return list_backups(_repaired_program(ctx, config), service, as_json=json)
+    return list_backups(_repaired_program(ctx, config), service, last, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def ls(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
-    backup: Annotated[str, Argument(metavar="[BACKUP]", hidden=True)] = "latest",
+    service: Service,
+    backup: Annotated[
+        str, Argument(metavar="[BACKUP]", hidden=True, autocompletion=completion.backups)
+    ] = "latest",
     path: Annotated[str, Argument(metavar="[PATH]", hidden=True)] = "",
     source: Source = None,
     password_file: OtherPassword = None,
@@ -259,7 +345,8 @@ def ls(
 ) -> None:
     """List the files in a folder of a backup.
 
-    BACKUP is an id or a time as shown by list, or a prefix of it; by default the latest.
+    BACKUP is a prefix of an id, latest (the default), latest~1, or a time: yesterday, '2 days ago',
+    2026-11-29 04:57.
     """
     from packrat.verbs.ls import list_files
 
@@ -267,7 +354,7 @@ def ls(
     list_files(program, service, backup, path, source, password_file, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Recover")
 def restore(
     ctx: typer.Context,
     service: OneService = None,
@@ -289,12 +376,15 @@ def restore(
     forget: Annotated[bool, Option("--forget", help="Delete the replaced files.")] = False,
     password_file: OtherPassword = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Restore a backup, or some paths of it, to a folder or in place.
 
-    On a terminal it asks for missing options, and for confirmation before it writes.
+    On a terminal it asks for missing options, and for confirmation before it writes. packrat plan
+    --restore shows a restore without doing it.
     """
     from packrat.restore.request import RestoreOptions
     from packrat.verbs.restore import restore_with_options
@@ -311,10 +401,11 @@ def restore(
     paths = tuple(path) if path else None
     given = RestoreOptions(service, backup, source, paths, to, in_place, password_file)
     program = _repaired_program(ctx, config)
-    return restore_with_options(program, given, yes=yes, as_json=json)
+    detail = _detail(quiet, verbose)
+    return restore_with_options(program, given, yes=yes, as_json=json, detail=detail)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Keep")
 def verify(
     ctx: typer.Context,
     service: OneService = None,
@@ -325,6 +416,8 @@ def verify(
         bool,
         Option("--due", help="Verify the share that is due in full, and repair it."),
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -338,17 +431,18 @@ def verify(
     """
     from packrat.verbs.verify import verify_share, verify_stored
 
+    detail = _detail(quiet, verbose)
     if due:
         if service or backup or source or deep:
             raise UsageError(
                 "--due selects the archives itself; it can only be combined with --json"
             )
-        return verify_share(_repaired_program(ctx, config), as_json=json)
+        return verify_share(_repaired_program(ctx, config), as_json=json, detail=detail)
     program = _repaired_program(ctx, config)
-    return verify_stored(program, service, backup, source, deep=deep, as_json=json)
+    return verify_stored(program, service, backup, source, deep=deep, as_json=json, detail=detail)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Keep")
 def prune(
     ctx: typer.Context,
     service: OneService = None,
@@ -362,12 +456,13 @@ def prune(
     return prune_now(_repaired_program(ctx, config), service, dry_run=dry_run, as_json=json)
 
 
-@app.command("explain", cls=Command)
+@app.command("explain", cls=Command, rich_help_panel="Look")
 def explain_(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    service: Service,
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
     config: ConfigFile = None,
+    json: AsJson = False,
 ) -> None:
     """Show whether a path is backed up, and which pattern decides it.
 
@@ -375,10 +470,10 @@ def explain_(
     """
     from packrat.verbs.explain import explain_path
 
-    explain_path(_program(ctx, config), service, path)
+    explain_path(_program(ctx, config), service, path, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Set up")
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from packrat.text.report import print_json
@@ -390,11 +485,17 @@ def schema() -> None:
     print_json(config_schema())
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Back up")
 def daemon(
     ctx: typer.Context,
     log_format: Annotated[
-        str, Option("--log-format", metavar="FORM", help="Log format: text or json.")
+        str,
+        Option(
+            "--log-format",
+            metavar="FORM",
+            help="Log format: text or json.",
+            autocompletion=completion.log_formats,
+        ),
     ] = "text",
     config: ConfigFile = None,
 ) -> int:
@@ -411,7 +512,7 @@ def daemon(
     return run_daemon(_program(ctx, config).file, Log(log_format))
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) -> int:
     """Show the state of each service: last and next run, newest backups.
 
@@ -423,7 +524,7 @@ def status(ctx: typer.Context, config: ConfigFile = None, json: AsJson = False) 
     return show_status(_repaired_program(ctx, config), as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def history(
     ctx: typer.Context,
     service: OneService = None,
@@ -435,6 +536,41 @@ def history(
     from packrat.verbs.history import show_history
 
     return show_history(_repaired_program(ctx, config), service, last, as_json=json)
+
+
+@app.command(cls=Command, rich_help_panel="Recover")
+def sheet(ctx: typer.Context, config: ConfigFile = None) -> None:
+    """Print the recovery sheet again, for the loss of this machine."""
+    from packrat.verbs.sheet import print_sheet
+
+    print_sheet(_program(ctx, config))
+
+
+@app.command(cls=Command, rich_help_panel="Recover")
+def rescue(
+    print_: Annotated[
+        bool, Option("--print", help="Print rescue.py, to be kept beside the backups.")
+    ] = False,
+) -> None:
+    """Print the program that restores without packrat."""
+    from packrat.verbs.rescue import print_rescue
+
+    if not print_:
+        raise UsageError("packrat rescue --print > rescue.py writes the rescue program to a file")
+    print_rescue()
+
+
+@app.command(cls=Command, rich_help_panel="Set up")
+def examples(
+    name: Annotated[
+        str | None,
+        Argument(metavar="[NAME]", hidden=True, autocompletion=completion.examples),
+    ] = None,
+) -> None:
+    """List the example configurations, or print one."""
+    from packrat.verbs.examples import show_examples
+
+    show_examples(name)
 
 
 @app.command(cls=Command, hidden=True)
@@ -452,8 +588,8 @@ def job(name: str) -> int:
     return run_work()
 
 
-service_app = typer.Typer(help="Start packrat at boot.", no_args_is_help=True)
-app.add_typer(service_app, name="service")
+service_app = typer.Typer(help="Start the daemon at boot.", no_args_is_help=True)
+app.add_typer(service_app, name="service", rich_help_panel="Set up")
 
 
 @service_app.command("install", cls=Command)

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.text.report import bytes_text, count_text, print_json
+from packrat.text.report import bytes_text, count_text, print_json, say
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
 from specs.faults import printable
 from vault.errors import UnknownHost, VaultError
@@ -27,8 +27,13 @@ ASKING_SECONDS = 5
 """Time that `check` waits for a Docker engine."""
 
 
-def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: bool) -> int:
-    """Validate the configuration, and with `connect` test every destination."""
+def check_all(
+    program: Program, *, connect: bool, strict: bool, accept_empty: bool, as_json: bool
+) -> int:
+    """Validate the configuration, and with `connect` test every destination.
+
+    With `strict`, notes are a failure as well.
+    """
     from specs.compile import compile_service
 
     config = program.config
@@ -43,10 +48,10 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
         print_json(document | ({"docker": away} if connect else {}))
     else:
         for note in notes:
-            print(f"note: {printable(note)}")
+            say(f"note: {printable(note)}")
         for one in tried:
             how = f"problem: {one['problem']}" if one["problem"] else f"works, free: {one['free']}"
-            print(f"{one['destination']}: {printable(how)}")
+            say(f"{one['destination']}: {printable(how)}")
             for limit in one["limits"]:
                 print(f"{one['destination']}: note: {printable(limit)}")
         for problem in away if connect else []:
@@ -55,8 +60,9 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
         if bad := sum(one["problem"] is not None for one in tried):
             print(f"{bad} of {count_text(len(tried), 'destination')} failed")
         elif not failed:
-            print(f"valid: {count_text(len(config.services), 'service')}, to {places}")
-    return Exit.FAILED if failed else Exit.DONE
+            noted = f"; {count_text(len(notes), 'note')} above" if notes else ""
+            say(f"valid: {count_text(len(config.services), 'service')}, to {places}{noted}")
+    return Exit.FAILED if failed or (strict and notes) else Exit.DONE
 
 
 def _notes(config: Config, file: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from vault.catalog.prover import Depth
 
 if TYPE_CHECKING:
     from packrat.program import Program
+    from packrat.text.progress import Detail
 
 
 def verify_stored(
@@ -22,6 +23,7 @@ def verify_stored(
     *,
     deep: bool,
     as_json: bool,
+    detail: Detail,
 ) -> int:
     """Verify and report; return the exit status.
 
@@ -38,13 +40,13 @@ def verify_stored(
         chosen = find_archives(found, backup, config.host)
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
-    return verify_pipelines(pipelines, program, as_json=as_json)
+    return verify_pipelines(pipelines, program, as_json=as_json, detail=detail)
 
 
-def verify_share(program: Program, *, as_json: bool) -> int:
+def verify_share(program: Program, *, as_json: bool, detail: Detail) -> int:
     """Verify the share that is due, and repair it; return the exit status."""
     from packrat.runs.verify_due import verify_due
 
     config = program.config
     pipelines = [compile_verify(config, name, Depth.FRAMES) for name in config.services]
-    return verify_due(pipelines, config.verify.deep_percent, as_json=as_json)
+    return verify_due(pipelines, config.verify.deep_percent, as_json=as_json, detail=detail)

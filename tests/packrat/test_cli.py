@@ -169,6 +169,7 @@ def test_documents_have_the_documented_keys(house):
         "stored",
         "missed",
         "destinations",
+        "damaged",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert list(restored) == [
@@ -185,6 +186,7 @@ def test_documents_have_the_documented_keys(house):
         "downtime_seconds",
         "replaced_folder",
         "host",
+        "made",
     ]
     [verdict] = house.json("verify", "--deep")
     assert list(verdict) == [
