@@ -6,8 +6,6 @@ import re
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +17,15 @@ _WORDS = re.compile(r"(?<!\d) | (?=\d)|(?<=[^\d\s]\d) ")
 """Spaces, but not the one between a number and its unit."""
 _HANGING = re.compile(r" *(?:\d+\. |\S+(?: \S+)* {2,})?")
 """Beginning of a line below which its continuation is indented: a number, or the name of a row."""
+
+
+def cell_len(text: str) -> int:
+    """Return how many columns a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich import cells  # takes 20 ms to load
+
+    return cells.cell_len(text)
 
 
 def wrap(text: str, width: int, indent: int = 0) -> list[str]:
