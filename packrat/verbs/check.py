@@ -53,9 +53,9 @@ def check_all(
             how = f"problem: {one['problem']}" if one["problem"] else f"works, free: {one['free']}"
             say(f"{one['destination']}: {printable(how)}")
             for limit in one["limits"]:
-                print(f"{one['destination']}: note: {printable(limit)}")
+                say(f"{one['destination']}: note: {printable(limit)}")
         for problem in away if connect else []:
-            print(f"docker: problem: {printable(problem)}")
+            say(f"docker: problem: {printable(problem)}")
         places = ", ".join(config.destinations())
         if bad := sum(one["problem"] is not None for one in tried):
             print(f"{bad} of {count_text(len(tried), 'destination')} failed")

@@ -82,9 +82,9 @@ def _rehearse(keys: Keys) -> None:
 
     from vault.errors import WrongKey
 
-    print(
+    say(
         "Write the password down now, in a place that survives this machine. Then enter it again.",
-        file=sys.stderr,
+        sys.stderr,
     )
     for _ in range(ATTEMPTS):
         password = getpass("From what you wrote down: ")

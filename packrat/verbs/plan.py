@@ -13,7 +13,7 @@ from packrat.restore.choose import choose
 from packrat.runs.plan_notes import prune_notes, restore_notes, source_notes
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.text import drawing
-from packrat.text.report import print_json, time_text, warn
+from packrat.text.report import print_json, say, time_text, warn
 from specs.compile import compile_prune, compile_restore, compile_verify
 from specs.pipeline import to_yaml
 from specs.secret import SecretFault
@@ -66,12 +66,12 @@ def show_plan(
     else:
         for number, pipeline in enumerate(pipelines):
             of = f": restore of backup {said[pipeline.service]}" if said else ""
-            print("\n" * bool(number) + pipeline.service + of)
+            say("\n" * bool(number) + pipeline.service + of)
             backup = pipeline.job == "backup"
             notes = source_notes(pipeline) if backup else restore_notes(pipeline)
             if compiled and pipeline.job in ("backup", "prune"):
                 notes |= prune_notes(program, pipeline)
-            print(drawing.tree(graphs[pipeline.service], notes))
+            say(drawing.tree(graphs[pipeline.service], notes))
 
 
 class PlannedRestore(Struct, frozen=True):
