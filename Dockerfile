@@ -17,6 +17,8 @@ COPY stages stages
 COPY specs specs
 COPY vault vault
 COPY packrat packrat
+COPY examples examples
+COPY rescue.py rescue.py
 RUN /tools/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheel . \
     && /tools/bin/pip --python /opt/packrat/bin/python install --no-cache-dir --no-deps /wheel/*.whl
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer import Argument, Option
 
-from packrat import __version__
-from packrat.cli_help import Command, misused
+from packrat import __version__, completion
+from packrat.cli_help import Command, Group, help_of, misused, overview
 from packrat.errors import Exit, UsageError, explain
 
 if TYPE_CHECKING:
     from packrat.program import Program
+    from packrat.text.progress import Detail
 
 app = typer.Typer(
     name="packrat",
+    cls=Group,
     help="Encrypted, incremental backups of homelab services.",
     invoke_without_command=True,
     add_completion=True,
@@ -37,12 +39,33 @@ OtherPassword = Annotated[
     str | None,
     Option("--password-file", metavar="FILE", help="Password file of a backup under another key."),
 ]
-Source = Annotated[str | None, Option("--from", metavar="DEST", help="Destination to read from.")]
+Source = Annotated[
+    str | None,
+    Option(
+        "--from",
+        metavar="DEST",
+        help="Destination to read from.",
+        autocompletion=completion.destinations,
+    ),
+]
 WhichBackup = Option(
-    metavar="ID|latest|TIME", help="An id or a time as shown by list, or a prefix of it."
+    metavar="ID|latest|TIME",
+    help="An id, latest~1, or a time: yesterday, '2 days ago', 2026-11-29, 04:57.",
+    autocompletion=completion.backups,
 )
-OneService = Annotated[str | None, Argument(metavar="[SERVICE]", hidden=True)]
-SomeServices = Annotated[list[str] | None, Argument(metavar="[SERVICE]...", hidden=True)]
+OneService = Annotated[
+    str | None,
+    Argument(metavar="[SERVICE]", hidden=True, autocompletion=completion.services),
+]
+SomeServices = Annotated[
+    list[str] | None,
+    Argument(metavar="[SERVICE]...", hidden=True, autocompletion=completion.services),
+]
+Service = Annotated[
+    str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.services)
+]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print only warnings and errors.")]
+Verbose = Annotated[bool, Option("--verbose", "-v", help="Also print each stage as it ends.")]
 
 
 def main() -> NoReturn:
@@ -73,6 +96,14 @@ def _fail(error: BaseException) -> int:
     status, message = explain(error)
     print_error(message, bare=isinstance(error, ConfigFaults))
     return status
+
+
+def _detail(quiet: bool, verbose: bool) -> Detail:
+    from packrat.text.progress import Detail
+
+    if quiet and verbose:
+        raise UsageError("pass only one of --quiet and --verbose")
+    return Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
 
 
 def _program(
@@ -116,24 +147,49 @@ def _options(
     ctx: typer.Context,
     config: ConfigFile = None,
     version: Annotated[
-        bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del config, version
     if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+        print(overview(ctx))
         raise typer.Exit(Exit.USAGE)
 
 
-@app.command(cls=Command)
-def init(ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None) -> None:
-    """Create the key file from a new password."""
+@app.command("help", cls=Command, rich_help_panel="Help")
+def help_(
+    ctx: typer.Context,
+    command: Annotated[list[str] | None, Argument(metavar="[COMMAND]", hidden=True)] = None,
+) -> None:
+    """Explain a command, or list all of them."""
+    print(help_of(ctx, command or []))
+
+
+@app.command(cls=Command, hidden=True)
+def version() -> None:
+    """Show the version."""
+    _version(value=True)
+
+
+@app.command(cls=Command, rich_help_panel="Set up")
+def init(
+    ctx: typer.Context,
+    password_file: PasswordFile = None,
+    starter: Annotated[
+        bool, Option("--starter", help="Write a commented configuration to start with.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Create the key file from a new password.
+
+    Without a configuration it offers to write a commented one first.
+    """
     from packrat.verbs.init import initialize
 
-    initialize(_program(ctx, config), password_file)
+    initialize(_program(ctx, config), password_file, starter=starter)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Recover")
 def rekey(
     ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
 ) -> None:
@@ -143,10 +199,11 @@ def rekey(
     recreate_key_file(_repaired_program(ctx, config), password_file)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Set up")
 def check(
     ctx: typer.Context,
     connect: Annotated[bool, Option("--connect", help="Also test every destination.")] = False,
+    strict: Annotated[bool, Option("--strict", help="Fail if there are notes.")] = False,
     accept_empty: Annotated[
         bool,
         Option("--accept-empty", help="With --connect: accept that backups were deleted."),
@@ -158,13 +215,18 @@ def check(
     from packrat.verbs.check import check_all
 
     program = _program(ctx, config)
-    return check_all(program, connect=connect, accept_empty=accept_empty, as_json=json)
+    return check_all(
+        program, connect=connect, strict=strict, accept_empty=accept_empty, as_json=json
+    )
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def plan(
     ctx: typer.Context,
-    what: Annotated[list[str] | None, Argument(metavar="[SPEC] [SERVICE]...", hidden=True)] = None,
+    what: Annotated[
+        list[str] | None,
+        Argument(metavar="[SPEC] [SERVICE]...", hidden=True, autocompletion=completion.plannable),
+    ] = None,
     restore: Annotated[bool, Option("--restore", help="Show a restore instead.")] = False,
     in_place: Annotated[bool, Option("--in-place", help="With --restore: in place.")] = False,
     to: Annotated[
@@ -177,7 +239,11 @@ def plan(
     ] = None,
     format: Annotated[  # noqa: A002
         str,
-        Option(metavar="FORM", help="Output format: tree, mermaid, dot, json or yaml."),
+        Option(
+            metavar="FORM",
+            help="Output format: tree, mermaid, dot, json or yaml.",
+            autocompletion=completion.plan_formats,
+        ),
     ] = "tree",
     config: ConfigFile = None,
 ) -> None:
@@ -197,7 +263,7 @@ def plan(
     show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Back up")
 def run(
     ctx: typer.Context,
     spec: Annotated[str, Argument(metavar="SPEC", hidden=True)],
@@ -215,7 +281,7 @@ def run(
     return run_spec(_program(ctx, spec), spec, services or [], yes=yes, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Back up")
 def backup(
     ctx: typer.Context,
     services: SomeServices = None,
@@ -227,6 +293,11 @@ def backup(
     accept_shrink: Annotated[
         bool, Option("--accept-shrink", help="Accept a source that is much smaller than before.")
     ] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Only show what would be done, as packrat plan does.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -234,6 +305,14 @@ def backup(
     from packrat.runs.backup import Choices
     from packrat.verbs.backup import back_up_services
 
+    if dry_run:
+        from packrat.verbs.plan import show_plan
+
+        if bool(services) == all_:
+            raise UsageError("name the services to back up, or pass --all")
+        program = _program(ctx, config, only_look=True)
+        show_plan(program, program.services(services or []), "json" if json else "tree", None)
+        return Exit.DONE
     return back_up_services(
         _program(ctx, config),
         services or [],
@@ -241,16 +320,21 @@ def backup(
         all_services=all_,
         full=full,
         as_json=json,
+        detail=_detail(quiet, verbose),
     )
 
 
-@app.command("list", cls=Command)
+@app.command("list", cls=Command, rich_help_panel="Look")
 def list_(
     ctx: typer.Context,
     service: OneService = None,
     all_: Annotated[
         bool, Option("--all", help="List every archive, with the reason why it is there.")
     ] = False,
+    last: Annotated[
+        int | None,
+        Option("--last", metavar="N", help="Only the newest N of each service.", min=1),
+    ] = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -258,14 +342,16 @@ def list_(
     from packrat.verbs.list import list_backups
 
     program = _repaired_program(ctx, config, partial=True)
-    return list_backups(program, service, all_archives=all_, as_json=json)
+    return list_backups(program, service, last, all_archives=all_, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def ls(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
-    backup: Annotated[str, Argument(metavar="[BACKUP]", hidden=True)] = "latest",
+    service: Service,
+    backup: Annotated[
+        str, Argument(metavar="[BACKUP]", hidden=True, autocompletion=completion.backups)
+    ] = "latest",
     path: Annotated[str, Argument(metavar="[PATH]", hidden=True)] = "",
     source: Source = None,
     password_file: OtherPassword = None,
@@ -274,7 +360,8 @@ def ls(
 ) -> None:
     """List the files in a folder of a backup.
 
-    BACKUP is an id or a time as shown by list, or a prefix of it; by default the latest.
+    BACKUP is a prefix of an id, latest (the default), latest~1, or a time: yesterday, '2 days ago',
+    2026-11-29 04:57.
     """
     from packrat.verbs.ls import list_files
 
@@ -282,10 +369,10 @@ def ls(
     list_files(program, service, backup, path, source, password_file, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def cat(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    service: Service,
     backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
     source: Source = None,
@@ -302,7 +389,7 @@ def cat(
     print_file(program, service, backup, path, source, password_file)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def find(
     ctx: typer.Context,
     pattern: Annotated[str, Argument(metavar="PATTERN", hidden=True)],
@@ -322,10 +409,10 @@ def find(
     return find_paths(program, pattern, services or [], source, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def diff(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    service: Service,
     a: Annotated[str, Argument(metavar="A", hidden=True)],
     b: Annotated[str, Argument(metavar="[B]", hidden=True)] = "latest",
     source: Source = None,
@@ -343,7 +430,7 @@ def diff(
     show_changes(program, service, (a, b), source, password_file, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def usage(
     ctx: typer.Context, service: OneService = None, config: ConfigFile = None, json: AsJson = False
 ) -> int:
@@ -353,7 +440,7 @@ def usage(
     return show_usage(_program(ctx, config, only_look=True), service, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def mount(
     ctx: typer.Context,
     folder: Annotated[str, Argument(metavar="DIR", hidden=True)],
@@ -369,7 +456,7 @@ def mount(
     mount_now(_program(ctx, config, only_look=True), folder, source, allow_other=allow_other)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Recover")
 def restore(
     ctx: typer.Context,
     service: OneService = None,
@@ -391,12 +478,15 @@ def restore(
     forget: Annotated[bool, Option("--forget", help="Delete the replaced files.")] = False,
     password_file: OtherPassword = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Restore a backup, or some paths of it, to a folder or in place.
 
-    On a terminal it asks for missing options, and for confirmation before it writes.
+    On a terminal it asks for missing options, and for confirmation before it writes. packrat plan
+    --restore shows a restore without doing it.
     """
     from packrat.restore.request import RestoreOptions
     from packrat.verbs.restore import restore_with_options
@@ -413,10 +503,11 @@ def restore(
     paths = tuple(path) if path else None
     given = RestoreOptions(service, backup, source, paths, to, in_place, password_file)
     program = _repaired_program(ctx, config, partial=not in_place)
-    return restore_with_options(program, given, yes=yes, as_json=json)
+    detail = _detail(quiet, verbose)
+    return restore_with_options(program, given, yes=yes, as_json=json, detail=detail)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Keep")
 def verify(
     ctx: typer.Context,
     service: OneService = None,
@@ -427,6 +518,8 @@ def verify(
         bool,
         Option("--due", help="Verify the share that is due in full, and repair it."),
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -440,17 +533,18 @@ def verify(
     """
     from packrat.verbs.verify import verify_share, verify_stored
 
+    detail = _detail(quiet, verbose)
     if due:
         if service or backup or source or deep:
             raise UsageError(
                 "--due selects the archives itself; it can only be combined with --json"
             )
-        return verify_share(_repaired_program(ctx, config), as_json=json)
+        return verify_share(_repaired_program(ctx, config), as_json=json, detail=detail)
     program = _repaired_program(ctx, config, partial=True)
-    return verify_stored(program, service, backup, source, deep=deep, as_json=json)
+    return verify_stored(program, service, backup, source, deep=deep, as_json=json, detail=detail)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Keep")
 def prune(
     ctx: typer.Context,
     service: OneService = None,
@@ -464,10 +558,10 @@ def prune(
     return prune_now(_repaired_program(ctx, config), service, dry_run=dry_run, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Keep")
 def pin(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    service: Service,
     backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
     text: Annotated[str, Argument(metavar="TEXT", hidden=True)],
     config: ConfigFile = None,
@@ -482,10 +576,10 @@ def pin(
     return state_pin(_repaired_program(ctx, config), service, backup, "pin", text, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Keep")
 def unpin(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    service: Service,
     backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
     config: ConfigFile = None,
     json: AsJson = False,
@@ -496,12 +590,13 @@ def unpin(
     return state_pin(_repaired_program(ctx, config), service, backup, "unpin", as_json=json)
 
 
-@app.command("explain", cls=Command)
+@app.command("explain", cls=Command, rich_help_panel="Look")
 def explain_(
     ctx: typer.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", hidden=True)],
+    service: Service,
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
     config: ConfigFile = None,
+    json: AsJson = False,
 ) -> None:
     """Show whether a path is backed up, and which pattern decides it.
 
@@ -509,10 +604,10 @@ def explain_(
     """
     from packrat.verbs.explain import explain_path
 
-    explain_path(_program(ctx, config), service, path)
+    explain_path(_program(ctx, config), service, path, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Set up")
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from packrat.text.report import print_json
@@ -524,11 +619,17 @@ def schema() -> None:
     print_json(config_schema())
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Back up")
 def daemon(
     ctx: typer.Context,
     log_format: Annotated[
-        str, Option("--log-format", metavar="FORM", help="Log format: text or json.")
+        str,
+        Option(
+            "--log-format",
+            metavar="FORM",
+            help="Log format: text or json.",
+            autocompletion=completion.log_formats,
+        ),
     ] = "text",
     config: ConfigFile = None,
 ) -> int:
@@ -545,7 +646,7 @@ def daemon(
     return run_daemon(_program(ctx, config).file, Log(log_format))
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def status(
     ctx: typer.Context,
     service: OneService = None,
@@ -563,7 +664,7 @@ def status(
     return show_status(_repaired_program(ctx, config, partial=True), service, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 def history(
     ctx: typer.Context,
     service: OneService = None,
@@ -578,7 +679,7 @@ def history(
     return show_history(program, service, last, as_json=json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Set up")
 def notify(
     ctx: typer.Context,
     test: Annotated[bool, Option("--test", help="Send a test message.")] = False,
@@ -591,6 +692,41 @@ def notify(
     if not test:
         raise UsageError("pass --test to send a test message to each of notify.urls")
     return send_test(_program(ctx, config), as_json=json)
+
+
+@app.command(cls=Command, rich_help_panel="Recover")
+def sheet(ctx: typer.Context, config: ConfigFile = None) -> None:
+    """Print the recovery sheet again, for the loss of this machine."""
+    from packrat.verbs.sheet import print_sheet
+
+    print_sheet(_program(ctx, config))
+
+
+@app.command(cls=Command, rich_help_panel="Recover")
+def rescue(
+    print_: Annotated[
+        bool, Option("--print", help="Print rescue.py, to be kept beside the backups.")
+    ] = False,
+) -> None:
+    """Print the program that restores without packrat."""
+    from packrat.verbs.rescue import print_rescue
+
+    if not print_:
+        raise UsageError("packrat rescue --print > rescue.py writes the rescue program to a file")
+    print_rescue()
+
+
+@app.command(cls=Command, rich_help_panel="Set up")
+def examples(
+    name: Annotated[
+        str | None,
+        Argument(metavar="[NAME]", hidden=True, autocompletion=completion.examples),
+    ] = None,
+) -> None:
+    """List the example configurations, or print one."""
+    from packrat.verbs.examples import show_examples
+
+    show_examples(name)
 
 
 @app.command(cls=Command, hidden=True)
@@ -608,8 +744,8 @@ def job(name: str) -> int:
     return run_work()
 
 
-service_app = typer.Typer(help="Start packrat at boot.", no_args_is_help=True)
-app.add_typer(service_app, name="service")
+service_app = typer.Typer(help="Start the daemon at boot.", no_args_is_help=True)
+app.add_typer(service_app, name="service", rich_help_panel="Set up")
 
 
 @service_app.command("install", cls=Command)

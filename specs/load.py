@@ -43,7 +43,10 @@ def find_config(explicit: str | None = None) -> str:
             return HERE
         reason = f"not used: {found.path} {found.reason}"
         faults = [Fault(f"./{HERE}", 0, 0, "", reason, "name it with -c FILE if you mean it")]
-    hint = f"write {', '.join(PLACES)} or ./{HERE}, or name one with -c FILE"
+    hint = (
+        "packrat init --starter writes one to start with; or write"
+        f" {', '.join(PLACES)} or ./{HERE}, or name one with -c FILE"
+    )
     raise ConfigFaults([Fault("packrat", 0, 0, "", "no configuration found", hint), *faults])
 
 

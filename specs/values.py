@@ -40,9 +40,12 @@ def parse_duration(value: Any) -> int:
     Raises:
         PydanticCustomError: It is not a duration, or longer than ten years.
     """
-    match = _DURATION.fullmatch(_text(value).strip())
+    text = _text(value).strip()
+    match = _DURATION.fullmatch(text)
     if not match or not any(match.groups()):
         raise refusal(f"{_shown(value)} is not a duration", _DURATION_HINT)
+    if match[4] and any(match.groups()[:3]) and not text.endswith("s"):
+        raise refusal(f"{_shown(value)} ends in a number without a unit", _DURATION_HINT)
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if total > _LONGEST:

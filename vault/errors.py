@@ -35,7 +35,9 @@ class Damaged(VaultError):  # noqa: N818
     def __init__(self, archive: str, where: str, hint: str = "") -> None:
         super().__init__(
             f"{archive}: {where}",
-            hint or "restore from another destination (--from), or from an older backup",
+            hint
+            or "restore from another destination (--from) or another backup;"
+            " packrat backup makes a new one",
         )
         self.archive = archive
 

@@ -46,6 +46,8 @@ class Preview:
                 self.size += entry.size
                 frames |= {(chunk[1], chunk[2]) for chunk in opened.chunks(entry)}
         require_found(opened.service, opened.name, paths, found)
+        self.lacks_room = False
+        """The target has too little free space, as far as is known yet."""
         self.download = 0
         self.damaged: set[str] = set()
         """Archives that cannot be opened; the files that need them are lost."""
@@ -85,8 +87,9 @@ class Preview:
 
     def _room(self, folder: str) -> str:
         free = shutil.disk_usage(_nearest_existing(folder)).free
+        self.lacks_room = self.size > free
         room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
-        return room + (": NOT ENOUGH SPACE" if self.size > free else "")
+        return room + ": NOT ENOUGH SPACE" * self.lacks_room
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
         manifest, source = self._opened.manifest, self._opened.source

@@ -7,6 +7,7 @@ Navigation.BACK to go back to the one before; from the first one, that leaves th
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from packrat.picker.available import BackupFinder
@@ -128,7 +129,8 @@ class Picker:
                     f"there is no backup of {self._service}",
                     f"packrat backup {self._service} creates one",
                 )
-            lines = [Line(_choice_text(choice), choice.name) for choice in found.choices]
+            minutes = Counter(time_text(choice.time)[:16] for choice in found.choices)
+            lines = [Line(_choice_text(choice, minutes), choice.name) for choice in found.choices]
             lines = [*_away_lines(found.failed), *lines, self._last_line()]
             title = f"Which backup of {self._service}?"
             answer = pick(title, lines, at=self._backup or None)
@@ -238,7 +240,7 @@ class Picker:
             Line("no, change nothing", Navigation.LEAVE),
             BACK,
         ]
-        careful = Navigation.LEAVE if in_place else "yes"
+        careful = Navigation.LEAVE if in_place or preview.lacks_room else "yes"
         answer = pick("\n  ".join([*said, "", "Restore?"]), lines, at=careful)
         return answer if isinstance(answer, Navigation) else None
 
@@ -256,9 +258,11 @@ def _absolute(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder or "."))
 
 
-def _choice_text(choice: BackupChoice) -> str:
+def _choice_text(choice: BackupChoice, minutes: Counter[str]) -> str:
+    """Return a line with the time; with the seconds if another backup is of the same minute."""
     where = ", ".join(choice.destinations)
-    exact = time_text(choice.time)[:16]
+    exact = time_text(choice.time)
+    exact = exact if minutes[exact[:16]] > 1 else exact[:16]
     if choice.summary is None:
         return f"{when_text(choice.time):<16} {exact}  locked: another password  {where}"
     size = bytes_text(choice.summary.size)

@@ -5,23 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packrat.text.report import time_text
-from vault.archive.format import ArchiveName
+from packrat.restore.match import (
+    described,
+    made_times,
+    matching,
+    newest_before,
+    steps_back,
+    unique,
+)
+from packrat.text.report import count_text
 from vault.catalog.hosts import has_own, intruder, is_of
 from vault.errors import Away, NotThere, VaultError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from packrat.program import Program
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
     from vault.catalog.catalog import Catalog, Listed
     from vault.store.base import Store
-
-
-SHORT, WHOLE = 8, 32
-"""Hexadecimal digits of an archive's id, in names and as a whole."""
 
 
 @dataclass
@@ -55,11 +58,12 @@ def choose(
 ) -> Chosen:
     """Find and open a backup at the nearest destination that has all that it needs.
 
-    `backup` is a name, a prefix of an id or of a time, or `latest`. A damaged backup is only chosen
-    by name. Raises NotThere, Away, Damaged, OtherKey.
+    `backup` is a name, a prefix of an id, a time as people write it, `latest` or `latest~N`. A
+    damaged backup is only chosen by name. Raises NotThere, Away, Damaged, OtherKey.
     """
     catalogs, failed = look(program, service, source, warn)
-    host = _host_of_latest(program, service, catalogs, warn) if backup == "latest" else None
+    latest = steps_back(backup) is not None
+    host = _host_of_latest(program, service, catalogs, warn) if latest else None
     wanted = _match(catalogs, service, backup, warn, host)
     return open_nearest(catalogs, wanted, program.keys, warn, failed)
 
@@ -170,18 +174,26 @@ def _match(
         for item in catalog.listed
         if item.problem and not item.locked
     }
-    if backup == "latest":
+    back = steps_back(backup)
+    if back is not None:
+        if back < len(sound):
+            name = sound[-1 - back]
+            for newer in sorted({*damaged, *problems}):
+                if not back and newer > name:
+                    warn(f"{problems.get(newer, newer)}: so the latest is an older backup")
+            return name
         if sound:
-            newer = [name for name in sorted({*damaged, *problems}) if name > sound[-1]]
-            for name in newer:
-                warn(f"{problems.get(name, name)}: so the latest is an older backup")
-            return sound[-1]
+            raise NotThere(
+                f"there is no {backup}: {service} has {count_text(len(sound), 'backup')}",
+                f"packrat list {service} shows them",
+            )
         if locked and not damaged:
             name = max(locked)
             raise OtherKey(locked[name].destination, service, name)
         raise _not_restorable(service, damaged, problems)
+    made = made_times(catalogs)
     for names in (sound, damaged, sorted(locked), sorted(problems)):
-        for name in _unique(matching(names, backup, made_times(catalogs)), service, backup):
+        for name in unique(matching(names, backup, made), service, backup, made):
             if names is damaged:
                 warn(f"{name} is damaged or refers to a damaged archive: only good files come back")
             elif name in locked and names is not sound:
@@ -189,7 +201,14 @@ def _match(
             elif names is not sound:
                 raise NotThere(problems[name], f"packrat list {service} lists the good backups")
             return name
-    raise NotThere(
+    if older := newest_before(sound, backup, made):
+        warn(f"the newest backup of {service} at or before {backup!r}: {described(older, made)}")
+        return older
+    raise _no_such_backup(service, backup)
+
+
+def _no_such_backup(service: str, backup: str) -> NotThere:
+    return NotThere(
         f"there is no backup {backup!r} of {service}", f"packrat list {service} shows them"
     )
 
@@ -205,14 +224,15 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
         by_service.setdefault(catalog.service, []).append(catalog)
     found = {}
     for service, same in by_service.items():
-        if backup == "latest":
+        made, back = made_times(same), steps_back(backup)
+        if back is not None:
             of = host if has_own(same, host) else None
             some = {name for each in same for name in _names([*each.backups, *each.damaged], of)}
-            names = sorted(some)[-1:]
+            names = sorted(some)[-1 - back :][:1] if back < len(some) else []
         else:
             some = {name for each in same for name in _names(each.listed)}
-            matches = matching(sorted(some), backup, made_times(same))
-            names = _unique(matches, service, backup)
+            names = unique(matching(sorted(some), backup, made), service, backup, made)
+            names = names or [n for n in [newest_before(some, backup, made)] if n]
         for name in names:
             for each in same:
                 if any(one.locked and one.stored.name == name for one in each.listed):
@@ -225,22 +245,13 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
     return found
 
 
-def _unique(found: list[str], service: str, backup: str) -> list[str]:
-    """Return what was found; raises NotThere if it is ambiguous."""
-    if len(found) > 1:
-        raise NotThere(
-            f"{len(found)} backups of {service} have an id that begins with {backup!r}",
-            f"packrat list {service} shows them",
-        )
-    return found
-
-
 def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) -> NotThere:
     """Return the error for a service without a good backup, with advice."""
     if damaged:
         return NotThere(
             f"no backup of {service} is without damage",
-            f"packrat restore {service} --backup {damaged[-1]} restores what is good in it",
+            f"packrat restore {service} --backup {damaged[-1]} restores what is good in it, and"
+            f" packrat backup {service} makes a new one",
         )
     if problems:
         return NotThere(
@@ -248,35 +259,3 @@ def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) 
             "packrat verify lists all problems",
         )
     return NotThere(f"there is no backup of {service}", f"packrat backup {service} creates one")
-
-
-def made_times(catalogs: Iterable[Catalog]) -> dict[str, str]:
-    """Return name of an archive -> the time at which it was made, where that is known."""
-    listed = (one for catalog in catalogs for one in catalog.listed)
-    return {one.stored.name: one.summary.made for one in listed if one.summary}
-
-
-def matching(names: Iterable[str], wanted: str, made: Mapping[str, str]) -> list[str]:
-    """Return the names of archives that match a name, or a prefix of an id or a time.
-
-    `made` are their times, if they differ from those in the names.
-    """
-    parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
-    if wanted in [name for name, _ in parsed]:
-        return [wanted]
-    of_time = [
-        name
-        for name, parts in parsed
-        if wanted == parts.time or _matches_time(wanted, made.get(name, parts.time))
-    ]
-    # A pipeline document has the whole id; a name has only its first digits.
-    id_ = wanted[:SHORT] if len(wanted) == WHOLE else wanted
-    return of_time[-1:] or [name for name, parts in parsed if id_ and parts.short.startswith(id_)]
-
-
-def _matches_time(wanted: str, stamp: str) -> bool:
-    """Return whether a time has a prefix: local time as in `list`, or UTC as in JSON."""
-    local, wanted = (text.replace("T", " ") for text in (time_text(stamp), wanted))
-    plain = str.maketrans("", "", "-:")
-    begins = local.translate(plain).startswith(wanted.translate(plain) or "never")
-    return begins or wanted == stamp.replace("T", " ")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, Interrupted
 from packrat.restore.restore import restore
-from packrat.text.progress import progress
-from packrat.text.report import bytes_text, count_text, print_json
+from packrat.text.progress import Detail, progress
+from packrat.text.report import bytes_text, count_text, print_json, say, time_text
 from specs.faults import printable
 
 if TYPE_CHECKING:
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
 
 
-def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: bool) -> int:
+def restore_and_report(
+    pipeline: Pipeline,
+    opened: OpenedBackup,
+    *,
+    as_json: bool,
+    detail: Detail = Detail.NORMAL,
+) -> int:
     """Run a restore document with a progress bar, and report; return the exit status."""
     service, target = pipeline.service, pipeline.to
     try:
-        with progress(service, {"gather": "restoring"}) as listener:
+        with progress(service, {"gather": "restoring"}, detail=detail) as listener:
             restored = restore(pipeline, opened, [listener])
     except KeyboardInterrupt:
         raise Interrupted(
@@ -34,16 +40,18 @@ def restore_and_report(pipeline: Pipeline, opened: OpenedBackup, *, as_json: boo
         del document["partial"]
         print_json({("from" if key == "source" else key): value for key, value in document.items()})
         return Exit.PARTIAL if restored.partial else Exit.DONE
+    if detail is Detail.QUIET:
+        return Exit.PARTIAL if restored.partial else Exit.DONE
     where = f"to {printable(restored.target)}" if target else "in place"
-    print(
-        f"{service}: restored {count_text(restored.files, 'file')},"
-        f" {bytes_text(restored.size)}, from {restored.source} {where}"
+    say(
+        f"{service}: restored {count_text(restored.files, 'file')}, {bytes_text(restored.size)},"
+        f" of backup {restored.id} ({time_text(restored.made)}) from {restored.source} {where}"
         f" in {restored.seconds:.1f} s"
     )
     if restored.downtime_seconds is not None:
-        print(f"{service}: its containers were down for {restored.downtime_seconds:.1f} s")
+        say(f"{service}: its containers were down for {restored.downtime_seconds:.1f} s")
     if restored.replaced_folder:
-        print(
+        say(
             f"The replaced files are in\n  {printable(restored.replaced_folder)}\n"
             f"  packrat restore --undo {service}    puts it back\n"
             f"  packrat restore --forget {service}  deletes it, as the next good backup does"

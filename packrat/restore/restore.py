@@ -66,6 +66,8 @@ class Restored:
     """The folder that holds what an in-place restore has replaced."""
     host: str = ""
     """The host whose backup it is."""
+    made: str = ""
+    """The time at which the backup was made."""
 
 
 def restore(
@@ -172,6 +174,7 @@ def _run(
         downtime_seconds=downtime.seconds if downtime else None,
         replaced_folder=swapped.replaced if swapped else None,
         host=job.backup.host,
+        made=job.backup.made,
     )
 
 

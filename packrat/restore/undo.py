@@ -14,7 +14,7 @@ from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.text.report import count_text, warn
+from packrat.text.report import count_text, say, warn
 from specs.compile import compile_service
 from stages.errors import SourceError
 from stages.given import GIVEN
@@ -39,7 +39,7 @@ def undo(program: Program, service: str) -> int:
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
         if finished_later(config.state_dir, service):
-            print(
+            say(
                 f"{service}: the interrupted undo was finished:"
                 f" {path} is as it was before the restore"
             )
@@ -55,8 +55,8 @@ def undo(program: Program, service: str) -> int:
         done = execute_watched(service, _graph(pipeline), given, [_warned])
         for error in done.outcome.failed.values():
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
-    print(f"{service}: {path} is as it was before the restore")
-    print(
+    say(f"{service}: {path} is as it was before the restore")
+    say(
         f"the restored files are in {os.path.join(path, record.folder)};"
         f" packrat restore --forget {service}, or the next good backup, deletes it"
     )
@@ -77,7 +77,7 @@ def forget_replaced(program: Program, service: str) -> int:
             "the next command tries again; backups leave it out",
         )
     count = result.folders
-    print(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing to delete")
+    say(f"{service}: {count_text(count, 'folder')} deleted" if count else "nothing to delete")
     return Exit.DONE
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from packrat.errors import Exit, worst
 from packrat.runs.backup import back_up
 from packrat.runs.repair import repair
-from packrat.text.progress import progress
-from packrat.text.report import print_error, print_json, warn
+from packrat.text.progress import Detail, progress
+from packrat.text.report import print_error, print_json, say, warn
 from stages.count_source import count_source
 from stages.errors import SourceError
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def show_backup(pipeline: Pipeline) -> Iterator[Listener]:
+def show_backup(pipeline: Pipeline, detail: Detail = Detail.NORMAL) -> Iterator[Listener]:
     """Show the progress of a backup: bytes read, and bytes sent to each destination."""
     stages = {"collect": "reading"}
     if "warm" in pipeline.stages:
         stages = {"warm": "reading", "collect": "reading what has changed"}
     for name in pipeline.destinations:
         stages |= {f"catch_up:{name}": f"{name} catches up", f"upload:{name}": f"to {name}"}
-    total = _count_ahead(pipeline) if sys.stderr.isatty() else lambda: None
-    with progress(pipeline.service, stages, total) as listener:
+    bars = detail is Detail.NORMAL and sys.stderr.isatty()
+    total = _count_ahead(pipeline) if bars else lambda: None
+    with progress(pipeline.service, stages, total, detail) as listener:
         yield listener
 
 
@@ -43,6 +44,7 @@ def back_up_all(
     *,
     as_json: bool,
     notify: ManualNotifier | None = None,
+    detail: Detail = Detail.NORMAL,
 ) -> int:
     """Run backups one after the other and report; return the exit status."""
     for state_dir in {pipeline.state_dir for pipeline in pipelines}:
@@ -52,15 +54,15 @@ def back_up_all(
     for pipeline in pipelines:
         if notify:
             notify.begins(pipeline.service)
-        with show_backup(pipeline) as listener:
+        with show_backup(pipeline, detail) as listener:
             result = back_up(pipeline, [listener], choices)
         if notify:
             notify.ended(result)
         results.append(result)
         if not as_json and result.status == "failed":
             print_error(f"{pipeline.service}: {result.error}")
-        elif not as_json:
-            print(result.summary)
+        elif not as_json and (detail is not Detail.QUIET or result.error):
+            say(result.summary)
         if result.exit == Exit.INTERRUPTED:
             break
     if as_json:

@@ -9,7 +9,7 @@ from packrat.errors import Exit
 from packrat.runs.fates import counts_text, fates, policies
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
-from packrat.text.report import bytes_text, count_text, print_json, warn
+from packrat.text.report import bytes_text, count_text, print_json, say, warn
 from stages.facts import Holdings, Pruned
 from vault.catalog.retention import Reason
 
@@ -51,9 +51,9 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
         return status
     for row in rows:
         size = bytes_text(row["bytes"])
-        print(f"{row['destination']}: {what} {row['archive']} ({size}): {row['reason']}")
+        say(f"{row['destination']}: {what} {row['archive']} ({size}): {row['reason']}")
     for line in kept:
-        print(line)
+        say(line)
     total = bytes_text(sum(row["bytes"] for row in rows))
-    print(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
+    say(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
     return status

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.maintenance import maintain
-from packrat.text.progress import progress
+from packrat.text.progress import Detail, progress
 from packrat.text.report import print_json, warn
-from packrat.text.verdicts import print_verdicts, row_of, summary_of
+from packrat.text.verdicts import print_verdicts, row_of
 from stages.facts import Holdings, Verified
 from stages.verify import Verify
 from vault.catalog.prover import Depth
@@ -32,6 +32,7 @@ def verify_pipelines(
     program: Program,
     *,
     as_json: bool,
+    detail: Detail = Detail.NORMAL,
     report: Callable[[list[dict[str, Any]]], None] = lambda _: None,
 ) -> int:
     """Run verify documents and report; return the exit status. Raises Away if no store answers.
@@ -46,7 +47,7 @@ def verify_pipelines(
         stages = [name for name in pipeline.stages if name != "survey"]
         depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
         titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
-        with progress(pipeline.service, titles, lambda: None) as listener:
+        with progress(pipeline.service, titles, detail=detail) as listener:
             outcome = maintain(pipeline, program.keys, program.cache, [listener])
         holdings = outcome.fact(Holdings)
         answered |= bool(holdings and holdings.catalogs)
@@ -60,9 +61,8 @@ def verify_pipelines(
     if as_json:
         print_json(rows)
     elif rows:
-        print_verdicts(rows)
-        print(f"{summary_of(rows)} ({', '.join(HOW[depth] for depth in depths)} read)")
-    else:
+        print_verdicts(rows, detail, f" ({', '.join(HOW[depth] for depth in depths)} read)")
+    elif detail is not Detail.QUIET:
         print("no backups yet: nothing to verify")
     report(rows)
     return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)

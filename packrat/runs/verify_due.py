@@ -22,9 +22,9 @@ from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
 from packrat.runs.signals import raise_if_interrupted
-from packrat.text.progress import progress
+from packrat.text.progress import Detail, progress
 from packrat.text.report import bytes_text, print_json, warn
-from packrat.text.verdicts import print_verdicts, row_of, summary_of
+from packrat.text.verdicts import print_verdicts, row_of
 from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
@@ -110,6 +110,7 @@ def verify_due(
     *,
     as_json: bool,
     report: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+    detail: Detail = Detail.NORMAL,
 ) -> int:
     """Prove the share that is due and repair damage; return the exit status.
 
@@ -124,7 +125,7 @@ def verify_due(
     with service_lock(state_dir, NAME, time.time()):
         recorder.begin()
         try:
-            _prove_due(work, percent)
+            _prove_due(work, percent, detail)
             _sum_up(result, work)
         except BaseException as error:
             result.fail(error)
@@ -137,8 +138,7 @@ def verify_due(
     if as_json:
         print_json(work.rows)
     else:
-        print_verdicts(work.rows)
-        print(f"{summary_of(work.rows)}, {bytes_text(result.read)} read")
+        print_verdicts(work.rows, detail, f", {bytes_text(result.read)} read")
     report(work.rows)
     return result.exit
 
@@ -155,14 +155,15 @@ def _sum_up(result: Result, work: DueVerification) -> None:
         result.error = masked("; ".join(problems))
 
 
-def _prove_due(work: DueVerification, percent: float) -> None:
+def _prove_due(work: DueVerification, percent: float, detail: Detail) -> None:
     """Prove archives, those proven longest ago first, until the share is proven."""
     candidates = sorted(
         _candidates(work), key=lambda one: (one.proven, one.stored.name, one.catalog.service)
     )
     share = percent / 100 * sum(one.stored.size for one in candidates)
     proven = 0
-    with progress("verify", {"verify": "verifying"}, partial(int, share)) as listener:
+    titles = {"verify": "verifying"}
+    with progress("verify", titles, partial(int, share), detail) as listener:
         work.listeners = (listener, *work.listeners)
         for one in candidates:
             if proven >= share:

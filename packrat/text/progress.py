@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager
+from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.events import Finished, Progress, Warned
-from packrat.text.report import bytes_text, count_text, warn
+from engine.events import Failed, Finished, Progress, Skipped, Warned
+from packrat.text.report import bytes_text, count_text, say, warn
 from specs.faults import printable
 from stages.waiting import Waiting
 
@@ -20,16 +22,32 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 1.0
 
 
+class Detail(Enum):
+    """How much a command prints."""
+
+    QUIET = "quiet"
+    """Only warnings and errors."""
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+    """Also each stage, as it ends."""
+
+
 @contextmanager
 def progress(
-    title: str, stages: dict[str, str], total: Callable[[], int | None] = lambda: None
+    title: str,
+    stages: dict[str, str],
+    total: Callable[[], int | None] = lambda: None,
+    detail: Detail = Detail.NORMAL,
 ) -> Iterator[Listener]:
     """Show the progress of some stages (name -> title) on standard error.
 
     `total` returns the number of bytes that the first stage will see, None while it is unknown; the
-    events of the stage may have it too. Without a terminal, only messages are printed.
+    events of the stage may have it too. Bars need a terminal and the normal detail.
     """
-    if not sys.stderr.isatty():
+    if detail is Detail.VERBOSE:
+        yield partial(_every_stage, title)
+        return
+    if detail is Detail.QUIET or not sys.stderr.isatty():
         yield _only_messages
         return
     from rich.console import Console
@@ -94,8 +112,21 @@ def progress(
         bars.stop()
 
 
+def _every_stage(title: str, event: Event) -> None:
+    match event:
+        case Finished():
+            moved = f"{event.items:,} items, {bytes_text(event.bytes)}, " if event.items else ""
+            say(f"{title}: {event.stage}: {moved}{event.seconds:.1f} s", sys.stderr)
+        case Failed():
+            say(f"{title}: {event.stage}: failed", sys.stderr)
+        case Skipped():
+            say(f"{title}: {event.stage}: skipped because of {event.because}", sys.stderr)
+        case _:
+            _only_messages(event)
+
+
 def _only_messages(event: Event) -> None:
     if isinstance(event, Warned):
         warn(event.text)
     elif isinstance(event, Waiting) and event.reason:
-        print(f"waiting for {printable(event.reason)}", file=sys.stderr, flush=True)
+        say(f"waiting for {printable(event.reason)}", sys.stderr)

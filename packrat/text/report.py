@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from packrat.text.layout import table_lines, wrap
 from specs.faults import printable
 from stages.masking import masked
 
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 
     from vault.archive.format import Summary
 
+USUAL_WIDTH = 80
+"""Columns of a terminal that does not know its size."""
+STYLES = {
+    r"(?<![\w-])(failed|overdue|damaged|missing|lost|killed)(?![\w-])": "bold red",
+    r"(?<![\w-])(partial|interrupted|never ran|is due)(?![\w-])": "yellow",
+}
+"""Words of tables that are coloured."""
+
 
 def print_json(document: Any) -> None:
     """Print one JSON document, with only unprintable characters escaped."""
@@ -22,15 +32,30 @@ def print_json(document: Any) -> None:
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
+def columns_of(stream: TextIO) -> int | None:
+    """Return the width of a terminal; None for a pipe or file, whose lines are not broken."""
+    if not stream.isatty():
+        return None
+    return os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print printable text, on a terminal with its lines broken at words."""
+    stream = stream or sys.stdout
+    if width := columns_of(stream):
+        text = "\n".join(part for line in text.split("\n") for part in wrap(line, width))
+    print(text, file=stream, flush=stream is sys.stderr)
+
+
 def print_error(message: str, *, bare: bool = False) -> None:
     """Print an error; `bare` omits the prefix, for lines that begin with their file."""
     lines = "\n".join(map(printable, masked(message).split("\n")))
-    print(lines if bare else f"packrat: {lines}", file=sys.stderr)
+    say(lines if bare else f"packrat: {lines}", sys.stderr)
 
 
 def warn(text: str) -> None:
     """Print a warning; the command goes on."""
-    print(f"warning: {printable(masked(text))}", file=sys.stderr)
+    say(f"warning: {printable(masked(text))}", sys.stderr)
 
 
 def count_text(count: int, what: str) -> str:
@@ -83,22 +108,27 @@ def when_text(stamp: str, now: float | None = None) -> str:
     return f"{days} days ago" if days < 100 else f"{days // 30} months ago"  # noqa: PLR2004
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Print a table with two spaces between columns; cells are never cut."""
-    cells = [list(columns), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for cell, width, name in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    if not sys.stdout.isatty():
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    below: Sequence[str] = (),
+) -> None:
+    """Print a table that fits the terminal; see `layout.table_lines` for the arguments."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    width = columns_of(sys.stdout)
+    lines = table_lines(columns, cells, width, right, drop, [printable(text) for text in below])
+    if width is None:
         print("\n".join(lines))
         return
     from rich.console import Console
+    from rich.text import Text
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(lines[0], style="bold")
-    console.print("\n".join(lines[1:]))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(lines[0], "bold"))
+    for line in lines[1:]:
+        text = Text(line)
+        for words, style in STYLES.items():
+            text.highlight_regex(words, style)
+        console.print(text)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from packrat.runs.backup import Choices
+    from packrat.text.progress import Detail
 
 
 def back_up_services(
@@ -24,10 +25,12 @@ def back_up_services(
     all_services: bool,
     full: bool,
     as_json: bool,
+    detail: Detail,
 ) -> int:
     """Back up the named services, or all; return the exit status."""
     if bool(services) == all_services:
         raise UsageError("name the services to back up, or pass --all")
     names = list(program.config.services) if all_services else program.services(services)
     pipelines = [compile_service(program.config, name, full=full) for name in names]
-    return back_up_all(pipelines, choices, as_json=as_json, notify=notifier(program.config))
+    notify = notifier(program.config)
+    return back_up_all(pipelines, choices, as_json=as_json, notify=notify, detail=detail)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.notify.urls import unknown_urls
-from packrat.text.report import bytes_text, count_text, print_json
+from packrat.text.report import bytes_text, count_text, print_json, say
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
 from specs.faults import ConfigFaults, printable
 from specs.load import secrets_of
@@ -30,8 +30,13 @@ ASKING_SECONDS = 5
 """Time that `check` waits for a Docker engine."""
 
 
-def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: bool) -> int:
-    """Validate the configuration, and with `connect` test every destination."""
+def check_all(
+    program: Program, *, connect: bool, strict: bool, accept_empty: bool, as_json: bool
+) -> int:
+    """Validate the configuration, and with `connect` test every destination.
+
+    With `strict`, notes are a failure as well.
+    """
     from specs.compile import compile_service
 
     config = program.config
@@ -48,20 +53,21 @@ def check_all(program: Program, *, connect: bool, accept_empty: bool, as_json: b
         print_json(document | ({"docker": away} if connect else {}))
     else:
         for note in notes:
-            print(f"note: {printable(note)}")
+            say(f"note: {printable(note)}")
         for one in tried:
             how = f"problem: {one['problem']}" if one["problem"] else f"works, free: {one['free']}"
-            print(f"{one['destination']}: {printable(how)}")
+            say(f"{one['destination']}: {printable(how)}")
             for limit in one["limits"]:
-                print(f"{one['destination']}: note: {printable(limit)}")
+                say(f"{one['destination']}: note: {printable(limit)}")
         for problem in away if connect else []:
-            print(f"docker: problem: {printable(problem)}")
+            say(f"docker: problem: {printable(problem)}")
         places = ", ".join(config.destinations())
         if bad := sum(one["problem"] is not None for one in tried):
             print(f"{bad} of {count_text(len(tried), 'destination')} failed")
         elif not failed:
-            print(f"valid: {count_text(len(config.services), 'service')}, to {places}")
-    return Exit.FAILED if failed else Exit.DONE
+            noted = f"; {count_text(len(notes), 'note')} above" if notes else ""
+            say(f"valid: {count_text(len(config.services), 'service')}, to {places}{noted}")
+    return Exit.FAILED if failed or (strict and notes) else Exit.DONE
 
 
 def _notes(config: Config, file: str) -> Iterator[str]:

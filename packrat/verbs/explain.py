@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from packrat.restore.request import inside
+from packrat.text.report import print_json, say
 from specs.compile import compile_service
 from specs.faults import printable
 from stages.in_place.folder import own_folders
@@ -16,32 +20,47 @@ if TYPE_CHECKING:
     from packrat.program import Program
 
 
-def explain_path(program: Program, service: str, path: str) -> None:
+class Explained(Struct, frozen=True):
+    """Whether a path is backed up, and why; its fields are keys of `--json`."""
+
+    path: str
+    backed_up: bool
+    reason: str
+    pattern: str | None = None
+
+
+def explain_path(program: Program, service: str, path: str, *, as_json: bool) -> None:
     """Print whether a path is backed up, and which pattern decides it."""
     [service] = program.services([service])
+    found = _explained(program, service, path)
+    if as_json:
+        print_json({"service": service} | asdict(found))
+        return
+    joined = " " if found.reason.startswith("is not below") else ": "
+    say(printable(f"{'in' if found.backed_up else 'out'}: {found.path}{joined}{found.reason}"))
+
+
+def _explained(program: Program, service: str, path: str) -> Explained:
     settings = program.config.services[service]
     named = inside(path, settings.path)
     if named is None:
-        print(f"out: {printable(path)} is not below {printable(settings.path)}")
-        return
+        return Explained(path, False, f"is not below {settings.path}")
     inner = named or "."
     whole = os.path.join(settings.path, named)
     if os.path.isdir(whole) and not os.path.islink(whole) and named:
         inner += "/"
     if own := _own_above(program, service, whole):
-        print(f"out: {printable(inner)}: {printable(own)} is packrat's own")
-        return
+        return Explained(inner, False, f"{own} is packrat's own")
     excludes = Excludes(settings.exclude)
     said = excludes.why(inner)
     if said is None:
         there = "" if os.path.lexists(whole) else ", but it is not there now"
-        print(f"in: {printable(inner)}: no pattern matches it{there}")
-        return
+        return Explained(inner, True, f"no pattern matches it{there}")
     part, pattern = said
-    verdict = "out" if excludes.excludes(part) else "in"
-    above = "" if part == inner else f" {printable(part)}, above it,"
+    above = "" if part == inner else f"{part}, above it, "
     where = f"services.{service}.exclude[{settings.exclude.index(pattern)}]"
-    print(f"{verdict}: {printable(inner)}:{above} matches {pattern!r} ({where})")
+    reason = f"{above}matches {pattern!r} ({where})"
+    return Explained(inner, not excludes.excludes(part), reason, pattern)
 
 
 def _own_above(program: Program, service: str, path: str) -> str | None:

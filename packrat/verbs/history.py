@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.history import History
-from packrat.runs.result import upkeep_text
 from packrat.text.report import bytes_text, print_json, table, time_text
 from vault.archive.format import stamp
 
@@ -29,11 +28,17 @@ def show_history(program: Program, service: str | None, last: int, *, as_json: b
         print("no runs yet")
         return Exit.DONE
     table(
-        ["SERVICE", "STARTED", "BY", "RESULT", "ID", "SECONDS", "READ", "STORED", "DOWN", "NOTE"],
+        ["SERVICE", "STARTED", "BY", "RESULT", "ID", "SECONDS", "READ", "STORED", "DOWN"],
         [_past_cells(run) for run in runs],
         right=["SECONDS", "READ", "STORED", "DOWN"],
+        drop=["DOWN", "BY", "READ", "ID", "SECONDS"],
+        below=[_below(run.document) for run in runs],
     )
     return Exit.DONE
+
+
+def _below(document: dict[str, Any]) -> str:
+    return document.get("error") or upkeep_text(document).removeprefix("; ")
 
 
 def _past_cells(run: PastRun) -> list[str]:
@@ -49,7 +54,6 @@ def _past_cells(run: PastRun) -> list[str]:
         bytes_text(document.get("read") or 0),
         bytes_text(document.get("stored") or 0),
         "-" if down is None else f"{down:.1f}",
-        document.get("error") or upkeep_text(document).removeprefix("; "),
     ]
 
 

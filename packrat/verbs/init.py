@@ -6,16 +6,26 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from packrat.text.password import ATTEMPTS, ask_password
+from packrat.errors import UsageError
+from packrat.text.password import ATTEMPTS, LEAST, ask_password
 from packrat.text.recovery_sheet import recovery_sheet
+from packrat.text.report import say
+from packrat.text.shipped import shipped
+from specs.faults import ConfigFaults
+from specs.load import PLACES
 
 if TYPE_CHECKING:
     from packrat.program import Program
     from vault.archive.keys import Keys
 
 
-def initialize(program: Program, password_file: str | None) -> None:
-    """Create the key file from a new password; an existing one is never overwritten."""
+def initialize(program: Program, password_file: str | None, *, starter: bool) -> None:
+    """Create the key file from a new password, or first a `starter` configuration.
+
+    Neither file is ever overwritten.
+    """
+    if _writes_starter(program, starter=starter):
+        return
     from vault.archive.derivation import SALT_BYTES, Derivation
     from vault.archive.key_file import write_key_file
     from vault.archive.keys import Keys
@@ -27,6 +37,8 @@ def initialize(program: Program, password_file: str | None) -> None:
             f"key file {path} exists and is never overwritten",
             "to recreate it from the password: packrat rekey",
         )
+    if password_file is None and sys.stdin.isatty():
+        say(f"Choose a password of at least {LEAST} characters. It is asked for three times.")
     password = ask_password(password_file, new=True)
     keys = Keys.create(password, Derivation(os.urandom(SALT_BYTES)))
     if password_file is None:
@@ -35,15 +47,44 @@ def initialize(program: Program, password_file: str | None) -> None:
     print(f"Key {keys.key_id.hex()} is in {path}.\n\n{recovery_sheet(program.config, keys)}")
 
 
+def _writes_starter(program: Program, *, starter: bool) -> bool:
+    """Write a commented configuration if there is none and the user wants one."""
+    try:
+        file, fault = program.file, None
+    except ConfigFaults as none:
+        file, fault = os.path.expanduser(PLACES[os.geteuid() == 0]), none
+    if os.path.lexists(file):
+        if starter:
+            raise UsageError(f"configuration {file} exists and is never overwritten")
+        return False
+    from typer import confirm
+
+    question = f"There is no configuration yet. Write a commented one to {file}?"
+    if not starter and not (sys.stdin.isatty() and confirm(question)):
+        if fault:
+            raise fault
+        return False
+    os.makedirs(os.path.dirname(os.path.abspath(file)), mode=0o700, exist_ok=True)
+    with open(file, "x", encoding="utf-8") as written:
+        written.write(shipped("examples/starter.yaml").read_text("utf-8"))
+    say(
+        f"{file} is written. Now:\n"
+        "  1. Change it to what you want to back up, and where to.\n"
+        "  2. packrat check  says whether it is right.\n"
+        "  3. packrat init   asks for a password, and creates the key."
+    )
+    return True
+
+
 def _rehearse(keys: Keys) -> None:
     """Require the user to type the password from paper, before anything depends on it."""
     from getpass import getpass
 
     from vault.errors import WrongKey
 
-    print(
+    say(
         "Write the password down now, in a place that survives this machine. Then enter it again.",
-        file=sys.stderr,
+        sys.stderr,
     )
     for _ in range(ATTEMPTS):
         password = getpass("From what you wrote down: ")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.runs.catalogs import catalogs
 from packrat.runs.fates import configured, counts_text, fates
-from packrat.text.report import bytes_text, print_json, table, time_text, warn
+from packrat.text.report import bytes_text, print_json, say, table, time_text, warn
 from stages.facts import Holdings
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import ArchiveName
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 
 def list_backups(
-    program: Program, service: str | None, *, all_archives: bool, as_json: bool
+    program: Program, service: str | None, last: int | None, *, all_archives: bool, as_json: bool
 ) -> int:
-    """Print each retained backup, or each archive, once; return the exit status."""
+    """Print each retained backup, or each archive, once; return the exit status.
+
+    `last` is how many of each service. A damaged backup is a row, but not in the JSON document.
+    """
     services = program.services([service]) if service else list(program.config.services)
     rows: dict[str, dict[str, Any]] = {}
     counts: list[str] = []
@@ -35,11 +38,13 @@ def list_backups(
         for catalog, decided in _decided(program, name, listed):
             at = catalog.destination.name
             backups = {item.stored.name for item in catalog.backups}
+            damaged = {item.stored.name for item in catalog.damaged}
             for fate in decided:
-                backup = fate.listed.stored.name in backups
-                if all_archives or (backup and fate.reason not in PAST):
-                    row = rows.setdefault(fate.listed.stored.name, _row(name, fate))
-                    row["destinations"].append(at)
+                archive = fate.listed.stored.name
+                backup, is_damaged = archive in backups, archive in damaged
+                if all_archives or is_damaged or (backup and fate.reason not in PAST):
+                    row = rows.setdefault(archive, _row(name, fate))
+                    row["damaged" if is_damaged else "destinations"].append(at)
                     row["reasons"][at] = fate.text
                     row["backup"] |= backup
             if decided:
@@ -47,19 +52,29 @@ def list_backups(
     problems = [item.problem for catalog in found for item in catalog.listed if item.problem]
     for problem in problems:
         warn(problem)
-    ordered = sorted(rows.values(), key=lambda row: (row["time"], row["service"]))
+    locked = any(item.locked for catalog in found for item in catalog.listed)
+    ordered = [
+        row
+        for name in services
+        for row in sorted((r for r in rows.values() if r["service"] == name), key=_time)[
+            -last if last else 0 :
+        ]
+    ]
     if as_json:
-        print_json(ordered)
+        print_json(sorted((row for row in ordered if row["destinations"]), key=_time))
     elif not ordered:
         places = {(one.destination.name, one.destination.root): None for one in found}
         where = ", ".join(f"{name} ({root})" for name, root in places)
         if problems or not counts:
-            print(f"no backups {'under this key' if problems else 'yet'} at {where}")
+            what = "under this key" if locked else "without damage" if problems else "yet"
+            say(f"no backups {what} at {where}")
         else:
-            print(f"no backups that can be restored at {where}: packrat list --all shows why")
+            say(f"no backups that can be restored at {where}: packrat list --all shows why")
     elif all_archives:
         _print_all(ordered)
-        print("\n".join(["", *counts]))
+        print()
+        for line in counts:
+            say(line)
     else:
         _print_backups(ordered)
     return status
@@ -91,11 +106,12 @@ def _print_backups(rows: list[dict[str, Any]]) -> None:
                 f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
                 bytes_text(row["stored"]),
-                ", ".join(row["destinations"]),
+                ", ".join([*row["destinations"], *(f"{at} (damaged)" for at in row["damaged"])]),
             ]
             for row in rows
         ],
         right=["FILES", "SIZE", "STORED"],
+        drop=["KIND", "FILES", "SIZE"],
     )
 
 
@@ -135,6 +151,11 @@ def _row(service: str, fate: Fate) -> dict[str, Any]:
         "stored": stored.size,
         "missed": summary and summary.missed,
         "destinations": [],
+        "damaged": [],
         "reasons": {},
         "backup": False,
     }
+
+
+def _time(row: dict[str, Any]) -> tuple[str, str]:
+    return row["time"], row["service"]

@@ -13,7 +13,7 @@ from packrat.restore.choose import choose
 from packrat.runs.plan_notes import prune_notes, restore_notes, source_notes
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.text import drawing
-from packrat.text.report import print_json, warn
+from packrat.text.report import print_json, say, time_text, warn
 from specs.compile import compile_prune, compile_restore, compile_verify
 from specs.pipeline import to_yaml
 from specs.secret import SecretFault
@@ -47,9 +47,12 @@ def show_plan(
     compiled = not (spec and is_pipeline_file(spec))
     if not compiled and (job or back):
         raise UsageError(f"{spec} is a pipeline document already: plan {spec} shows it")
+    said: dict[str, str] = {}
     if job or back:
         names = program.services(what) if what else list(program.config.services)
-        pipelines = [back.of(program, name) if back else JOBS[job](program, name) for name in names]
+        pipelines = [
+            back.of(program, name, said) if back else JOBS[job](program, name) for name in names
+        ]
     else:
         pipelines = pipelines_of(program, spec, what)
     if form == "yaml":
@@ -62,12 +65,13 @@ def show_plan(
         print(getattr(drawing, form)(graphs))
     else:
         for number, pipeline in enumerate(pipelines):
-            print("\n" * bool(number) + pipeline.service)
+            of = f": restore of backup {said[pipeline.service]}" if said else ""
+            say("\n" * bool(number) + pipeline.service + of)
             backup = pipeline.job == "backup"
             notes = source_notes(pipeline) if backup else restore_notes(pipeline)
             if compiled and pipeline.job in ("backup", "prune"):
                 notes |= prune_notes(program, pipeline)
-            print(drawing.tree(graphs[pipeline.service], notes))
+            say(drawing.tree(graphs[pipeline.service], notes))
 
 
 class PlannedRestore(Struct, frozen=True):
@@ -79,16 +83,20 @@ class PlannedRestore(Struct, frozen=True):
     source: str | None = None
     paths: tuple[str, ...] = ()
 
-    def of(self, program: Program, service: str) -> Pipeline:
+    def of(self, program: Program, service: str, said: dict[str, str]) -> Pipeline:
         """Compile the restore from the destination that it would read from.
 
-        Without the key or an answer, that is the nearest configured destination.
+        Without the key or an answer, that is the nearest configured destination. The id and time of
+        the backup are added to `said`.
         """
         try:
             chosen = choose(program, service, self.backup, self.source, warn)
-            backup, source = chosen.archive.manifest.id, chosen.catalog.destination.name
+            manifest, source = chosen.archive.manifest, chosen.catalog.destination.name
+            backup = manifest.id
+            said[service] = f"{backup[:8]}, {time_text(manifest.made)}"
         except (VaultError, SecretFault) as error:
             backup, source = self.backup, self.source or program.nearest(service)[0]
+            said[service] = backup
             warn(f"the backup could not be looked up: {error}")
         to = self.to and os.path.abspath(os.path.expanduser(self.to))
         return compile_restore(program.config, service, backup, source, self.paths, to)

@@ -18,6 +18,7 @@ from specs.faults import printable
 if TYPE_CHECKING:
     from packrat.program import Program
     from packrat.restore.request import RestoreOptions
+    from packrat.text.progress import Detail
 
 
 def _path_in_backup(path: str, folder: str | None) -> str:
@@ -32,7 +33,7 @@ def _path_in_backup(path: str, folder: str | None) -> str:
 
 
 def restore_with_options(
-    program: Program, given: RestoreOptions, *, yes: bool, as_json: bool
+    program: Program, given: RestoreOptions, *, yes: bool, as_json: bool, detail: Detail
 ) -> int:
     """Restore, and ask for missing options on a terminal; return the exit status."""
     if given.target is not None and given.in_place:
@@ -70,7 +71,7 @@ def restore_with_options(
             given.target,
             given.password_file,
         )
-    return restore_to(program, request, opened, as_json=as_json)
+    return restore_to(program, request, opened, as_json=as_json, detail=detail)
 
 
 def _is_interactive() -> bool:
@@ -80,7 +81,12 @@ def _is_interactive() -> bool:
 
 
 def restore_to(
-    program: Program, request: Request, opened: OpenedBackup | None, *, as_json: bool
+    program: Program,
+    request: Request,
+    opened: OpenedBackup | None,
+    *,
+    as_json: bool,
+    detail: Detail,
 ) -> int:
     """Restore to a folder, or in place, and report; return the exit status.
 
@@ -99,7 +105,7 @@ def restore_to(
     pipeline = compile_restore(
         program.config, service, opened.manifest.id, opened.source, paths, target
     )
-    status = restore_and_report(pipeline, opened, as_json=as_json)
+    status = restore_and_report(pipeline, opened, as_json=as_json, detail=detail)
     if opened.manifest.host != program.config.host and not as_json:
         print(f"{service}: the backup is of host {printable(opened.manifest.host)}")
     return status

@@ -51,7 +51,8 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
     from packrat.restore.unlock import choose_and_unlock
 
     where = pipeline.to or "its own folder, in place"
-    question = f"Restore backup {pipeline.backup} of {pipeline.service} to {where}?"
+    backup = (pipeline.backup or "latest")[:8]
+    question = f"Restore backup {backup} of {pipeline.service} to {where}?"
     if not yes and not sys.stdin.isatty():
         raise UsageError("a restore asks for confirmation; without a terminal, pass --yes")
     if not yes and not confirm(question):

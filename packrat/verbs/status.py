@@ -12,7 +12,7 @@ from packrat.program import log_file
 from packrat.runs.daemon_state import daemon_state
 from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
-from packrat.text.report import print_json, table, time_text, warn
+from packrat.text.report import print_json, say, table, time_text, warn
 from packrat.text.service_state import age_text, full_lines, next_text, result_text
 from specs.faults import printable
 from specs.trust import trusted_uids, user_name
@@ -85,12 +85,13 @@ def _print_table(rows: list[dict[str, Any]], now: float) -> None:
     table(
         ["SERVICE", "LAST", "RESULT", "NEXT", "NEWEST AT", "VERIFIED", "STOPS"],
         [_cells(row, now) for row in rows],
+        drop=["STOPS", "VERIFIED"],
     )
     for row in rows:
         if row["last"] and row["last"]["error"]:
-            print(printable(f"{row['service']}: {row['last']['status']}: {row['last']['error']}"))
+            say(printable(f"{row['service']}: {row['last']['status']}: {row['last']['error']}"))
         for folder in row["set_aside"]:
-            print(printable(f"{row['service']}: a restore in place has set aside {folder}"))
+            say(printable(f"{row['service']}: a restore in place has set aside {folder}"))
 
 
 def _cells(row: dict[str, Any], now: float) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from packrat.program import Program
+    from packrat.text.progress import Detail
     from specs.config import Config
 
 
@@ -26,6 +27,7 @@ def verify_stored(
     *,
     deep: bool,
     as_json: bool,
+    detail: Detail,
 ) -> int:
     """Verify and report; return the exit status.
 
@@ -42,18 +44,19 @@ def verify_stored(
         chosen = find_archives(found, backup, config.host)
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
-    return verify_pipelines(pipelines, program, as_json=as_json, report=_report(config))
+    return verify_pipelines(
+        pipelines, program, as_json=as_json, detail=detail, report=_report(config)
+    )
 
 
-def verify_share(program: Program, *, as_json: bool) -> int:
+def verify_share(program: Program, *, as_json: bool, detail: Detail) -> int:
     """Verify the share that is due, and repair it; return the exit status."""
     from packrat.runs.verify_due import verify_due
 
     config = program.config
     pipelines = [compile_verify(config, name, Depth.FRAMES) for name in config.services]
-    return verify_due(
-        pipelines, config.verify.deep_percent, as_json=as_json, report=_report(config)
-    )
+    percent, report = config.verify.deep_percent, _report(config)
+    return verify_due(pipelines, percent, as_json=as_json, detail=detail, report=report)
 
 
 def _report(config: Config) -> Callable[[list[dict[str, Any]]], None]:

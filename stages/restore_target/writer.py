@@ -288,9 +288,9 @@ def require_room(target: str, size: int) -> None:
     disk = os.statvfs(there)
     free = disk.f_bavail * disk.f_frsize
     if size > free:
+        room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
         raise TargetError(
-            f"{target} has no room: {size:,} bytes are needed, {free:,} are free",
-            "make room, or restore to another disk with --to",
+            f"{target} has no room: {room}", "make room, or restore to another disk with --to"
         )
 
 

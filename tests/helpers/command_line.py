@@ -6,11 +6,22 @@ that the interpreter starts with) is started with `in_a_process`.
 
 import io
 import os
+import pty
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import (
+    ExitStack,
+    chdir,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from unittest.mock import patch
 
 import pytest
@@ -29,16 +40,21 @@ def packrat(
     env: dict[str, str] | None = None,
     cwd: str | os.PathLike[str] = ".",
     together: bool = False,
+    columns: int | None = None,
 ) -> Done:
     """Run a command as a new process would, without a terminal.
 
     `env` is added to the environment. With `together`, standard error goes to the same place as
-    standard output, in the order in which a terminal shows them.
+    standard output, in the order in which a terminal shows them. With `columns`, both go to a
+    terminal of that width.
     """
     arguments = ["packrat", *map(str, words)]
     said = [io.BytesIO(), io.BytesIO()]
-    out, err = (io.TextIOWrapper(to, "utf-8", write_through=True) for to in said)
+    pipes = [io.TextIOWrapper(to, "utf-8", write_through=True) for to in said]
+    out, err = pipes
     with ExitStack() as changed:
+        if columns:
+            out = err = changed.enter_context(_terminal(columns, said[0]))
         changed.callback(os.umask, os.umask(UMASK))
         for number in (signal.SIGTERM, signal.SIGINT):
             changed.callback(signal.signal, number, signal.getsignal(number))
@@ -59,6 +75,30 @@ def packrat(
             cli.main()
     texts = (pipe.getvalue().decode() for pipe in said)
     return Done(arguments, int(ended.value.code or 0), *texts)
+
+
+@contextmanager
+def _terminal(columns: int, said: io.BytesIO) -> Iterator[io.TextIOWrapper]:
+    """Open a terminal; at the end, what was written to it is in `said`."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    mode = termios.tcgetattr(theirs)
+    mode[1] &= ~termios.OPOST  # no carriage returns
+    termios.tcsetattr(theirs, termios.TCSANOW, mode)
+
+    def read() -> None:
+        with suppress(OSError):  # the other end was closed
+            while data := os.read(ours, 1 << 16):
+                said.write(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with open(theirs, "w", encoding="utf-8") as stream:
+            yield stream
+    finally:
+        reader.join()
+        os.close(ours)
 
 
 def in_a_process(

@@ -16,6 +16,7 @@ SWAPS = (
     (r"process \d+", "process N"),
     (r"stored \S+ \S+ at", "stored N at"),
     (r"read \S+ \S+, stored", "read N, stored"),
+    (r"ok, \S+ \S+ read", "ok, N read"),
     (r"\d+\.\d s\b", "N s"),
 )
 

@@ -169,6 +169,7 @@ def test_documents_have_the_documented_keys(house):
         "stored",
         "missed",
         "destinations",
+        "damaged",
         "reasons",
         "backup",
     ]
@@ -187,6 +188,7 @@ def test_documents_have_the_documented_keys(house):
         "downtime_seconds",
         "replaced_folder",
         "host",
+        "made",
     ]
     [verdict] = house.json("verify", "--deep")
     assert list(verdict) == [

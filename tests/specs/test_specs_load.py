@@ -128,6 +128,7 @@ def test_find_config(tmp_path, monkeypatch):
         find_config(None)
     assert str(caught.value) == (
         "packrat: no configuration found; "
+        "packrat init --starter writes one to start with; or "
         "write ~/.config/packrat/config.yaml or ./packrat.yaml, or name one with -c FILE"
     )
     (tmp_path / "packrat.yaml").touch()

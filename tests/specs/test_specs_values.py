@@ -44,6 +44,13 @@ def test_duration_refused(text):
         duration(text)
 
 
+@pytest.mark.parametrize("text", ["1h30", "1d12", "2m30", "1h 30"])
+def test_a_last_number_without_a_unit_is_refused(text):
+    """`1h30` was once 1 h 30 s, which nobody means."""
+    with pytest.raises(ValidationError, match="ends in a number without a unit"):
+        duration(text)
+
+
 @given(st.text())
 def test_any_text_is_a_duration_or_refused(text):
     """The parser of durations raises no other error for any text."""

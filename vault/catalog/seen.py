@@ -28,6 +28,8 @@ class Seen(msgspec.Struct, frozen=True):
     """Bytes of all archives."""
     proven: float | None
     """Time when an archive was last found good in full, in seconds since 1970."""
+    names: tuple[str, ...] = ()
+    """Archives of the backups, oldest first."""
 
 
 def remembered(file: SqliteFile, roots: Mapping[str, str | None]) -> dict[str, dict[str, Seen]]:
@@ -70,4 +72,6 @@ def _seen(archives: list[Listed], proven: float) -> Seen:
     newest = backups[-1].summary if backups else None
     damaged = sum(bool(item.problem) for item in archives)
     stored = sum(item.stored.size for item in archives)
-    return Seen(newest.time if newest else None, len(backups), damaged, stored, proven or None)
+    names = tuple(item.stored.name for item in backups)
+    newest_at, at = newest.time if newest else None, proven or None
+    return Seen(newest_at, len(backups), damaged, stored, at, names)
