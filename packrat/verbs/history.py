@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.history import History
+from packrat.runs.result import upkeep_text
 from packrat.text.report import bytes_text, print_json, table, time_text
 from vault.archive.format import stamp
 
@@ -38,7 +39,7 @@ def show_history(program: Program, service: str | None, last: int, *, as_json: b
 
 
 def _below(document: dict[str, Any]) -> str:
-    return document.get("error") or upkeep_text(document).removeprefix("; ")
+    return str(document.get("error") or upkeep_text(document).removeprefix("; "))
 
 
 def _past_cells(run: PastRun) -> list[str]:
