@@ -385,7 +385,7 @@ def cat(
     """
     from packrat.verbs.cat import print_file
 
-    program = _program(ctx, config, only_look=True)
+    program = _program(ctx, config, only_look=True, partial=True)
     print_file(program, service, backup, path, source, password_file)
 
 
@@ -405,7 +405,7 @@ def find(
     """
     from packrat.verbs.find import find_paths
 
-    program = _program(ctx, config, only_look=True)
+    program = _program(ctx, config, only_look=True, partial=True)
     return find_paths(program, pattern, services or [], source, as_json=json)
 
 
@@ -426,7 +426,7 @@ def diff(
     """
     from packrat.verbs.diff import show_changes
 
-    program = _program(ctx, config, only_look=True)
+    program = _program(ctx, config, only_look=True, partial=True)
     show_changes(program, service, (a, b), source, password_file, as_json=json)
 
 
@@ -437,7 +437,7 @@ def usage(
     """Show what services, and the backups of one, take at each destination."""
     from packrat.verbs.usage import show_usage
 
-    return show_usage(_program(ctx, config, only_look=True), service, as_json=json)
+    return show_usage(_program(ctx, config, only_look=True, partial=True), service, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -453,7 +453,9 @@ def mount(
     """Show all backups as read-only folders below DIR, until it is unmounted."""
     from packrat.verbs.mount import mount as mount_now
 
-    mount_now(_program(ctx, config, only_look=True), folder, source, allow_other=allow_other)
+    mount_now(
+        _program(ctx, config, only_look=True, partial=True), folder, source, allow_other=allow_other
+    )
 
 
 @app.command(cls=Command, rich_help_panel="Recover")
