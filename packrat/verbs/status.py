@@ -76,9 +76,9 @@ def _print_daemon(daemon: DaemonState, rows: list[dict[str, Any]]) -> None:
         since = f" since {time_text(stamp(daemon.ended))[:-3]}"
     elif daemon.seen is not None:
         since = f"; last seen {time_text(stamp(daemon.seen))[:-3]}"
-    print(f"daemon: NOT RUNNING{since}")
-    print(f"    not backed up on schedule: {', '.join(names)}")
-    print("    start it with: systemctl start packrat, or packrat daemon")
+    say(f"daemon: NOT RUNNING{since}")
+    say(f"    not backed up on schedule: {', '.join(names)}")
+    say("    start it with: systemctl start packrat, or packrat daemon")
 
 
 def _print_table(rows: list[dict[str, Any]], now: float) -> None:
