@@ -310,7 +310,7 @@ def backup(
 
         if bool(services) == all_:
             raise UsageError("name the services to back up, or pass --all")
-        program = _program(ctx, config, only_look=True)
+        program = _program(ctx, config, only_look=True, partial=True)
         show_plan(program, program.services(services or []), "json" if json else "tree", None)
         return Exit.DONE
     return back_up_services(
