@@ -12,7 +12,7 @@ from vault.archive.format import CHUNK_AVERAGE, encode
 from vault.archive.lists import last_chunks, list_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Collection, Iterator
 
     from stages.packing.segments import Segments
     from vault.archive.format import Entry, Reference
@@ -41,7 +41,7 @@ class FileChunks:
         usage: Usage,
         chunks: KnownChunks,
         lists: KnownChunks,
-        usable: Container[str],
+        usable: Collection[str],
         naming_key: bytes,
         own: str,
     ) -> None:
@@ -114,6 +114,8 @@ class FileChunks:
         """Return whether the next chunk of a large file is to be cut into parts."""
         if entry.average != CHUNK_AVERAGE:
             return len(entry.lists) < FINE_LISTS_MOST
+        if not self._usable:
+            return False  # a first backup knows nothing, and probing costs as much as cutting
         if found:
             return self._changed is entry and found[1] != self._own
         self._changed = entry
