@@ -388,7 +388,7 @@ class Sealed:
 
 
 class Statement(Sealed):
-    """What somebody said about archives of a line."""
+    """Statement of somebody about archives of a line."""
 
     def __init__(self, path: str, header: bytes, master: bytes) -> None:
         super().__init__(path, header, master)

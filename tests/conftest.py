@@ -1,4 +1,4 @@
-"""What all tests share: the marker `root`, one set of keys, a home for a whole packrat."""
+"""Fixtures of all tests: the marker `root`, one set of keys, a home for a whole packrat."""
 
 import os
 

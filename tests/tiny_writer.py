@@ -63,7 +63,7 @@ def key_file(path: Path, master: bytes) -> Path:
 
 
 def named(key: str, name: bytes) -> dict[str, str]:
-    """Give a name as text, or in base64 where it is not UTF-8."""
+    """Return a name as text, or in base64 where it is not UTF-8."""
     try:
         return {key: name.decode()}
     except UnicodeDecodeError:

@@ -19,7 +19,7 @@ RUNS = 100
 
 
 class DaemonState(Struct, frozen=True):
-    """Whether a daemon uses a state folder."""
+    """State of the daemon of a state folder."""
 
     running: bool
     ended: float | None = None

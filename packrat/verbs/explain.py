@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Explained(Struct, frozen=True):
-    """Whether a path is backed up, and why; its fields are keys of `--json`."""
+    """Decision about a path, and its reason; its fields are keys of `--json`."""
 
     path: str
     backed_up: bool

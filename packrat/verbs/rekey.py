@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vault.store.base import Store, Stored
 
     Identity = tuple[bytes, PasswordSlot]
-    """What equal candidates share: a forged header may name the true key beside another slot."""
+    """Value that equal candidates share: a forged header may name the true key beside another slot."""
 
 LEAST_BYTES = 256
 """A smaller file cannot be an archive: header, manifest, table and trailer are larger."""
@@ -57,7 +57,7 @@ class Candidate(Struct, frozen=True):
 
     @property
     def identity(self) -> Identity:
-        """What it shares with the same slot in other headers."""
+        """Value that it shares with the same slot in other headers."""
         return self.header.commitment, self.slot
 
 

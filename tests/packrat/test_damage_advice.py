@@ -1,4 +1,4 @@
-"""What commands say about a damaged backup: it is listed, and each message has a next step."""
+"""Messages about a damaged backup: it is listed, and each message has a next step."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What a person sees each week: a dead daemon, a broken configuration, another user's state."""
+"""Everyday screens: a dead daemon, a broken configuration, another user's state."""
 
 import os
 import re

@@ -65,7 +65,7 @@ def differences(before: Tree, old: Entry, after: Tree, new: Entry) -> list[str]:
 
 @dataclass(slots=True)
 class Sighting:
-    """What is known of a path that was searched for, through all backups."""
+    """History of a path that was searched for, through all backups."""
 
     entry: Entry
     """The entry in the last backup that has it."""
@@ -75,7 +75,7 @@ class Sighting:
     """Number of different contents in a row."""
     content: int
     present: bool = True
-    """Whether the last backup that was searched has it."""
+    """True if the last backup that was searched has it."""
 
 
 class Search:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Key = tuple[bool, str, int]
-    """Whether it is of the index, archive id, frame number."""
+    """(True for a segment of the index, archive id, frame number)."""
     FetchSegment = Callable[[bool, str, int], bytes]
 
 KEPT_BYTES = 96 << 20

@@ -61,7 +61,7 @@ PAST = frozenset({Reason.NEEDED, Reason.RENEWED, Reason.OWED, Reason.EXPIRED})
 
 
 class Policy(Struct, frozen=True):
-    """What a destination keeps of a service."""
+    """Rules by which a destination keeps archives of a service."""
 
     rules: Rules
     host: str
