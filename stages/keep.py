@@ -35,7 +35,7 @@ def _plain(rules: Rules) -> Any:
 
 
 Keep = Annotated[Rules, PlainValidator(rules_of), PlainSerializer(_plain)]
-"""Parameter of what a destination keeps: `14`, or for example `{last: 7, monthly: 12, zone: UTC}`."""
+"""Parameter of what a destination keeps: `14`, or for example `{last: 7, monthly: 12}`."""
 
 
 def policy_of(keep: Rules, job: Job, holdings: Holdings) -> Policy:

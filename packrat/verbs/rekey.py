@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vault.store.base import Store, Stored
 
     Identity = tuple[bytes, PasswordSlot]
-    """Value that equal candidates share: a forged header may name the true key beside another slot."""
+    """Value that equal candidates share: a forged header may name a true key with another slot."""
 
 LEAST_BYTES = 256
 """A smaller file cannot be an archive: header, manifest, table and trailer are larger."""
