@@ -8,15 +8,20 @@ import sys
 
 from packrat.surroundings import prepare
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Load the command line and run it; a Ctrl-C while it loads ends it silently."""
-    prepare()
-    import signal
+    try:
+        prepare()
+        import signal
 
-    answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if answers:  # not ignored, as it is in a background job of a shell
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if answers:  # not ignored, as it is in a background job of a shell
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
 
     from packrat import tuning
 

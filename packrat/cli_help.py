@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -47,7 +48,8 @@ def overview(ctx: Any) -> str:
     """Return what `packrat` alone prints: the names of all commands, on less than a screen."""
     lines = [ctx.get_usage(), "", ctx.command.help, ""]
     for heading, names in _by_panel(ctx.command, ctx).items():
-        lines.append(f"  {heading:<9}{'  '.join(names)}")
+        first, *more = textwrap.wrap("  ".join(names), 69)
+        lines += [f"  {heading:<9}{first}", *(f"{'':11}{line}" for line in more)]
     lines += ["", "packrat --help describes them, packrat help COMMAND explains one."]
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import random
-import resource
+import re
 import shutil
 import sys
 import tempfile
@@ -171,7 +171,9 @@ def main(first: int, last: int) -> None:
             disagreed.append([seed, ours, theirs, unlike])
         else:
             counts["both" if ours else "neither"] += 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Not ru_maxrss, which begins with the size of the process that started this one.
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    memory = int(peak) // 1024
     sys.stdout.write(json.dumps(counts | {"disagreed": disagreed, "memory": memory}) + "\n")
 
 

@@ -30,13 +30,13 @@ class Listing:
 
     def __init__(self, monkeypatch):
         self.says = lambda found: found
-        honest = Local.archives
+        honest = Local.files
 
-        def archives(at, service, *check):
+        def files(at, service, *check):
             found = honest(at, service, *check)
             return self.says(found) if at.name == "local" else found
 
-        monkeypatch.setattr(Local, "archives", archives)
+        monkeypatch.setattr(Local, "files", files)
 
 
 @pytest.fixture

@@ -111,7 +111,9 @@ def test_the_image_is_installed_from_a_lock_without_development_tools():
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes(shell):
     """The script of each shell is printed; bash asks packrat for the completions."""
-    done = in_a_process("--show-completion", shell)
+    # Otherwise the shell is looked for among the ancestors of the test, where sh may be first.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = in_a_process("--show-completion", shell, env=named)
     assert "_PACKRAT_COMPLETE" in done.stdout, done.stderr
     words = {"_PACKRAT_COMPLETE": "complete_bash", "COMP_WORDS": "packrat st", "COMP_CWORD": "1"}
     assert in_a_process(env=words).stdout.split() == ["status"]

@@ -24,6 +24,7 @@ from pathlib import Path
 from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
+from packrat.text.progress import Detail
 from packrat.verbs.verify import verify_share, verify_stored
 from tests.helpers.forked import ended, forked, signalling
 from tests.helpers.house import House
@@ -206,10 +207,16 @@ class Days:
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             if due:
-                status = verify_share(self.house.program, as_json=True)
+                status = verify_share(self.house.program, as_json=True, detail=Detail.NORMAL)
             else:
                 status = verify_stored(
-                    self.house.program, "svc", None, None, deep=deep, as_json=True
+                    self.house.program,
+                    "svc",
+                    None,
+                    None,
+                    deep=deep,
+                    as_json=True,
+                    detail=Detail.NORMAL,
                 )
         rows = json.loads(out.getvalue())
         for row in rows:
