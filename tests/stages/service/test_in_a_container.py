@@ -27,7 +27,7 @@ real, calls = linux.exchange, []
 def dying(*places):
     real(*places)
     calls.append(places)
-    if len(calls) == 3:
+    if len(calls) == int(os.environ["DIES_AT"]):
         os._exit(9)
 linux.exchange = dying
 main()
@@ -121,15 +121,36 @@ def test_handles_that_a_container_cannot_read_are_reported_and_nothing_moves(hou
     succeeds(house.cli("restore", "--undo", "svc"))
 
 
+def dies_at(number, house, container):
+    """Restore in place in a container that dies at the n-th exchange; return the exit status."""
+    script = house.root / "ignored-dying.py"
+    script.write_text(DYING)
+    words = ("-c", str(house.config_file), "restore", "svc", "--in-place", "--yes")
+    run = [*container[:-1], "-e", f"DIES_AT={number}", container[-1]]
+    return subprocess.run([*run, sys.executable, script, *words], check=False).returncode
+
+
 def test_a_restore_that_dies_with_its_container_is_taken_back_by_the_next_one(house, container):
     succeeds(house.cli("backup", "svc"))
     fill(house.source, OLD)
     before = files(house)
-    script = house.root / "ignored-dying.py"
-    script.write_text(DYING)
-    words = ("-c", str(house.config_file), "restore", "svc", "--in-place", "--yes")
-    done = subprocess.run([*container, sys.executable, script, *words], check=False)
-    assert done.returncode == 9
+    assert dies_at(3, house, container) == 9
     assert files(house) != before
     succeeds(house.cli("list", wrap=container))
     assert files(house) == before
+
+
+@pytest.mark.thorough
+def test_at_every_exchange_the_next_command_leaves_the_old_state_or_the_new_one(house, container):
+    succeeds(house.cli("backup", "svc"))
+    restored = files(house)
+    fill(house.source, OLD)
+    before = files(house)
+    for number in range(1, 50):
+        status = dies_at(number, house, container)
+        succeeds(house.cli("list", wrap=container))
+        assert files(house) in (before, restored)
+        if files(house) == restored:
+            break
+    assert status == 0
+    assert number > 3
