@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import pytest
 
 BUDGETS = {
-    "tests": (40, 10),
+    "tests": (90, 20),
     "tests/engine": (25, 10),
-    "tests/laws": (400, 180),
-    "tests/packrat": (260, 60),
+    "tests/laws": (520, 300),
+    "tests/packrat": (360, 120),
     "tests/soak": (20, 20),
     "tests/specs": (30, 10),
-    "tests/stages": (200, 40),
-    "tests/vault": (130, 80),
+    "tests/stages": (200, 120),
+    "tests/vault": (170, 140),
 }
 """Folder -> seconds in `make test`, seconds of the thorough tests in `make test-all`."""
 NONE = (0, 0)
