@@ -23,7 +23,7 @@ QUIET_SECONDS = 1.0
 
 
 class Detail(Enum):
-    """How much a command prints."""
+    """Amount of output of a command."""
 
     QUIET = "quiet"
     """Only warnings and errors."""

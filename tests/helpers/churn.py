@@ -31,7 +31,7 @@ class Day:
     distinct: int
     """Content of the retained backups, each version of a unit once."""
     plain: int
-    """What it would store without renewal."""
+    """Bytes stored without renewal."""
 
 
 @dataclass

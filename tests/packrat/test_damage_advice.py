@@ -48,7 +48,7 @@ def test_an_archive_that_cannot_be_opened_is_not_called_foreign(tmp_path):
 
 
 def test_verify_says_what_to_do_about_damage(hurt):
-    """What it advises works: the first command saves what is good, the second makes it whole."""
+    """The advice works: the first command saves the good files, the second repairs the backup."""
     id_ = hurt.archives[0].stem[-8:]
     last = hurt.cli("verify", "--deep").stdout.splitlines()[-1]
     assert f"svc {id_}: packrat backup svc makes a new backup" in last

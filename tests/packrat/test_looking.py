@@ -60,7 +60,7 @@ def house(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What is read from local destinations, in order: (name, offset, length)."""
+    """Reads from local destinations, in order: (name, offset, length)."""
     done, real = [], Local.read
 
     def read(store, service, name, offset, length, *more):
@@ -213,7 +213,7 @@ def test_diff_reads_only_what_differs(tmp_path, reads):
 
 
 def test_diff_agrees_with_the_restored_trees(tmp_path):
-    """What it says was added, removed and changed is what a comparison of the files finds."""
+    """The reported additions, removals and changes are those that comparing the files finds."""
     house = House(tmp_path)
     fill(house.source, {f"d{n % 9}/{n}": noise(50, n) for n in range(600)})
     one = later(house)

@@ -181,7 +181,7 @@ def test_references_of_one_entry_are_limited(monkeypatch):
     ],
 )
 def test_an_entry_has_chunks_or_lists_within_limits(more, allowed):
-    """What the format does not allow is refused before a list is read."""
+    """References outside the ranges of the format are refused before a list is read."""
     entry = Entry("f", **more)
     if allowed:
         check_entry(entry, {OWN})
