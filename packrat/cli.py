@@ -64,6 +64,7 @@ SomeServices = Annotated[
 Service = Annotated[
     str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.services)
 ]
+Backup = Annotated[str, Argument(metavar="BACKUP", hidden=True, autocompletion=completion.backups)]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print only warnings and errors.")]
 Verbose = Annotated[bool, Option("--verbose", "-v", help="Also print each stage as it ends.")]
 
@@ -373,7 +374,7 @@ def ls(
 def cat(
     ctx: typer.Context,
     service: Service,
-    backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
+    backup: Backup,
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
     source: Source = None,
     password_file: OtherPassword = None,
@@ -381,7 +382,8 @@ def cat(
 ) -> None:
     """Write a file of a backup to standard output.
 
-    BACKUP is an id or a time as shown by list, a prefix of it, or latest.
+    BACKUP is a prefix of an id, latest, latest~1, or a time: yesterday, '2 days ago',
+    2026-11-29 04:57.
     """
     from packrat.verbs.cat import print_file
 
@@ -413,8 +415,10 @@ def find(
 def diff(
     ctx: typer.Context,
     service: Service,
-    a: Annotated[str, Argument(metavar="A", hidden=True)],
-    b: Annotated[str, Argument(metavar="[B]", hidden=True)] = "latest",
+    a: Annotated[str, Argument(metavar="A", hidden=True, autocompletion=completion.backups)],
+    b: Annotated[
+        str, Argument(metavar="[B]", hidden=True, autocompletion=completion.backups)
+    ] = "latest",
     source: Source = None,
     password_file: OtherPassword = None,
     config: ConfigFile = None,
@@ -422,7 +426,8 @@ def diff(
 ) -> None:
     """Show what changed between two backups, from A to B.
 
-    A and B are ids or times as shown by list, prefixes of them, or latest.
+    A and B are prefixes of ids, latest (the default of B), latest~1, or times: yesterday,
+    '2 days ago', 2026-11-29 04:57.
     """
     from packrat.verbs.diff import show_changes
 
@@ -564,14 +569,14 @@ def prune(
 def pin(
     ctx: typer.Context,
     service: Service,
-    backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
+    backup: Backup,
     text: Annotated[str, Argument(metavar="TEXT", hidden=True)],
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Keep a backup until it is unpinned, whatever the rules of retention say.
 
-    BACKUP is an id, a time, or latest. TEXT says why, for example "before the upgrade".
+    BACKUP is a prefix of an id, latest, or a time. TEXT says why, for example "before the upgrade".
     """
     from packrat.verbs.pin import state_pin
 
@@ -582,7 +587,7 @@ def pin(
 def unpin(
     ctx: typer.Context,
     service: Service,
-    backup: Annotated[str, Argument(metavar="BACKUP", hidden=True)],
+    backup: Backup,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
