@@ -27,7 +27,8 @@ def list_backups(
 ) -> int:
     """Print each retained backup, or each archive, once; return the exit status.
 
-    `last` is how many of each service. A damaged backup is a row, but not in the JSON document.
+    `last` is how many of each service. One that is damaged everywhere is in the JSON
+    document only with the other archives.
     """
     services = program.services([service]) if service else list(program.config.services)
     rows: dict[str, dict[str, Any]] = {}
@@ -61,7 +62,8 @@ def list_backups(
         ]
     ]
     if as_json:
-        print_json(sorted((row for row in ordered if row["destinations"]), key=_time))
+        shown = [row for row in ordered if all_archives or row["destinations"]]
+        print_json(sorted(shown, key=_time))
     elif not ordered:
         places = {(one.destination.name, one.destination.root): None for one in found}
         where = ", ".join(f"{name} ({root})" for name, root in places)

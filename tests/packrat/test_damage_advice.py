@@ -35,6 +35,8 @@ def test_a_damaged_only_backup_is_listed_as_damaged(hurt):
     assert re.search(rf"^svc +{id_} .* local \(damaged\)$", listed.stdout, re.MULTILINE), listed
     assert "key" not in listed.stdout
     assert hurt.json("list") == [], "scripts see what can be restored"
+    [row] = hurt.json("list", "--all")
+    assert (row["id"], row["damaged"], row["destinations"]) == (id_, ["local"], [])
 
 
 def test_an_archive_that_cannot_be_opened_is_not_called_foreign(tmp_path):
