@@ -57,8 +57,8 @@ except ImportError as missing:
 
 T = TypeVar("T")
 MIB = 1 << 20
-KINDS = {b"m": "manifest", b"t": "table", b"d": "data segment", b"i": "index segment"}
-KINDS[b"s"] = "statement"
+KINDS = {b"m": "manifest", b"t": "table", b"s": "statement"}
+KINDS |= {b"d": "data segment", b"i": "index segment"}
 # Limits of the format, explained in docs/format.md: bytes of a frame's content, and bytes of the
 # sealed frame in the file. They are needed because lengths in the trailer are not authenticated.
 LIMITS = {b"m": 32 * MIB, b"t": 256 * MIB, b"d": 4 * MIB, b"i": 40 * MIB, b"s": MIB // 4}
@@ -211,9 +211,9 @@ def read_password(path: str | None) -> bytes:
         if path is None:
             line = getpass.getpass("Password: ")
         else:
-            with open(path, encoding="utf-8", newline="") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
                 line = file.readline().rstrip("\r\n")
-        return unicodedata.normalize("NFC", line).encode()
+        return unicodedata.normalize("NFC", line).encode("utf-8", "surrogateescape")
 
 
 @functools.cache
@@ -676,7 +676,9 @@ def check(entries: list[Entry], roots: dict[str, bool]) -> None:
         streams = streamed[names[0]] if roots and names else False
         labels.difference_update(names[:1])
         if entry.type != "dir" and streams != (entry.type == "stream"):
-            raise ValueError(f"'{show(entry.path)}' is a {entry.type}, as its root has none")
+            raise ValueError(
+                f"'{show(entry.path)}' is a {entry.type}, which its root cannot contain"
+            )
         if roots and len(names) == 1 and not streams and entry.type != "dir":
             raise ValueError(f"the root '{show(entry.path)}' is not a folder")
         if entry.type == "dir":
@@ -853,9 +855,14 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("rescue.py", description="Restores Packrat archives.")
     parser.usage = (
         "rescue.py ARCHIVE... TARGET | --list ARCHIVE... | --slot N ARCHIVE FILE"
-        "  [--password-file | --key-file F]"
+        "  [--password-file F | --key-file F]"
     )
-    parser.add_argument("archives", nargs="+", metavar="ARCHIVE", help="a *.packrat file")
+    parser.add_argument(
+        "archives",
+        nargs="+",
+        metavar="ARCHIVE",
+        help="a *.packrat file; with --list also a *.statement file",
+    )
     parser.add_argument("--list", action="store_true", help="list the paths, restore nothing")
     parser.add_argument("--slot", type=int, metavar="N", help="write the age file of slot N")
     secret = parser.add_mutually_exclusive_group()

@@ -72,6 +72,7 @@ class CatchUp(Link):
                     try:
                         self._copy(run, source, item)
                         copied.append(item.stored)
+                        failed.pop(item.stored.name, None)
                         break
                     except VaultError as error:
                         self._record_damage(run, source, item, error)

@@ -66,7 +66,7 @@ class Commands(Scope, Journaled):
         """Run the second command; raises SourceError."""
         try:
             _run(self.then, "post_backup", run, ends=False)
-        except ContainerInUse:  # it has not run, so the next command tries again
+        except (EngineAway, ContainerInUse):  # it has not run, so the next command tries again
             raise
         except BaseException:  # it would fail again
             run.fact(Journal).done(run.scope)

@@ -67,13 +67,13 @@ class Verify(Link):
     def _verify(self, catalog: Catalog, names: set[str] | None, run: Run) -> list[Verdict]:
         """Return the verdicts on some archives, or on all; those pruned meanwhile have none."""
         job, cache = run.fact(Job), run.fact(CatalogCache)
-        expired = bases(
-            catalog, policy_of(self.keep, job, run.fact(Holdings)), cache.pruned(job.service)
-        )
         if self.backup:
             expired = {item.stored.name for item in catalog.listed} - {self.backup}
-        sizes = [h.stored.size for h in catalog.listed if names is None or h.stored.name in names]
-        run.whole = sum(sizes)
+        else:
+            policy = policy_of(self.keep, job, run.fact(Holdings))
+            expired = bases(catalog, policy, cache.pruned(job.service))
+        every = [item.stored for item in (*catalog.listed, *catalog.statements)]
+        run.whole = sum(one.size for one in every if names is None or one.name in names)
 
         def step(length: int) -> None:
             run.check()

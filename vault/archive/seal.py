@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.archive.limits import PLAINTEXT_MOST, SEALED_MOST
-from vault.archive.slots import NONCE_BYTES
+from vault.archive.slots import NONCE_BYTES, TAG_BYTES
 from vault.errors import Damaged, VaultError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vault.archive.header import Header
     from vault.archive.keys import Keys
 
-TAG_BYTES = 16
 
 _local = threading.local()
 

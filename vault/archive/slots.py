@@ -108,8 +108,10 @@ def unpack_slots(data: bytes, where: str) -> tuple[Slot, ...]:
 def _unpack(kind: int, body: bytes, where: str) -> Slot:
     if kind == RecipientSlot.KIND and body:
         return RecipientSlot(body)
-    if kind != PasswordSlot.KIND or len(body) != _PASSWORD_BYTES:
+    if kind not in (PasswordSlot.KIND, RecipientSlot.KIND):
         raise Damaged(where, f"has a key slot of an unknown kind ({kind})")
+    if kind == RecipientSlot.KIND or len(body) != _PASSWORD_BYTES:
+        raise Damaged(where, "its key slots are damaged")
     derivation = Derivation(*_PASSWORD.unpack_from(body))
     derivation.check(where)
     return PasswordSlot(derivation, body[_PASSWORD.size :])

@@ -20,7 +20,7 @@ from vault.catalog.contained import contained
 from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
-from vault.store.base import Stored, never, published
+from vault.store.base import never, published
 
 if TYPE_CHECKING:
     import sqlite3
@@ -175,7 +175,8 @@ class CatalogCache:
         """Return how many known archives are in services that it lists as empty; raises Away."""
         rows = self._file.ask(
             tuple[str, int],
-            "SELECT service, count(*) FROM archives WHERE destination = ? GROUP BY service",
+            "SELECT service, count(*) FROM archives WHERE destination = ?"
+            " AND name LIKE '%.packrat' GROUP BY service",
             _location(destination),
         )
         with contained(destination):
