@@ -304,15 +304,14 @@ def backup(
 ) -> int:
     """Back up services now."""
     from packrat.runs.backup import Choices
-    from packrat.verbs.backup import back_up_services
+    from packrat.verbs.backup import back_up_services, pipelines_of
 
     if dry_run:
-        from packrat.verbs.plan import show_plan
+        from packrat.verbs.plan import print_plans
 
-        if bool(services) == all_:
-            raise UsageError("name the services to back up, or pass --all")
-        program = _program(ctx, config, only_look=True, partial=True)
-        show_plan(program, program.services(services or []), "json" if json else "tree", None)
+        program = _program(ctx, config, only_look=True)
+        pipelines = pipelines_of(program, services or [], all_services=all_, full=full)
+        print_plans(program, pipelines, "json" if json else "tree")
         return Exit.DONE
     return back_up_services(
         _program(ctx, config),
@@ -502,7 +501,8 @@ def restore(
         from packrat.restore.undo import forget_replaced
         from packrat.restore.undo import undo as undo_restore
 
-        if service is None or to or in_place or path or (undo and forget):
+        others = to or in_place or path or backup or source or password_file or json
+        if service is None or others or quiet or verbose or (undo and forget):
             raise UsageError(
                 "--undo and --forget take a service only: packrat restore --undo SERVICE"
             )
@@ -544,7 +544,7 @@ def verify(
     if due:
         if service or backup or source or deep:
             raise UsageError(
-                "--due selects the archives itself; it can only be combined with --json"
+                "--due selects the archives itself; it takes no SERVICE, --backup, --from or --deep"
             )
         return verify_share(_repaired_program(ctx, config), as_json=json, detail=detail)
     program = _repaired_program(ctx, config, partial=True)

@@ -198,6 +198,8 @@ class Picker:
             Line(f"in place: {path}", "in place"),
             BACK,
         ]
+        if self.program.faults:  # the path may be one of the faults
+            del lines[1]
         while True:
             answer = pick("Where to?", lines)
             if answer is Navigation.BACK:

@@ -44,7 +44,7 @@ class OtherKey(WrongKey):
         self.where = f"{destination.name}:{service}/{name}"
         super().__init__(
             f"{self.where} is sealed under another key",
-            "packrat restore and packrat ls ask for its password, or read it with --password-file",
+            "restore, ls, cat and diff open it with its password, also by --password-file FILE",
         )
         self.destination, self.service, self.name = destination, service, name
 

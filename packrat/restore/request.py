@@ -52,3 +52,9 @@ def inside(path: str, folder: str) -> str | None:
     if relative.split("/")[0] == "..":
         return None
     return "" if relative == "." else relative
+
+
+def path_in_backup(path: str, folder: str) -> str:
+    """Return a path in a backup: relative to `folder`, or with a slash in front of such a path."""
+    relative = inside(path, folder)
+    return path.strip("/") if relative is None else relative

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from packrat.runs.lock import is_running
 from packrat.text.report import warn
-from vault.catalog.sqlite_file import copied, opened
+from vault.catalog.sqlite_file import opened
 
 VERSION = 1
 KEPT = 1000
@@ -65,12 +65,11 @@ class PastRun(Struct, frozen=True):
 class History:
     """The runs of one state folder."""
 
-    def __init__(self, state_dir: str, *, aside: bool = False) -> None:
-        """With `aside`, read from a copy in memory and write nothing."""
+    def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
         self._path = path = os.path.join(state_dir, "history.sqlite")
         self._warned = False
-        self._db = copied(path, _prepare) if aside else opened(path, _prepare)
+        self._db = opened(path, _prepare)
 
     def begin(self, service: str, job: str, now: float, **more: Any) -> int:
         """Record the start of a run; return its number, 0 if it cannot be written."""

@@ -61,11 +61,12 @@ def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     if last and last["error"]:
         yield "error", last["error"]
     if row["schedule"]:
-        yield "schedule", f"{row['schedule']}; next run: {next_text(row, now)}"
+        yield "schedule", f"{row['schedule']}; next: {next_text(row, now)}"
     else:
         yield "schedule", "none: backups are made by hand"
     limit = f"; overdue from {seconds_text(most)}" if most else ""
-    newest = f"{time_text(row['newest'])}, {age_text(row['newest'], now)} old" * bool(row["newest"])
+    newest = f"{time_text(row['newest'])}, {age_text(row['newest'], now)}" * bool(row["newest"])
+    newest += " old" * bool(newest and not row["dated_ahead"])
     yield "newest", f"{newest or 'no backup yet'}{limit}" + ": OVERDUE" * row["overdue"]
     for name, at in row["destinations"].items():
         text = "no backup seen"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from packrat.runs.backup import Choices
     from packrat.text.progress import Detail
+    from specs.pipeline import Pipeline
 
 
 def back_up_services(
@@ -28,9 +29,16 @@ def back_up_services(
     detail: Detail,
 ) -> int:
     """Back up the named services, or all; return the exit status."""
+    pipelines = pipelines_of(program, services, all_services=all_services, full=full)
+    notify = notifier(program.config)
+    return back_up_all(pipelines, choices, as_json=as_json, notify=notify, detail=detail)
+
+
+def pipelines_of(
+    program: Program, services: Sequence[str], *, all_services: bool, full: bool
+) -> list[Pipeline]:
+    """Compile the named services, or all; raises UsageError for neither or both."""
     if bool(services) == all_services:
         raise UsageError("name the services to back up, or pass --all")
     names = list(program.config.services) if all_services else program.services(services)
-    pipelines = [compile_service(program.config, name, full=full) for name in names]
-    notify = notifier(program.config)
-    return back_up_all(pipelines, choices, as_json=as_json, notify=notify, detail=detail)
+    return [compile_service(program.config, name, full=full) for name in names]

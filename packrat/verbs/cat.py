@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from packrat.browse.library import ChosenBackups
-from packrat.restore.request import inside
+from packrat.restore.request import path_in_backup
 from vault.browse import PackratFileSystem
 from vault.errors import NotThere
 
@@ -25,7 +25,7 @@ def print_file(
 ) -> None:
     """Write the content of a file to standard output; raises VaultError."""
     program.services([service])
-    path = inside(path, program.config.services[service].path) or path.strip("/")
+    path = path_in_backup(path, program.config.services[service].path)
     files = PackratFileSystem(ChosenBackups(program, source, password_file))
     where = f"{service}/{backup}/{path}"
     try:

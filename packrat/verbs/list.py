@@ -27,7 +27,8 @@ def list_backups(
 ) -> int:
     """Print each retained backup, or each archive, once; return the exit status.
 
-    `last` is how many of each service. One that is damaged everywhere is in the JSON
+    `last` is how many of each service. With a broken configuration, its rules are unknown and every
+    backup is shown. One that is damaged everywhere is in the JSON
     document only with the other archives.
     """
     services = program.services([service]) if service else list(program.config.services)
@@ -43,7 +44,11 @@ def list_backups(
             for fate in decided:
                 archive = fate.listed.stored.name
                 backup, is_damaged = archive in backups, archive in damaged
-                if all_archives or is_damaged or (backup and fate.reason not in PAST):
+                if (
+                    all_archives
+                    or is_damaged
+                    or (backup and (program.faults or fate.reason not in PAST))
+                ):
                     row = rows.setdefault(archive, _row(name, fate))
                     row["damaged" if is_damaged else "destinations"].append(at)
                     row["reasons"][at] = fate.text

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from packrat.browse.library import ChosenBackups
+from packrat.restore.request import path_in_backup
 from packrat.text.report import bytes_text, print_json
 from specs.faults import printable
 from vault.archive.format import untext
@@ -31,7 +32,7 @@ def list_files(
 ) -> None:
     """Print the entries directly in a folder of a backup, or a single file."""
     program.services([service])
-    path = path.strip("/")
+    path = path_in_backup(path, program.config.services[service].path)
     tree = PackratFileSystem(ChosenBackups(program, source, password_file)).tree(service, backup)
     entry = tree.lookup.entry(path)
     if entry is None and path:

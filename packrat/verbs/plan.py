@@ -55,6 +55,22 @@ def show_plan(
         ]
     else:
         pipelines = pipelines_of(program, spec, what)
+    print_plans(program, pipelines, form, said, compiled=compiled)
+
+
+def print_plans(
+    program: Program,
+    pipelines: list[Pipeline],
+    form: str,
+    said: dict[str, str] | None = None,
+    *,
+    compiled: bool = True,
+) -> None:
+    """Print the graphs of pipelines in one of FORMATS.
+
+    `said` names the backup that each service restores. Only those compiled from a configuration are
+    compared with what its destinations hold.
+    """
     if form == "yaml":
         print(to_yaml(pipelines), end="")
         return

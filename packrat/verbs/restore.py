@@ -11,6 +11,7 @@ from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
 from packrat.restore.request import Request, inside
 from packrat.restore.unlock import choose_and_unlock
+from packrat.text.progress import Detail
 from packrat.text.report import warn
 from specs.compile import compile_restore
 from specs.faults import printable
@@ -18,7 +19,6 @@ from specs.faults import printable
 if TYPE_CHECKING:
     from packrat.program import Program
     from packrat.restore.request import RestoreOptions
-    from packrat.text.progress import Detail
 
 
 def _path_in_backup(path: str, folder: str | None) -> str:
@@ -106,6 +106,6 @@ def restore_to(
         program.config, service, opened.manifest.id, opened.source, paths, target
     )
     status = restore_and_report(pipeline, opened, as_json=as_json, detail=detail)
-    if opened.manifest.host != program.config.host and not as_json:
+    if opened.manifest.host != program.config.host and not as_json and detail is not Detail.QUIET:
         print(f"{service}: the backup is of host {printable(opened.manifest.host)}")
     return status
