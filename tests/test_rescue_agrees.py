@@ -253,7 +253,7 @@ def test_both_take_an_index_of_several_roots():
         assert not by_rescue(found, OF)
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(200))
 @given(lists, roots)
 @example([FILE | {"size": 9, "extents": [[0, 2], [6, 3]]}], ())
 @example([FILE | {"link": [1, 2]}, FILE | {"path": "g", "link": [1, 2], "mode": 1}], ())

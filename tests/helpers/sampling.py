@@ -23,6 +23,7 @@ def sample(values: Sequence[Any], every: int = 3) -> list[Any]:
 
 def daily(values: Sequence[Any], chosen: Sequence[Any]) -> list[Any]:
     """Return parameters, those chosen for `make test`, and the others for `make test-all`."""
+    assert any(one in values for one in chosen), f"none of {chosen} is a parameter"
     return [
         pytest.param(
             *(value if isinstance(value, tuple) else (value,)),

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator
 from packrat.daemon.unit import HARDENING, unit_text
 from specs.document import read_document
 from tests.helpers.command_line import in_a_process, packrat
+from tests.helpers.servers import need
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [p for p in sorted((ROOT / "examples").glob("*.yaml")) if p.name != "compose.yaml"]
@@ -22,8 +22,7 @@ EXAMPLES = [p for p in sorted((ROOT / "examples").glob("*.yaml")) if p.name != "
 @pytest.mark.parametrize("root", [True, False], ids=["machine", "user"])
 def test_the_unit_is_accepted_by_systemd(tmp_path, root):
     """systemd-analyze verify reports nothing."""
-    if not shutil.which("systemd-analyze"):
-        pytest.skip("needs systemd-analyze: apt install systemd")
+    need("systemd-analyze", "apt install systemd")
     unit = tmp_path / "packrat.service"
     unit.write_text(unit_text(str(tmp_path / "a config 100%.yaml"), root=root))
     words = ["systemd-analyze", "verify", "--man=no", *([] if root else ["--user"]), str(unit)]
