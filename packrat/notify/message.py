@@ -102,8 +102,7 @@ class ManualNotifier:
 
     def begins(self, service: str) -> None:
         """Ping the dead man's switch at the start of a backup."""
-        if self._config.ping:
-            self._sender.send(Message(ping="start", body=service))
+        self._sender.send(Message(ping="start", body=service))
 
     def ended(self, result: Result) -> None:
         """Notify the end of a backup, unless it was locked or interrupted."""

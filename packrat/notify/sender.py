@@ -14,7 +14,7 @@ from packrat.surroundings import PYTHON
 from specs.load import literals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from specs.config import Config, Outcome
 
@@ -37,6 +37,10 @@ class Message(Struct, frozen=True):
     ping_body: str = ""
     """Text of the ping, if it differs from the body."""
 
+    def is_requested(self, on: Collection[str]) -> bool:
+        """Return whether notification services want it that are notified of the outcomes `on`."""
+        return self.outcome in on or (self.outcome == "recovery" and "success" in on)
+
 
 class Sender:
     """Sender of messages in order: a thread that starts a worker process for each batch."""
@@ -53,8 +57,11 @@ class Sender:
 
     def send(self, message: Message) -> None:
         """Queue a message if there are recipients; return at once."""
-        if not (self.config.ping or self.config.notify.urls):
-            return
+        notify = self.config.notify
+        if not (message.ping and self.config.ping) and not (
+            notify.urls and message.is_requested(notify.on)
+        ):
+            return  # a worker is a process
         with self._changed:
             self._waiting = [*self._waiting, message][-MOST:]
             if self._thread is None:

@@ -30,7 +30,7 @@ PING_SECONDS = 10.0
 
 def send_all(recipients: Notify, ping: Secret | None, messages: list[Message]) -> list[str]:
     """Send all messages to each service in order; return a sentence for each failure."""
-    requested = [one for one in messages if _is_requested(recipients, one)]
+    requested = [one for one in messages if one.is_requested(recipients.on)]
     pings = [one for one in messages if one.ping]
     work: list[Callable[[], list[str]]] = []
     if requested:
@@ -39,11 +39,6 @@ def send_all(recipients: Notify, ping: Secret | None, messages: list[Message]) -
         work.append(partial(_ping_all, ping, _without_superseded(pings)))
     with ThreadPoolExecutor(max(len(work), 1)) as threads:
         return [problem for problems in threads.map(lambda do: do(), work) for problem in problems]
-
-
-def _is_requested(recipients: Notify, message: Message) -> bool:
-    recovered = message.outcome == "recovery" and "success" in recipients.on
-    return message.outcome in recipients.on or recovered
 
 
 def _without_superseded(pings: Iterable[Message]) -> list[Message]:
