@@ -13,6 +13,7 @@ from specs.service import Command, Service
 from stages.given import GIVEN
 from stages.kinds import BUILT_IN
 from stages.locate import Locate
+from stages.reads import Reads
 from stages.select import Select
 
 
@@ -86,7 +87,7 @@ class _Line:
 
 def _read(line: _Line, config: Config, service: Service) -> None:
     """Add the stages that read the source, and those that keep it unchanged meanwhile."""
-    docker, source = service.docker, _source(config, service)
+    docker = service.docker
     line.then("source", **_head(config, service))
     if service.post_restore:
         # Reversed, it comes last; so here it comes before everything that it may rely on.
@@ -97,27 +98,27 @@ def _read(line: _Line, config: Config, service: Service) -> None:
     elif service.pre_backup:
         line.then("pre_backup", "command", **_command(service, service.pre_backup))
     if docker:
-        line.then("warm", **(source if docker.warm else source | {"bulk": False}))
+        bulk: dict[str, Any] = {} if docker.warm else {"bulk": False}
+        line.then("warm", **bulk)
         params = docker.model_dump(exclude={"container", "containers", "warm"}, exclude_none=True)
         line.then("stop", "containers", names=list(docker.names), **params)
-    line.then("collect", **source)
+    line.then("collect")
     if docker:
         line.release("start", "stop")
     if service.post_backup:
         line.release("post_backup", "pre_backup")
 
 
-def _source(config: Config, service: Service) -> dict[str, Any]:
-    """Return the parameters of the stages that read the source."""
-    source = {"path": service.path, "exclude": list(service.exclude)}
-    own = _own_folders(config, service)
-    return source | ({"never": own} if own else {})
+def reads_of(config: Config, service: Service) -> Reads:
+    """Return what a service reads, or exchanges in place."""
+    return service.reads.model_copy(update={"never": tuple(_own_folders(config, service))})
 
 
 def _head(config: Config, service: Service) -> dict[str, Any]:
     """Return the parameters of `source`, which checks them before anything is stopped."""
     docker = service.docker
-    params: dict[str, Any] = {"path": service.path}
+    reads = reads_of(config, service)
+    params: dict[str, Any] = {"read": reads.model_dump(mode="json", exclude_defaults=True)}
     if docker:
         params["containers"] = list(docker.names)
         params |= {"host": docker.host} if docker.host else {}
@@ -164,7 +165,9 @@ def compile_restore(
         _end_with_writing(stages, graph.downstream("gather"))
     for params in stages.values():
         if params.get("kind") == "containers":
-            params["path"] = service.path
+            params["exchanges"] = True
+        elif params.get("kind") == "collect":
+            params |= {"read": pipeline.stages["source"]["read"]}
     others = {other: named[other] for other in config.destinations_of(config.services[name])}
     return pipeline.model_copy(
         update={
@@ -237,9 +240,9 @@ def _at_each(
 
 
 def _own_folders(config: Config, service: Service) -> list[str]:
-    """Return packrat's own folders inside a service's path: no backup may contain them."""
+    """Return packrat's own folders inside those of a service: no backup may contain them."""
     own = [d.path for d in config.destinations().values() if isinstance(d, Local)]
     own += [config.state_dir, config.spool_path]
-    inside = os.path.realpath(service.path)
+    tops = [os.path.realpath(folder) for folder in service.folders]
     real = {os.path.realpath(path) for path in own}
-    return sorted(path for path in real if os.path.commonpath([path, inside]) == inside)
+    return sorted(p for p in real if any(os.path.commonpath([p, top]) == top for top in tops))

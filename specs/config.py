@@ -140,7 +140,7 @@ class Config(Section):
 
     def shown_words(self) -> list[str]:
         """Return words that messages show even if they equal a secret."""
-        paths = [service.path for service in self.services.values()]
+        paths = [folder for service in self.services.values() for folder in service.folders]
         return [*self.services, *self.destinations(), *paths]
 
     def destinations(self) -> dict[str, Destination]:

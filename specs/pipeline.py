@@ -18,6 +18,7 @@ from stages.confirm import Confirm
 from stages.foreign import UnusableKind, misplaced
 from stages.given import GIVEN
 from stages.kinds import BUILT_IN, kinds_for
+from stages.reads import Reads
 from stages.upload import Upload
 
 
@@ -63,6 +64,12 @@ class Pipeline(Section):
     """Name -> destination; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)
     """Name -> {kind, after: [NAME…], parameters…}; `inverse: true` for the way back."""
+
+    @property
+    def reads(self) -> Reads | None:
+        """What a backup reads, or a restore in place exchanges; None for other jobs."""
+        named = (params["read"] for params in self.stages.values() if params.get("read"))
+        return next((Reads.model_validate(read) for read in named), None)
 
     def graph(self) -> Graph:
         """Build the graph.

@@ -17,6 +17,7 @@ from specs.retain import Retain
 from specs.secret import Secret
 from specs.section import Section
 from specs.values import Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
+from stages.reads import Reads
 
 
 def check_container(text: str) -> str:
@@ -142,8 +143,10 @@ class AddedStage(Section):
 class Service(Section):
     """One thing to back up, with archives of its own."""
 
-    path: LocalPath
+    path: LocalPath | None = None
     """The folder to back up."""
+    paths: tuple[LocalPath, ...] = ()
+    """Folders to back up, each under its last name; all at the same moment."""
     schedule: Schedule | None = None
     """Schedule of the daemon's backups; without one, backups are made by hand only."""
     docker: Docker | None = None
@@ -157,7 +160,9 @@ class Service(Section):
     stages: tuple[AddedStage, ...] = ()
     """Stages of other packages, each inserted after or before another stage."""
     exclude: tuple[Pattern, ...] = ()
-    """Excluded paths, as in a .gitignore at the top of the path."""
+    """Excluded paths, as in a .gitignore at the top of each folder."""
+    one_file_system: bool = False
+    """Leave out other filesystems that are mounted inside the folders."""
     retain_backups: int | None = Field(None, ge=1)
     """Number of backups that each destination keeps; by default as in `backup`."""
     retain: Retain | None = None
@@ -178,4 +183,32 @@ class Service(Section):
         """Return the working folder of a command; None is the default of its container."""
         if command.container:
             return command.working_dir
-        return os.path.join(self.path, os.path.expanduser(command.working_dir or "")).rstrip("/")
+        start = next(iter(self.folders), "/")
+        return os.path.join(start, os.path.expanduser(command.working_dir or "")).rstrip("/") or "/"
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that it names, in the order of the file."""
+        return tuple(folder for _, folder in self.keyed_folders)
+
+    @property
+    def keyed_folders(self) -> list[tuple[str, str]]:
+        """The folders that it names, each with its key."""
+        more = [(f"paths[{at}]", folder) for at, folder in enumerate(self.paths)]
+        return [*([("path", self.path)] if self.path else []), *more]
+
+    @property
+    def reads(self) -> Reads:
+        """What it reads, as its stages take it."""
+        return Reads(
+            path=self.path,
+            paths=self.paths,
+            exclude=self.exclude,
+            one_file_system=self.one_file_system,
+        )
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> Self:
+        if not self.folders:
+            raise refusal("names nothing to back up", "write path: FOLDER")
+        return self

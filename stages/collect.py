@@ -1,4 +1,4 @@
-"""Collection of everything below a folder; in reverse, the exchange with what was restored."""
+"""Collection of everything below the roots; in reverse, the exchange with what was restored."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ from stages.in_place.restore import swap
 from stages.in_place.staging import Staging
 from stages.in_place.survey import Why
 from stages.items import Piece
+from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
 from stages.source.exclude import Excludes
 from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.reader import Reader
+from stages.source.roots import Roots, under_label
 from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
 from stages.source.warm_record import WarmRecord
 from stages.source.warnings import SourceWarnings
+from vault.archive.format import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,21 +42,29 @@ if TYPE_CHECKING:
     from engine.run import Run
     from stages.in_place.plan import Left
     from stages.items import Kept
-    from vault.archive.format import Entry
+    from stages.source.roots import ReadRoot
 
 
 class Collect(Stage):
-    """Stage that reads a folder. Files unchanged since the parent or the warm pass stay closed."""
+    """Stage that reads all roots. Files unchanged since the parent or the warm pass stay closed."""
 
     kind: ClassVar[str] = "collect"
     backwards: ClassVar[str] = "swap"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
-    needs: ClassVar[tuple[type, ...]] = (Job, Base, PreviousIndex, DowntimeClock, StateFolder)
+    needs: ClassVar[tuple[type, ...]] = (
+        Job,
+        Base,
+        PreviousIndex,
+        Roots,
+        DowntimeClock,
+        StateFolder,
+    )
     uses: ClassVar[tuple[Any, ...]] = (WarmRecord(), Dump(), AtRest())
     provides: ClassVar[tuple[type, ...]] = (SourceReport,)
     inverse_needs: ClassVar[tuple[type, ...]] = (
         RestoreJob,
+        Roots,
         Written,
         Staging,
         StateFolder,
@@ -61,33 +72,28 @@ class Collect(Stage):
     )
     inverse_provides: ClassVar[tuple[type, ...]] = (Swapped,)
 
-    path: str
-    exclude: tuple[str, ...] = ()
-    never: tuple[str, ...] = ()
-    """Folders inside `path` that belong to packrat: destinations, spool, state."""
+    read: Reads | None = None
+    """In a restore: what is exchanged. A backup gets it from `source`."""
 
     def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
         """Pass on what was read before, then walk and read what is new; raises SourceError."""
         yield from pieces
-        root = open_source(self.path)
-        try:
-            barrier = run.clock.now()
-            one = _Pass(self, root, run)
-            yield from one.pieces()
-            run.provide(SourceReport(self.path, barrier, one.files, one.missed))
-        finally:
-            os.close(root)
+        barrier = run.clock.now()
+        one = _Pass(run)
+        yield from one.pieces()
+        run.provide(SourceReport(barrier, one.files, one.missed))
 
     def inverse(self, pieces: Iterator[Any], run: Run) -> Iterator[Any]:
         """Exchange the content of the staging folder with what is there; raises TargetError."""
         yield from pieces
         job = run.fact(RestoreJob)
         run.fact(Written)  # never replace what is there with less than the backup has
-        state = run.fact(StateFolder).path
-        done = swap(state, run.fact(Staging), self.exclude, self.never, lambda: self._check(run))
+        state, roots = run.fact(StateFolder).path, run.fact(Roots)
+        staging = run.fact(Staging)
+        done = swap(state, staging, roots.exclude, roots.never, lambda: self._check(run))
         for left in done.left:
             run.warn(_left_text(left, job))
-        run.provide(Swapped(done.folder))
+        run.provide(Swapped(done.folders))
 
     @staticmethod
     def _check(run: Run) -> None:
@@ -97,40 +103,60 @@ class Collect(Stage):
     def describe(self, *, backwards: bool = False) -> str:
         """Return what is read, or exchanged."""
         if backwards:
-            return f"exchange what was written with what is in {self.path}"
-        count = len(self.exclude)
-        return self.path + (f", {count} exclude pattern{'s' * (count != 1)}" if count else "")
+            there = f" with what is in {self.read.describe()}" if self.read else ""
+            return f"exchange what was written{there}"
+        return "everything that is there now"
 
 
 class _Pass:
-    """Pass over the source, merged with the parent's index."""
+    """Pass over the roots, merged with the parent's index."""
 
-    def __init__(self, stage: Collect, root: int, run: Run) -> None:
-        self.stage = stage
-        self.root = root
+    def __init__(self, run: Run) -> None:
         self.run = run
+        self.roots = run.fact(Roots)
         self.clock = run.fact(DowntimeClock)
         self.warm = run.fact(WarmRecord)
-        self.files = self.missed = 0
+        self.files: dict[str, int] = {}
+        self.missed = 0
+        self.label = ""
+        """Label of the root that is being read."""
         self.reader = Reader(run.warn, self._miss)
 
     def pieces(self) -> Iterator[Piece]:
         allow_deep_trees()
-        base, index = self.run.fact(Base), self.run.fact(PreviousIndex)
-        previous = Previous(base, index)
-        dump = self.run.fact(Dump)
-        warnings = SourceWarnings(self.run, dump.since)
-        never = folders(self.stage.never)
-        never |= own_folders(self.run.fact(StateFolder).path, self.stage.path)
-        excludes = Excludes(self.stage.exclude)
-        own = os.fstat(self.root)
+        previous = Previous(self.run.fact(Base), self.run.fact(PreviousIndex))
+        warnings = SourceWarnings(self.run, self.run.fact(Dump).since)
+        if self.roots.labelled:
+            yield Piece(self._top())
+        for root in self.roots.roots:
+            if root.folder:
+                top = open_source(root.folder)
+                try:
+                    yield from self._root(root, top, previous, warnings)
+                finally:
+                    os.close(top)
+        self.reader.finish()
+
+    def _root(
+        self, root: ReadRoot, top: int, previous: Previous, warnings: SourceWarnings
+    ) -> Iterator[Piece]:
+        self.label = root.label
+        self.files[root.label] = 0
+        never = folders(self.roots.never)
+        never |= own_folders(self.run.fact(StateFolder).path, root.folder)
+        own = os.fstat(top)
         if (own.st_dev, own.st_ino) in never:
             raise SourceError(
-                f"{self.stage.path} is where packrat itself writes",
+                f"{root.folder} is where packrat itself writes",
                 "a destination, the spool and the state need folders of their own",
             )
-        at_rest = self.run.fact(AtRest).looked or dump.since is not None
-        for found in walk(self.root, excludes, never, self._miss, self.warm.folders):
+        at_rest = self.run.fact(AtRest).looked or self.run.fact(Dump).since is not None
+        excludes, listings = Excludes(self.roots.exclude), self.warm.folders.get(root.label)
+
+        def miss(path: str, error: OSError) -> None:
+            self._miss(root.path(path), error)
+
+        for found in under_label(root, walk(top, excludes, never, miss, listings)):
             if found.fd is not None:  # files check by themselves when read; checking takes time
                 self.clock.check(self.run.clock.ticks())
             old = previous.unchanged(found)
@@ -147,19 +173,24 @@ class _Pass:
                 yield self._from_warm_pass(read)
             else:
                 yield from self._read(found, previous.last)
-        if ready := previous.release():
+        if ready := previous.release():  # what is passed on is of one root
             yield self._pass_on(ready)
-        self.reader.finish()
+
+    def _top(self) -> Entry:
+        """Return the folder that holds the roots, which exists in the archive only."""
+        there = [os.stat(at).st_mtime_ns for at in self.roots.folders if os.path.isdir(at)]
+        mtime = max(there, default=0)  # the same again if nothing changes
+        return Entry(type="dir", mode=0o700, uid=os.geteuid(), gid=os.getegid(), mtime=mtime)
 
     def _pass_on(self, kept: Kept) -> Piece:
         """Count what goes on unchanged, and return it."""
-        self.files += kept.files
+        self.files[self.label] += kept.files
         self.run.advance(len(kept.entries), kept.size)
         return Piece(kept.entries[0], kept=kept)
 
     def _from_warm_pass(self, entry: Entry) -> Piece:
         """Return what the warm pass has read; `pack` knows its chunks."""
-        self.files += 1
+        self.files[self.label] += 1
         self.run.advance(1)
         self.reader.remember(entry)
         return Piece(entry, stored=True)
@@ -171,7 +202,7 @@ class _Pass:
             self.clock.check(self.run.clock.ticks())
             inherit(piece.entry, old)
             yield piece
-            self.files += piece.last and piece.entry.type != "dir"
+            self.files[self.label] += piece.last and piece.entry.type != "dir"
             self.run.advance(int(piece.last), len(piece.data))
 
     def _miss(self, path: str, error: OSError) -> None:

@@ -13,7 +13,8 @@ from stages.items import Piece
 from stages.journal import Journal, Journaled
 from stages.service.container_lock import LOCK_SECONDS, REPAIR_SECONDS, ContainerLocks
 from stages.service.docker import REVIVAL_SECONDS, DockerEngine, NoContainer
-from stages.service.neighbours import others, restart_text, uses
+from stages.service.neighbours import others, restart_text, used_by
+from stages.source.roots import Roots
 from stages.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Containers(Scope, Journaled):
     compression and the spool go on with it."""
     needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock, ContainerLocks)
     inverse_needs: ClassVar[tuple[type, ...]] = (Journal, DowntimeClock, ContainerLocks)
+    uses: ClassVar[tuple[Any, ...]] = (Roots(),)
+    inverse_uses: ClassVar[tuple[Any, ...]] = (Roots(),)
     provides: ClassVar[tuple[type, ...]] = (AtRest,)
     inverse_provides: ClassVar[tuple[type, ...]] = (AtRest,)
     release_provides: ClassVar[tuple[type, ...]] = (Downtime,)
@@ -48,8 +51,8 @@ class Containers(Scope, Journaled):
     stop_timeout: int = 30
     health_timeout: int = 120
     max_downtime: int | None = None
-    path: str | None = None
-    """Folder whose files are exchanged meanwhile: other containers that use it must restart."""
+    exchanges: bool = False
+    """The files are exchanged meanwhile: other containers that use them must restart."""
 
     def weight(self, item: Any) -> int:
         """Return about how much memory an item takes, in bytes."""
@@ -143,8 +146,8 @@ class Containers(Scope, Journaled):
                         f"container {other.name} uses the network of container {container.name}"
                         " and loses it when that one stops: name it in docker.containers, too"
                     )
-            if self.path and uses(other, self.path):
-                run.warn(restart_text(other, self.path))
+            if self.exchanges and (used := used_by(other, run.fact(Roots).folders)):
+                run.warn(restart_text(other, used))
 
     def _stop(self, engine: DockerEngine, name: str, run: Run) -> None:
         run.emit(Waiting(run.stage, self.stop_timeout))

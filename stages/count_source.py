@@ -11,20 +11,19 @@ from stages.source.exclude import Excludes
 from stages.source.walk import folders, open_source, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from stages.source.roots import Roots
 
 
-def count_source(
-    state_dir: str, path: str, exclude: Iterable[str], never: Iterable[str] = ()
-) -> tuple[int, int]:
-    """Return (files, bytes) below a path that `collect` would read; raises SourceError."""
+def count_source(state_dir: str, roots: Roots) -> tuple[int, int]:
+    """Return (files, bytes) that `collect` would read; raises SourceError."""
     files = size = 0
-    root = open_source(path)
-    try:
-        own = folders(never) | own_folders(state_dir, path)
-        for found in walk(root, Excludes(exclude), own, lambda *_: None):
-            files += not stat.S_ISDIR(found.stat.st_mode)
-            size += found.stat.st_size * stat.S_ISREG(found.stat.st_mode)
-    finally:
-        os.close(root)
+    for path in roots.folders:
+        root = open_source(path)
+        try:
+            own = folders(roots.never) | own_folders(state_dir, path)
+            for found in walk(root, Excludes(roots.exclude), own, lambda *_: None):
+                files += not stat.S_ISDIR(found.stat.st_mode)
+                size += found.stat.st_size * stat.S_ISREG(found.stat.st_mode)
+        finally:
+            os.close(root)
     return files, size

@@ -185,11 +185,10 @@ class Downtime(Struct, frozen=True):
 class SourceReport(Struct, frozen=True):
     """Result of the pass over the source."""
 
-    path: str
-    """Folder that was read."""
     barrier: int
     """Nanoseconds since 1970, just before the pass."""
-    files: int
+    files: Mapping[str, int]
+    """Label of a root -> its files."""
     missed: int
     """Files that could not be read."""
 
@@ -255,8 +254,8 @@ class Written(Struct, frozen=True):
 class Swapped(Struct, frozen=True):
     """Completed exchange of an in-place restore: the new tree is in place."""
 
-    replaced: str
-    """Folder that holds what was there before."""
+    replaced: tuple[str, ...]
+    """Folders that hold what was there before, one for each root."""
 
 
 def _free(folder: str) -> int:

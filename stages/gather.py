@@ -11,7 +11,9 @@ from stages.items import Piece
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Marker
 from stages.restore_target.target import Target
-from stages.restore_target.writer import Writer, require_room
+from stages.restore_target.writer import Writer
+from stages.source.previous_index import PreviousIndex
+from stages.source.roots import Roots
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Gather(Stage):
     backwards: ClassVar[str] = "write"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
-    needs: ClassVar[tuple[type, ...]] = (Job, Base, SourceReport)
+    needs: ClassVar[tuple[type, ...]] = (Job, Base, PreviousIndex, Roots, SourceReport)
     inverse_needs: ClassVar[tuple[type, ...]] = (RestoreJob, Layout, Selected, Target)
     inverse_provides: ClassVar[tuple[type, ...]] = (Written,)
 
@@ -41,17 +43,16 @@ class Gather(Stage):
         """
         yield from pieces
         job, parent = run.fact(Job), run.fact(Base).parent
-        source = run.fact(SourceReport)
-        path, files, had = source.path, source.files, parent.files if parent else 0
-        if had and not files:
-            raise SourceError(
-                f"{path} has no files, and its last backup has {had}",
-                "is its disk mounted? If it is meant to be empty, put one file into it",
-            )
+        roots, counted = run.fact(Roots), run.fact(SourceReport).files
+        files, had = sum(counted.values()), parent.files if parent else 0
+        for root in roots.roots:
+            if had and counted.get(root.label) == 0:
+                count = run.fact(PreviousIndex).files_below(root.label) if root.label else had
+                _require_empty(root.folder, count)
         if files < had / 2:
             run.warn(
-                f"{path} has {files} files, its last backup has {had}; no old backup is"
-                " pruned until there is a normal one, or you accept this one with"
+                f"{', '.join(roots.folders)} has {files} files, its last backup has {had}; no old"
+                " backup is pruned until there is a normal one, or you accept this one with"
                 f" packrat backup {job.service} --accept-shrink"
             )
 
@@ -61,7 +62,7 @@ class Gather(Stage):
         # the files that an interrupted restore has written are not written again
         run.whole = layout.size
         target = run.fact(Target)
-        require_room(job.target, run.whole)
+        target.require_room(layout.sizes)
         target.make()
         with Writer(target, layout) as writer:
             writer.begin()
@@ -85,6 +86,15 @@ class Gather(Stage):
         if backwards:
             return "files, then owners, modes and times"
         return "compare with the last backup"
+
+
+def _require_empty(folder: str, had: int) -> None:
+    """Raise SourceError if a folder without files had some in its last backup."""
+    if had:
+        raise SourceError(
+            f"{folder} has no files, and its last backup has {had}",
+            "is its disk mounted? If it is meant to be empty, put one file into it",
+        )
 
 
 def marker(job: RestoreJob) -> Marker:

@@ -15,12 +15,12 @@ from stages.packing.segments import Segments
 from stages.restore_target.layout import stretches_of
 from stages.source.entry_log import EntryLog
 from stages.source.previous_index import PreviousIndex
+from stages.source.roots import Roots
 from vault.archive.admission import Admission
 from vault.archive.chunks import KnownChunks
 from vault.archive.format import MANIFEST, Manifest, Reference, Referred, encode
 from vault.archive.header import VERSION
 from vault.archive.keys import Keys
-from vault.archive.lineage import PATH_ROOT, Root
 from vault.archive.usage import Usage
 from vault.errors import Damaged
 
@@ -42,6 +42,7 @@ class Pack(Stage):
         Job,
         Base,
         PreviousIndex,
+        Roots,
         SourceReport,
         Keys,
         ScratchFolder,
@@ -60,7 +61,7 @@ class Pack(Stage):
                 yield from packing.segments.take()
             packing.finish()
             yield from packing.segments.take()
-            manifest = packing.manifest(run.fact(SourceReport))
+            manifest = packing.manifest(run.fact(SourceReport), run.fact(Roots))
             run.provide(manifest)
             yield Segment(job.own, MANIFEST, b"m", (encode(manifest),))
         finally:
@@ -203,7 +204,7 @@ class _Packing:
                 return files, size
         return self.files, self.size
 
-    def manifest(self, source: SourceReport) -> Manifest:
+    def manifest(self, source: SourceReport, roots: Roots) -> Manifest:
         """Return the manifest; everything else is packed by now."""
         base, used = self.base, self.usage.by_archive()
         return Manifest(
@@ -215,7 +216,7 @@ class _Packing:
             time=base.time,
             kind="incremental" if used else "full",
             barrier=source.barrier,
-            roots=[Root(PATH_ROOT, "folder", source.path)],
+            roots=[root.stored for root in roots.roots],
             entries=self.entries,
             files=self.files,
             size=self.size,

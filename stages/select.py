@@ -95,7 +95,7 @@ def _fits(path: str, most: int) -> bool:
 
 def _already_written(target: Target, keys: Keys) -> Standing | Nothing:
     """Return what an interrupted restore has already written; raises TargetError."""
-    return Standing(target.fd, keys.naming_key) if target.look() else Nothing()
+    return Standing(target.trees, keys.naming_key) if target.look() else Nothing()
 
 
 def require_found(

@@ -10,8 +10,10 @@ from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.items import Piece
+from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
 from stages.service.docker import DockerEngine
-from stages.service.neighbours import others, uses
+from stages.service.neighbours import others, used_by
+from stages.source.roots import Roots
 from stages.source.walk import open_source
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import SEGMENT_BYTES
@@ -26,15 +28,16 @@ if TYPE_CHECKING:
 class Source(Stage):
     """Head of the chain that reads: yields nothing, and opens the spool's file.
 
-    It checks that the path and the containers exist and that there is somewhere to put the backup.
+    It finds the roots, checks that they and the containers exist, and that there is somewhere to
+    put the backup.
     """
 
     kind: ClassVar[str] = "source"
     gives: ClassVar[type | None] = Piece
     needs: ClassVar[tuple[type, ...]] = (Job, Base, Holdings, SpoolFolder)
-    provides: ClassVar[tuple[type, ...]] = (Spool,)
+    provides: ClassVar[tuple[type, ...]] = (Roots, Spool)
 
-    path: str
+    read: Reads
     containers: tuple[str, ...] = ()
     host: str | None = None
     max_size: int = 8 << 30
@@ -44,12 +47,15 @@ class Source(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Piece]:
         """Open the spool and change nothing else; raises SourceError."""
-        os.close(open_source(self.path))
+        roots = self.read.resolve()
+        for folder in roots.folders:
+            os.close(open_source(folder))
         if self.containers:
             engine = DockerEngine(self.host)
             for name in self.containers:
                 engine.inspect(name).require_stoppable()
-            self._warn_of_sharing(engine, run)
+            self._warn_of_sharing(engine, roots, run)
+        run.provide(roots)
         holdings = run.fact(Holdings)
         waiting = sum(item.stored.size for item in holdings.waiting.listed)
         folder = run.fact(SpoolFolder).path
@@ -77,16 +83,16 @@ class Source(Stage):
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return what is checked."""
-        what = ["the path", *(f"container {name}" for name in self.containers)]
+        what = [self.read.describe(), *(f"container {name}" for name in self.containers)]
         size = f"{self.max_size / (1 << 30):.3g} GiB"
         return f"{', '.join(what)}, and a spool of at most {size}"
 
-    def _warn_of_sharing(self, engine: DockerEngine, run: Run) -> None:
+    def _warn_of_sharing(self, engine: DockerEngine, roots: Roots, run: Run) -> None:
         """Warn about containers that keep writing to the same files."""
         for container in others(engine, {engine.inspect(name).id for name in self.containers}):
-            if uses(container, self.path, writes=True):
+            if written := used_by(container, roots.folders, writes=True):
                 run.warn(
-                    f"container {container.name} keeps running and may write to {self.path}, too:"
+                    f"container {container.name} keeps running and may write to {written}, too:"
                     " name it in docker.containers to stop it as well"
                 )
 

@@ -17,6 +17,7 @@ from stages.source.exclude import Excludes
 from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.read import read_file, read_small
+from stages.source.roots import Roots, under_label
 from stages.source.walk import allow_deep_trees, folders, open_source, syncfs, walk
 from stages.source.warm_record import WarmRecord
 from vault.spool import Spool
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
+    from stages.source.roots import ReadRoot
     from stages.source.walk import Found
 
 STAMPING = {
@@ -46,12 +48,16 @@ class Warm(Stage):
     kind: ClassVar[str] = "warm"
     takes: ClassVar[type | None] = Piece
     gives: ClassVar[type | None] = Piece
-    needs: ClassVar[tuple[type, ...]] = (Base, PreviousIndex, Spool, StateFolder, ScratchFolder)
+    needs: ClassVar[tuple[type, ...]] = (
+        Base,
+        PreviousIndex,
+        Roots,
+        Spool,
+        StateFolder,
+        ScratchFolder,
+    )
     provides: ClassVar[tuple[type, ...]] = (WarmRecord,)
 
-    path: str
-    exclude: tuple[str, ...] = ()
-    never: tuple[str, ...] = ()
     bulk: bool = True
     """False: read no files, only prepare for the stop."""
 
@@ -62,16 +68,14 @@ class Warm(Stage):
         parent's index, and room in the spool.
         """
         yield from pieces
-        root = open_source(self.path)
-        try:
-            record = self._record(root, run)
-            run.open(record, record.close)
-            if record.covers:
-                run.fact(PreviousIndex).keep()
-                yield from self._read(root, run, record)
-                syncfs(root)  # the second walk syncs as well, and then has less to wait for
-        finally:
-            os.close(root)
+        record = WarmRecord(run.clock.now(), run.fact(ScratchFolder).folder)
+        run.open(record, record.close)
+        if self.bulk:
+            run.fact(PreviousIndex).keep()
+            allow_deep_trees()
+            previous = Previous(run.fact(Base), run.fact(PreviousIndex))
+            for root in run.fact(Roots).roots:
+                yield from self._root(root, run, record, previous)
         run.fact(PreviousIndex).read_ahead(run.check)
         if record.covers:
             run.fact(Spool).make_room(record.left, run.check)
@@ -80,25 +84,35 @@ class Warm(Stage):
         """Return the purpose of the stage."""
         return "read the bulk before the stop" if self.bulk else "get ready for the stop"
 
-    def _record(self, root: int, run: Run) -> WarmRecord:
-        if not self.bulk:
-            return WarmRecord()
-        if _magic(root) not in STAMPING:
-            run.warn(
-                f"{self.path} is on a file system that does not stamp every write:"
-                " all of it is read while the containers are down"
-            )
-            return WarmRecord()
-        return WarmRecord(root, run.clock.now(), run.fact(ScratchFolder).folder)
+    def _root(
+        self, root: ReadRoot, run: Run, record: WarmRecord, previous: Previous
+    ) -> Iterator[Piece]:
+        if not root.folder:
+            return
+        top = open_source(root.folder)
+        try:
+            if _magic(top) not in STAMPING:
+                run.warn(
+                    f"{root.folder} is on a file system that does not stamp every write:"
+                    " all of it is read while the containers are down"
+                )
+                return
+            record.cover(root.label, top)
+            yield from self._read(root, top, run, record, previous)
+            syncfs(top)  # the second walk syncs as well, and then has less to wait for
+        finally:
+            os.close(top)
 
-    def _read(self, root: int, run: Run, record: WarmRecord) -> Iterator[Piece]:
-        allow_deep_trees()
-        previous = Previous(run.fact(Base), run.fact(PreviousIndex))
-        excludes = Excludes(self.exclude)
-        never = folders(self.never) | own_folders(run.fact(StateFolder).path, self.path)
+    def _read(
+        self, root: ReadRoot, top: int, run: Run, record: WarmRecord, previous: Previous
+    ) -> Iterator[Piece]:
+        roots = run.fact(Roots)
+        excludes = Excludes(roots.exclude)
+        never = folders(roots.never) | own_folders(run.fact(StateFolder).path, root.folder)
         linked = set()
         # Files that cannot be read are reported by the second walk.
-        for found in walk(root, excludes, never, lambda *_: None, record.folders):
+        listings = record.folders.get(root.label)
+        for found in under_label(root, walk(top, excludes, never, lambda *_: None, listings)):
             state = found.stat
             if not stat.S_ISREG(state.st_mode) or not state.st_size or previous.unchanged(found):
                 continue

@@ -71,15 +71,20 @@ class Preview:
 
     def in_place(self) -> list[str]:
         """Return the lines of the preview of a restore in place."""
-        docker, path = self._service.docker, self._service.path
+        docker, folders = self._service.docker, self._service.folders
+        several = len(folders) > 1
+        mounts = [os.path.join(top * several, at) for top in folders for at in mounts_in(top)]
         stopped = ", ".join(docker.names) if docker else "nothing"
         after = self._service.post_restore
         return self._lines(
-            ("to", path),
+            *(("" if at else "to", name) for at, name in enumerate(self._service.reads.named)),
             ("", "in place; excluded files stay untouched"),
-            ("aside", f"{path}/{PREFIX}…: what is there now"),
-            *(("not", f"{at}: another filesystem is mounted there") for at in mounts_in(path)),
-            ("room", self._room(path)),
+            *(
+                ("" if n else "aside", f"{at}/{PREFIX}…: what is there now")
+                for n, at in enumerate(folders)
+            ),
+            *(("not", f"{at}: another filesystem is mounted there") for at in mounts),
+            *(("room", self._room(at)) for at in folders[:1]),
             ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
             *([("then", after.command.splitlines()[0])] if after else []),
             ("way back", f"packrat restore --undo {self._opened.service}"),

@@ -192,7 +192,7 @@ class Picker:
                 return None
 
     def _where(self) -> Navigation | None:
-        path = self.program.config.services[self._service].path
+        path = ", ".join(self.program.config.services[self._service].reads.named)
         lines = [
             Line("a new folder; the service is not touched", "new"),
             Line(f"in place: {path}", "in place"),

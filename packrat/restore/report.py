@@ -50,9 +50,10 @@ def restore_and_report(
     )
     if restored.downtime_seconds is not None:
         say(f"{service}: its containers were down for {restored.downtime_seconds:.1f} s")
-    if restored.replaced_folder:
+    if restored.replaced_folders:
+        folders = "\n  ".join(map(printable, restored.replaced_folders))
         say(
-            f"The replaced files are in\n  {printable(restored.replaced_folder)}\n"
+            f"The replaced files are in\n  {folders}\n"
             f"  packrat restore --undo {service}    puts it back\n"
             f"  packrat restore --forget {service}  deletes it, as the next good backup does"
         )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from vault.archive.lineage import PATH_ROOT
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class Request(Struct, frozen=True):
@@ -54,7 +56,21 @@ def inside(path: str, folder: str) -> str | None:
     return "" if relative == "." else relative
 
 
-def path_in_backup(path: str, folder: str) -> str:
-    """Return a path in a backup: relative to `folder`, or with a slash in front of such a path."""
-    relative = inside(path, folder)
+def in_roots(path: str, labels: Mapping[str, str]) -> str | None:
+    """Return a path as a backup names it, "" for everything, None if it is in no root.
+
+    `labels` maps the label of each root to its folder. An absolute path is taken as one of this
+    machine, a relative one begins with a label, unless the only root has none.
+    """
+    if not os.path.isabs(path) and list(labels) != [PATH_ROOT]:
+        return inside(path, "/")
+    for label, folder in labels.items():
+        if (relative := inside(path, folder)) is not None:
+            return os.path.join(label, relative).rstrip("/")
+    return None
+
+
+def path_in_backup(path: str, labels: Mapping[str, str]) -> str:
+    """Return a path in a backup: as `in_roots` does, or with a slash in front of such a path."""
+    relative = in_roots(path, labels)
     return path.strip("/") if relative is None else relative

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,14 @@ from msgspec import structs
 from engine.events import Warned
 from engine.run import Cancelled
 from packrat.errors import Interrupted
+from packrat.restore.destined import destined, selected
 from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.text.report import count_text, missed_text
-from stages.collect import Collect
 from stages.containers import Containers
-from stages.errors import SourceError, TargetError
+from stages.errors import SourceError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
 from stages.in_place.forget import drop_unused
@@ -28,7 +29,7 @@ from stages.masking import masked
 from stages.restore_target.layout import Layout
 from stages.restore_target.target import Target
 from stages.select import Select
-from vault.archive.lineage import PATH_ROOT
+from stages.source.roots import Roots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,10 @@ class Restored:
     """Seconds for which containers were down."""
     replaced_folder: str | None = None
     """The folder that holds what an in-place restore has replaced."""
+    replaced_folders: list[str] = field(default_factory=list)
+    """All such folders, one for each root."""
+    roots: list[dict[str, str]] = field(default_factory=list)
+    """The restored roots of the backup: label, kind, source, and the target of each."""
     host: str = ""
     """The host whose backup it is."""
     made: str = ""
@@ -89,12 +94,8 @@ def restore(
     if pipeline.to is not None:
         with Target(pipeline.to, marker(job)) as target:
             return _run(pipeline, graph, job, opened, listeners, (target,))
-    if [root.label for root in job.backup.roots] != [PATH_ROOT]:
-        raise TargetError(
-            f"{opened.where} holds more than the folder of {job.service}",
-            "restore it to a folder: packrat restore --to",
-        )
-    path = next(n.stage.path for n in graph.order if isinstance(n.stage, Collect))
+    roots = pipeline.reads.resolve() if pipeline.reads else Roots()
+    places = destined(job.backup.roots, roots, job.paths, opened.where)
     state_dir = pipeline.state_dir
     with service_lock(state_dir, pipeline.service, time.time()):
         said = require_repaired(state_dir, pipeline.service)
@@ -102,17 +103,19 @@ def restore(
             for listener in listeners:
                 listener(Warned("restore", text))
         archive = opened.manifest.id
-        with prepare(state_dir, job.service, path, archive, paths, time.time()) as staging:
+        with prepare(state_dir, job.service, places, archive, time.time()) as staging:
             job = structs.replace(job, target=staging.path, in_place=True)
-            tree = Target.staged(staging.path, staging.tree, again=staging.again)
+            trees = {one.record.label: (one.path, one.tree) for one in staging.roots}
             try:
-                with tree as target:
-                    given = (target, staging)
+                with Target.staged(trees, again=staging.again) as target:
+                    given = (target, staging, roots)
                     restored = _run(pipeline, graph, job, opened, listeners, given)
             except BaseException:
                 drop_unused(state_dir, staging)
                 raise
-        restored.target = path
+        restored.target = ", ".join(one.folder for one in places)
+        for at, one in zip(restored.roots, places, strict=True):
+            at["target"] = one.folder
         restored.warnings[:0] = said
         return restored
 
@@ -172,7 +175,12 @@ def _run(
         partial=partial,
         lost=list(written.lost),
         downtime_seconds=downtime.seconds if downtime else None,
-        replaced_folder=swapped.replaced if swapped else None,
+        replaced_folder=swapped.replaced[0] if swapped else None,
+        replaced_folders=list(swapped.replaced) if swapped else [],
+        roots=[
+            structs.asdict(root) | {"target": os.path.join(job.target, root.label).rstrip("/")}
+            for root in selected(job.backup.roots, job.paths)
+        ],
         host=job.backup.host,
         made=job.backup.made,
     )

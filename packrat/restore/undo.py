@@ -15,7 +15,7 @@ from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.text.report import count_text, say, warn
-from specs.compile import compile_service
+from specs.compile import compile_service, reads_of
 from stages.errors import SourceError
 from stages.given import GIVEN
 from stages.in_place.forget import forget
@@ -34,30 +34,32 @@ def undo(program: Program, service: str) -> int:
     """Put back what the newest in-place restore replaced; raises the error that ended it."""
     [service] = program.services([service])
     config = program.config
-    path = config.services[service].path
+    pipeline = compile_service(config, service)
+    where = ", ".join(config.services[service].reads.named)
     with service_lock(config.state_dir, service, time.time()):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
         if finished_later(config.state_dir, service):
             say(
                 f"{service}: the interrupted undo was finished:"
-                f" {path} is as it was before the restore"
+                f" {where} is as it was before the restore"
             )
             return Exit.DONE
-        record = newest_undoable(config.state_dir, service)
-        if record is None:
+        records = newest_undoable(config.state_dir, service)
+        if records is None:
             raise SourceError(
                 f"there is nothing to undo for {service}: no restore in place is recorded",
                 f"packrat restore {service} --in-place restores another backup",
             )
-        pipeline = compile_service(config, service)
-        given = (Journal(config.state_dir, service), *service_given(pipeline, "undo"))
+        roots = reads_of(config, config.services[service]).resolve()
+        given = (Journal(config.state_dir, service), roots, *service_given(pipeline, "undo"))
         done = execute_watched(service, _graph(pipeline), given, [_warned])
         for error in done.outcome.failed.values():
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
-    say(f"{service}: {path} is as it was before the restore")
+    folders = [os.path.join(roots.places.get(one.label, one.path), one.folder) for one in records]
+    say(f"{service}: {where} is as it was before the restore")
     say(
-        f"the restored files are in {os.path.join(path, record.folder)};"
+        f"the restored files are in {', '.join(folders)};"
         f" packrat restore --forget {service}, or the next good backup, deletes it"
     )
     return Exit.DONE
@@ -70,7 +72,7 @@ def forget_replaced(program: Program, service: str) -> int:
     with service_lock(config.state_dir, service, time.time()):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
-        result = forget(config.state_dir, service, config.services[service].path)
+        result = forget(config.state_dir, service, config.services[service].reads.labels)
     if result.failed:
         raise SourceError(
             f"{service}: could not delete {'; '.join(result.failed)}",
@@ -89,15 +91,12 @@ def _warned(event: Event) -> None:
 def _graph(pipeline: Pipeline) -> Graph:
     """Return the graph of an undo, with the containers stopped as for the restore."""
     stages = pipeline.stages
-    collect = next(params for params in stages.values() if params["kind"] == "collect")
-    params: dict[str, Any] = {
-        key: collect[key] for key in ("path", "exclude", "never") if key in collect
-    }
+    read = stages["source"]["read"]
     spec: dict[str, dict[str, Any]] = {
-        "undo": {"kind": "undo", "service": pipeline.service, **params}
+        "undo": {"kind": "undo", "service": pipeline.service, "read": read}
     }
     if "stop" in stages:
         spec["undo"]["after"] = ["stop"]
-        spec["stop"] = stages["stop"] | {"after": [], "path": collect["path"]}
+        spec["stop"] = stages["stop"] | {"after": [], "exchanges": True}
         spec["start"] = {"releases": "stop", "after": ["undo"]}
     return Graph.build(spec, KINDS, GIVEN["undo"])

@@ -18,10 +18,11 @@ from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
-from stages.facts import Holdings, Job, SourceReport, Stores
+from stages.facts import Holdings, Job, Stores
 from stages.in_place.forget import forget
 from stages.journal import Journal
 from stages.masking import masked
+from stages.source.roots import Roots
 from stages.spool_folder import SpoolFolder
 from stages.upload import Upload
 from vault.errors import VaultError
@@ -104,8 +105,8 @@ def _run(
         done = execute_watched(job.service, graph, given, listeners, clock, pipeline.timeout)
         outcome = done.outcome
         sum_up(graph, outcome, job, result, done.problem)
-        if result.exit == Exit.DONE and (source := outcome.fact(SourceReport)):
-            for text in forget(pipeline.state_dir, pipeline.service, source.path).failed:
+        if result.exit == Exit.DONE and (roots := outcome.fact(Roots)):
+            for text in forget(pipeline.state_dir, pipeline.service, roots.places).failed:
                 result.warnings.append(f"what a restore had replaced could not be deleted: {text}")
         if holdings := outcome.fact(Holdings):
             _drop_delivered(result, stores, job, keys, cache, holdings.waiting)

@@ -76,13 +76,13 @@ def back_up_all(
 def _count_ahead(pipeline: Pipeline) -> Callable[[], int | None]:
     """Count a source's bytes in a thread; return a function for their number once it is known."""
     counted: list[int] = []
-    collect = pipeline.stages.get("collect", {})
+    reads = pipeline.reads
 
     def count() -> None:
-        exclude, never = collect.get("exclude", []), collect.get("never", [])
         with suppress(SourceError, OSError):
-            counted.append(count_source(pipeline.state_dir, collect["path"], exclude, never)[1])
+            if reads:
+                counted.append(count_source(pipeline.state_dir, reads.resolve())[1])
 
-    if "path" in collect:
+    if reads:
         threading.Thread(target=count, daemon=True).start()
     return lambda: counted[0] if counted else None

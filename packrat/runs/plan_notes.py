@@ -17,10 +17,13 @@ from stages.errors import SourceError
 from stages.facts import Holdings, Pruned
 from stages.in_place.survey import mounts_in
 from stages.service.docker import DockerEngine
-from stages.service.neighbours import others, restart_text, uses
+from stages.service.neighbours import others, restart_text, used_by
+from stages.source.roots import Roots
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from packrat.program import Program
     from specs.pipeline import Pipeline
 
@@ -30,28 +33,32 @@ PATIENCE_SECONDS = 10
 
 def source_notes(pipeline: Pipeline) -> dict[str, str]:
     """Return stage -> note on how much there is to read now."""
-    notes = {}
-    for name, params in pipeline.stages.items():
-        if params.get("kind") == "collect":
-            try:
-                exclude, never = params.get("exclude", ()), params.get("never", ())
-                files, size = count_source(pipeline.state_dir, params["path"], exclude, never)
-                notes[name] = f"{count_text(files, 'file')}, {bytes_text(size)}"
-            except (SourceError, OSError) as error:
-                notes[name] = f"now: {error}"
-    return notes
+    try:
+        roots = pipeline.reads.resolve() if pipeline.reads else Roots()
+        files, size = count_source(pipeline.state_dir, roots)
+        said = f"{count_text(files, 'file')}, {bytes_text(size)}"
+    except (SourceError, OSError) as error:
+        said = f"now: {error}"
+    return {name: said for name, one in pipeline.stages.items() if one.get("kind") == "collect"}
 
 
 def restore_notes(pipeline: Pipeline) -> dict[str, str]:
     """Return stage -> note on what an in-place restore leaves out, or shares with others."""
-    return _mount_notes(pipeline) | _sharing_notes(pipeline)
+    try:
+        folders = pipeline.reads.resolve().folders if pipeline.reads else ()
+    except SourceError as error:
+        warn(f"where the files would go is not known: {error}")
+        return {}
+    return _mount_notes(pipeline, folders) | _sharing_notes(pipeline, folders)
 
 
-def _mount_notes(pipeline: Pipeline) -> dict[str, str]:
+def _mount_notes(pipeline: Pipeline, folders: Sequence[str]) -> dict[str, str]:
     """Return stage -> note on mounted folders that an in-place restore leaves out."""
     notes = {}
+    several = len(folders) > 1
     for name, params in pipeline.stages.items():
-        if params.get("kind") == "collect" and (mounts := mounts_in(params["path"])):
+        mounts = [os.path.join(top * several, at) for top in folders for at in mounts_in(top)]
+        if params.get("kind") == "collect" and mounts:
             named = ", ".join(map(printable, mounts))
             notes[name] = (
                 f"now: not restored, since another filesystem is mounted there: {named}; packrat"
@@ -91,19 +98,20 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     return notes
 
 
-def _sharing_notes(pipeline: Pipeline) -> dict[str, str]:
+def _sharing_notes(pipeline: Pipeline, folders: Sequence[str]) -> dict[str, str]:
     """Return stage -> note on other containers that use the files to be replaced."""
     notes = {}
     for name, params in pipeline.stages.items():
-        if params.get("kind") != "containers" or not (path := params.get("path")):
+        if params.get("kind") != "containers" or not params.get("exchanges"):
             continue
         engine = DockerEngine(params.get("host"), PATIENCE_SECONDS)
         try:
             ids = {engine.inspect(one).id for one in params["names"]}
-            found = [one for one in others(engine, ids) if uses(one, path)]
+            found = [(one, used_by(one, folders)) for one in others(engine, ids)]
         except SourceError as error:
-            warn(f"whether other containers use {path} is not known: {error}")
+            where = ", ".join(folders)
+            warn(f"whether other containers use {where} is not known: {error}")
             continue
-        if found:
-            notes[name] = "now: " + "; ".join(restart_text(one, path) for one in found)
+        if texts := [restart_text(one, used) for one, used in found if used]:
+            notes[name] = "now: " + "; ".join(texts)
     return notes

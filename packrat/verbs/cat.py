@@ -25,7 +25,7 @@ def print_file(
 ) -> None:
     """Write the content of a file to standard output; raises VaultError."""
     program.services([service])
-    path = path_in_backup(path, program.config.services[service].path)
+    path = path_in_backup(path, program.config.services[service].reads.labels)
     files = PackratFileSystem(ChosenBackups(program, source, password_file))
     where = f"{service}/{backup}/{path}"
     try:

@@ -73,8 +73,9 @@ def check_all(
 def _notes(config: Config, file: str) -> Iterator[str]:
     """Yield notes about valid settings that may be mistakes or risks."""
     for name, service in config.services.items():
-        if not os.path.isdir(service.path):
-            yield f"services.{name}.path: {service.path} is not a folder on this machine"
+        for key, folder in service.keyed_folders:
+            if not os.path.isdir(folder):
+                yield f"services.{name}.{key}: {folder} is not a folder on this machine"
         if service.schedule and (days := _days_text(service.schedule)):
             yield f"services.{name}.schedule: {days}"
     for secret in secrets_of(config):
@@ -107,7 +108,7 @@ def check_containers(program: Program) -> tuple[list[str], list[str]]:
     from stages.service.docker import DockerEngine, EngineAway
 
     services = program.config.services
-    paths = [os.path.realpath(service.path) for service in services.values()]
+    paths = [os.path.realpath(at) for service in services.values() for at in service.folders]
     notes: list[str] = []
     problems: dict[str | None, str] = {}
     for name, service in services.items():

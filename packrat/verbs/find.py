@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from engine.pool import in_order
 from packrat.browse.library import AllBackups
 from packrat.errors import Exit
-from packrat.restore.request import inside
+from packrat.restore.request import in_roots
 from packrat.text.report import bytes_text, count_text, print_json, table, time_text, warn
 from vault.archive.compare import Search
 from vault.browse import PackratFileSystem
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from packrat.program import Program
     from vault.archive.compare import Sighting
@@ -38,7 +38,7 @@ def find_paths(
     rows: list[dict[str, Any]] = []
     searched, failed = 0, list[VaultError]()
     for service in names:
-        search = Search(_matcher(pattern, program.config.services[service].path))
+        search = Search(_matcher(pattern, program.config.services[service].reads.labels))
         try:
             backups = library.backups(service)
         except VaultError as error:
@@ -119,8 +119,8 @@ def _report(rows: list[dict[str, Any]], pattern: str, searched: int, *, as_json:
         )
 
 
-def _matcher(pattern: str, folder: str) -> Callable[[str], object]:
-    """Return a test for paths below a service's folder.
+def _matcher(pattern: str, labels: Mapping[str, str]) -> Callable[[str], object]:
+    """Return a test for paths of backups; `labels` has the folders of the roots.
 
     A pattern with `/` is compared with the whole path, where `*` also matches `/`; any other one
     with the name alone.
@@ -128,5 +128,5 @@ def _matcher(pattern: str, folder: str) -> Callable[[str], object]:
     if "/" not in pattern:
         matches = re.compile(translate(pattern)).match
         return lambda path: matches(path[path.rfind("/") + 1 :])
-    named = inside(pattern, folder)
+    named = in_roots(pattern, labels)
     return re.compile(translate(pattern.strip("/") if named is None else named)).match

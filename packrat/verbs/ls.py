@@ -32,7 +32,7 @@ def list_files(
 ) -> None:
     """Print the entries directly in a folder of a backup, or a single file."""
     program.services([service])
-    path = path_in_backup(path, program.config.services[service].path)
+    path = path_in_backup(path, program.config.services[service].reads.labels)
     tree = PackratFileSystem(ChosenBackups(program, source, password_file)).tree(service, backup)
     entry = tree.lookup.entry(path)
     if entry is None and path:

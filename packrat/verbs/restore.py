@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from packrat.errors import Exit, Interrupted, UsageError
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
-from packrat.restore.request import Request, inside
+from packrat.restore.request import Request, in_roots, inside
 from packrat.restore.unlock import choose_and_unlock
 from packrat.text.progress import Detail
 from packrat.text.report import warn
@@ -17,18 +17,21 @@ from specs.compile import compile_restore
 from specs.faults import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from packrat.program import Program
     from packrat.restore.request import RestoreOptions
 
 
-def _path_in_backup(path: str, folder: str | None) -> str:
-    """Return a path as the backup names it; `/` may also mean the service's folder."""
+def _path_in_backup(path: str, labels: Mapping[str, str]) -> str:
+    """Return a path as the backup names it; `/` may also mean what holds all of it."""
     if not path:
         raise UsageError("--path is empty; leave it out to restore everything")
-    named = inside(path, folder) if folder else None
+    named = in_roots(path, labels)
     named = inside(path.lstrip("/") or ".", "/") if named is None else named
     if named is None:
-        raise UsageError(f"--path {path!r} is not below {folder or 'the folder of the service'}")
+        where = ", ".join(labels.values()) or "the folder of the service"
+        raise UsageError(f"--path {path!r} is not below {where}")
     return named
 
 
@@ -38,12 +41,12 @@ def restore_with_options(
     """Restore, and ask for missing options on a terminal; return the exit status."""
     if given.target is not None and given.in_place:
         raise UsageError("pass only one of --to and --in-place")
-    folder = None
+    labels: Mapping[str, str] = {}
     if given.service is not None:
         [service] = program.services([given.service])
-        folder = program.config.services[service].path
+        labels = program.config.services[service].reads.labels
     if given.paths is not None:
-        paths = [_path_in_backup(path, folder) for path in given.paths]
+        paths = [_path_in_backup(path, labels) for path in given.paths]
         given = given.at([] if "" in paths else paths)
     if not yes and _is_interactive():
         from packrat.picker.steps import Picker

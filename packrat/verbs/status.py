@@ -33,8 +33,11 @@ def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
         rows = [row for row in service_rows(config, history, now) if row["service"] in services]
         daemon = daemon_state(config.state_dir, history)
     for row in rows:
-        path, log = config.services[row["service"]].path, log_file(config.state_dir, row["service"])
-        row |= {"path": path, "set_aside": set_aside(config.state_dir, path)}
+        settings, log = config.services[row["service"]], log_file(config.state_dir, row["service"])
+        row |= {"path": next(iter(settings.folders), None), "reads": settings.reads.named}
+        row["set_aside"] = [
+            one for at in settings.folders for one in set_aside(config.state_dir, at)
+        ]
         row["log"] = log if os.path.exists(log) else None
     if as_json:
         print_json(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from stages.errors import TargetError
@@ -19,7 +19,7 @@ from stages.restore_target.folders import seal
 from stages.restore_target.handles import OPEN_FOLDER, open_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stages.in_place.record import Record
 
@@ -89,6 +89,24 @@ def open_root(record: Record, path: str | None = None) -> int:
         f"{path} is not the folder in which the restore was made",
         "nothing was changed; is the right disk mounted?",
     )
+
+
+def open_sides(
+    records: Sequence[Record], places: Mapping[str, str], opened: ExitStack
+) -> list[tuple[Record, int, int]]:
+    """Open the folder and the working folder of each root; `opened` closes them.
+
+    `places` has the folders of the roots now, by label, if they are known. Raises TargetError and
+    OSError.
+    """
+    sides = []
+    for record in records:
+        root = open_root(record, places.get(record.label))
+        opened.callback(os.close, root)
+        work = open_folder(root, record)
+        opened.callback(os.close, work)
+        sides.append((record, root, work))
+    return sides
 
 
 def own_folders(state_dir: str, path: str | None = None) -> set[tuple[int, int]]:

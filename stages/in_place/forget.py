@@ -16,10 +16,12 @@ from msgspec import structs
 from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
 from stages.in_place.folder import find_folder, open_folder, open_root
-from stages.in_place.record import read_records, remove_record, write_record
+from stages.in_place.record import read_records, remove_record, restores, write_records
 from stages.restore_target import linux
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stages.in_place.record import Record
     from stages.in_place.staging import Staging
 
@@ -36,16 +38,19 @@ class Forgotten(msgspec.Struct, frozen=True):
     """Files that could not be deleted, with the reason; the next command tries again."""
 
 
-def forget(state_dir: str, service: str, path: str) -> Forgotten:
+def forget(state_dir: str, service: str, places: Mapping[str, str]) -> Forgotten:
     """Delete the working folders of a service's restores; raises TargetError.
+
+    `places` has the folders of the service's roots now, by label.
 
     Nothing is deleted while a restore or an undo is unfinished: its folder may hold the only copy
     of the data. Call `recover` first.
     """
     records = read_records(state_dir, service)
     if any(record.phase in UNFINISHED for record in records):
+        where = ", ".join(places.values()) or service
         raise TargetError(
-            f"a restore or an undo of {path} is not finished, so nothing is deleted",
+            f"a restore or an undo of {where} is not finished, so nothing is deleted",
             "the next command finishes it",
         )
     gone, failed = 0, []
@@ -54,11 +59,11 @@ def forget(state_dir: str, service: str, path: str) -> Forgotten:
         for record in records
         if record.phase != "making"
     ]
-    for record in expired:  # mark all of them before the first file is deleted, the oldest first
-        write_record(state_dir, record)
+    for group in restores(expired):  # mark all before the first file is deleted, the oldest first
+        write_records(state_dir, group)
     for record in expired:
         try:
-            said = discard(state_dir, record, path)
+            said = discard(state_dir, record, places.get(record.label))
         except TargetError as error:
             said = [str(error)]
         gone += not said
@@ -71,12 +76,13 @@ def drop_unused(state_dir: str, staging: Staging) -> None:
 
     If that fails, the next command tries again.
     """
-    if os.listdir(staging.tree) or staging.record.phase != "staging":
+    if any(os.listdir(one.tree) or one.record.phase != "staging" for one in staging.roots):
         return
     with suppress(TargetError):
-        record = structs.replace(staging.record, phase="discarding")
-        write_record(state_dir, record)
-        discard(state_dir, record)
+        records = [structs.replace(record, phase="discarding") for record in staging.records]
+        write_records(state_dir, records)
+        for record in records:
+            discard(state_dir, record)
 
 
 def discard(state_dir: str, record: Record, path: str | None = None) -> list[str]:

@@ -11,19 +11,24 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from stages.errors import TargetError
 from stages.in_place.age import is_older
 from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
 from stages.in_place.identity import identify, is_same
 from stages.in_place.sides import Sides
+from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stages.in_place.exchange import Place
     from stages.in_place.identity import Identity, Kind
     from stages.in_place.record import Record, Stay, Step
+
+    Sided = tuple[Record, int, int]
+    """Record of a root with its open folder and its open working folder."""
 
 
 def take(record: Record, root: int, work: int, check: Callable[[], None]) -> None:
@@ -58,6 +63,29 @@ def take_back(record: Record, root: int, work: int) -> tuple[str, ...]:
         for stay in sorted(record.stays, key=_depth, reverse=True):
             dress(sides.folder(stay.path), stay.old)
     return tuple(odd)
+
+
+def take_all_back(sides: Sequence[Sided]) -> tuple[str, ...]:
+    """Take back all roots of a restore, as `take_back` does, and write them to their disks.
+
+    One that fails does not stop the others; then its error is raised.
+    """
+    odd: list[str] = []
+    failed: list[Exception] = []
+    for record, root, work in sides:
+        try:
+            odd += [in_archive(record, path) for path in take_back(record, root, work)]
+            linux.syncfs(root)
+        except (OSError, TargetError) as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return tuple(odd)
+
+
+def in_archive(record: Record, path: str) -> str:
+    """Return the path in the archive of a path below a root."""
+    return f"{record.label}/{path}" if record.label else path
 
 
 def is_untouched(record: Record, root: int, work: int) -> bool:

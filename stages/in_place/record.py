@@ -1,7 +1,8 @@
 """Record of an in-place restore in the state folder: the only source of what was moved.
 
-One file per restore, `<state_dir>/in-place/<service>/<number>.json`. It is written atomically and
-synced before each change of phase:
+One file per restore, `<state_dir>/in-place/<service>/<number>.json`: a record, or a list with one
+for each root of the service. So the phase of all roots changes at once. The file is written
+atomically and synced before each change:
 
     making      the working folder may exist, and is empty
     staging     the restored tree is being written into the working folder
@@ -19,13 +20,17 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from typing import Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from stages.errors import TargetError
 from stages.in_place.identity import Identity  # noqa: TC001 (msgspec reads the annotations)
 from vault.archive.format import Entry  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 FOLDER = "in-place"
 
@@ -59,7 +64,7 @@ class Stay(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything that is known of one in-place restore."""
+    """Everything that is known of one in-place restore, in one root."""
 
     number: int
     """Position among the restores of the service; the newest has the highest."""
@@ -71,10 +76,12 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     archive: str
     """Id of the restored archive."""
     paths: tuple[str, ...]
-    """Restored paths; empty for everything."""
+    """Restored paths, below the root; empty for everything."""
     folder: str
     """Name of the working folder, in the service's folder."""
     phase: Phase
+    label: str = ""
+    """Label of the root; the records of one restore differ in it."""
     exchanges: bool = True
     """The filesystem can exchange two names atomically."""
     identity: Identity | None = None
@@ -104,7 +111,12 @@ def read_records(state_dir: str, service: str) -> list[Record]:
         raise TargetError(
             f"cannot read {folder}: {error.strerror}", "check its owner and mode"
         ) from (None)
-    return sorted((_read(os.path.join(folder, name)) for name in names), key=lambda r: r.number)
+    return [record for name in names for record in _read(os.path.join(folder, name))]
+
+
+def restores(records: Iterable[Record]) -> list[tuple[Record, ...]]:
+    """Return records by restore, one for each of its roots."""
+    return [tuple(group) for _, group in groupby(records, key=lambda record: record.number)]
 
 
 def all_services(state_dir: str) -> list[str]:
@@ -116,9 +128,16 @@ def all_services(state_dir: str) -> list[str]:
 
 
 def write_record(state_dir: str, record: Record) -> None:
-    """Write a record atomically, and sync it to the disk; raises TargetError."""
-    folder = os.path.join(state_dir, FOLDER, record.service)
-    path = _path(state_dir, record)
+    """Write a record, beside those of other roots of the restore; raises TargetError."""
+    others = [one for one in _beside(state_dir, record) if one.label != record.label]
+    write_records(state_dir, sorted([*others, record], key=lambda one: one.label))
+
+
+def write_records(state_dir: str, records: Sequence[Record]) -> None:
+    """Write all records of one restore atomically, and sync them; raises TargetError."""
+    folder = os.path.join(state_dir, FOLDER, records[0].service)
+    path = _path(state_dir, records[0])
+    content = records if len(records) > 1 else records[0]
     try:
         if not os.path.isdir(folder):
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -131,7 +150,7 @@ def write_record(state_dir: str, record: Record) -> None:
         )
         try:
             # Not with msgspec: the json module escapes names that are not UTF-8.
-            rest = json.dumps(msgspec.to_builtins(record)).encode("ascii")
+            rest = json.dumps(msgspec.to_builtins(content)).encode("ascii")
             while rest:
                 rest = rest[os.write(fd, rest) :]
             os.fsync(fd)
@@ -146,19 +165,22 @@ def write_record(state_dir: str, record: Record) -> None:
         ) from error
 
 
-def write_result(state_dir: str, record: Record) -> None:
-    """Write the record of a restore that was taken back; raises TargetError."""
+def write_result(state_dir: str, records: Sequence[Record]) -> None:
+    """Write the records of a restore that was taken back; raises TargetError."""
     try:
-        write_record(state_dir, record)
+        write_records(state_dir, records)
     except TargetError as error:
         raise TargetError(
-            f"{record.path} is as it was before the restore, but packrat {error}",
+            f"{paths_text(records)} is as it was before the restore, but packrat {error}",
             "the next command tries it again; make room, or correct state_dir",
         ) from error
 
 
 def remove_record(state_dir: str, record: Record) -> None:
     """Delete a record whose working folder is gone; raises TargetError."""
+    if others := [one for one in _beside(state_dir, record) if one.label != record.label]:
+        write_records(state_dir, others)
+        return
     path = _path(state_dir, record)
     try:
         with suppress(FileNotFoundError):
@@ -168,14 +190,26 @@ def remove_record(state_dir: str, record: Record) -> None:
         raise TargetError(f"cannot delete {path}: {error.strerror}", "delete it") from error
 
 
+def paths_text(records: Iterable[Record]) -> str:
+    """Return the folders of the roots, for people."""
+    return ", ".join(record.path for record in records)
+
+
+def _beside(state_dir: str, record: Record) -> list[Record]:
+    """Return the records of a restore, of all its roots."""
+    path = _path(state_dir, record)
+    return _read(path) if os.path.exists(path) else []
+
+
 def _path(state_dir: str, record: Record) -> str:
     return os.path.join(state_dir, FOLDER, record.service, f"{record.number:08d}.json")
 
 
-def _read(path: str) -> Record:
+def _read(path: str) -> list[Record]:
     try:
         with open(path, encoding="ascii") as file:
-            return msgspec.convert(json.load(file), Record)
+            content = json.load(file)
+        return msgspec.convert(content if isinstance(content, list) else [content], list[Record])
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise TargetError(
             f"the record of an in-place restore, {path}, cannot be read: {error}",

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
-from stages.in_place.folder import open_folder, open_root
+from stages.in_place.folder import open_root, open_sides
 from stages.in_place.forget import discard
-from stages.in_place.record import all_services, read_records
+from stages.in_place.record import all_services, paths_text, read_records, restores
 from stages.in_place.restore import roll_back
 from stages.in_place.staging import unmake
 from stages.in_place.undo import finish_undo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from stages.in_place.record import Record
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+"""No known folders of the roots: those of the records count."""
 MOVING = {"swapping": "restore in place", "undoing": "undo"}
 """Phases in which files are moved -> what is under way."""
 
@@ -55,60 +60,58 @@ def must_move(state_dir: str, service: str) -> bool:
     return any(record.phase in MOVING for record in read_records(state_dir, service))
 
 
-def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
+def recover(state_dir: str, service: str, places: Mapping[str, str] = NOWHERE) -> Recovered:
     """Finish every interrupted restore, undo or deletion of a service.
 
-    `path` is where the service's folder is now, if known. The caller holds the service's lock.
-    Errors are in the result.
+    `places` has the folders of the roots now, by label, if known. The caller holds the service's
+    lock. Errors are in the result.
     """
     result = Recovered()
     try:
         records = read_records(state_dir, service)
     except TargetError as error:
         return Recovered(owed=(f"{error}; {error.hint}",))
-    for record in reversed(records):
+    for group in reversed(restores(records)):
         try:
-            result = _recover(state_dir, record, path, result)
+            result = _recover(state_dir, group, places, result)
         except TargetError as error:
             result = structs.replace(result, owed=(*result.owed, f"{error}; {error.hint}"))
         except OSError as error:
             text = (
-                f"an interrupted {MOVING.get(record.phase, 'restore')} of {record.path} cannot be"
-                f" finished yet: {error.filename}: {error.strerror}"
+                f"an interrupted {MOVING.get(group[0].phase, 'restore')} of {paths_text(group)}"
+                f" cannot be finished yet: {error.filename}: {error.strerror}"
             )
             result = structs.replace(result, owed=(*result.owed, text))
     return result
 
 
-def _recover(state_dir: str, record: Record, path: str | None, result: Recovered) -> Recovered:
-    if record.phase == "making":
-        with suppress(OSError, TargetError):  # it is empty and does no harm until it can be deleted
-            _remove_unused(state_dir, record, path)
+def _recover(
+    state_dir: str, group: Sequence[Record], places: Mapping[str, str], result: Recovered
+) -> Recovered:
+    """Recover one restore, whose roots are all in the same phase."""
+    phase, where = group[0].phase, paths_text(group)
+    for record in group:
+        if phase == "making":
+            with suppress(OSError, TargetError):  # it is empty and does no harm meanwhile
+                _remove_unused(state_dir, record, places.get(record.label))
+        elif phase == "discarding":
+            try:
+                failed = discard(state_dir, record, places.get(record.label))
+            except TargetError as error:
+                failed = [str(error)]
+            result = structs.replace(result, pending=(*result.pending, *failed))
+    if phase not in MOVING:
         return result
-    if record.phase == "discarding":
-        try:
-            failed = discard(state_dir, record, path)
-        except TargetError as error:
-            failed = [str(error)]
-        return structs.replace(result, pending=(*result.pending, *failed))
-    if record.phase not in MOVING:
-        return result
-    root = work = -1
-    try:
-        root = open_root(record, path)
-        work = open_folder(root, record)
-        if record.phase == "swapping":
-            odd = roll_back(state_dir, record, root, work)
-            said = f"a restore in place died: {record.path} is as it was before"
+    with ExitStack() as opened:
+        sides = open_sides(group, places, opened)
+        if phase == "swapping":
+            odd = roll_back(state_dir, sides)
+            said = f"a restore in place died: {where} is as it was before"
         else:
-            odd = finish_undo(state_dir, record, root, work).odd
-            said = f"an undo died and was finished: {record.path} is as it was before the restore"
-    finally:
-        for fd in (work, root):
-            if fd >= 0:
-                os.close(fd)
+            odd = finish_undo(state_dir, sides).odd
+            said = f"an undo died and was finished: {where} is as it was before the restore"
     if odd:
-        said += f"; unknown files are kept in {record.folder}: " + ", ".join(map(repr, odd))
+        said += f"; unknown files are kept in {group[0].folder}: " + ", ".join(map(repr, odd))
     return structs.replace(result, done=(*result.done, said))
 
 

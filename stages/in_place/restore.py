@@ -1,7 +1,7 @@
 """In-place restore: write the tree into a working folder, then exchange it with the one in use.
 
-    with prepare(state_dir, service, path, archive, paths, now) as staging:
-        ...  write the tree into `staging.tree`, while the service runs
+    with prepare(state_dir, service, destined, archive, now) as staging:
+        ...  write the tree of each of `staging.roots`, while the service runs
         ...  stop the service
         swapped = swap(state_dir, staging, exclude, never, check)
         ...  start the service
@@ -21,11 +21,11 @@ from msgspec import structs
 from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
 from stages.in_place.folder import own_folders
-from stages.in_place.moves import is_untouched, take, take_back
+from stages.in_place.moves import in_archive, is_untouched, take, take_all_back
 from stages.in_place.plan import Left, plan_swap
-from stages.in_place.record import Record, Stay, write_record, write_result
+from stages.in_place.record import Record, Stay, paths_text, write_records, write_result
 from stages.in_place.sides import ASIDE, make_aside
-from stages.in_place.staging import ELSEWHERE, Staging
+from stages.in_place.staging import ELSEWHERE, StagedRoot, Staging
 from stages.in_place.survey import survey
 from stages.restore_target import linux
 from stages.restore_target.folders import seal
@@ -36,12 +36,14 @@ from stages.source.walk import folders
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stages.in_place.moves import Sided
+
 
 class Exchanged(msgspec.Struct, frozen=True):
     """Result of a completed in-place restore."""
 
-    folder: str
-    """Path of the folder that holds what was replaced."""
+    folders: tuple[str, ...]
+    """Paths of the folders that hold what was replaced, one for each root."""
     left: tuple[Left, ...]
     """Paths that the backup has and that were not restored, because something stays there."""
 
@@ -53,63 +55,74 @@ def swap(
     never: Sequence[str],
     check: Callable[[], None],
 ) -> Exchanged:
-    """Exchange the restored tree with the present one; the service must be stopped.
+    """Exchange the restored trees with the present ones; the service must be stopped.
 
     Paths that `exclude` matches, the folders `never` and mount points stay. `check` is called
     before each step and may raise. On any error everything is as before, unless the error
     says that the next command continues. Raises TargetError.
     """
-    record, root, work = staging.record, staging.root, staging.work
     try:
-        record, left = _plan(state_dir, staging, exclude, never, check)
-        linux.syncfs(root)  # the restored tree must be on the disk before it replaces anything
+        plans = [_plan(state_dir, one, exclude, never, check) for one in staging.roots]
+        for one in staging.roots:  # the restored tree must be on the disk before it replaces
+            linux.syncfs(one.root)
     except OSError as error:
         raise TargetError(
-            f"cannot restore in place below {record.path}: {error.strerror}", ELSEWHERE
+            f"cannot restore in place below {paths_text(staging.records)}: {error.strerror}",
+            ELSEWHERE,
         ) from error
-    write_record(state_dir, record)
+    records = [record for record, _ in plans]
+    sides = [(new, one.root, one.work) for new, one in zip(records, staging.roots, strict=True)]
+    write_records(state_dir, records)
+    done = [structs.replace(record, phase="swapped") for record in records]
     try:
-        take(record, root, work, check)
-        linux.syncfs(root)
-        write_record(state_dir, structs.replace(record, phase="swapped"))
+        for record, root, work in sides:
+            take(record, root, work, check)
+        for one in staging.roots:
+            linux.syncfs(one.root)
+        write_records(state_dir, done)
     except BaseException as error:
-        roll_back(state_dir, record, root, work)
+        roll_back(state_dir, sides)
         if isinstance(error, OSError):
             raise TargetError(
                 f"cannot restore in place at {error.filename!r}: {error.strerror}",
                 "nothing was changed; restore to a folder with --to, then copy",
             ) from error
         raise
-    staging.record = structs.replace(record, phase="swapped")
-    return Exchanged(os.path.join(record.path, record.folder), left)
+    for one, record in zip(staging.roots, done, strict=True):
+        one.record = record
+    aside = tuple(os.path.join(record.path, record.folder) for record in done)
+    return Exchanged(aside, tuple(left for _, more in plans for left in more))
 
 
-def roll_back(state_dir: str, record: Record, root: int, work: int) -> tuple[str, ...]:
+def roll_back(state_dir: str, sides: Sequence[Sided]) -> tuple[str, ...]:
     """Take back the steps of an unfinished swap; return the paths of unknown content.
 
     Raises TargetError if something is not back yet; recovery continues with it.
     """
+    records = [record for record, _, _ in sides]
     try:
-        odd = take_back(record, root, work)
-        linux.syncfs(root)
-        untouched = is_untouched(record, root, work)
+        odd = take_all_back(sides)
+        untouched = all(is_untouched(*side) for side in sides)
     except (OSError, TargetError) as error:
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
-            f"a restore in place of {record.path} ended early and could not be taken back: {cause}",
-            f"what was there before is in {record.folder}; the next command tries again",
+            f"a restore in place of {paths_text(records)} ended early and could not be taken back:"
+            f" {cause}",
+            f"what was there before is in {records[0].folder}; the next command tries again",
         ) from error
     if untouched:
-        record = structs.replace(record, phase="staging", steps=(), stays=(), kept=())
+        records = [
+            structs.replace(one, phase="staging", steps=(), stays=(), kept=()) for one in records
+        ]
     else:  # something was written meanwhile: only forget deletes it
-        record = structs.replace(record, phase="undone")
-    write_result(state_dir, record)
+        records = [structs.replace(one, phase="undone") for one in records]
+    write_result(state_dir, records)
     return odd
 
 
 def _plan(
     state_dir: str,
-    staging: Staging,
+    staging: StagedRoot,
     exclude: Sequence[str],
     never: Sequence[str],
     check: Callable[[], None],
@@ -147,7 +160,7 @@ def _plan(
         stays=stays,
         kept=plan.kept,
     )
-    return record, plan.left
+    return record, tuple(Left(in_archive(record, one.path), one.why) for one in plan.left)
 
 
 def _with_own_times(record: Record, root: Stay) -> Stay:

@@ -1,19 +1,27 @@
-"""Working folder of an in-place restore while its tree is written: created or reopened."""
+"""Working folders of an in-place restore while its trees are written: created or reopened."""
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import msgspec
 from msgspec import structs
 
 from stages.errors import TargetError
 from stages.in_place.exchange import exists, supports_exchange
 from stages.in_place.folder import PREFIX, TREE, find_folder, make_folder, open_folder
 from stages.in_place.identity import identify, is_same
-from stages.in_place.record import Record, read_records, remove_record, write_record
+from stages.in_place.record import (
+    Record,
+    read_records,
+    remove_record,
+    restores,
+    write_records,
+)
 from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER, open_service
 from vault.archive.format import stamp
@@ -24,60 +32,98 @@ if TYPE_CHECKING:
 ELSEWHERE = "nothing was changed; restore to a folder with --to, then copy"
 
 
-class Staging:
-    """Open working folder of a restore whose tree is being written."""
+class Destined(msgspec.Struct, frozen=True):
+    """Root of a backup, the folder that it is restored to, and which paths of it."""
 
-    def __init__(self, record: Record, root: int, work: int, tree: int) -> None:
-        self.record = record
-        self.root, self.work = root, work
-        self.tree = tree
-        """The folder to write to, which only the caller can enter."""
-        self.again = bool(os.listdir(tree))
-        """A restore of the same archive and paths was interrupted here."""
+    label: str
+    """Label in the backup."""
+    folder: str
+    paths: tuple[str, ...] = ()
+    """Relative to the root; empty for everything."""
+
+
+@dataclass
+class StagedRoot:
+    """Root with its folder, its working folder and the tree in that, all open."""
+
+    record: Record
+    root: int
+    work: int = -1
+    tree: int = -1
+    """The folder to write to, which only the caller can enter."""
 
     @property
     def path(self) -> str:
         """Path of the folder to write to, for messages."""
         return os.path.join(self.record.path, self.record.folder, TREE)
 
+    def close(self) -> None:
+        """Close what is open."""
+        for fd in (self.tree, self.work, self.root):
+            if fd >= 0:
+                os.close(fd)
+
+
+class Staging:
+    """Open working folders of a restore whose trees are being written, one for each root."""
+
+    def __init__(self, roots: Sequence[StagedRoot]) -> None:
+        self.roots = tuple(roots)
+        self.again = any(os.listdir(one.tree) for one in roots)
+        """A restore of the same archive and paths was interrupted here."""
+
+    @property
+    def path(self) -> str:
+        """Paths of the folders to write to, for messages."""
+        return ", ".join(one.path for one in self.roots)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records of the roots."""
+        return tuple(one.record for one in self.roots)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for fd in (self.tree, self.work, self.root):
-            os.close(fd)
+        for one in self.roots:
+            one.close()
 
 
 def prepare(
-    state_dir: str, service: str, path: str, archive: str, paths: Sequence[str], now: float
+    state_dir: str, service: str, destined: Sequence[Destined], archive: str, now: float
 ) -> Staging:
-    """Create the working folder of a restore, or open that of the same one that was interrupted.
+    """Create the working folders of a restore, or open those of the same one, interrupted.
 
     Fails, before anything is stopped, if files cannot be told apart or exchanged safely. `archive`
     is an archive id, `now` seconds since 1970. Raises TargetError.
     """
-    try:
-        root = open_service(path, create=True)
+    with ExitStack() as opened:
+        roots: list[StagedRoot] = []
         try:
-            record, work = _working_folder(state_dir, service, root, path, archive, paths, now)
-        except BaseException:
-            os.close(root)
-            raise
-        try:
-            record = structs.replace(record, exchanges=supports_exchange(work))
-            identify(root, ".")
-            with suppress(FileExistsError):
-                os.close(make_folder(work, TREE))
-            tree = os.open(TREE, OPEN_FOLDER, dir_fd=work)
-        except BaseException:
-            os.close(work)
-            os.close(root)
-            raise
-    except OSError as error:
-        raise TargetError(
-            f"cannot restore in place below {path}: {error.strerror}", ELSEWHERE
-        ) from error
-    return Staging(record, root, work, tree)
+            records = read_records(state_dir, service)
+            number = records[-1].number + 1 if records else 1
+            for one in sorted(destined, key=lambda one: one.label):
+                root = open_service(one.folder, create=True)
+                opened.callback(os.close, root)
+                roots.append(StagedRoot(_record(number, service, one, archive, root, now), root))
+            if not _reopen(roots, restores(records), opened):
+                _make(state_dir, roots, opened)
+            for staged in roots:
+                exchanges = supports_exchange(staged.work)
+                staged.record = structs.replace(staged.record, exchanges=exchanges)
+                with suppress(FileExistsError):
+                    os.close(make_folder(staged.work, TREE))
+                staged.tree = os.open(TREE, OPEN_FOLDER, dir_fd=staged.work)
+                opened.callback(os.close, staged.tree)
+        except OSError as error:
+            where = ", ".join(one.folder for one in destined)
+            raise TargetError(
+                f"cannot restore in place below {where}: {error.strerror}", ELSEWHERE
+            ) from error
+        staging = Staging(roots)
+        opened.pop_all()
+    return staging
 
 
 def unmake(state_dir: str, record: Record, root: int) -> None:
@@ -103,54 +149,66 @@ def unmake(state_dir: str, record: Record, root: int) -> None:
     remove_record(state_dir, record)
 
 
-def _working_folder(
-    state_dir: str,
-    service: str,
-    root: int,
-    path: str,
-    archive: str,
-    paths: Sequence[str],
-    now: float,
-) -> tuple[Record, int]:
+def _record(
+    number: int, service: str, destined: Destined, archive: str, root: int, now: float
+) -> Record:
+    """Return the record of a new restore to an open folder."""
     identity = identify(root, ".")
     assert identity
-    records = read_records(state_dir, service)
-    wanted = tuple(sorted(set(paths)))
-    for record in reversed(records):
-        if (
-            record.phase == "staging"
-            and (record.archive, record.paths) == (archive, wanted)
-            and is_same(root, ".", record.root)
-            and find_folder(root, record)
-        ):
-            return record, open_folder(root, record)
-    record = Record(
-        number=records[-1].number + 1 if records else 1,
+    return Record(
+        number=number,
         service=service,
-        path=path,
+        path=destined.folder,
         root=identity,
         archive=archive,
-        paths=wanted,
+        paths=tuple(sorted(set(destined.paths))),
         folder=_free_name(root, now),
         phase="making",
+        label=destined.label,
         mtime=os.fstat(root).st_mtime_ns,
     )
-    write_record(state_dir, record)
-    work = -1
+
+
+def _reopen(
+    roots: Sequence[StagedRoot], known: Sequence[Sequence[Record]], opened: ExitStack
+) -> bool:
+    """Open the working folders of the same restore, if it was interrupted."""
+    for records in reversed(known):
+        if len(records) == len(roots) and all(map(_is_interrupted, records, roots)):
+            for record, one in zip(records, roots, strict=True):
+                one.record, one.work = record, open_folder(one.root, record)
+                opened.callback(os.close, one.work)
+            return True
+    return False
+
+
+def _is_interrupted(record: Record, staged: StagedRoot) -> bool:
+    new = staged.record
+    return (
+        record.phase == "staging"
+        and (record.archive, record.label, record.paths) == (new.archive, new.label, new.paths)
+        and is_same(staged.root, ".", record.root)
+        and find_folder(staged.root, record) is not None
+    )
+
+
+def _make(state_dir: str, roots: Sequence[StagedRoot], opened: ExitStack) -> None:
+    """Create the working folders."""
+    write_records(state_dir, [one.record for one in roots])
     try:
-        work = make_folder(root, record.folder)
-        touched = os.fstat(root).st_mtime_ns
-        record = structs.replace(
-            record, phase="staging", identity=identify(work, "."), touched=touched
-        )
-        write_record(state_dir, record)
+        for one in roots:
+            one.work = make_folder(one.root, one.record.folder)
+            opened.callback(os.close, one.work)
+            identity, touched = identify(one.work, "."), os.fstat(one.root).st_mtime_ns
+            one.record = structs.replace(
+                one.record, phase="staging", identity=identity, touched=touched
+            )
+        write_records(state_dir, [one.record for one in roots])
     except BaseException:
-        if work >= 0:
-            os.close(work)
-        with suppress(TargetError):
-            unmake(state_dir, record, root)
+        for one in roots:
+            with suppress(TargetError):
+                unmake(state_dir, one.record, one.root)
         raise
-    return record, work
 
 
 def _free_name(root: int, now: float) -> str:

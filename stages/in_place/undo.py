@@ -7,7 +7,7 @@ working folder, which only `forget` deletes.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,19 +15,27 @@ from msgspec import structs
 
 from stages.errors import TargetError
 from stages.in_place.exchange import exists
-from stages.in_place.folder import open_folder, open_root, own_folders
+from stages.in_place.folder import open_sides, own_folders
 from stages.in_place.identity import identify
-from stages.in_place.moves import take_back
-from stages.in_place.record import Record, Step, read_records, write_record, write_result
+from stages.in_place.moves import in_archive, take_all_back
+from stages.in_place.record import (
+    Record,
+    Step,
+    paths_text,
+    read_records,
+    restores,
+    write_records,
+    write_result,
+)
 from stages.in_place.sides import Sides
 from stages.in_place.survey import Why, survey
-from stages.restore_target import linux
 from stages.source.exclude import Excludes
 from stages.source.walk import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from stages.in_place.moves import Sided
     from stages.in_place.survey import Survey
 
 NAMED = 20
@@ -37,48 +45,48 @@ NAMED = 20
 class Undone(msgspec.Struct, frozen=True):
     """Result of an undo."""
 
-    folder: str
-    """Path of the folder that holds what was taken out."""
+    folders: tuple[str, ...]
+    """Paths of the folders that hold what was taken out, one for each root."""
     odd: tuple[str, ...] = ()
     """Paths for which neither the old nor the new file was found."""
     left: tuple[str, ...] = ()
     """New paths that stay, because they contain something excluded or Packrat's own."""
 
 
-def newest_undoable(state_dir: str, service: str) -> Record | None:
-    """Return the newest restore that can be undone; raises TargetError."""
-    records = read_records(state_dir, service)
-    return next((r for r in reversed(records) if r.phase == "swapped"), None)
+def newest_undoable(state_dir: str, service: str) -> tuple[Record, ...] | None:
+    """Return the records of the newest restore that can be undone; raises TargetError."""
+    known = reversed(restores(read_records(state_dir, service)))
+    return next((group for group in known if all(r.phase == "swapped" for r in group)), None)
 
 
 def undo(
-    state_dir: str, record: Record, path: str, exclude: Sequence[str], never: Sequence[str]
+    state_dir: str,
+    records: Sequence[Record],
+    places: Mapping[str, str],
+    exclude: Sequence[str],
+    never: Sequence[str],
 ) -> Undone:
     """Undo a restore; the service must be stopped.
 
-    `path` is where the service's folder is now. If anything that the restore replaced is missing,
-    nothing is changed and the error names it. Raises TargetError.
+    `places` has the folders of the roots now, by label. If anything that the restore replaced is
+    missing, nothing is changed and the error names it. Raises TargetError.
     """
-    root = work = -1
-    try:
-        root = open_root(record, path)
-        work = open_folder(root, record)
-        record, left = _plan(state_dir, record, root, work, path, exclude, never)
-        write_record(state_dir, record)
-    except OSError as error:
-        raise TargetError(
-            f"cannot undo the restore of {path}: {error.filename}: {error.strerror}",
-            "nothing was changed",
-        ) from error
-    else:
-        done = finish_undo(state_dir, record, root, work)
+    with ExitStack() as opened:
+        try:
+            sides = open_sides(records, places, opened)
+            plans = [_plan(state_dir, *side, places, exclude, never) for side in sides]
+            sides = [(new, *side[1:]) for (new, _), side in zip(plans, sides, strict=True)]
+            write_records(state_dir, [new for new, _ in plans])
+        except OSError as error:
+            raise TargetError(
+                f"cannot undo the restore of {paths_text(records)}: {error.filename}:"
+                f" {error.strerror}",
+                "nothing was changed",
+            ) from error
+        done = finish_undo(state_dir, sides)
         with suppress(TargetError):  # the next undo then reports this one again, and does nothing
-            write_record(state_dir, structs.replace(record, phase="undone"))
-        return structs.replace(done, left=left)
-    finally:
-        for fd in (work, root):
-            if fd >= 0:
-                os.close(fd)
+            write_records(state_dir, [structs.replace(new, phase="undone") for new, _ in plans])
+    return structs.replace(done, left=tuple(path for _, left in plans for path in left))
 
 
 def finished_later(state_dir: str, service: str) -> bool:
@@ -87,26 +95,27 @@ def finished_later(state_dir: str, service: str) -> bool:
     That undo is not repeated on an older restore. Raises TargetError.
     """
     records = read_records(state_dir, service)
-    for record in records:
-        if record.unreported:
-            write_record(state_dir, structs.replace(record, unreported=False))
+    for group in restores(records):
+        if group[0].unreported:
+            write_records(state_dir, [structs.replace(one, unreported=False) for one in group])
     done = [record for record in records if record.phase in ("swapped", "undone")]
     return bool(done) and done[-1].unreported
 
 
-def finish_undo(state_dir: str, record: Record, root: int, work: int) -> Undone:
-    """Carry out an undo that its record calls for; it can be repeated. Raises TargetError."""
+def finish_undo(state_dir: str, sides: Sequence[Sided]) -> Undone:
+    """Carry out an undo that its records call for; it can be repeated. Raises TargetError."""
+    records = [record for record, _, _ in sides]
     try:
-        odd = take_back(record, root, work)
-        linux.syncfs(root)
+        odd = take_all_back(sides)
     except (OSError, TargetError) as error:
         cause = f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else error
         raise TargetError(
-            f"the undo of a restore of {record.path} was interrupted: {cause}",
-            f"what is not back yet is in {record.folder}; the next command continues it",
+            f"the undo of a restore of {paths_text(records)} was interrupted: {cause}",
+            f"what is not back yet is in {records[0].folder}; the next command continues it",
         ) from error
-    write_result(state_dir, structs.replace(record, phase="undone", unreported=True))
-    return Undone(os.path.join(record.path, record.folder), odd)
+    done = [structs.replace(one, phase="undone", unreported=True) for one in records]
+    write_result(state_dir, done)
+    return Undone(tuple(os.path.join(one.path, one.folder) for one in records), odd)
 
 
 def _plan(
@@ -114,11 +123,11 @@ def _plan(
     record: Record,
     root: int,
     work: int,
-    path: str,
+    places: Mapping[str, str],
     exclude: Sequence[str],
     never: Sequence[str],
 ) -> tuple[Record, tuple[str, ...]]:
-    own = folders(never) | own_folders(state_dir, path)
+    own = folders(never) | own_folders(state_dir, places.get(record.label))
     everything = survey(root, Excludes(()), own)
     with Sides(record, root, work) as sides:
         _refuse([s.path for s in record.steps if not _is_recorded(s, sides)], "is not as recorded")
@@ -129,7 +138,7 @@ def _plan(
         new = list(_written_since(record, sides, found))
         taken = [p for p in new if p not in found.holding and not exists(sides.slot(p))]
     steps = (*record.steps, *(Step(p) for p in taken))
-    left = tuple(p for p in new if p in found.holding)
+    left = tuple(in_archive(record, path) for path in new if path in found.holding)
     return structs.replace(record, phase="undoing", steps=steps), left
 
 

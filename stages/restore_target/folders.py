@@ -6,9 +6,13 @@ import os
 import resource
 from collections import OrderedDict
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from stages.restore_target.handles import OPEN_FOLDER
 from vault.errors import Damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HANDLES = 4096
 """At most half of what the process may open. After many backups files come from all over the tree:
@@ -16,34 +20,44 @@ with 256, every fifth open was of a folder that had been open before (measured).
 
 
 class Folders:
-    """Folders opened below a root; the last ones stay open."""
+    """Folders opened below the roots of a backup; the last ones stay open."""
 
-    def __init__(self, root: int) -> None:
-        """Work below `root`, an open folder, which stays its opener's to close."""
-        self._root = root
+    def __init__(self, roots: Mapping[str, int]) -> None:
+        """Work below open folders, which stay their opener's to close.
+
+        They are given by the paths of the backup that they hold: "" for all, or one for each label.
+        """
+        self._roots = roots
         self._open: OrderedDict[str, int] = OrderedDict()
         self._most = min(HANDLES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
     def close(self) -> None:
-        """Close all but the root."""
+        """Close all but the roots."""
         while self._open:
             os.close(self._open.popitem()[1])
 
     def parent(self, path: str) -> tuple[int, str]:
         """Return the open folder of a path, and its last name; raises Damaged for a hostile path.
 
+        The name of a root that is open by itself is ".".
         Every folder is opened below the one before and no link is followed, so neither an archive
         nor a user who changes the tree meanwhile can lead outside.
         """
+        if path and path in self._roots:
+            return self._roots[path], "."
         folder, _, name = path.rpartition("/")
         _require_name(name, path)
         missing = []
-        while folder and folder not in self._open:
+        while folder and folder not in self._open and folder not in self._roots:
             missing.append(folder)
             folder = folder.rpartition("/")[0]
-        if folder:
+        if folder in self._open:
             self._open.move_to_end(folder)
-        fd = self._open[folder] if folder else self._root
+            fd = self._open[folder]
+        elif folder in self._roots:
+            fd = self._roots[folder]
+        else:
+            raise Damaged(repr(path), "is in no root that is restored; nothing was written there")
         for folder in reversed(missing):
             inner = folder.rpartition("/")[2]
             _require_name(inner, path)
@@ -61,9 +75,9 @@ class Folders:
 class NewFolders(Folders):
     """Folders that are created if missing, closed to others and without ACLs until the end."""
 
-    def __init__(self, root: int, *, again: bool) -> None:
+    def __init__(self, roots: Mapping[str, int], *, again: bool) -> None:
         """With `again`, some may exist from an interrupted restore, with attributes."""
-        super().__init__(root)
+        super().__init__(roots)
         self._again = again
 
     def enter(self, name: str, above: int) -> int:

@@ -62,8 +62,8 @@ class Layout:
         self, scratch: str = "", archive: str = "the backup", roots: Collection[Root] = ()
     ) -> None:
         """Open a table in the folder `scratch`; errors about entries name `archive`."""
-        self.size = 0
-        """Bytes to write."""
+        self.sizes: defaultdict[str, int] = defaultdict(int)
+        """Bytes to write, by the first name of the path."""
         self.damage: dict[str, VaultError] = {}
         """Archive id -> the damage that makes files unrecoverable."""
         self.left_out: list[str] = []
@@ -84,6 +84,11 @@ class Layout:
         self._new_entries: list[tuple[object, ...]] = []
         self._new_stretches: defaultdict[tuple[int, int], list[Stretch]] = defaultdict(list)
         self._new = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes to write."""
+        return sum(self.sizes.values())
 
     def add(self, entry: Entry, chunks: Iterable[Reference] = (), *, stands: bool = False) -> None:
         """Add one entry; they come in the order of the index, folders before their content.
@@ -126,11 +131,12 @@ class Layout:
         pieces = pieces_of(entry, chunks)
         if entry.extents:  # each stretch has a copy of the extents, so their sum is enough
             entry = structs.replace(entry, extents=[(0, sum(n for _, n in entry.extents))])
+        label = entry.name.partition("/")[0]
         for (name, archive, frame, offset, length), at in pieces:
             place = self._archives.setdefault(archive, len(self._archives))
             stretch = Stretch(offset, offset + length, name, at, whole, entry)
             self._new_stretches[place, frame].append(stretch)
-            self.size += length
+            self.sizes[label] += length
             self._new += 1
             if self._new >= TOGETHER:
                 self._insert()

@@ -18,7 +18,7 @@ from vault.archive.chunks import chunk_id
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from vault.archive.format import Entry, Reference
 
@@ -128,11 +128,10 @@ class Marker(Struct, frozen=True):
 class Standing:
     """Files of an interrupted restore that are already complete."""
 
-    def __init__(self, root: int, naming_key: bytes) -> None:
-        """Look below `root`, the open target, which stays its opener's to close."""
+    def __init__(self, roots: Mapping[str, int], naming_key: bytes) -> None:
+        """Look below the open folders of a target, which stay their opener's to close."""
         self._key = naming_key
-        self._root = root
-        self._folders = Folders(self._root)
+        self._folders = Folders(roots)
         self.files = self.size = 0
 
     def close(self) -> None:

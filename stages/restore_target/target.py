@@ -1,4 +1,4 @@
-"""Target folder of a restore: opened once, checked through its handle, and closed to others.
+"""Target of a restore: opened once, checked through its handles, and closed to others.
 
 Another user may own the folder, or one above it. From the moment the restore claims it until its
 attributes are set at the end, only the caller can enter it.
@@ -9,64 +9,89 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
 from stages.restore_target import linux
-from stages.restore_target.folders import seal
+from stages.restore_target.folders import inherit_nothing, seal
 from stages.restore_target.handles import open_service
 from stages.restore_target.resume import ELSEWHERE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stages.restore_target.resume import Marker
 
 
 class Target:
-    """Folder that a restore writes to; a resource of the run, closed by the program.
+    """Folder that a restore writes to, or in place one for each root.
 
-    `again` is true if the same restore was interrupted in it.
+    A resource of the run, closed by the program. `again` is true if the same restore was
+    interrupted in it.
     """
 
-    def __init__(
-        self, path: str, marker: Marker | None, fd: int = -1, *, again: bool = False
-    ) -> None:
-        self.path, self.fd, self.again = path, fd, again
+    def __init__(self, path: str, marker: Marker | None) -> None:
+        self.path, self.again = path, False
+        self.trees: dict[str, int] = {}
+        """Label of a root, or "" for all of them -> the open folder that it is written to."""
+        self.paths = {"": path}
+        """The same -> path of the folder."""
         self._marker = marker
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        while self.trees:
+            os.close(self.trees.popitem()[1])
 
     @classmethod
-    def staged(cls, path: str, tree: int, *, again: bool) -> Target:
-        """Return the tree of an in-place restore, which is already closed and has its record."""
-        return cls(path, None, os.dup(tree), again=again)
+    def staged(cls, trees: Mapping[str, tuple[str, int]], *, again: bool) -> Target:
+        """Return the trees of an in-place restore, which are already closed and have a record.
+
+        `trees` has the path and the open folder of each root, by its label.
+        """
+        target = cls(", ".join(path for path, _ in trees.values()), None)
+        target.again = again
+        target.trees = {label: os.dup(tree) for label, (_, tree) in trees.items()}
+        target.paths = {label: path for label, (path, _) in trees.items()}
+        return target
 
     def look(self) -> bool:
         """Return whether there is something to continue; raises TargetError if it cannot be used.
 
         An existing folder stays open from now on, so that it cannot be swapped for another one.
         """
-        if self.fd < 0:
+        if not self.trees:
             with suppress(FileNotFoundError):
                 self._open(create=False)
         return self.again
 
     def name_bytes(self) -> int:
         """Return the length in bytes of the longest name that the target's filesystem takes."""
-        there = os.path.abspath(self.path)
-        while not os.path.isdir(there):
-            there = os.path.dirname(there)
-        return os.pathconf(there, "PC_NAME_MAX")
+        return min(os.pathconf(existing(path), "PC_NAME_MAX") for path in self.paths.values())
+
+    def require_room(self, sizes: Mapping[str, int]) -> None:
+        """Raise TargetError if a disk has less free than is written to it.
+
+        `sizes` has the bytes of each root, by its label.
+        """
+        needed: defaultdict[int, int] = defaultdict(int)
+        paths: dict[int, str] = {}
+        for label, size in sizes.items():
+            place = label if label in self.paths else ""
+            there = existing(self.paths[place])
+            device = os.stat(there).st_dev
+            needed[device] += size
+            paths.setdefault(device, self.paths[place])
+        for device, size in needed.items():
+            require_room(paths[device], size)
 
     def make(self) -> None:
         """Open the folder, or create it; raises TargetError."""
-        if self.fd < 0:
+        if not self.trees:
             self._open(create=True)
 
     def _open(self, *, create: bool) -> None:
@@ -85,31 +110,35 @@ class Target:
         except BaseException:
             os.close(fd)
             raise
-        self.fd = fd
+        self.trees[""] = fd
 
     def claim(self) -> None:
-        """Lock the folder, keep others out of it, and mark it; raises TargetError."""
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TargetError(
-                f"another restore to {self.path} is running", "wait until it ends, or stop it"
-            ) from None
-        except OSError:
-            pass  # a filesystem without locks
-        if self._marker is None:
-            return
-        before = os.fstat(self.fd)
+        """Lock the folders, keep others out of them, and mark them; raises TargetError."""
+        for fd in self.trees.values():
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TargetError(
+                    f"another restore to {self.path} is running", "wait until it ends, or stop it"
+                ) from None
+            except OSError:
+                pass  # a filesystem without locks
+            if self._marker is not None:
+                self._mark(fd, self._marker)
+            inherit_nothing(fd)
+
+    def _mark(self, fd: int, marker: Marker) -> None:
+        before = os.fstat(fd)
         with suppress(PermissionError):  # a server that does not give root its rights
-            seal(self.fd)
+            seal(fd)
         try:
             # Checked again: until now its owner could put something into it.
-            self.again = self._marker.goes_on_in(self.fd, self.path)
-            self._marker.write(self.fd, self.path)
+            self.again = marker.goes_on_in(fd, self.path)
+            marker.write(fd, self.path)
         except BaseException:
             with suppress(OSError):
-                os.fchown(self.fd, before.st_uid, before.st_gid)
-                os.fchmod(self.fd, stat.S_IMODE(before.st_mode))
+                os.fchown(fd, before.st_uid, before.st_gid)
+                os.fchmod(fd, stat.S_IMODE(before.st_mode))
             raise
 
     def finish(self, *, whole: bool) -> None:
@@ -117,10 +146,31 @@ class Target:
 
         Raises OSError.
         """
-        linux.syncfs(self.fd)
-        if whole and self._marker is not None:
-            self._marker.remove(self.fd)
+        for fd in self.trees.values():
+            linux.syncfs(fd)
+            if whole and self._marker is not None:
+                self._marker.remove(fd)
 
     def sync(self) -> None:
-        """Write the removal of the marker, and the folder's own attributes, to the disk."""
-        os.fsync(self.fd)
+        """Write the removal of the marker, and the folders' own attributes, to the disk."""
+        for fd in self.trees.values():
+            os.fsync(fd)
+
+
+def existing(path: str) -> str:
+    """Return the nearest existing folder at or above a path."""
+    there = os.path.abspath(path)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    return there
+
+
+def require_room(target: str, size: int) -> None:
+    """Raise TargetError if the disk of `target` has less than `size` bytes free."""
+    disk = os.statvfs(existing(target))
+    free = disk.f_bavail * disk.f_frsize
+    if size > free:
+        room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
+        raise TargetError(
+            f"{target} has no room: {room}", "make room, or restore to another disk with --to"
+        )

@@ -6,13 +6,14 @@ import errno
 import os
 import stat
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
 from stages.restore_target.attributes import set_attributes
-from stages.restore_target.folders import NewFolders, inherit_nothing
+from stages.restore_target.files import copy_extents, open_restored, write_all
+from stages.restore_target.folders import NewFolders
 from stages.restore_target.resume import NEW_FILE
 from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode
 from stages.source.walk import allow_deep_trees
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from stages.restore_target.layout import Layout
     from stages.restore_target.target import Target
     from vault.archive.format import Entry
-
-OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @dataclass
@@ -54,7 +53,6 @@ class Writer:
         self.layout = layout
         self.target = target.path
         self._target = target
-        self._root = target.fd
         self.files = self.size = 0
         self.unset: defaultdict[str, Unset] = defaultdict(Unset)
         self.lost: list[str] = []
@@ -65,7 +63,7 @@ class Writer:
         """Requested mode of new files -> the owner and mode that they actually had."""
         allow_deep_trees()
         self._again = target.again
-        self._folders = NewFolders(self._root, again=self._again)
+        self._folders = NewFolders(target.trees, again=self._again)
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +90,6 @@ class Writer:
         """
         self._target.claim()  # first, so that no file of ours is without the marker
         self._again = self._target.again
-        inherit_nothing(self._root)
         for entry in self.layout.pieced():
             folder, name = self._folders.parent(entry.name)
             fd = self._new(name, folder)
@@ -110,10 +107,10 @@ class Writer:
         for piece in pieces:
             entry = piece.entry
             folder, name = self._folders.parent(entry.name)
-            fd = self._new(name, folder, entry.mode) if piece.last else _open(name, folder)
+            fd = self._new(name, folder, entry.mode) if piece.last else open_restored(name, folder)
             try:
                 has = self._initial_state(fd, entry.mode) if piece.last else None
-                _write_all(fd, piece.data, piece.offset)
+                write_all(fd, piece.data, piece.offset)
                 if piece.last:
                     for what in set_attributes(entry, name, folder, fd, has):
                         written.unset.append((what, entry.name))
@@ -136,7 +133,7 @@ class Writer:
                 self._missing[entry.name] = missing - size
                 continue
             folder, name = self._folders.parent(entry.name)
-            fd = _open(name, folder)
+            fd = open_restored(name, folder)
             try:
                 self._attributes(entry, name, folder, fd)
             finally:
@@ -164,20 +161,7 @@ class Writer:
                 self._drop(entry)
                 continue
             if same is not None:
-                source, source_name = self._folders.parent(same.name)
-                self._clear(name, folder)
-                try:
-                    os.link(
-                        source_name,
-                        name,
-                        src_dir_fd=source,
-                        dst_dir_fd=folder,
-                        follow_symlinks=False,
-                    )
-                except FileNotFoundError:  # a device that could not be created
-                    if same.type not in ("char", "block"):
-                        raise
-                    self._cannot(entry, "device")
+                if not self._link(entry, same, name, folder):
                     continue
             elif not self._make(entry, name, folder):
                 continue
@@ -197,8 +181,8 @@ class Writer:
         # fetches.
         self._target.finish(whole=not self.lost)
         for entry in self.layout.folders():
-            if not entry.name:
-                self._attributes(entry, ".", self._root, self._root)
+            if not entry.name and (root := self._target.trees.get("")) is not None:
+                self._attributes(entry, ".", root, root)
             break
         self._target.sync()
 
@@ -208,6 +192,36 @@ class Writer:
         folder, name = self._folders.parent(entry.name)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
+
+    def _link(self, entry: Entry, same: Entry, name: str, folder: int) -> bool:
+        """Create a hard link to the file `same`; return whether that was possible."""
+        source, source_name = self._folders.parent(same.name)
+        self._clear(name, folder)
+        try:
+            os.link(source_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:  # a device that could not be created
+            if same.type not in ("char", "block"):
+                raise
+            self._cannot(entry, "device")
+            return False
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # their roots are on different disks
+                raise
+            if not self._make(entry, name, folder):
+                return False
+            if entry.type in REGULAR:
+                self._copy(entry, (source, source_name), (folder, name))
+        return True
+
+    def _copy(self, entry: Entry, source: tuple[int, str], target: tuple[int, str]) -> None:
+        """Copy the data of a restored file to an empty one, then set its attributes."""
+        with ExitStack() as opened:
+            old = os.open(source[1], os.O_RDONLY | os.O_NOFOLLOW, dir_fd=source[0])
+            opened.callback(os.close, old)
+            new = open_restored(target[1], target[0])
+            opened.callback(os.close, new)
+            copy_extents(old, new, entry.data)
+            self._attributes(entry, target[1], target[0], new)
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
         """Create an empty file, a symlink, a fifo or a device; return whether that was possible."""
@@ -268,33 +282,3 @@ class Writer:
 
     def _cannot(self, entry: Entry, what: str) -> None:
         self.unset[what].add(entry.name)
-
-
-def _open(name: str, folder: int) -> int:
-    """Open a file that this restore has created; raises OSError if something else replaced it."""
-    fd = os.open(name, OLD_FILE, dir_fd=folder)
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-        return fd
-    os.close(fd)
-    raise OSError(errno.ESTALE, "it was replaced during the restore", name)
-
-
-def require_room(target: str, size: int) -> None:
-    """Raise TargetError if the disk of `target` has less than `size` bytes free."""
-    there = os.path.abspath(target)
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    disk = os.statvfs(there)
-    free = disk.f_bavail * disk.f_frsize
-    if size > free:
-        room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
-        raise TargetError(
-            f"{target} has no room: {room}", "make room, or restore to another disk with --to"
-        )
-
-
-def _write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(fd, data, offset)
-        data, offset = data[written:], offset + written

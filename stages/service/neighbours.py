@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stages.service.docker import NoContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from stages.service.docker import Container, DockerEngine
 
@@ -27,6 +27,11 @@ def uses(container: Container, path: str, *, writes: bool = False) -> bool:
     return any(
         (writable or not writes) and overlap(folder, path) for folder, writable in container.mounts
     )
+
+
+def used_by(container: Container, folders: Iterable[str], *, writes: bool = False) -> str:
+    """Return which folders a container uses, or writes to, as a list for people; "" for none."""
+    return ", ".join(one for one in folders if uses(container, one, writes=writes))
 
 
 def restart_text(container: Container, path: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from vault.archive.index import read_blocks, read_layout
+from vault.archive.index import blocks_of, read_blocks, read_entries, read_layout
 from vault.archive.lists import ChunkLists
 from vault.errors import NotThere, VaultError
 
@@ -65,6 +65,15 @@ class PreviousIndex:
         """Return the blocks of the index with their entries; raises VaultError."""
         ahead, self._ahead = self._ahead, None
         return ahead or self._all()
+
+    def files_below(self, folder: str) -> int:
+        """Return how many files the parent has below a folder; raises VaultError."""
+        blocks = blocks_of(self.layout, [folder]) if self._parent else []
+        where = self._parent.where if self._parent else ""
+        return sum(
+            entry.type != "dir" and entry.name.startswith(f"{folder}/")
+            for entry in read_entries(blocks, self._fetch, where)
+        )
 
     def references(self) -> Iterator[Reference]:
         """Yield the references of all chunks; raises VaultError."""

@@ -18,18 +18,28 @@ if TYPE_CHECKING:
 class WarmRecord:
     """Files in the order of the walk, and the names in each folder; empty without a warm pass."""
 
-    def __init__(self, root: int | None = None, barrier: int = 0, scratch: str = "") -> None:
-        """Start with the open folder `root`; `scratch` is the folder for temporary data.
+    def __init__(self, barrier: int = 0, scratch: str = "") -> None:
+        """Start with no root; `scratch` is the folder for temporary data.
 
         `barrier` is the time just before the pass, in nanoseconds since 1970.
         """
-        self.covers = root is not None
-        """False if there was no warm pass."""
-        self.folders = Listings(root, barrier) if root is not None else None
+        self.folders: dict[str, Listings] = {}
+        """Label of a root that the pass covers -> the names in its folders."""
         self.left = 0
         """Known bytes of files that must be read again."""
+        self._barrier, self._scratch = barrier, scratch
         self._trusted_before = trusted_before(barrier)
-        self._log = EntryLog(scratch) if self.covers else None
+        self._log: EntryLog | None = None
+
+    @property
+    def covers(self) -> bool:
+        """False if there was no warm pass."""
+        return bool(self.folders)
+
+    def cover(self, label: str, root: int) -> None:
+        """Add an open root, which is read next; roots come in the order of the archive."""
+        self.folders[label] = Listings(root, self._barrier)
+        self._log = self._log or EntryLog(self._scratch)
 
     def add(self, entry: Entry) -> None:
         """Record a file that was read to its end."""

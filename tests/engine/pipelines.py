@@ -7,9 +7,9 @@ from stages.given import GIVEN
 from stages.kinds import KINDS
 
 PARAMS = {
-    "source": {"path": "/srv"},
-    "warm": {"path": "/srv"},
-    "collect": {"path": "/srv", "exclude": ["*.tmp"]},
+    "source": {"read": {"path": "/srv"}},
+    "warm": {},
+    "collect": {},
     "upload": {"destination": "d"},
     "confirm": {"destination": "d"},
     "catch_up": {"destination": "d", "keep": 3},
@@ -19,7 +19,7 @@ PARAMS = {
     "commands": {"first": {"command": "true"}, "then": {"command": "true"}},
     "post_restore": {"command": "true"},
     "containers": {"names": ["c"], "stop_timeout": 7},
-    "undo": {"service": "svc", "path": "/srv"},
+    "undo": {"service": "svc", "read": {"path": "/srv"}},
 }
 """Parameters of the kinds that require any."""
 
@@ -36,16 +36,16 @@ def _branch(destination):
 SERVICE = {
     "survey": {"kind": "survey"},
     "base": {"kind": "base", "after": ["survey"]},
-    "source": {"kind": "source", "path": "/srv", "after": ["base"]},
+    "source": {"kind": "source", "read": {"path": "/srv"}, "after": ["base"]},
     "pre_backup": {
         "kind": "commands",
         "first": {"command": "true"},
         "then": {"command": "true"},
         "after": ["source"],
     },
-    "warm": {"kind": "warm", "path": "/srv", "after": ["pre_backup"]},
+    "warm": {"kind": "warm", "after": ["pre_backup"]},
     "stop": {"kind": "containers", "names": ["c"], "stop_timeout": 7, "after": ["warm"]},
-    "collect": {"kind": "collect", "path": "/srv", "after": ["stop"]},
+    "collect": {"kind": "collect", "after": ["stop"]},
     "start": {"releases": "stop", "after": ["collect"]},
     "post_backup": {"releases": "pre_backup", "after": ["start"]},
     "gather": {"kind": "gather", "after": ["post_backup"]},

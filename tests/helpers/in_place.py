@@ -9,7 +9,7 @@ from stages.in_place.folder import own_folders
 from stages.in_place.forget import forget
 from stages.in_place.recover import recover
 from stages.in_place.restore import swap
-from stages.in_place.staging import prepare
+from stages.in_place.staging import Destined, prepare
 from stages.in_place.undo import newest_undoable, undo
 from tests.helpers.trees import fill
 
@@ -74,11 +74,13 @@ class Place:
         return {p.read_bytes() for p in files}
 
     def prepare(self, paths=(), archive="1" * 32):
-        return prepare(self.state, "svc", str(self.path), archive, paths, 1e9)
+        return prepare(
+            self.state, "svc", [Destined("", str(self.path), tuple(paths))], archive, 1e9
+        )
 
     def write(self, staging):
         """Write the restored tree to the staging folder, as the writer of a restore does."""
-        tree = f"/proc/self/fd/{staging.tree}"
+        tree = f"/proc/self/fd/{staging.roots[0].tree}"
         for name in os.listdir(tree):
             full = os.path.join(tree, name)
             shutil.rmtree(full) if os.path.isdir(full) else os.unlink(full)
@@ -90,15 +92,15 @@ class Place:
             return swap(self.state, staging, self.exclude, never, check)
 
     def undo(self, never=()):
-        record = newest_undoable(self.state, "svc")
-        assert record, "nothing to undo"
-        return undo(self.state, record, str(self.path), self.exclude, never)
+        records = newest_undoable(self.state, "svc")
+        assert records, "nothing to undo"
+        return undo(self.state, records, {"": str(self.path)}, self.exclude, never)
 
     def forget(self):
-        return forget(self.state, "svc", str(self.path))
+        return forget(self.state, "svc", {"": str(self.path)})
 
     def recover(self):
-        return recover(self.state, "svc", str(self.path))
+        return recover(self.state, "svc", {"": str(self.path)})
 
 
 def copy_tree(source: Path, target: Path):

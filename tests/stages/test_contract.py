@@ -37,6 +37,7 @@ from stages.items import Chunk, Piece
 from stages.kinds import KINDS
 from stages.locate import Locate
 from stages.pack import Pack
+from stages.reads import Reads
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
 from stages.restore_target.target import Target
@@ -58,9 +59,9 @@ from vault.store.local import Local
 PARAMS = {
     "survey": {"tidy": False},
     "base": {"keep": 3, "incremental": False},
-    "source": {"path": "/srv/data", "containers": ["gitea"], "max_size": 1 << 30},
-    "warm": {"path": "/srv/data", "exclude": ["*.tmp"], "bulk": False},
-    "collect": {"path": "/srv/data", "exclude": ["*.tmp"], "never": ["/srv/data/own"]},
+    "source": {"read": {"paths": ["/srv/data"]}, "containers": ["gitea"], "max_size": 1 << 30},
+    "warm": {"bulk": False},
+    "collect": {"read": {"path": "/srv/data", "exclude": ["*.tmp"], "never": ["/srv/data/own"]}},
     "gather": {},
     "chunk": {},
     "pack": {},
@@ -76,7 +77,7 @@ PARAMS = {
     "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
     "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},
     "containers": {"names": ["gitea"]},
-    "undo": {"service": "svc", "path": "/srv/data", "exclude": ["*.tmp"]},
+    "undo": {"service": "svc", "read": {"path": "/srv/data", "exclude": ["*.tmp"]}},
     "select": {"paths": ["a/b"]},
     "locate": {},
 }
@@ -122,14 +123,15 @@ class Archive:
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
         facts += [WarmRecord(), Dump(), AtRest(), CaughtUp(), ScratchFolder()]
         facts += [state, spool_folder, spool, Stores(nas=store), cache]
+        facts.append(Reads(path=str(source or "/source")).resolve())
         if source:
             collect = Run.alone(*facts)
-            self.pieces = list(Collect(path=str(source)).forward(iter(()), collect))
+            self.pieces = list(Collect().forward(iter(()), collect))
             [report] = collect.shared.facts.provided(SourceReport).values()
         else:
             self.pieces = list(items)
             files = sum(piece.last for piece in self.pieces)
-            report = SourceReport("/source", 0, files, 0)
+            report = SourceReport(0, {"": files}, 0)
         facts.append(report)
 
         def forward(stage, items):

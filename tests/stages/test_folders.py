@@ -22,7 +22,7 @@ def test_many_folders_by_few_handles(tmp_path, monkeypatch, wanted, limit):
         monkeypatch.setattr(folders.resource, "getrlimit", lambda _: (limit, limit))
     root = os.open(tmp_path, os.O_RDONLY)
     before = handles()
-    found = NewFolders(root, again=False)
+    found = NewFolders({"": root}, again=False)
     for _ in range(2):  # the second time all of them exist
         for path in TREE:
             folder, name = found.parent(f"{path}/file")

@@ -62,7 +62,7 @@ def test_forget_never_crosses_into_a_disk_mounted_in_a_replaced_folder(tmp_path)
     swapped = place.restore()
     with mounted(tmp_path / "disk", tmp_path / "disk-at") as disk:
         fill(disk, {"precious": b"1"})
-        inside = f"{swapped.folder}/tree/data/deep"
+        inside = f"{swapped.folders[0]}/tree/data/deep"
         subprocess.run(["mount", "--bind", disk, inside], check=True)
         try:
             result = place.forget()
@@ -139,7 +139,7 @@ def test_a_recycled_inode_is_not_taken_for_the_recorded_file(tmp_path, monkeypat
         (root / "lost+found").rmdir()
         place.fill()
         swapped = place.restore()
-        kept = f"{swapped.folder}/tree/a"
+        kept = f"{swapped.folders[0]}/tree/a"
         inode = os.stat(kept).st_ino
         os.unlink(kept)
         for number in range(500):  # until the allocator returns to the freed number

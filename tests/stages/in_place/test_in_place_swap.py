@@ -44,8 +44,8 @@ def test_swap_brings_the_new_state_and_keeps_what_is_excluded(either):
     swapped = either.restore()
     assert either.look() == either.new
     assert swapped.left == ()
-    assert set_aside(either.state, str(either.path)) == [swapped.folder]
-    found = os.stat(swapped.folder)
+    assert set_aside(either.state, str(either.path)) == [swapped.folders[0]]
+    found = os.stat(swapped.folders[0])
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o700)
 
 
@@ -67,8 +67,8 @@ def test_undo_takes_out_what_was_written_since_and_deletes_nothing(either):
 
 def test_undo_refuses_when_a_replaced_file_is_not_the_recorded_one(place):
     swapped = place.restore()
-    os.rename(f"{swapped.folder}/tree/a", f"{swapped.folder}/tree/elsewhere")
-    fill(place.path, {f"{swapped.folder}/tree/a": b"forged"})
+    os.rename(f"{swapped.folders[0]}/tree/a", f"{swapped.folders[0]}/tree/elsewhere")
+    fill(place.path, {f"{swapped.folders[0]}/tree/a": b"forged"})
     before = place.look()
     with pytest.raises(TargetError, match="'a' is not as recorded"):
         place.undo()
@@ -148,29 +148,29 @@ def test_a_change_is_put_back_even_if_the_process_is_killed_before_it_can(place)
 def test_an_interrupted_restore_is_taken_up_again_and_another_one_is_not(place):
     with place.prepare() as staging:
         place.write(staging)
-        name = staging.record.folder
+        name = staging.records[0].folder
     with place.prepare(archive="2" * 32) as other:
         assert not other.again
-        assert other.record.folder != name
+        assert other.records[0].folder != name
     with place.prepare() as again:
         assert again.again
-        assert again.record.folder == name
+        assert again.records[0].folder == name
 
 
 def test_a_folder_in_the_way_is_left_alone(place):
     with place.prepare() as staging:
-        name = staging.record.folder
+        name = staging.records[0].folder
     place.forget()
     fill(place.path, {f"{name}/mine": b"a user's"})
     swapped = place.restore()
-    assert os.path.basename(swapped.folder) != name
+    assert os.path.basename(swapped.folders[0]) != name
     assert b"a user's" in place.everywhere()
 
 
 def test_own_folders_are_known_to_every_service_and_after_a_rename(place):
     swapped = place.restore()
-    state = os.stat(swapped.folder)
-    os.rename(swapped.folder, place.path / "renamed")
+    state = os.stat(swapped.folders[0])
+    os.rename(swapped.folders[0], place.path / "renamed")
     for path in (None, str(place.path), str(place.base)):
         assert own_folders(place.state, path) == {(state.st_dev, state.st_ino)}
     place.undo()
