@@ -167,6 +167,12 @@ class DockerEngine:
             code = self._client().exec_inspect(id_)["ExitCode"]
         return None if code is None else int(code)
 
+    @contextmanager
+    def api(self, action: str, name: str = "") -> Iterator[Any]:
+        """Yield the SDK's client; raises EngineAway, SourceError, and NoContainer with a `name`."""
+        with self._translated(action, name):
+            yield self._client()
+
     @property
     def where(self) -> str:
         """The engine's address, for people."""

@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -137,3 +137,25 @@ def house_of(tmp_path, engine, *names, docker=None, **more):
 def done(result):
     assert (result.status, result.error) == ("done", None), result
     return result
+
+
+def create(
+    engine: Engine,
+    name: str,
+    image: str = IMAGE,
+    labels: dict[str, str] | None = None,
+    options: Iterable[str] = (),
+) -> str:
+    """Create a container that is not started; return its name."""
+    network = () if "--network" in options else ("--network", "none")
+    pairs = (word for pair in (labels or {}).items() for word in ("--label", "=".join(pair)))
+    engine.docker("create", "--name", name, *network, *pairs, *options, image, "cat")
+    return name
+
+
+def image_with_labels(engine: Engine, name: str, labels: dict[str, str]) -> None:
+    """Make an image that carries labels itself, as LABEL of a Dockerfile does."""
+    made = create(engine, f"for-{name}")
+    changes = (word for key, value in labels.items() for word in ("-c", f'LABEL "{key}"="{value}"'))
+    engine.docker("commit", *changes, made, name)
+    engine.docker("rm", made)
