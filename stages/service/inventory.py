@@ -19,6 +19,7 @@ BY_COMPOSE = (f"{COMPOSE}config-hash", f"{COMPOSE}container-number")
 """Labels of each container that Compose created. It puts them into no image, unlike `project`."""
 ANONYMOUS = "com.docker.volume.anonymous"
 _GENERATED = re.compile(r"[0-9a-f]{64}")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 class Mount(Struct, frozen=True):
@@ -52,6 +53,8 @@ class ContainerEntry(Struct, frozen=True):
     """The service of the Compose project."""
     one_off: bool
     """It was started by `docker compose run`."""
+    vanishes: bool
+    """It is removed when it ends."""
     depends_on: tuple[str, ...]
     """The services of the project that it starts after."""
     labels: dict[str, str]
@@ -148,7 +151,8 @@ def _image_labels(engine: DockerEngine, image: str) -> dict[str, str] | None:
 def _container(found: dict[str, Any], image_labels: dict[str, str] | None) -> ContainerEntry:
     config = found["Config"]
     labels = dict(config.get("Labels") or {})
-    kind, _, whose = str((found.get("HostConfig") or {}).get("NetworkMode") or "").partition(":")
+    settings = found.get("HostConfig") or {}
+    kind, _, whose = str(settings.get("NetworkMode") or "").partition(":")
     compose = labels if _is_by_compose(labels, image_labels) else {}
     return ContainerEntry(
         id=str(found["Id"]),
@@ -159,6 +163,7 @@ def _container(found: dict[str, Any], image_labels: dict[str, str] | None) -> Co
         project=compose.get(f"{COMPOSE}project", ""),
         service=compose.get(f"{COMPOSE}service", ""),
         one_off=compose.get(f"{COMPOSE}oneoff") == "True",
+        vanishes=bool(settings.get("AutoRemove")),
         depends_on=_dependencies(compose.get(f"{COMPOSE}depends_on", "")),
         labels=labels,
         image_labels=image_labels,
@@ -169,12 +174,13 @@ def _container(found: dict[str, Any], image_labels: dict[str, str] | None) -> Co
 
 
 def _is_by_compose(labels: dict[str, str], image_labels: dict[str, str] | None) -> bool:
-    """Return whether the labels of Compose were set for the container.
+    """Return whether the labels of Compose were set for the container, and name a project.
 
     Images that Compose has built carry `project` and `service` too, so these do not show it.
     """
     of_image = image_labels or {}
-    return any(
+    named = bool(_PROJECT.fullmatch(labels.get(f"{COMPOSE}project", "")))
+    return named and any(
         key in labels and labels[key] != of_image.get(key)
         for key in (*BY_COMPOSE, f"{COMPOSE}project")
     )
