@@ -156,7 +156,10 @@ class _Pass:
         def miss(path: str, error: OSError) -> None:
             self._miss(root.path(path), error)
 
-        for found in under_label(root, walk(top, excludes, never, miss, listings)):
+        inside = walk(
+            top, excludes, never, miss, listings, one_file_system=self.roots.one_file_system
+        )
+        for found in under_label(root, inside):
             if found.fd is not None:  # files check by themselves when read; checking takes time
                 self.clock.check(self.run.clock.ticks())
             old = previous.unchanged(found)

@@ -112,7 +112,15 @@ class Warm(Stage):
         linked = set()
         # Files that cannot be read are reported by the second walk.
         listings = record.folders.get(root.label)
-        for found in under_label(root, walk(top, excludes, never, lambda *_: None, listings)):
+        inside = walk(
+            top,
+            excludes,
+            never,
+            lambda *_: None,
+            listings,
+            one_file_system=roots.one_file_system,
+        )
+        for found in under_label(root, inside):
             state = found.stat
             if not stat.S_ISREG(state.st_mode) or not state.st_size or previous.unchanged(found):
                 continue

@@ -11,6 +11,7 @@ import msgspec
 
 from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
+from stages.source.mounts import mounts
 from stages.source.walk import allow_deep_trees
 
 if TYPE_CHECKING:
@@ -84,9 +85,8 @@ def mounts_below(root: int) -> list[str] | None:
     """
     try:
         top = os.readlink(f"/proc/self/fd/{root}").rstrip("/") + "/"
-        with open("/proc/self/mountinfo", "rb") as file:
-            points = [os.fsdecode(_unescape(line.split(b" ")[4])) for line in file]
-    except (OSError, IndexError):
+        points = [mount.point for mount in mounts()]
+    except (OSError, ValueError):
         return None
     return sorted({point.removeprefix(top) for point in points if point.startswith(top)})
 
@@ -133,10 +133,3 @@ def _mark(found: Survey, folders: list[str]) -> None:
 def _entries(folder: int) -> Iterator[tuple[str, bool]]:
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         yield from [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-
-
-def _unescape(field: bytes) -> bytes:
-    """Undo the octal escapes of /proc/self/mountinfo: proc_pid_mountinfo(5)."""
-    for code, byte in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-        field = field.replace(code, byte)
-    return field

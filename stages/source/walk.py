@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from stages.errors import SourceError
 from stages.source.folder_cache import listed
+from stages.source.mounts import pseudo_type
 from stages.source.open_folders import OPEN_FOLDER, OpenFolders
 from vault.archive.ranges import PATH_BYTES
 
@@ -82,14 +83,20 @@ def walk(
     never: Collection[tuple[int, int]],
     unreadable: Callable[[str, OSError], None],
     listings: Listings | None = None,
+    *,
+    one_file_system: bool = False,
 ) -> Iterator[Found]:
     """Yield the open folder `root`, as path "", and everything below it.
 
-    Folders in `never`, by (device, inode), are left out. `unreadable` is called for what cannot be
+    Folders in `never`, by (device, inode), are left out. Of a pseudo filesystem mounted inside,
+    or with `one_file_system` of any, only the mount point is found. `unreadable` is called for what cannot be
     examined, listed or reached. `listings` knows the folders of an earlier walk. Each filesystem is
-    synced when the walk enters it. Raises SourceError if `root` cannot be listed.
+    synced when the walk enters it. Raises SourceError if `root` cannot be listed, or is in a pseudo
+    filesystem.
     """
-    return _Walk(root, excludes, never, unreadable, listings).found()
+    one = _Walk(root, excludes, never, unreadable, listings)
+    one.one_file_system = one_file_system
+    return one.found()
 
 
 class _Walk:
@@ -112,12 +119,16 @@ class _Walk:
         self.levels: list[_Level] = []
         self.folder = root
         self.devices: set[int] = set()
+        self.one_file_system = False
 
     def found(self) -> Iterator[Found]:
         state = os.fstat(self.root)
+        if kind := pseudo_type(self.root):
+            what = f"a service's folder is in a pseudo filesystem ({kind})"
+            raise SourceError(what, "such files are made by the kernel; back up others")
         self._sync(state.st_dev, self.root)
         try:
-            self.levels.append(_Level("", self.names_in(self.root)))
+            self.levels.append(_Level("", self.names_in(self.root), state.st_dev))
         except OSError as error:
             what = f"cannot list the service's folder: {error.strerror}"
             raise SourceError(what, MOUNTED) from None
@@ -151,6 +162,8 @@ class _Walk:
                     continue
                 hollow = self.excludes.excludes_all_below(path)
                 inner, names, found = _enter(path, folder, _nothing if hollow else self.names_in)
+                if found.st_dev != level.device and self._stops_at(inner):
+                    names = []
             except FileNotFoundError:
                 level.vanished.append(name)
                 continue
@@ -160,7 +173,7 @@ class _Walk:
                 else:
                     self.unreadable(path, error)
                 continue
-            self.levels.append(_Level(path + "/", names))
+            self.levels.append(_Level(path + "/", names, found.st_dev))
             self.handles.enter(name, inner, found)
             self.folder = inner
             self._sync(found.st_dev, inner)
@@ -178,6 +191,10 @@ class _Walk:
             else:
                 return
 
+    def _stops_at(self, folder: int) -> bool:
+        """Return whether the content of another filesystem is left out."""
+        return self.one_file_system or bool(pseudo_type(folder))
+
     def _sync(self, device: int, folder: int) -> None:
         if device not in self.devices:
             self.devices.add(device)
@@ -187,8 +204,9 @@ class _Walk:
 class _Level:
     """Folder on the path of the walk."""
 
-    def __init__(self, prefix: str, names: list[str]) -> None:
+    def __init__(self, prefix: str, names: list[str], device: int) -> None:
         self.prefix = prefix
+        self.device = device
         self.names = iter(names)
         self.vanished: list[str] = []
         """Names that were listed but did not exist."""
