@@ -4,6 +4,7 @@ They read the plain document, so that their faults are reported together with al
 """
 
 import difflib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,10 @@ def cross_faults(document: Document) -> Iterator[Fault]:
         yield from _two_retentions(document, ("services", name), _mapping(service))
         yield from _unknown_destinations(document, name, _mapping(service), known)
         yield from _absolute_patterns(document, name, _mapping(service))
+        yield from _overlaps(document, name, _mapping(service))
+        if isinstance(service, dict):
+            yield from _reads_nothing(document, name, service)
+        yield from _no_container(document, name, _mapping(service))
 
 
 def _two_retentions(document: Document, path: KeyPath, section: dict[str, Any]) -> Iterator[Fault]:
@@ -67,13 +72,59 @@ def _unknown_destinations(
 
 
 def _absolute_patterns(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
-    exclude, root = service.get("exclude"), str(service.get("path")).rstrip("/") + "/"
+    exclude, tops = service.get("exclude"), [folder for _, folder in _folders(service)]
     for at, pattern in enumerate(exclude if isinstance(exclude, list) else []):
-        if isinstance(pattern, str) and root != "/" and pattern.startswith(root):
-            path = ("services", name, "exclude", at)
-            inside = pattern.removeprefix(root.rstrip("/"))
-            message = "matches nothing: patterns begin at the service's path"
-            yield document.fault(path, message, f"write {inside}")
+        for root in (f"{top.rstrip('/')}/" for top in tops if top.strip("/")):
+            if isinstance(pattern, str) and pattern.startswith(root):
+                path = ("services", name, "exclude", at)
+                inside = pattern.removeprefix(root.rstrip("/"))
+                message = "matches nothing: patterns begin at the service's path"
+                yield document.fault(path, message, f"write {inside}")
+
+
+def _overlaps(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
+    """Yield a fault for each folder that is, or is inside, another one of the service."""
+    if service.get("one_file_system"):
+        return  # then a folder inside another one may be left out there; a run looks
+    here = os.path.dirname(document.file)
+    found: list[tuple[str, str]] = []
+    for key, folder in _folders(service):
+        real = os.path.realpath(os.path.join(here, os.path.expanduser(folder)))
+        for other, top in found:
+            inside, around = _is_in(real, top), _is_in(top, real)
+            if inside or around:
+                what = f"is inside {other}" if inside else f"contains {other}"
+                message = f"{what}, which would be stored twice"
+                yield document.fault(("services", name, *key), message, "leave one of them out")
+                break
+        found.append((folder, real))
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _folders(service: dict[str, Any]) -> list[tuple[KeyPath, str]]:
+    """Return the folders that a service names, with the path of each in the service."""
+    paths = service.get("paths")
+    more = enumerate(paths if isinstance(paths, list) else [])
+    named = [(("path",), service.get("path")), *((("paths", at), folder) for at, folder in more)]
+    return [(key, folder) for key, folder in named if isinstance(folder, str) and folder]
+
+
+def _reads_nothing(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
+    if not any(key in service for key in ("path", "paths", "volumes", "compose")):
+        hint = "write path: /var/lib/gitea, or paths:, volumes: or compose:"
+        yield document.fault(("services", name, "path"), "is missing", hint, at_key=True)
+
+
+def _no_container(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
+    docker = service.get("docker")
+    if not isinstance(docker, dict) or docker.get("container") or docker.get("containers"):
+        return
+    if not (service.get("compose") or (service.get("volumes") and "host" in docker)):
+        path, message = ("services", name, "docker"), "needs one of container and containers"
+        yield document.fault(path, message, "write container: NAME", at_key=True)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

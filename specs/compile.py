@@ -87,7 +87,7 @@ class _Line:
 
 def _read(line: _Line, config: Config, service: Service) -> None:
     """Add the stages that read the source, and those that keep it unchanged meanwhile."""
-    docker = service.docker
+    docker = service.stops
     line.then("source", **_head(config, service))
     if service.post_restore:
         # Reversed, it comes last; so here it comes before everything that it may rely on.
@@ -101,7 +101,9 @@ def _read(line: _Line, config: Config, service: Service) -> None:
         bulk: dict[str, Any] = {} if docker.warm else {"bulk": False}
         line.then("warm", **bulk)
         params = docker.model_dump(exclude={"container", "containers", "warm"}, exclude_none=True)
-        line.then("stop", "containers", names=list(docker.names), **params)
+        names = {"names": list(docker.names)} if docker.names else {}
+        project = {"compose": service.compose} if service.compose else {}
+        line.then("stop", "containers", **names, **project, **params)
     line.then("collect")
     if docker:
         line.release("start", "stop")
@@ -116,12 +118,10 @@ def reads_of(config: Config, service: Service) -> Reads:
 
 def _head(config: Config, service: Service) -> dict[str, Any]:
     """Return the parameters of `source`, which checks them before anything is stopped."""
-    docker = service.docker
     reads = reads_of(config, service)
     params: dict[str, Any] = {"read": reads.model_dump(mode="json", exclude_defaults=True)}
-    if docker:
-        params["containers"] = list(docker.names)
-        params |= {"host": docker.host} if docker.host else {}
+    if service.docker and service.docker.names:
+        params["containers"] = list(service.docker.names)
     return params | {"max_size": config.spool.max_size, "min_free": config.spool.min_free}
 
 
@@ -245,4 +245,7 @@ def _own_folders(config: Config, service: Service) -> list[str]:
     own += [config.state_dir, config.spool_path]
     tops = [os.path.realpath(folder) for folder in service.folders]
     real = {os.path.realpath(path) for path in own}
-    return sorted(p for p in real if any(os.path.commonpath([p, top]) == top for top in tops))
+    everywhere = bool(service.volumes or service.compose)  # their folders are not known yet
+    return sorted(
+        p for p in real if everywhere or any(os.path.commonpath([p, top]) == top for top in tops)
+    )

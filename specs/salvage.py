@@ -55,7 +55,7 @@ def _remove(data: dict[str, Any], where: str) -> bool:
 def _strip_service(services: dict[str, Any], name: str, where: str) -> bool:
     if services[name] == BARE_SERVICE:
         del services[name]  # its name is the fault
-    elif where.endswith((".path", ".paths")) and isinstance(services[name], dict):
+    elif where.endswith(".path") and isinstance(services[name], dict):
         services[name] |= BARE_SERVICE
     else:
         services[name] = dict(BARE_SERVICE)

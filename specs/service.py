@@ -31,6 +31,29 @@ def check_container(text: str) -> str:
     return text
 
 
+def check_volume(text: str) -> str:
+    """Accept the name of a volume.
+
+    Raises:
+        PydanticCustomError: Docker would refuse it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
+        hint = "write it as `docker volume ls` shows it; a folder goes to paths:"
+        raise refusal("not a volume's name", hint)
+    return text
+
+
+def check_project(text: str) -> str:
+    """Accept the name of a Compose project.
+
+    Raises:
+        PydanticCustomError: Docker Compose would refuse it.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text):
+        raise refusal("not a Compose project's name", "write it as `docker compose ls` shows it")
+    return text
+
+
 def check_variable(text: str) -> str:
     """Accept the name of an environment variable.
 
@@ -56,6 +79,8 @@ def check_user(value: Any) -> str:
 
 
 Container = Annotated[str, AfterValidator(check_container), Field(examples=["gitea"])]
+Volume = Annotated[str, AfterValidator(check_volume), Field(examples=["pgdata"])]
+Project = Annotated[str, AfterValidator(check_project), Field(examples=["immich"])]
 Variable = Annotated[str, AfterValidator(check_variable)]
 User = Annotated[
     str,
@@ -88,8 +113,8 @@ class Docker(Section):
         return (self.container,) if self.container else self.containers
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if bool(self.container) == bool(self.containers):
+    def _one_at_most(self) -> Self:
+        if self.container and self.containers:
             raise refusal("needs one of container and containers", "write container: NAME")
         return self
 
@@ -147,6 +172,10 @@ class Service(Section):
     """The folder to back up."""
     paths: tuple[LocalPath, ...] = ()
     """Folders to back up, each under its last name; all at the same moment."""
+    volumes: tuple[Volume, ...] = ()
+    """Volumes of containers to back up, by name."""
+    compose: Project | None = None
+    """Compose project: its containers, and the volumes and folders that they write to."""
     schedule: Schedule | None = None
     """Schedule of the daemon's backups; without one, backups are made by hand only."""
     docker: Docker | None = None
@@ -203,12 +232,21 @@ class Service(Section):
         return Reads(
             path=self.path,
             paths=self.paths,
+            volumes=self.volumes,
+            compose=self.compose,
+            host=self.docker.host if self.docker else None,
             exclude=self.exclude,
             one_file_system=self.one_file_system,
         )
 
-    @model_validator(mode="after")
-    def _reads_something(self) -> Self:
-        if not self.folders:
-            raise refusal("names nothing to back up", "write path: FOLDER")
-        return self
+    @property
+    def stops(self) -> Docker | None:
+        """How its containers are stopped; None if it stops none."""
+        docker = self.docker or Docker()
+        return docker if docker.names or self.compose else None
+
+    @property
+    def stopped(self) -> list[str]:
+        """The containers that are stopped, for people."""
+        project = [f"Compose project {self.compose}"] if self.compose else []
+        return [*(self.docker.names if self.docker else ()), *project]

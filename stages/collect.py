@@ -30,8 +30,8 @@ from stages.source.exclude import Excludes
 from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.reader import Reader
-from stages.source.roots import Roots, under_label
-from stages.source.walk import Found, allow_deep_trees, folders, open_source, walk
+from stages.source.roots import HeldRoots, Roots, under_label
+from stages.source.walk import Found, allow_deep_trees, folders, walk
 from stages.source.warm_record import WarmRecord
 from stages.source.warnings import SourceWarnings
 from vault.archive.format import Entry
@@ -57,6 +57,7 @@ class Collect(Stage):
         Base,
         PreviousIndex,
         Roots,
+        HeldRoots,
         DowntimeClock,
         StateFolder,
     )
@@ -130,7 +131,7 @@ class _Pass:
             yield Piece(self._top())
         for root in self.roots.roots:
             if root.folder:
-                top = open_source(root.folder)
+                top = self.run.fact(HeldRoots).open(root)
                 try:
                     yield from self._root(root, top, previous, warnings)
                 finally:
@@ -143,7 +144,7 @@ class _Pass:
         self.label = root.label
         self.files[root.label] = 0
         never = folders(self.roots.never)
-        never |= own_folders(self.run.fact(StateFolder).path, root.folder)
+        never |= own_folders(self.run.fact(StateFolder).path, top)
         own = os.fstat(top)
         if (own.st_dev, own.st_ino) in never:
             raise SourceError(

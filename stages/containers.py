@@ -11,8 +11,10 @@ from stages.errors import SourceError
 from stages.facts import AtRest, Downtime, DowntimeClock
 from stages.items import Piece
 from stages.journal import Journal, Journaled
+from stages.service.compose import stop_order
 from stages.service.container_lock import LOCK_SECONDS, REPAIR_SECONDS, ContainerLocks
 from stages.service.docker import REVIVAL_SECONDS, DockerEngine, NoContainer
+from stages.service.inventory import read_inventory
 from stages.service.neighbours import others, restart_text, used_by
 from stages.source.roots import Roots
 from stages.waiting import Waiting
@@ -46,7 +48,9 @@ class Containers(Scope, Journaled):
     inverse_provides: ClassVar[tuple[type, ...]] = (AtRest,)
     release_provides: ClassVar[tuple[type, ...]] = (Downtime,)
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    compose: str | None = None
+    """Compose project whose containers are stopped after these, those that need others first."""
     host: str | None = None
     stop_timeout: int = 30
     health_timeout: int = 120
@@ -63,11 +67,13 @@ class Containers(Scope, Journaled):
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return their names."""
-        return ", ".join(self.names)
+        project = [f"Compose project {self.compose}"] if self.compose else []
+        return ", ".join([*self.names, *project])
 
     def describe_release(self) -> str:
         """Return what is started."""
-        return f"{', '.join(reversed(self.names))}, and see that all is well"
+        project = [f"Compose project {self.compose}"] if self.compose else []
+        return f"{', '.join([*project, *reversed(self.names)])}, and see that all is well"
 
     def acquire(self, run: Run) -> None:
         """Lock all and stop those that run; raises SourceError.
@@ -79,7 +85,7 @@ class Containers(Scope, Journaled):
         engine = DockerEngine(self.host)
         found = locks.take_named(
             engine,
-            self.names,
+            self.all_names(engine),
             LOCK_SECONDS,
             lambda reason: run.emit(Waiting(run.stage, LOCK_SECONDS, reason)),
             run.check,
@@ -137,6 +143,11 @@ class Containers(Scope, Journaled):
             if engine.inspect(name).running:
                 engine.stop(name, self.stop_timeout)
 
+    def all_names(self, engine: DockerEngine) -> list[str]:
+        """Return all containers in the order of the stop; raises SourceError."""
+        project = stop_order(read_inventory(engine), self.compose) if self.compose else []
+        return list(dict.fromkeys([*self.names, *(one.name for one in project)]))
+
     def _warn_of_others(self, engine: DockerEngine, found: list[Container], run: Run) -> None:
         """Warn of other containers that a stop or the new files affect."""
         for other in others(engine, {container.id for container in found}):
@@ -168,7 +179,7 @@ class Containers(Scope, Journaled):
     def _start_again(self, locks: ContainerLocks, run: Run) -> Downtime:
         journal, engine = run.fact(Journal), DockerEngine(self.host)
         if locks.at_rest:
-            for name in self.names:
+            for name in locks.names:
                 self._look_meanwhile(engine, name, run)
         found = journal.found(run.scope)
         if found is None:  # nothing ran

@@ -17,7 +17,7 @@ from stages.journal import Journal
 from stages.replicas import Replicas
 from stages.restore_target.target import Target
 from stages.service.container_lock import ContainerLocks
-from stages.source.roots import Roots
+from stages.source.roots import HeldRoots, Roots
 from stages.spool_folder import SpoolFolder
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
@@ -38,6 +38,6 @@ GIVEN: dict[str, tuple[type, ...]] = {
     "prune": _CATALOG,
     "verify": (*_CATALOG, ScratchFolder),
     "restore": (RestoreJob, Replicas, Keys, Target, Staging, Roots, *_SERVICE),
-    "undo": (Roots, *_SERVICE),
+    "undo": (Roots, HeldRoots, *_SERVICE),
 }
 """Name of a job -> types that its stages need not provide."""

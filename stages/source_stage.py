@@ -11,16 +11,17 @@ from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.items import Piece
 from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
+from stages.service.compose import stop_order
 from stages.service.docker import DockerEngine
+from stages.service.inventory import read_inventory
 from stages.service.neighbours import others, used_by
-from stages.source.roots import Roots
-from stages.source.walk import open_source
+from stages.source.roots import HeldRoots, Roots
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import SEGMENT_BYTES
 from vault.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from engine.run import Run
 
@@ -35,11 +36,10 @@ class Source(Stage):
     kind: ClassVar[str] = "source"
     gives: ClassVar[type | None] = Piece
     needs: ClassVar[tuple[type, ...]] = (Job, Base, Holdings, SpoolFolder)
-    provides: ClassVar[tuple[type, ...]] = (Roots, Spool)
+    provides: ClassVar[tuple[type, ...]] = (Roots, HeldRoots, Spool)
 
     read: Reads
     containers: tuple[str, ...] = ()
-    host: str | None = None
     max_size: int = 8 << 30
     """Most bytes that wait in the spool; beyond that it waits for the slowest destination."""
     min_free: int = 0
@@ -47,14 +47,19 @@ class Source(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Piece]:
         """Open the spool and change nothing else; raises SourceError."""
-        roots = self.read.resolve()
-        for folder in roots.folders:
-            os.close(open_source(folder))
-        if self.containers:
-            engine = DockerEngine(self.host)
-            for name in self.containers:
+        roots, held = self.read.resolve(), HeldRoots()
+        run.open(held, held.close)
+        held.hold(roots)
+        for root in roots.roots:
+            if root.folder:
+                os.close(held.open(root))
+        for text in roots.unread:
+            run.warn(text)
+        engine = DockerEngine(self.read.host)
+        if names := self._names(engine):
+            for name in names:
                 engine.inspect(name).require_stoppable()
-            self._warn_of_sharing(engine, roots, run)
+            self._warn_of_sharing(engine, names, roots, run)
         run.provide(roots)
         holdings = run.fact(Holdings)
         waiting = sum(item.stored.size for item in holdings.waiting.listed)
@@ -87,9 +92,19 @@ class Source(Stage):
         size = f"{self.max_size / (1 << 30):.3g} GiB"
         return f"{', '.join(what)}, and a spool of at most {size}"
 
-    def _warn_of_sharing(self, engine: DockerEngine, roots: Roots, run: Run) -> None:
+    def _names(self, engine: DockerEngine) -> list[str]:
+        """Return the containers that will be stopped."""
+        if self.read.compose is None:
+            return list(self.containers)
+        project = stop_order(read_inventory(engine), self.read.compose)
+        return list(dict.fromkeys([*self.containers, *(one.name for one in project)]))
+
+    @staticmethod
+    def _warn_of_sharing(
+        engine: DockerEngine, names: Iterable[str], roots: Roots, run: Run
+    ) -> None:
         """Warn about containers that keep writing to the same files."""
-        for container in others(engine, {engine.inspect(name).id for name in self.containers}):
+        for container in others(engine, {engine.inspect(name).id for name in names}):
             if written := used_by(container, roots.folders, writes=True):
                 run.warn(
                     f"container {container.name} keeps running and may write to {written}, too:"

@@ -9,7 +9,7 @@ from stages.errors import SourceError
 from stages.facts import StateFolder
 from stages.in_place.undo import newest_undoable, undo
 from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
-from stages.source.roots import Roots
+from stages.source.roots import HeldRoots, Roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Undo(Link):
     """Stage that exchanges the replaced files with what is there now, which is kept."""
 
     kind: ClassVar[str] = "undo"
-    needs: ClassVar[tuple[type, ...]] = (Roots, StateFolder)
+    needs: ClassVar[tuple[type, ...]] = (Roots, HeldRoots, StateFolder)
 
     service: str
     read: Reads
@@ -30,13 +30,15 @@ class Undo(Link):
         """Pass the items on, then put everything back; raises TargetError."""
         yield from items
         state, roots = run.fact(StateFolder).path, run.fact(Roots)
+        held = run.fact(HeldRoots)
+        places = {root.label: held.place(root) for root in roots.roots if root.folder}
         records = newest_undoable(state, self.service)
         if records is None:
             raise SourceError(
                 f"there is nothing to undo for {self.service}: no restore in place is recorded",
                 f"packrat restore {self.service} --in-place restores another backup",
             )
-        done = undo(state, records, roots.places, roots.exclude, roots.never)
+        done = undo(state, records, places, roots.exclude, roots.never)
         for path in done.left:
             run.warn(f"left {path!r} untouched: something in it is excluded or belongs to packrat")
         for path in done.odd:

@@ -17,8 +17,8 @@ from stages.source.exclude import Excludes
 from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.read import read_file, read_small
-from stages.source.roots import Roots, under_label
-from stages.source.walk import allow_deep_trees, folders, open_source, syncfs, walk
+from stages.source.roots import HeldRoots, Roots, under_label
+from stages.source.walk import allow_deep_trees, folders, syncfs, walk
 from stages.source.warm_record import WarmRecord
 from vault.spool import Spool
 
@@ -52,6 +52,7 @@ class Warm(Stage):
         Base,
         PreviousIndex,
         Roots,
+        HeldRoots,
         Spool,
         StateFolder,
         ScratchFolder,
@@ -89,7 +90,7 @@ class Warm(Stage):
     ) -> Iterator[Piece]:
         if not root.folder:
             return
-        top = open_source(root.folder)
+        top = run.fact(HeldRoots).open(root)
         try:
             if _magic(top) not in STAMPING:
                 run.warn(
@@ -108,7 +109,7 @@ class Warm(Stage):
     ) -> Iterator[Piece]:
         roots = run.fact(Roots)
         excludes = Excludes(roots.exclude)
-        never = folders(roots.never) | own_folders(run.fact(StateFolder).path, root.folder)
+        never = folders(roots.never) | own_folders(run.fact(StateFolder).path, top)
         linked = set()
         # Files that cannot be read are reported by the second walk.
         listings = record.folders.get(root.label)

@@ -11,6 +11,7 @@ from prompt_toolkit.utils import get_cwidth
 from packrat.picker.prompts import fit, height, width
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
+from stages.errors import SourceError
 from stages.in_place.folder import PREFIX
 from stages.in_place.survey import mounts_in
 from stages.restore_target.selection import Selection
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from packrat.restore.opened import OpenedBackup
     from specs.service import Service
 
+PATIENCE_SECONDS = 5
+"""Seconds for an answer of the Docker engine."""
 SHOWN = 6
 """Paths that are listed one by one."""
 
@@ -71,10 +74,10 @@ class Preview:
 
     def in_place(self) -> list[str]:
         """Return the lines of the preview of a restore in place."""
-        docker, folders = self._service.docker, self._service.folders
+        folders = self._folders()
         several = len(folders) > 1
         mounts = [os.path.join(top * several, at) for top in folders for at in mounts_in(top)]
-        stopped = ", ".join(docker.names) if docker else "nothing"
+        stopped = ", ".join(self._service.stopped)
         after = self._service.post_restore
         return self._lines(
             *(("" if at else "to", name) for at, name in enumerate(self._service.reads.named)),
@@ -85,10 +88,17 @@ class Preview:
             ),
             *(("not", f"{at}: another filesystem is mounted there") for at in mounts),
             *(("room", self._room(at)) for at in folders[:1]),
-            ("stopped", f"{stopped}, for seconds, and started again" if docker else stopped),
+            ("stopped", f"{stopped}, for seconds, and started again" if stopped else "nothing"),
             *([("then", after.command.splitlines()[0])] if after else []),
             ("way back", f"packrat restore --undo {self._opened.service}"),
         )
+
+    def _folders(self) -> Sequence[str]:
+        """Return the folders that are exchanged, as far as they are known now."""
+        try:
+            return self._service.reads.resolve(PATIENCE_SECONDS).folders
+        except SourceError:  # the restore reports it
+            return self._service.folders
 
     def _room(self, folder: str) -> str:
         free = shutil.disk_usage(_nearest_existing(folder)).free

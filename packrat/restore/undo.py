@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from engine.events import Warned
@@ -23,6 +24,7 @@ from stages.in_place.undo import finished_later, newest_undoable
 from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.masking import masked
+from stages.source.roots import HeldRoots
 
 if TYPE_CHECKING:
     from engine.events import Event
@@ -52,8 +54,11 @@ def undo(program: Program, service: str) -> int:
                 f"packrat restore {service} --in-place restores another backup",
             )
         roots = reads_of(config, config.services[service]).resolve()
-        given = (Journal(config.state_dir, service), roots, *service_given(pipeline, "undo"))
-        done = execute_watched(service, _graph(pipeline), given, [_warned])
+        with closing(HeldRoots()) as held:
+            held.hold(roots)
+            journal = Journal(config.state_dir, service)
+            given = (journal, roots, held, *service_given(pipeline, "undo"))
+            done = execute_watched(service, _graph(pipeline), given, [_warned])
         for error in done.outcome.failed.values():
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
     folders = [os.path.join(roots.places.get(one.label, one.path), one.folder) for one in records]

@@ -12,6 +12,7 @@ from packrat.text.report import bytes_text, count_text, warn
 from specs.compile import compile_prune
 from specs.faults import printable
 from specs.secret import SecretFault
+from stages.containers import Containers
 from stages.count_source import count_source
 from stages.errors import SourceError
 from stages.facts import Holdings, Pruned
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from specs.pipeline import Pipeline
 
+NAMED = ("names", "compose")
+"""Parameters of `containers` that name some."""
 PATIENCE_SECONDS = 10
 """Seconds for an answer of the Docker engine; a plan does not need it."""
 
@@ -34,21 +37,29 @@ PATIENCE_SECONDS = 10
 def source_notes(pipeline: Pipeline) -> dict[str, str]:
     """Return stage -> note on how much there is to read now."""
     try:
-        roots = pipeline.reads.resolve() if pipeline.reads else Roots()
+        roots = pipeline.reads.resolve(PATIENCE_SECONDS) if pipeline.reads else Roots()
         files, size = count_source(pipeline.state_dir, roots)
-        said = f"{count_text(files, 'file')}, {bytes_text(size)}"
+        said = f"{count_text(files, 'file')}, {bytes_text(size)}{_labels_text(roots)}"
     except (SourceError, OSError) as error:
         said = f"now: {error}"
     return {name: said for name, one in pipeline.stages.items() if one.get("kind") == "collect"}
 
 
+def _labels_text(roots: Roots) -> str:
+    """Return the labels of the roots, and the folder of each, to continue a sentence."""
+    if not roots.labelled:
+        return ""
+    return "; " + ", ".join(f"{root.label} from {printable(root.folder)}" for root in roots.roots)
+
+
 def restore_notes(pipeline: Pipeline) -> dict[str, str]:
     """Return stage -> note on what an in-place restore leaves out, or shares with others."""
     try:
-        folders = pipeline.reads.resolve().folders if pipeline.reads else ()
+        roots = pipeline.reads.resolve(PATIENCE_SECONDS) if pipeline.reads else Roots()
     except SourceError as error:
         warn(f"where the files would go is not known: {error}")
         return {}
+    folders = roots.folders
     return _mount_notes(pipeline, folders) | _sharing_notes(pipeline, folders)
 
 
@@ -106,7 +117,8 @@ def _sharing_notes(pipeline: Pipeline, folders: Sequence[str]) -> dict[str, str]
             continue
         engine = DockerEngine(params.get("host"), PATIENCE_SECONDS)
         try:
-            ids = {engine.inspect(one).id for one in params["names"]}
+            stop = Containers.model_validate({key: params[key] for key in NAMED if key in params})
+            ids = {engine.inspect(one).id for one in stop.all_names(engine)}
             found = [(one, used_by(one, folders)) for one in others(engine, ids)]
         except SourceError as error:
             where = ", ".join(folders)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from packrat.errors import Locked
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
-from stages.in_place.recover import must_move, recover
+from stages.in_place.recover import must_move, open_moving, recover
 from stages.in_place.recover import unfinished as unfinished_swaps
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
@@ -141,15 +141,17 @@ def _recover_files(
     locks: ContainerLocks,
 ) -> None:
     """Finish an in-place restore or its undo, with the service's containers stopped."""
-    try:
-        if must_move(state_dir, service):
-            for _, note in notes:
-                with suppress(KeyError, ValueError):  # of another version: `put_back` reports it
-                    _holder(note).stand_still(note["found"], locks)
-    except SourceError as error:
-        repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
-        return
-    recovered = recover(state_dir, service)
+    with ExitStack() as opened:
+        try:
+            places = open_moving(state_dir, service, opened)
+            if must_move(state_dir, service):
+                for _, note in notes:
+                    with suppress(KeyError, ValueError):  # another version's: `put_back` reports it
+                        _holder(note).stand_still(note["found"], locks)
+        except SourceError as error:
+            repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
+            return
+        recovered = recover(state_dir, service, places)
     repaired.done += [masked(f"{service}: {said}") for said in recovered.done]
     repaired.done += [
         masked(f"{service}: could not delete {what}; the next command tries again")

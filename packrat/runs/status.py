@@ -85,7 +85,7 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
                 "verified": stamp(max(proofs)) if proofs else None,
                 "max_age_seconds": most,
                 "overdue": bool(service.max_age) if age is None else bool(most and age > most),
-                "containers": list(service.docker.names) if service.docker else [],
+                "containers": service.stopped,
                 "daemon": daemon,
                 "missed": stamp(missed) if missed and is_missed else None,
             }

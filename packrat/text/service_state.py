@@ -54,7 +54,8 @@ def seconds_text(seconds: float) -> str:
 def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     """Yield everything that is known of a service, as (heading, text)."""
     service, last, most = row["service"], row["last"], row["max_age_seconds"]
-    yield "folder", row["path"]
+    for at, name in enumerate(row["reads"]):
+        yield "" if at else "folder", name
     if row["running"]:
         yield "now", f"{result_text(row)}, since {time_text(row['running']['started'])}"
     yield "last run", _last_text(last)

@@ -108,9 +108,18 @@ def check_containers(program: Program) -> tuple[list[str], list[str]]:
     from stages.service.docker import DockerEngine, EngineAway
 
     services = program.config.services
-    paths = [os.path.realpath(at) for service in services.values() for at in service.folders]
     notes: list[str] = []
     problems: dict[str | None, str] = {}
+    paths: list[str] = []
+    for name, service in services.items():
+        try:
+            roots = service.reads.resolve(ASKING_SECONDS)
+            paths += map(os.path.realpath, roots.folders)
+            notes += [f"services.{name}: {text}" for text in roots.unread]
+        except EngineAway as error:
+            problems[service.reads.host] = f"{error}; {error.hint}"
+        except SourceError as error:
+            notes.append(f"services.{name}: {error}; {error.hint}")
     for name, service in services.items():
         if not service.docker or service.docker.host in problems:
             continue

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from stages.in_place.record import Record
 
+    Places = Mapping[str, str | int]
+    """Label of a root -> its folder, as a path or open."""
+
 PREFIX = ".packrat-restore-"
 TREE = "tree"
 """Name of the restored tree, later of the replaced one; files in transit are beside it."""
@@ -73,10 +76,13 @@ def open_folder(root: int, record: Record) -> int:
     )
 
 
-def open_root(record: Record, path: str | None = None) -> int:
-    """Open the service's folder that a record belongs to; raises TargetError and OSError."""
-    path = path or record.path
-    root = open_service(path)
+def open_root(record: Record, place: str | int | None = None) -> int:
+    """Open the service's folder that a record belongs to; raises TargetError and OSError.
+
+    `place` is where it is now, as a path or open.
+    """
+    place = record.path if place is None else place
+    root = _open(place)
     try:
         same = is_same(root, ".", record.root)
     except BaseException:
@@ -86,18 +92,19 @@ def open_root(record: Record, path: str | None = None) -> int:
         return root
     os.close(root)
     raise TargetError(
-        f"{path} is not the folder in which the restore was made",
+        f"{record.path if isinstance(place, int) else place} is not the folder in which the"
+        " restore was made",
         "nothing was changed; is the right disk mounted?",
     )
 
 
 def open_sides(
-    records: Sequence[Record], places: Mapping[str, str], opened: ExitStack
+    records: Sequence[Record], places: Places, opened: ExitStack
 ) -> list[tuple[Record, int, int]]:
     """Open the folder and the working folder of each root; `opened` closes them.
 
-    `places` has the folders of the roots now, by label, if they are known. Raises TargetError and
-    OSError.
+    `places` has the folders of the roots now, by label, if they are known, as paths or open. Raises
+    TargetError and OSError.
     """
     sides = []
     for record in records:
@@ -109,14 +116,15 @@ def open_sides(
     return sides
 
 
-def own_folders(state_dir: str, path: str | None = None) -> set[tuple[int, int]]:
+def own_folders(state_dir: str, place: str | int | None = None) -> set[tuple[int, int]]:
     """Return (device, inode) of the working folders of all services, which walks leave out.
 
-    `path` is where the service's folder is now, if the configuration has changed since. Only
-    folders that a record names, and that still are the recorded ones, count.
+    `place` is where the service's folder is now, as a path or open, if the configuration has
+    changed since, or if it is not mounted there any more. Only folders that a record names, and
+    that still are the recorded ones, count.
     """
     found = set()
-    for root, record in _roots(state_dir, path):
+    for root, record in _roots(state_dir, place):
         try:
             name = find_folder(root, record)
         except TargetError:  # no handles here, so owner and mode must do
@@ -142,7 +150,7 @@ def set_aside(state_dir: str, path: str) -> list[str]:
     return found
 
 
-def _roots(state_dir: str, path: str | None) -> Iterator[tuple[int, Record]]:
+def _roots(state_dir: str, place: str | int | None) -> Iterator[tuple[int, Record]]:
     """Yield each record that has a working folder, with its service's folder open meanwhile."""
     for service in all_services(state_dir):
         try:
@@ -150,9 +158,10 @@ def _roots(state_dir: str, path: str | None) -> Iterator[tuple[int, Record]]:
         except TargetError:
             continue  # reported by every command that works with that service
         for record in records:
-            for place in dict.fromkeys((path or record.path, record.path)):
+            first = record.path if place is None else place
+            for at in dict.fromkeys((first, record.path)):
                 try:
-                    root = open_service(place)
+                    root = _open(at)
                 except (OSError, TargetError):
                     continue
                 try:
@@ -162,6 +171,11 @@ def _roots(state_dir: str, path: str | None) -> Iterator[tuple[int, Record]]:
                             break
                 finally:
                     os.close(root)
+
+
+def _open(place: str | int) -> int:
+    """Open a folder by its path, or once more; raises TargetError and OSError."""
+    return os.dup(place) if isinstance(place, int) else open_service(place)
 
 
 def _same_root(root: int, record: Record) -> bool:

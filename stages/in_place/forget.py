@@ -85,13 +85,13 @@ def drop_unused(state_dir: str, staging: Staging) -> None:
             discard(state_dir, record)
 
 
-def discard(state_dir: str, record: Record, path: str | None = None) -> list[str]:
+def discard(state_dir: str, record: Record, place: str | int | None = None) -> list[str]:
     """Delete the working folder of a record that is marked *discarding*, then the record.
 
     Return what could not be deleted. Raises TargetError.
     """
     try:
-        root = open_root(record, path)
+        root = open_root(record, place)
     except OSError as error:
         return [f"{record.path}: {error.strerror}"]
     try:

@@ -19,11 +19,12 @@ from stages.in_place.staging import unmake
 from stages.in_place.undo import finish_undo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from stages.in_place.folder import Places
     from stages.in_place.record import Record
 
-NOWHERE: Mapping[str, str] = MappingProxyType({})
+NOWHERE: Places = MappingProxyType({})
 """No known folders of the roots: those of the records count."""
 MOVING = {"swapping": "restore in place", "undoing": "undo"}
 """Phases in which files are moved -> what is under way."""
@@ -52,6 +53,21 @@ def unfinished(state_dir: str) -> list[str]:
     return found
 
 
+def open_moving(state_dir: str, service: str, opened: ExitStack) -> dict[str, int]:
+    """Return the open folder of each root in which recovery must move files, by its label.
+
+    Of a volume that Docker unmounts, this must come before its containers stop. What cannot be
+    opened is left out. Raises TargetError.
+    """
+    found = {}
+    for record in read_records(state_dir, service):
+        if record.phase in MOVING:
+            with suppress(OSError, TargetError):
+                found[record.label] = open_root(record)
+                opened.callback(os.close, found[record.label])
+    return found
+
+
 def must_move(state_dir: str, service: str) -> bool:
     """Return whether recovery must move files, so that the service has to be stopped.
 
@@ -60,7 +76,7 @@ def must_move(state_dir: str, service: str) -> bool:
     return any(record.phase in MOVING for record in read_records(state_dir, service))
 
 
-def recover(state_dir: str, service: str, places: Mapping[str, str] = NOWHERE) -> Recovered:
+def recover(state_dir: str, service: str, places: Places = NOWHERE) -> Recovered:
     """Finish every interrupted restore, undo or deletion of a service.
 
     `places` has the folders of the roots now, by label, if known. The caller holds the service's
@@ -86,7 +102,7 @@ def recover(state_dir: str, service: str, places: Mapping[str, str] = NOWHERE) -
 
 
 def _recover(
-    state_dir: str, group: Sequence[Record], places: Mapping[str, str], result: Recovered
+    state_dir: str, group: Sequence[Record], places: Places, result: Recovered
 ) -> Recovered:
     """Recover one restore, whose roots are all in the same phase."""
     phase, where = group[0].phase, paths_text(group)
@@ -115,9 +131,9 @@ def _recover(
     return structs.replace(result, done=(*result.done, said))
 
 
-def _remove_unused(state_dir: str, record: Record, path: str | None) -> None:
+def _remove_unused(state_dir: str, record: Record, place: str | int | None) -> None:
     """Remove the empty folder of a restore that died before it recorded its identity."""
-    root = open_root(record, path)
+    root = open_root(record, place)
     try:
         unmake(state_dir, record, root)
     finally:

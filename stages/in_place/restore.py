@@ -128,7 +128,7 @@ def _plan(
     check: Callable[[], None],
 ) -> tuple[Record, tuple[Left, ...]]:
     record, root = staging.record, staging.root
-    own = folders(never) | own_folders(state_dir, record.path)
+    own = folders(never) | own_folders(state_dir, root)
     here = os.fstat(root)
     if (here.st_dev, here.st_ino) in own:
         raise TargetError(

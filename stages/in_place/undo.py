@@ -33,8 +33,9 @@ from stages.source.exclude import Excludes
 from stages.source.walk import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from stages.in_place.folder import Places
     from stages.in_place.moves import Sided
     from stages.in_place.survey import Survey
 
@@ -62,19 +63,19 @@ def newest_undoable(state_dir: str, service: str) -> tuple[Record, ...] | None:
 def undo(
     state_dir: str,
     records: Sequence[Record],
-    places: Mapping[str, str],
+    places: Places,
     exclude: Sequence[str],
     never: Sequence[str],
 ) -> Undone:
     """Undo a restore; the service must be stopped.
 
-    `places` has the folders of the roots now, by label. If anything that the restore replaced is
-    missing, nothing is changed and the error names it. Raises TargetError.
+    `places` has the folders of the roots now, by label, as paths or open. If anything that the
+    restore replaced is missing, nothing is changed and the error names it. Raises TargetError.
     """
     with ExitStack() as opened:
         try:
             sides = open_sides(records, places, opened)
-            plans = [_plan(state_dir, *side, places, exclude, never) for side in sides]
+            plans = [_plan(state_dir, *side, exclude, never) for side in sides]
             sides = [(new, *side[1:]) for (new, _), side in zip(plans, sides, strict=True)]
             write_records(state_dir, [new for new, _ in plans])
         except OSError as error:
@@ -123,11 +124,10 @@ def _plan(
     record: Record,
     root: int,
     work: int,
-    places: Mapping[str, str],
     exclude: Sequence[str],
     never: Sequence[str],
 ) -> tuple[Record, tuple[str, ...]]:
-    own = folders(never) | own_folders(state_dir, places.get(record.label))
+    own = folders(never) | own_folders(state_dir, root)
     everything = survey(root, Excludes(()), own)
     with Sides(record, root, work) as sides:
         _refuse([s.path for s in record.steps if not _is_recorded(s, sides)], "is not as recorded")

@@ -37,6 +37,7 @@ class ContainerLocks:
         self._folder = os.path.join(state_dir, "locks", "containers")
         self._holder = f"service {service} (process {os.getpid()})"
         self._held: dict[str, int] = {}
+        self._names: list[str] = []
         self._at_rest = False
 
     def take(
@@ -77,6 +78,7 @@ class ContainerLocks:
             self.take(found, seconds, waiting, check)
             now = [engine.inspect(name) for name in names]
             if [one.id for one in now] == [one.id for one in found]:
+                self._names = list(names)
                 return [*{one.id: one for one in now}.values()]
             found = now  # it was made again while we waited
 
@@ -102,6 +104,11 @@ class ContainerLocks:
     def at_rest(self) -> bool:
         """True if all these containers were seen stopped since they were locked."""
         return self._at_rest
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the containers that were locked by name last."""
+        return self._names
 
     def note_at_rest(self) -> None:
         """Note that all these containers are stopped."""

@@ -10,11 +10,11 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PSEUDO = frozenset(
-    "autofs binder binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl"
-    " hugetlbfs mqueue nfsd nsfs proc pstore rpc_pipefs securityfs selinuxfs smackfs sysfs"
-    " tracefs".split()
-)
+PSEUDO = frozenset((
+    "autofs", "binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts",
+    "devtmpfs", "efivarfs", "fusectl", "hugetlbfs", "mqueue", "nfsd", "nsfs", "proc", "pstore",
+    "rpc_pipefs", "securityfs", "selinuxfs", "smackfs", "sysfs", "tracefs",
+))  # fmt: skip
 """Types of filesystems without files of their own; devtmpfs has the magic number of tmpfs."""
 
 

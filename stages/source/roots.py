@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from stages.source.walk import Found
+from stages.errors import SourceError
+from stages.source.mounts import mount_of
+from stages.source.walk import Found, open_source
 from vault.archive.format import order
 from vault.archive.lineage import PATH_ROOT, Root
 from vault.archive.ranges import LABEL_BYTES
@@ -23,6 +25,8 @@ class ReadRoot(Root, frozen=True):
 
     folder: str = ""
     """Its folder; empty if another stage adds its content to what `collect` gives."""
+    on_demand: bool = False
+    """Docker mounts it only while a container uses it."""
 
     @property
     def stored(self) -> Root:
@@ -45,6 +49,9 @@ class Roots(Struct, frozen=True):
     """Folders that belong to packrat: destinations, spool, state."""
     one_file_system: bool = False
     """Leave out filesystems that are mounted inside a root."""
+
+    unread: tuple[str, ...] = ()
+    """Sentences about what the containers write to and is in no root."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -77,8 +84,7 @@ def under_label(root: ReadRoot, found: Iterator[Found]) -> Iterator[Found]:
 def labels_of(paths: Sequence[str], taken: Collection[str] = ()) -> list[str]:
     """Return a label for each folder: its last name, and those above where it is not unique.
 
-    `/srv/a/data` and `/srv/b/data` become `a-data` and `b-data`. A folder that has no such label,
-    or one of `taken`, gets a number that depends on its path only.
+    `/srv/a/data` and `/srv/b/data` become `a-data` and `b-data`. No label is one of `taken`.
     """
     parts = [[name for name in path.split("/") if name not in ("", ".", "..")] for path in paths]
     named = ["" for _ in paths]
@@ -88,11 +94,62 @@ def labels_of(paths: Sequence[str], taken: Collection[str] = ()) -> list[str]:
         depth += 1
         for at in growing:
             named[at] = "-".join(parts[at][-depth:]) or "root"
-        twice = {name for name, count in Counter([*named, *set(taken)]).items() if count > 1}
+        twice = _repeated([*named, *set(taken)])
         growing = {at for at, name in enumerate(named) if name in twice and depth < len(parts[at])}
+    return distinct(named, paths, taken)
+
+
+def distinct(
+    labels: Sequence[str], sources: Sequence[str], taken: Collection[str] = ()
+) -> list[str]:
+    """Return valid labels: one that is repeated, taken or too long gets a number.
+
+    The number depends on nothing but the source, so that it stays the same.
+    """
+    repeated = _repeated([*labels, *set(taken)])
     return [
-        f"{name[:40]}-{zlib.crc32(os.fsencode(path)):08x}"
-        if name in twice or len(os.fsencode(name)) > LABEL_BYTES
-        else name
-        for name, path in zip(named, paths, strict=True)
+        f"{label[:40]}-{zlib.crc32(os.fsencode(source)):08x}"
+        if label in repeated or len(os.fsencode(label)) > LABEL_BYTES or label in ("", ".", "..")
+        else label
+        for label, source in zip(labels, sources, strict=True)
     ]
+
+
+def _repeated(names: Iterable[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+class HeldRoots:
+    """Open folders of volumes that are mounted only while a container uses them; a resource.
+
+    What is open can be read after the container has stopped and Docker has unmounted the volume.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+
+    def hold(self, roots: Roots) -> None:
+        """Open the folders of such volumes; raises SourceError if one is not mounted any more."""
+        for root in roots.roots:
+            if root.on_demand and root.label not in self._held:
+                fd = open_source(root.folder)
+                self._held[root.label] = fd
+                mount = mount_of(fd)
+                if mount is None or mount.point != os.path.realpath(root.folder):
+                    raise SourceError(f"volume {root.source} was unmounted meanwhile", "try again")
+
+    def open(self, root: ReadRoot) -> int:
+        """Open the folder of a root; raises SourceError."""
+        held = self._held.get(root.label)
+        if held is None:
+            return open_source(root.folder)
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
+
+    def place(self, root: ReadRoot) -> str | int:
+        """Return the path of a root's folder, or the open folder if that is held."""
+        return self._held.get(root.label, root.folder)
+
+    def close(self) -> None:
+        """Close the folders."""
+        while self._held:
+            os.close(self._held.popitem()[1])

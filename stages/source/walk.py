@@ -89,10 +89,10 @@ def walk(
     """Yield the open folder `root`, as path "", and everything below it.
 
     Folders in `never`, by (device, inode), are left out. Of a pseudo filesystem mounted inside,
-    or with `one_file_system` of any, only the mount point is found. `unreadable` is called for what cannot be
-    examined, listed or reached. `listings` knows the folders of an earlier walk. Each filesystem is
-    synced when the walk enters it. Raises SourceError if `root` cannot be listed, or is in a pseudo
-    filesystem.
+    or with `one_file_system` of any, only the mount point is found. `unreadable` is called for
+    what cannot be examined, listed or reached. `listings` knows the folders of an earlier walk.
+    Each filesystem is synced when the walk enters it. Raises SourceError if `root` cannot be
+    listed, or is in a pseudo filesystem.
     """
     one = _Walk(root, excludes, never, unreadable, listings)
     one.one_file_system = one_file_system
