@@ -10,6 +10,7 @@ from typing import Any
 
 from specs.document import Document, KeyPath
 from specs.faults import Fault
+from specs.service import Docker
 
 JOBS = ("prune", "verify")
 """Words that `packrat plan` reads as a job; a service cannot have such a name."""
@@ -109,7 +110,11 @@ def _folders(service: dict[str, Any]) -> list[tuple[KeyPath, str]]:
     paths = service.get("paths")
     more = enumerate(paths if isinstance(paths, list) else [])
     named = [(("path",), service.get("path")), *((("paths", at), folder) for at, folder in more)]
-    return [(key, folder) for key, folder in named if isinstance(folder, str) and folder]
+    return [
+        (key, folder)
+        for key, folder in named
+        if isinstance(folder, str) and folder and "\0" not in folder
+    ]
 
 
 def _reads_nothing(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
@@ -122,9 +127,11 @@ def _no_container(document: Document, name: str, service: dict[str, Any]) -> Ite
     docker = service.get("docker")
     if not isinstance(docker, dict) or docker.get("container") or docker.get("containers"):
         return
+    if not docker.keys() <= Docker.model_fields.keys():
+        return  # the unknown key may be a misspelt `container`
     if not (service.get("compose") or (service.get("volumes") and "host" in docker)):
         path, message = ("services", name, "docker"), "needs one of container and containers"
-        yield document.fault(path, message, "write container: NAME", at_key=True)
+        yield document.fault(path, message, "write container: NAME")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

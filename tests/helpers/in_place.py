@@ -79,8 +79,9 @@ class Place:
         )
 
     def write(self, staging):
-        """Write the restored tree to the staging folder, as the writer of a restore does."""
-        tree = f"/proc/self/fd/{staging.roots[0].tree}"
+        """Write the tree to the folder of a staging or of one root, as the writer does."""
+        root = getattr(staging, "roots", [staging])[0]
+        tree = f"/proc/self/fd/{root.tree}"
         for name in os.listdir(tree):
             full = os.path.join(tree, name)
             shutil.rmtree(full) if os.path.isdir(full) else os.unlink(full)
