@@ -140,8 +140,12 @@ class Config(Section):
 
     def shown_words(self) -> list[str]:
         """Return words that messages show even if they equal a secret."""
-        paths = [folder for service in self.services.values() for folder in service.folders]
-        return [*self.services, *self.destinations(), *paths]
+        read = [
+            name
+            for one in self.services.values()
+            for name in (*one.folders, *one.volumes, one.compose or "")
+        ]
+        return [*self.services, *self.destinations(), *filter(None, read)]
 
     def destinations(self) -> dict[str, Destination]:
         """Return every destination by name: local, synology, s3, then the others as written."""

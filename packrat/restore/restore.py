@@ -65,14 +65,14 @@ class Restored:
     """Seconds for which containers were down."""
     replaced_folder: str | None = None
     """The folder that holds what an in-place restore has replaced."""
-    replaced_folders: list[str] = field(default_factory=list)
-    """All such folders, one for each root."""
-    roots: list[dict[str, str]] = field(default_factory=list)
-    """The restored roots of the backup: label, kind, source, and the target of each."""
     host: str = ""
     """The host whose backup it is."""
     made: str = ""
     """The time at which the backup was made."""
+    replaced_folders: list[str] = field(default_factory=list)
+    """The replaced folders of all roots."""
+    roots: list[dict[str, str]] = field(default_factory=list)
+    """The restored roots of the backup: label, kind, source, and the target of each."""
 
 
 def restore(

@@ -107,7 +107,7 @@ def test_a_pipeline_document_runs_as_printed_and_as_edited(house):
     [result] = json.loads(packrat("run", file, "--json").stdout)
     assert (result["status"], result["files"]) == ("done", 2)
     document = yaml.safe_load(file.read_text())
-    document["stages"]["collect"]["exclude"] = ["*.tmp"]
+    document["stages"]["source"]["read"]["exclude"] = ["*.tmp"]
     file.write_text(yaml.safe_dump(document))
     [result] = json.loads(packrat("run", file, "--json").stdout)
     assert (result["status"], result["files"]) == ("done", 1)
@@ -189,6 +189,8 @@ def test_documents_have_the_documented_keys(house):
         "replaced_folder",
         "host",
         "made",
+        "replaced_folders",
+        "roots",
     ]
     [verdict] = house.json("verify", "--deep")
     assert list(verdict) == [

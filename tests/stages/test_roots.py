@@ -1,6 +1,7 @@
 """Roots of a service: several folders in one archive, restored to a folder and in place."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -273,6 +274,19 @@ def test_fault_of_roots_is_reported_where_it_is(tmp_path, service, fault):
     done = settle(House(tmp_path), **service).cli("check")
     assert done.returncode == 3
     assert fault in done.stderr
+
+
+def test_examples_of_the_documentation_are_valid(tmp_path):
+    page = (RESCUE.parent / "docs/services.md").read_text()
+    blocks = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    services = [one["services"] for one in blocks if "services" in one]
+    assert {"wiki", "immich", "gitea"} <= {name for one in services for name in one}
+    house = House(tmp_path)
+    document = yaml.safe_load(house.config_file.read_text())
+    for one in services:
+        document["services"] = one
+        house.config_file.write_text(yaml.safe_dump(document))
+        assert house.cli("plan").returncode == 0
 
 
 def test_pseudo_filesystem_inside_is_left_out(tmp_path):

@@ -3,15 +3,18 @@
 import os
 import subprocess
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
 from stages.errors import SourceError
+from stages.in_place import moves
 from stages.reads import Reads
 from stages.service.compose import stop_order
 from stages.service.docker import DockerEngine
 from stages.service.inventory import COMPOSE, read_inventory
 from tests.helpers.containers import IMAGE, done
+from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.trees import fill
 from tests.stages.test_roots import settle
@@ -145,6 +148,41 @@ def test_volume_that_docker_mounts_is_read_after_the_stop_or_refused(tmp_path, e
         assert house.cli("restore", "--undo", "svc").returncode == 0
         assert ((disk / "rows").read_bytes(), (disk / "new").exists()) == (b"changed", False)
         assert engine.running("uses-nas")
+
+
+def test_restore_killed_in_a_volume_that_docker_unmounts_is_taken_back(tmp_path, engine):
+    """Docker unmounts it once its container is down; it is opened again before the next stop."""
+    disk = tmp_path / "disk"
+    fill(disk, {"rows": b"old", "more/rows": b"old"})
+    options = ("--opt", "type=none", "--opt", "o=bind", "--opt", f"device={disk}")
+    with volume(engine, "nas", *options):
+        engine.docker("run", "-d", "--name", "in-nas", *HEALTHY, "--network", "none",
+                      "-v", "nas:/nas", IMAGE, *SLEEPING)  # fmt: skip
+        house = settle(House(tmp_path), volumes=["nas"],
+                       docker={"host": engine.host, "container": "in-nas"})  # fmt: skip
+        done(house.back_up())
+        fill(disk, {"rows": b"now", "more/rows": b"now"})
+        child = forked(lambda: killed_in_swap(house))
+        assert ended(child) == 9
+        assert not engine.running("in-nas")
+        house.cli("verify")  # starts the container; the volume could not be opened before that
+        assert engine.running("in-nas")
+        assert house.cli("verify").returncode == 0
+        assert engine.running("in-nas")
+        assert [(disk / one).read_bytes() for one in ("rows", "more/rows")] == [b"now"] * 2
+
+
+def killed_in_swap(house):
+    """Restore in place, and die before the second exchange."""
+    put, exchanges = moves.put, count(1)
+
+    def put_or_die(*step):
+        if next(exchanges) == 2:
+            os._exit(9)
+        put(*step)
+
+    moves.put = put_or_die
+    return house.cli("restore", "svc", "--in-place", "--yes").returncode
 
 
 @pytest.mark.parametrize(
