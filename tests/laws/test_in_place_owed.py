@@ -20,6 +20,7 @@ from stages.errors import SourceError
 from stages.in_place.folder import set_aside
 from stages.in_place.record import FOLDER
 from stages.journal import Journal
+from stages.reads import Reads
 from stages.restore_target import linux
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.forked import ended, forked, restoring_in_place
@@ -232,7 +233,7 @@ def test_a_users_folder_of_a_similar_name_is_data(house):
     fill(house.source, dict.fromkeys(mine, b"spoilt"))
     in_place(house)
     assert {name: (house.source / name).read_bytes() for name in mine} == mine
-    files, _ = count_source(str(house.state), str(house.source), ())
+    files, _ = count_source(str(house.state), Reads(path=str(house.source)).resolve())
     assert files == len(mine) + 4, "what is set aside is not counted"
     house.backed_up()
     assert set_aside(str(house.state), str(house.source)) == []
