@@ -291,7 +291,7 @@ def require_room(target: str, size: int) -> None:
         room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
         raise TargetError(
             f"{target} has no room: {room}", "make room, or restore to another disk with --to"
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _write_all(fd: int, data: bytes | memoryview, offset: int) -> None:

@@ -10,11 +10,11 @@ import pytest
 from packrat.restore.choose import choose
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
-from stages.in_place.folder import set_aside
 from stages.in_place.record import read_records
 from stages.restore_target import linux
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
+from tests.helpers.in_place import set_aside
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
 
