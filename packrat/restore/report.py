@@ -56,8 +56,8 @@ def restore_and_report(
         say(
             f"The replaced files are in\n  {printable(restored.replaced_folder)}\n"
             f"  packrat restore --undo {service}    puts it back\n"
-            f"  packrat restore --forget {service}  deletes it, as"
-            f" {until_text(restored.replaced_until or '', time.time())} does"
+            f"  packrat restore --forget {service}  deletes it\n"
+            f"It stays until {until_text(restored.replaced_until or '', time.time())}."
         )
     elif sys.stdout.isatty():
         print("The service's own files were not changed.")

@@ -17,6 +17,7 @@ from packrat.runs.repair import require_repaired
 from packrat.text.replaced import until_text
 from packrat.text.report import count_text, say, time_text, warn
 from specs.compile import compile_service
+from specs.faults import printable
 from stages.errors import SourceError
 from stages.given import GIVEN
 from stages.in_place.forget import forget
@@ -64,8 +65,9 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     now = clock.now() / 1e9
     until = until_text(stamp(now + config.keep_replaced_of(config.services[service])), now)
     say(
-        f"the restored files are in {os.path.join(path, record.folder)};"
-        f" packrat restore --forget {service}, or {until}, deletes it"
+        f"The restored files are in\n  {printable(os.path.join(path, record.folder))}\n"
+        f"  packrat restore --forget {service}  deletes it\n"
+        f"It stays until {until}."
     )
     return Exit.DONE
 

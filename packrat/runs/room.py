@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,15 @@ def room_hints(state_dir: str, path: str) -> Iterator[None]:
         if lacks_room(error) and (text := forgettable_text(state_dir, [path])):
             error.hint = "; ".join(filter(None, (error.hint, text)))
         raise
+
+
+def room_faults(state_dir: str, target: str, size: int) -> Iterator[str]:
+    """Yield a sentence if the disk of `target` has less than `size` bytes free."""
+    free = shutil.disk_usage(existing(target)).free
+    if size > free:
+        text = forgettable_text(state_dir, [target])
+        room = f"{bytes_text(size)} needed, {bytes_text(free)} free"
+        yield f"{target} has no room: {room}" + f"; {text}" * bool(text)
 
 
 def forgettable_text(state_dir: str, paths: Iterable[str]) -> str:

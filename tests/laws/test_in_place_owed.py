@@ -43,7 +43,7 @@ def copied(house, name="copy"):
 
 @pytest.fixture
 def house(tmp_path):
-    house = House(tmp_path)
+    house = House(tmp_path, settings={"keep_replaced": "0"})
     fill(house.source, {"a": noise(50_000), "data/x": b"1", "data/y": b"2"})
     house.backed_up()
     fill(house.source, {"data/x": b"since then", "data/new": b"3"})
