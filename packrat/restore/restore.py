@@ -113,7 +113,7 @@ def restore(
         archive = opened.manifest.id
         with prepare(state_dir, job.service, path, archive, paths, now) as staging:
             job = structs.replace(job, target=staging.path, in_place=True)
-            tree = Target.staged(staging.path, staging.tree, again=staging.again)
+            tree = Target.staged(staging.path, staging.tree, archive, again=staging.again)
             try:
                 with tree as target:
                     given = (target, staging)
