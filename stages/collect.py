@@ -84,10 +84,11 @@ class Collect(Stage):
         job = run.fact(RestoreJob)
         run.fact(Written)  # never replace what is there with less than the backup has
         state = run.fact(StateFolder).path
-        done = swap(state, run.fact(Staging), self.exclude, self.never, lambda: self._check(run))
+        now, check = run.clock.now() / 1e9, lambda: self._check(run)
+        done = swap(state, run.fact(Staging), self.exclude, self.never, check, now)
         for left in done.left:
             run.warn(_left_text(left, job))
-        run.provide(Swapped(done.folder))
+        run.provide(Swapped(done.folder, int(now)))
 
     @staticmethod
     def _check(run: Run) -> None:

@@ -257,6 +257,8 @@ class Swapped(Struct, frozen=True):
 
     replaced: str
     """Folder that holds what was there before."""
+    since: int
+    """Time of the exchange, in seconds since 1970."""
 
 
 def _free(folder: str) -> int:

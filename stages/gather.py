@@ -10,8 +10,8 @@ from stages.facts import Base, Job, RestoreJob, Selected, SourceReport, Written
 from stages.items import Piece
 from stages.restore_target.layout import Layout
 from stages.restore_target.resume import Marker
-from stages.restore_target.target import Target
-from stages.restore_target.writer import Writer, require_room
+from stages.restore_target.target import Target, require_room
+from stages.restore_target.writer import Writer
 from vault.errors import VaultError
 
 if TYPE_CHECKING:

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Warned
 from engine.graph import Graph
-from engine.run import Cancelled
+from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.text.report import count_text, say, warn
+from packrat.text.replaced import until_text
+from packrat.text.report import count_text, say, time_text, warn
 from specs.compile import compile_service
+from specs.faults import printable
 from stages.errors import SourceError
 from stages.given import GIVEN
 from stages.in_place.forget import forget
+from stages.in_place.replaced import measure
 from stages.in_place.undo import finished_later, newest_undoable
 from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.masking import masked
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from engine.events import Event
@@ -30,12 +34,12 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
 
 
-def undo(program: Program, service: str) -> int:
+def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     """Put back what the newest in-place restore replaced; raises the error that ended it."""
     [service] = program.services([service])
-    config = program.config
+    config, clock = program.config, clock or Clock()
     path = config.services[service].path
-    with service_lock(config.state_dir, service, time.time()):
+    with service_lock(config.state_dir, service, clock.now() / 1e9):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
         if finished_later(config.state_dir, service):
@@ -52,13 +56,18 @@ def undo(program: Program, service: str) -> int:
             )
         pipeline = compile_service(config, service)
         given = (Journal(config.state_dir, service), *service_given(pipeline, "undo"))
-        done = execute_watched(service, _graph(pipeline), given, [_warned])
+        done = execute_watched(service, _graph(pipeline), given, [_warned], clock)
         for error in done.outcome.failed.values():
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
-    say(f"{service}: {path} is as it was before the restore")
+        measure(config.state_dir, service)
+    when = f" of {time_text(stamp(record.since))[:-3]}" if record.since else ""
+    say(f"{service}: {path} is as it was before the restore{when}")
+    now = clock.now() / 1e9
+    until = until_text(stamp(now + config.keep_replaced_of(config.services[service])), now)
     say(
-        f"the restored files are in {os.path.join(path, record.folder)};"
-        f" packrat restore --forget {service}, or the next good backup, deletes it"
+        f"The restored files are in\n  {printable(os.path.join(path, record.folder))}\n"
+        f"  packrat restore --forget {service}  deletes it\n"
+        f"It stays until {until}."
     )
     return Exit.DONE
 

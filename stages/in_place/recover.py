@@ -55,10 +55,11 @@ def must_move(state_dir: str, service: str) -> bool:
     return any(record.phase in MOVING for record in read_records(state_dir, service))
 
 
-def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
+def recover(state_dir: str, service: str, now: float, path: str | None = None) -> Recovered:
     """Finish every interrupted restore, undo or deletion of a service.
 
-    `path` is where the service's folder is now, if known. The caller holds the service's lock.
+    `now` is in seconds since 1970: what recovery sets aside is kept from now on. `path` is where
+    the service's folder is now, if known. The caller holds the service's lock.
     Errors are in the result.
     """
     result = Recovered()
@@ -68,7 +69,7 @@ def recover(state_dir: str, service: str, path: str | None = None) -> Recovered:
         return Recovered(owed=(f"{error}; {error.hint}",))
     for record in reversed(records):
         try:
-            result = _recover(state_dir, record, path, result)
+            result = _recover(state_dir, structs.replace(record, since=int(now)), path, result)
         except TargetError as error:
             result = structs.replace(result, owed=(*result.owed, f"{error}; {error.hint}"))
         except OSError as error:

@@ -3,7 +3,7 @@
     with prepare(state_dir, service, path, archive, paths, now) as staging:
         ...  write the tree into `staging.tree`, while the service runs
         ...  stop the service
-        swapped = swap(state_dir, staging, exclude, never, check)
+        swapped = swap(state_dir, staging, exclude, never, check, now)
         ...  start the service
 
 The caller holds the service's lock, and has called `recover` first.
@@ -52,16 +52,18 @@ def swap(
     exclude: Sequence[str],
     never: Sequence[str],
     check: Callable[[], None],
+    now: float,
 ) -> Exchanged:
     """Exchange the restored tree with the present one; the service must be stopped.
 
     Paths that `exclude` matches, the folders `never` and mount points stay. `check` is called
-    before each step and may raise. On any error everything is as before, unless the error
-    says that the next command continues. Raises TargetError.
+    before each step and may raise. `now` is in seconds since 1970. On any error everything is as
+    before, unless the error says that the next command continues. Raises TargetError.
     """
     record, root, work = staging.record, staging.root, staging.work
     try:
         record, left = _plan(state_dir, staging, exclude, never, check)
+        record = structs.replace(record, since=int(now), bytes=None)
         linux.syncfs(root)  # the restored tree must be on the disk before it replaces anything
     except OSError as error:
         raise TargetError(

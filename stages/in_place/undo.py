@@ -52,18 +52,24 @@ def newest_undoable(state_dir: str, service: str) -> Record | None:
 
 
 def undo(
-    state_dir: str, record: Record, path: str, exclude: Sequence[str], never: Sequence[str]
+    state_dir: str,
+    record: Record,
+    path: str,
+    exclude: Sequence[str],
+    never: Sequence[str],
+    now: float,
 ) -> Undone:
     """Undo a restore; the service must be stopped.
 
-    `path` is where the service's folder is now. If anything that the restore replaced is missing,
-    nothing is changed and the error names it. Raises TargetError.
+    `path` is where the service's folder is now, `now` is in seconds since 1970. If anything that
+    the restore replaced is missing, nothing is changed and the error names it. Raises TargetError.
     """
     root = work = -1
     try:
         root = open_root(record, path)
         work = open_folder(root, record)
         record, left = _plan(state_dir, record, root, work, path, exclude, never)
+        record = structs.replace(record, since=int(now), bytes=None)
         write_record(state_dir, record)
     except OSError as error:
         raise TargetError(

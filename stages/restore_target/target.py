@@ -6,17 +6,19 @@ attributes are set at the end, only the caller can enter it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 from contextlib import suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
 from stages.restore_target import linux
 from stages.restore_target.folders import seal
 from stages.restore_target.handles import open_service
-from stages.restore_target.resume import ELSEWHERE
+from stages.restore_target.resume import ELSEWHERE, MARKER
 
 if TYPE_CHECKING:
     from stages.restore_target.resume import Marker
@@ -29,10 +31,17 @@ class Target:
     """
 
     def __init__(
-        self, path: str, marker: Marker | None, fd: int = -1, *, again: bool = False
+        self,
+        path: str,
+        marker: Marker | None,
+        fd: int = -1,
+        *,
+        again: bool = False,
+        archive: str = "",
     ) -> None:
         self.path, self.fd, self.again = path, fd, again
         self._marker = marker
+        self._partial = f"{MARKER}{marker.archive if marker else archive}-"
 
     def __enter__(self) -> Self:
         return self
@@ -43,9 +52,9 @@ class Target:
             self.fd = -1
 
     @classmethod
-    def staged(cls, path: str, tree: int, *, again: bool) -> Target:
+    def staged(cls, path: str, tree: int, archive: str, *, again: bool) -> Target:
         """Return the tree of an in-place restore, which is already closed and has its record."""
-        return cls(path, None, os.dup(tree), again=again)
+        return cls(path, None, os.dup(tree), again=again, archive=archive)
 
     def look(self) -> bool:
         """Return whether there is something to continue; raises TargetError if it cannot be used.
@@ -56,6 +65,13 @@ class Target:
             with suppress(FileNotFoundError):
                 self._open(create=False)
         return self.again
+
+    def partial_name(self, name: str) -> str:
+        """Return the name that a file has in its folder until it is complete.
+
+        It contains the id of the archive, so that no file of a backup can conflict with it.
+        """
+        return self._partial + blake2b(os.fsencode(name), digest_size=16).hexdigest()
 
     def name_bytes(self) -> int:
         """Return the length in bytes of the longest name that the target's filesystem takes."""
@@ -124,3 +140,17 @@ class Target:
     def sync(self) -> None:
         """Write the removal of the marker, and the folder's own attributes, to the disk."""
         os.fsync(self.fd)
+
+
+def require_room(target: str, size: int) -> None:
+    """Raise TargetError if the disk of `target` has less than `size` bytes free."""
+    there = os.path.abspath(target)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    disk = os.statvfs(there)
+    free = disk.f_bavail * disk.f_frsize
+    if size > free:
+        room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
+        raise TargetError(
+            f"{target} has no room: {room}", "make room, or restore to another disk with --to"
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

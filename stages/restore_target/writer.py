@@ -88,6 +88,8 @@ class Writer:
     def begin(self) -> None:
         """Claim the target, and create the files that consist of several pieces.
 
+        They get their names when they are complete: until then they have their full size, but not
+        all of their data. A file of one piece is written in one call, so it needs no other name.
         Folders are created when something in them is first written.
         """
         self._target.claim()  # first, so that no file of ours is without the marker
@@ -95,7 +97,8 @@ class Writer:
         inherit_nothing(self._root)
         for entry in self.layout.pieced():
             folder, name = self._folders.parent(entry.name)
-            fd = self._new(name, folder)
+            self._clear(name, folder)
+            fd = self._new(self._target.partial_name(name), folder)
             try:
                 os.ftruncate(fd, entry.size)
             finally:
@@ -110,7 +113,10 @@ class Writer:
         for piece in pieces:
             entry = piece.entry
             folder, name = self._folders.parent(entry.name)
-            fd = self._new(name, folder, entry.mode) if piece.last else _open(name, folder)
+            if piece.last:
+                fd = self._new(name, folder, entry.mode)
+            else:
+                fd = _open(self._target.partial_name(name), folder)
             try:
                 has = self._initial_state(fd, entry.mode) if piece.last else None
                 _write_all(fd, piece.data, piece.offset)
@@ -136,11 +142,13 @@ class Writer:
                 self._missing[entry.name] = missing - size
                 continue
             folder, name = self._folders.parent(entry.name)
-            fd = _open(name, folder)
+            partial = self._target.partial_name(name)
+            fd = _open(partial, folder)
             try:
-                self._attributes(entry, name, folder, fd)
+                self._attributes(entry, partial, folder, fd)
             finally:
                 os.close(fd)
+            os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             files += 1
             self.size += entry.size
         for what, name in written.unset:
@@ -206,8 +214,9 @@ class Writer:
         """Delete what was written of a file that cannot be complete."""
         self.lost.append(entry.name)
         folder, name = self._folders.parent(entry.name)
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
+        for one in (name, self._target.partial_name(name)):
+            with suppress(FileNotFoundError):
+                os.unlink(one, dir_fd=folder)
 
     def _make(self, entry: Entry, name: str, folder: int) -> bool:
         """Create an empty file, a symlink, a fifo or a device; return whether that was possible."""
@@ -278,20 +287,6 @@ def _open(name: str, folder: int) -> int:
         return fd
     os.close(fd)
     raise OSError(errno.ESTALE, "it was replaced during the restore", name)
-
-
-def require_room(target: str, size: int) -> None:
-    """Raise TargetError if the disk of `target` has less than `size` bytes free."""
-    there = os.path.abspath(target)
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    disk = os.statvfs(there)
-    free = disk.f_bavail * disk.f_frsize
-    if size > free:
-        room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
-        raise TargetError(
-            f"{target} has no room: {room}", "make room, or restore to another disk with --to"
-        )
 
 
 def _write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
