@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,8 +76,20 @@ def new_folder(above: Path) -> Path:
     """Create a folder to restore to, beside those of earlier restores.
 
     They are not deleted in between: ext4 without a journal checks each inode that was freed in the
-    last minutes before it takes another, and the next restore would pay for that.
+    last minutes before it takes another, and the next restore would pay for that. In memory, room
+    is what matters, so there only the newest stays.
     """
-    folder = above / str(sum(1 for _ in above.glob("*")))
-    folder.mkdir(parents=True)
+    above.mkdir(parents=True, exist_ok=True)
+    earlier = list(above.iterdir())
+    folder = above / str(1 + max((int(one.name) for one in earlier), default=-1))
+    if _in_memory(above):
+        for one in earlier:
+            shutil.rmtree(one)
+    folder.mkdir()
     return folder
+
+
+def _in_memory(folder: Path) -> bool:
+    """Return whether a folder is on a tmpfs."""
+    command = ["stat", "--file-system", "--format=%T", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout == "tmpfs\n"

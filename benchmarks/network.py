@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.delayed import delayed
 from benchmarks.measure import run
 from benchmarks.report import MB, verdict
 from packrat.program import Program
@@ -40,6 +41,8 @@ from vault.store.transfer import parts_of
 
 SIZE = 500 * MB
 LIMIT = 40 << 20
+DELAY = 20
+"""Round trip in milliseconds of the distant line."""
 SERVICE = "svc"
 ARCHIVE = "svc-20260101T000000Z-00000000.packrat"
 
@@ -52,9 +55,14 @@ def measure(work: Path, rounds: int, *, quick: bool) -> dict[str, object]:
     with s3.up(), nas.up():
         places = {"s3": s3.destination(), "nas": nas.destination("dir")}
         uploads = beside_rclone(work, places, s3, nas, size, rounds)
+        with delayed(s3.port, DELAY) as far_s3, delayed(nas.port, DELAY) as far_nas:
+            nas.trust(far_nas)
+            far = {"s3": s3.destination(far_s3), "nas": nas.destination("dir", far_nas)}
+            far_uploads = beside_rclone(work, far, s3, nas, size, rounds, f" at {DELAY} ms")
         together = both_at_once(work, places)
         one = one_file(work, places, 2_000 * MB * size // SIZE)
         spool = small_spool(work, places, 3_000 * MB * size // SIZE)
+    uploads |= far_uploads
     return {"uploads": uploads, "together": together, "one_file": one, "spool": spool}
 
 
@@ -96,15 +104,16 @@ def beside_rclone(
     nas: SshServer,
     size: int,
     rounds: int,
+    line: str = "",
 ) -> dict[str, list[float]]:
-    """Upload one file with packrat and with `rclone copyto`, in turns."""
+    """Upload one file with packrat and with `rclone copyto`, in turns; `line` names the way."""
     file = write_noise(work / "source" / SERVICE / ARCHIVE, size)
     source = Local("source", str(work / "source"))
     config = work / "rclone.conf"
     config.write_text(
         f"[s3]\ntype=s3\nprovider=Other\naccess_key_id={KEY}\nsecret_access_key={SECRET}\n"
-        f"endpoint=http://127.0.0.1:{s3.port}\n"
-        f"[nas]\ntype=sftp\nhost=127.0.0.1\nport={nas.port}\nuser=root\n"
+        f"endpoint={places['s3']['endpoint']}\n"
+        f"[nas]\ntype=sftp\nhost=127.0.0.1\nport={places['nas']['port']}\nuser=root\n"
         f"key_file={nas.folder / 'user'}\nknown_hosts_file={nas.known_hosts}\n"
     )
     targets = {"s3": "s3:bucket/rclone.bin", "nas": "nas:rclone.bin"}
@@ -112,15 +121,15 @@ def beside_rclone(
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         for name, target in targets.items():
-            found.setdefault(f"packrat {name}", []).append(send(destinations[name], source))
+            found.setdefault(f"packrat {name}{line}", []).append(send(destinations[name], source))
             command = [s3.program, "-q", "--config", str(config), "copyto", str(file), target]
             begun = time.perf_counter()
             subprocess.run(command, check=True)
-            found.setdefault(f"rclone {name}", []).append(time.perf_counter() - begun)
+            found.setdefault(f"rclone {name}{line}", []).append(time.perf_counter() - begun)
             subprocess.run([*command[:4], "deletefile", target], check=True)
     for name, least in (("s3", 0.9), ("nas", 0.75)):
-        ratio = median(found[f"packrat {name}"]) / median(found[f"rclone {name}"])
-        print(verdict(f"upload to {name}: seconds of packrat/rclone", ratio, 1 / least))
+        ratio = median(found[f"packrat {name}{line}"]) / median(found[f"rclone {name}{line}"])
+        print(verdict(f"upload to {name}{line}: seconds of packrat/rclone", ratio, 1 / least))
     return found
 
 
@@ -167,8 +176,8 @@ def counting() -> Iterator[Callable[[], dict[str, int]]]:
     originals = [kind.read for kind in kinds]
 
     def counted(original: Callable[..., bytes]) -> Callable[..., bytes]:
-        def read(self: Store, service: str, name: str, offset: int, length: int) -> bytes:
-            data = original(self, service, name, offset, length)
+        def read(self: Store, *arguments: Any) -> bytes:
+            data = original(self, *arguments)
             counts[self.name] = counts.get(self.name, 0) + len(data)
             return data
 

@@ -10,10 +10,11 @@ from specs.destinations.sftp import Sftp
 from specs.destinations.url import Fsspec
 from specs.retain import Retain
 from specs.section import Section
-from specs.values import Name
+from specs.values import Duration, Name
 
 Destination = Local | S3 | Sftp | Fsspec
 """All types; a new one is a file in specs/destinations/ and a member here (CONTRIBUTING.md)."""
+KEEP_REPLACED = 7 * 86_400
 Typed = Annotated[Destination, Field(discriminator="type")]
 
 
@@ -24,6 +25,9 @@ class Backup(Section):
     """Number of backups of a service that each destination keeps."""
     retain: Retain | None = None
     """Or the rules by which they are kept, by count, calendar and age."""
+    keep_replaced: Duration = KEEP_REPLACED
+    """Least time, in seconds, for which what an in-place restore replaced is kept; the next good
+    backup after that deletes it."""
     confirm: Literal["samples", "full"] = "samples"
     """Part of a new archive that is read back before it counts: both ends and samples, or all."""
     local: Local | None = None

@@ -60,6 +60,7 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
         state_dir=config.state_dir,
         spool=config.spool_path,
         timeout=service.timeout,
+        keep_replaced=config.keep_replaced_of(service),
         destinations=destinations,
         stages=stages,
     )

@@ -179,6 +179,11 @@ class Config(Section):
         """Return the root of each destination, None if only its open store knows it."""
         return {name: one.root for name, one in self.destinations().items()}
 
+    def keep_replaced_of(self, service: Service) -> int:
+        """Return the least time for which replaced folders of a service are kept, in seconds."""
+        own = service.keep_replaced
+        return self.backup.keep_replaced if own is None else own
+
     def catches_up(self, service: Service) -> bool:
         """Return whether a missed backup of a service runs later."""
         return self.catch_up if service.catch_up is None else service.catch_up

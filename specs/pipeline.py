@@ -8,12 +8,12 @@ from msgspec import structs
 from pydantic import AfterValidator, Field, ValidationError
 
 from engine.graph import Graph, GraphFaults
-from specs.backup import Typed
+from specs.backup import KEEP_REPLACED, Typed
 from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
 from specs.section import Section
 from specs.translate import translate
-from specs.values import Name, Wait, refusal
+from specs.values import Duration, Name, Wait, refusal
 from stages.confirm import Confirm
 from stages.foreign import UnusableKind, misplaced
 from stages.given import GIVEN
@@ -60,6 +60,8 @@ class Pipeline(Section):
     """Folder in which the sealed archive waits for its destinations."""
     timeout: Wait | None = None
     """Most seconds that a backup may take; without a limit if left out."""
+    keep_replaced: Duration = KEEP_REPLACED
+    """Seconds for which what an in-place restore replaced is kept at least."""
     destinations: dict[Name, Typed] = Field(min_length=1)
     """Name -> destination; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)

@@ -196,6 +196,9 @@ class Service(Section):
     """Number of backups that each destination keeps; by default as in `backup`."""
     retain: Retain | None = None
     """Or the rules by which they are kept; by default as in `backup`."""
+    keep_replaced: Duration | None = None
+    """Least time, in seconds, for which what an in-place restore replaced is kept; by default as
+    in `backup`."""
     destinations: tuple[Name, ...] | None = Field(None, min_length=1)
     """Names of its destinations; by default all."""
     incremental: bool = True

@@ -90,11 +90,11 @@ class Collect(Stage):
         job = run.fact(RestoreJob)
         run.fact(Written)  # never replace what is there with less than the backup has
         state, roots = run.fact(StateFolder).path, run.fact(Roots)
-        staging = run.fact(Staging)
-        done = swap(state, staging, roots.exclude, roots.never, lambda: self._check(run))
+        now, check = run.clock.now() / 1e9, lambda: self._check(run)
+        done = swap(state, run.fact(Staging), roots.exclude, roots.never, check, now)
         for left in done.left:
             run.warn(_left_text(left, job))
-        run.provide(Swapped(done.folders))
+        run.provide(Swapped(done.folders, int(now)))
 
     @staticmethod
     def _check(run: Run) -> None:

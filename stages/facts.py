@@ -256,6 +256,8 @@ class Swapped(Struct, frozen=True):
 
     replaced: tuple[str, ...]
     """Folders that hold what was there before, one for each root."""
+    since: int
+    """Time of the exchange, in seconds since 1970."""
 
 
 def _free(folder: str) -> int:

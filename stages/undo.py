@@ -38,7 +38,8 @@ class Undo(Link):
                 f"there is nothing to undo for {self.service}: no restore in place is recorded",
                 f"packrat restore {self.service} --in-place restores another backup",
             )
-        done = undo(state, records, places, roots.exclude, roots.never)
+        now = run.clock.now() / 1e9
+        done = undo(state, records, places, roots.exclude, roots.never, now)
         for path in done.left:
             run.warn(f"left {path!r} untouched: something in it is excluded or belongs to packrat")
         for path in done.odd:

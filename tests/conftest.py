@@ -11,7 +11,7 @@ from tests.helpers.containers import engine_of_its_own
 from tests.helpers.house import House
 from tests.helpers.sampling import SOAK, examples
 from tests.helpers.servers import S3Server, SshServer
-from vault.archive.derivation import MIB, Derivation
+from vault.archive.derivation import MIB_IN_KIB, Derivation
 from vault.archive.keys import Keys
 from vault.store import calls, retrying, sftp_login
 
@@ -53,7 +53,9 @@ def _nothing_hidden(monkeypatch):
 @pytest.fixture(scope="session")
 def keys():
     """Real keys, as cheap as the format allows."""
-    return Keys.create("correct horse battery", Derivation(b"sixteen of salt.", 64 * MIB, 1, 1))
+    return Keys.create(
+        "correct horse battery", Derivation(b"sixteen of salt.", 64 * MIB_IN_KIB, 1, 1)
+    )
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.utils import get_cwidth
 
 from packrat.picker.prompts import fit, height, width
+from packrat.runs.room import forgettable_text
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.errors import SourceError
 from stages.in_place.folder import PREFIX
 from stages.in_place.survey import mounts_in
 from stages.restore_target.selection import Selection
+from stages.restore_target.target import existing
 from stages.select import require_found
 from vault.errors import Damaged, NotThere
 
@@ -33,11 +35,14 @@ SHOWN = 6
 class Preview:
     """Preview of one restore, with counts of what it needs."""
 
-    def __init__(self, opened: OpenedBackup, paths: Sequence[str], service: Service) -> None:
+    def __init__(
+        self, opened: OpenedBackup, paths: Sequence[str], service: Service, state_dir: str
+    ) -> None:
         """Read the index of the selection; raises VaultError, also if a path is not there."""
         self._opened = opened
         self._paths = paths
         self._service = service
+        self._state_dir = state_dir
         self.files = self.size = 0
         selection = Selection(paths)
         frames: set[tuple[str, int]] = set()
@@ -101,10 +106,13 @@ class Preview:
             return self._service.folders
 
     def _room(self, folder: str) -> str:
-        free = shutil.disk_usage(_nearest_existing(folder)).free
+        free = shutil.disk_usage(existing(folder)).free
         self.lacks_room = self.size > free
         room = f"{bytes_text(self.size)} needed, {bytes_text(free)} free"
-        return room + ": NOT ENOUGH SPACE" * self.lacks_room
+        if not self.lacks_room:
+            return room
+        text = forgettable_text(self._state_dir, [folder])
+        return f"{room}: NOT ENOUGH SPACE" + f"; {text}" * bool(text)
 
     def _lines(self, *more: tuple[str, str]) -> list[str]:
         manifest, source = self._opened.manifest, self._opened.source
@@ -143,10 +151,3 @@ def _wrapped(name: str, text: str) -> list[str]:
         name, text = "", text[len(piece) :]
         if not text:
             return lines
-
-
-def _nearest_existing(path: str) -> str:
-    """Return the nearest existing folder at or above a path."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path) or "/"
-    return path

@@ -15,6 +15,7 @@ from packrat.picker.browser import browse
 from packrat.picker.preview import Preview
 from packrat.picker.prompts import Line, Navigation, ask_secret, ask_text, fit, notice, pick, width
 from packrat.picker.tree import load_ahead
+from packrat.picker.undoing import sure_to_undo, undo_line, undoable
 from packrat.restore.choose import OtherKey, choose
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.request import Request
@@ -22,6 +23,7 @@ from packrat.restore.unlock import LockedArchive
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from specs.faults import printable
 from stages.errors import TargetError
+from stages.in_place.replaced import Replaced
 from stages.restore_target.resume import Marker
 from vault.errors import NotThere, VaultError
 
@@ -50,7 +52,7 @@ class Picker:
         self._finder = BackupFinder(program, given.source)
         self._known = [program.keys]
         """Keys whose password was given; backups under any of them are unlocked."""
-        self._service = given.service or ""
+        self.service = given.service or ""
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
         self._target = _absolute(given.target) if given.target is not None else None
@@ -59,6 +61,8 @@ class Picker:
         self.opened: OpenedBackup | None = None
         """The picked backup, once it is open."""
         self._tree: Future[Tree] | None = None
+        self.undo = False
+        """The user chose to undo the newest in-place restore instead."""
 
     def request(self) -> Request | None:
         """Return the request that the user chooses, None if they leave."""
@@ -87,7 +91,7 @@ class Picker:
             if at < 0:
                 return None
         return Request(
-            self._service, self._backup or "latest", self._given.source, self._paths, self._target
+            self.service, self._backup or "latest", self._given.source, self._paths, self._target
         )
 
     def _which_service(self) -> Navigation | None:
@@ -111,31 +115,37 @@ class Picker:
             elif found.failed:
                 said = "no destination answers"
             lines.append(Line(f"{printable(name):<{wide}}{said}", name))
-        first = self._service or None
+        first = self.service or None
         answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
         if answer is Navigation.BACK:
             return Navigation.BACK
-        self._service = answer
+        self.service = answer
         return None
 
     def _which_backup(self) -> Navigation | None:
         while True:
-            notice(f"looking for backups of {self._service} …")
-            found = self._finder.find(self._service)
+            notice(f"looking for backups of {self.service} …")
+            found = self._finder.find(self.service)
             if not found.choices:
                 if found.failed:
                     raise next(iter(found.failed.values()))
                 raise NotThere(
-                    f"there is no backup of {self._service}",
-                    f"packrat backup {self._service} creates one",
+                    f"there is no backup of {self.service}",
+                    f"packrat backup {self.service} creates one",
                 )
             minutes = Counter(time_text(choice.time)[:16] for choice in found.choices)
             lines = [Line(_choice_text(choice, minutes), choice.name) for choice in found.choices]
-            lines = [*_away_lines(found.failed), *lines, self._last_line()]
-            title = f"Which backup of {self._service}?"
+            undo = self._undo_lines()
+            lines = [*_away_lines(found.failed), *lines, *undo, self._last_line()]
+            title = f"Which backup of {self.service}?"
             answer = pick(title, lines, at=self._backup or None)
             if answer is Navigation.BACK:
                 return Navigation.BACK
+            if isinstance(answer, Replaced):
+                if (way := sure_to_undo(self.program.config, answer)) is Navigation.BACK:
+                    continue
+                self.undo = way is None
+                return Navigation.LEAVE
             [choice] = [choice for choice in found.choices if choice.name == answer]
             if choice.summary is None:
                 destination = self.program.destination(choice.destinations[0])
@@ -148,12 +158,19 @@ class Picker:
             self._backup = choice.name
             return None
 
+    def _undo_lines(self) -> list[Line]:
+        """Return the line that offers an undo, unless the command line calls for a restore."""
+        if self._given.target is not None or self._given.in_place or self.program.faults:
+            return []
+        one = undoable(self.program.config, self.service)
+        return [undo_line(one)] if one else []
+
     def _last_line(self) -> Line:
         return BACK if self._given.service is None else LEAVE
 
     def _unlock(self, destination: Store, name: str) -> bool:
         """Ask for the password of an archive under another key; return whether it was given."""
-        locked = LockedArchive(destination, self._service, name)
+        locked = LockedArchive(destination, self.service, name)
         keys: Keys | None = next(filter(locked.fits, self._known), None)
         if keys is None and self._given.password_file:
             keys = locked.ask(self._given.password_file)
@@ -179,7 +196,7 @@ class Picker:
                 f"everything   {count_text(manifest.files, 'file')}, {bytes_text(manifest.size)}"
             )
             lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
-            made = f"{self._service}, {when_text(manifest.made)}"
+            made = f"{self.service}, {when_text(manifest.made)}"
             answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
             if answer is Navigation.BACK:
                 return Navigation.BACK
@@ -192,7 +209,7 @@ class Picker:
                 return None
 
     def _where(self) -> Navigation | None:
-        path = ", ".join(self.program.config.services[self._service].reads.named)
+        path = ", ".join(self.program.config.services[self.service].reads.named)
         lines = [
             Line("a new folder; the service is not touched", "new"),
             Line(f"in place: {path}", "in place"),
@@ -214,14 +231,14 @@ class Picker:
     def _which_folder(self) -> str | None:
         manifest = self._opened().manifest
         day = time_text(manifest.made)[:16].replace(" ", "-").replace(":", "")
-        typed = self._target or os.path.join(os.getcwd(), f"{self._service}-{day}")
+        typed = self._target or os.path.join(os.getcwd(), f"{self.service}-{day}")
         said = "Which folder? It must be empty or new."
         while True:
             typed = ask_text(f"{said}\n ", typed)
             if typed is Navigation.BACK:
                 return None
             target = _absolute(typed)
-            marker = Marker(self._service, manifest.id, self._paths)
+            marker = Marker(self.service, manifest.id, self._paths)
             try:
                 marker.goes_on(target)
             except TargetError as error:
@@ -234,8 +251,9 @@ class Picker:
         notice("calculating the download …")
         in_place = self._target is None
         if self._target is not None:  # one from the command line is not checked yet
-            Marker(self._service, opened.manifest.id, self._paths).goes_on(self._target)
-        preview = Preview(opened, self._paths, self.program.config.services[self._service])
+            Marker(self.service, opened.manifest.id, self._paths).goes_on(self._target)
+        config = self.program.config
+        preview = Preview(opened, self._paths, config.services[self.service], config.state_dir)
         said = preview.in_place() if in_place else preview.to_folder(self._target or "")
         lines = [
             Line("yes, restore", "yes"),
@@ -250,9 +268,9 @@ class Picker:
         if self.opened is None:
             notice("opening the backup …")
             chosen = choose(
-                self.program, self._service, self._backup or "latest", self._given.source
+                self.program, self.service, self._backup or "latest", self._given.source
             )
-            self.opened = OpenedBackup(self._service, chosen, self.program.keys)
+            self.opened = OpenedBackup(self.service, chosen, self.program.keys)
         return self.opened
 
 

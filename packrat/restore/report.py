@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, Interrupted
 from packrat.restore.restore import restore
 from packrat.text.progress import Detail, progress
+from packrat.text.replaced import until_text
 from packrat.text.report import bytes_text, count_text, print_json, say, time_text
 from specs.faults import printable
 
@@ -55,7 +57,8 @@ def restore_and_report(
         say(
             f"The replaced files are in\n  {folders}\n"
             f"  packrat restore --undo {service}    puts it back\n"
-            f"  packrat restore --forget {service}  deletes it, as the next good backup does"
+            f"  packrat restore --forget {service}  deletes it\n"
+            f"It stays until {until_text(restored.replaced_until or '', time.time())}."
         )
     elif sys.stdout.isatty():
         print("The service's own files were not changed.")

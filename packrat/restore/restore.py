@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from engine.events import Warned
-from engine.run import Cancelled
+from engine.run import Cancelled, Clock
 from packrat.errors import Interrupted
 from packrat.restore.destined import destined, selected
 from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
+from packrat.runs.room import room_hints
 from packrat.text.report import count_text, missed_text
 from stages.containers import Containers
 from stages.errors import SourceError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
 from stages.in_place.forget import drop_unused
+from stages.in_place.replaced import measure
 from stages.in_place.staging import prepare
 from stages.journal import Journal
 from stages.masking import masked
@@ -30,6 +31,7 @@ from stages.restore_target.layout import Layout
 from stages.restore_target.target import Target
 from stages.select import Select
 from stages.source.roots import Roots
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +71,8 @@ class Restored:
     """The host whose backup it is."""
     made: str = ""
     """The time at which the backup was made."""
+    replaced_until: str | None = None
+    """The time from which the next good backup deletes that folder."""
     replaced_folders: list[str] = field(default_factory=list)
     """The replaced folders of all roots."""
     roots: list[dict[str, str]] = field(default_factory=list)
@@ -76,13 +80,16 @@ class Restored:
 
 
 def restore(
-    pipeline: Pipeline, opened: OpenedBackup, listeners: Sequence[Listener] = ()
+    pipeline: Pipeline,
+    opened: OpenedBackup,
+    listeners: Sequence[Listener] = (),
+    clock: Clock | None = None,
 ) -> Restored:
     """Run a restore document on its backup.
 
     Raises the error that ended it, and Locked during another run of the service.
     """
-    graph = pipeline.graph()
+    graph, clock = pipeline.graph(), clock or Clock()
     paths = next(n.stage.paths for n in graph.order if isinstance(n.stage, Select))
     job = RestoreJob(
         service=opened.service,
@@ -92,27 +99,31 @@ def restore(
         target=pipeline.to or "",
     )
     if pipeline.to is not None:
-        with Target(pipeline.to, marker(job)) as target:
-            return _run(pipeline, graph, job, opened, listeners, (target,))
+        hints = room_hints(pipeline.state_dir, pipeline.to)
+        with hints, Target(pipeline.to, marker(job)) as target:
+            return _run(pipeline, graph, job, opened, listeners, (target,), clock)
     roots = pipeline.reads.resolve() if pipeline.reads else Roots()
     places = destined(job.backup.roots, roots, job.paths, opened.where)
     state_dir = pipeline.state_dir
-    with service_lock(state_dir, pipeline.service, time.time()):
+    now = clock.now() / 1e9
+    folders = [one.folder for one in places]
+    with service_lock(state_dir, pipeline.service, now), room_hints(state_dir, *folders):
         said = require_repaired(state_dir, pipeline.service)
         for text in said:
             for listener in listeners:
                 listener(Warned("restore", text))
         archive = opened.manifest.id
-        with prepare(state_dir, job.service, places, archive, time.time()) as staging:
+        with prepare(state_dir, job.service, places, archive, now) as staging:
             job = structs.replace(job, target=staging.path, in_place=True)
             trees = {one.record.label: (one.path, one.tree) for one in staging.roots}
             try:
-                with Target.staged(trees, again=staging.again) as target:
+                with Target.staged(trees, archive, again=staging.again) as target:
                     given = (target, staging, roots)
-                    restored = _run(pipeline, graph, job, opened, listeners, given)
+                    restored = _run(pipeline, graph, job, opened, listeners, given, clock)
             except BaseException:
                 drop_unused(state_dir, staging)
                 raise
+        measure(state_dir, job.service)
         restored.target = ", ".join(one.folder for one in places)
         for at, one in zip(restored.roots, places, strict=True):
             at["target"] = one.folder
@@ -127,8 +138,9 @@ def _run(
     opened: OpenedBackup,
     listeners: Sequence[Listener],
     where: tuple[Any, ...],
+    clock: Clock,
 ) -> Restored:
-    begun = time.monotonic()
+    begun = clock.ticks()
     warnings: list[str] = []
     about_files: list[str] = []
     # What these stages warn about concerns the service, not what was restored.
@@ -142,7 +154,7 @@ def _run(
     journal = Journal(pipeline.state_dir, pipeline.service)
     run_name = f"restore of {opened.manifest.id[:8]}"
     given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline, run_name))
-    done = execute_watched(job.service, graph, given, [note, *listeners])
+    done = execute_watched(job.service, graph, given, [note, *listeners], clock)
     run, outcome = done.run, done.outcome
     swapped = outcome.fact(Swapped)
     for stage, error in outcome.failed.items():
@@ -170,7 +182,7 @@ def _run(
         files=written.files,
         size=written.size,
         downloaded=downloaded.bytes if downloaded else 0,
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=round(clock.ticks() - begun, 3),
         warnings=warnings,
         partial=partial,
         lost=list(written.lost),
@@ -183,6 +195,7 @@ def _run(
         ],
         host=job.backup.host,
         made=job.backup.made,
+        replaced_until=stamp(swapped.since + pipeline.keep_replaced) if swapped else None,
     )
 
 

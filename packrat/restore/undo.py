@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Warned
 from engine.graph import Graph
-from engine.run import Cancelled
+from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
-from packrat.text.report import count_text, say, warn
+from packrat.text.replaced import until_text
+from packrat.text.report import count_text, say, time_text, warn
 from specs.compile import compile_service, reads_of
+from specs.faults import printable
 from stages.errors import SourceError
 from stages.given import GIVEN
 from stages.in_place.forget import forget
+from stages.in_place.replaced import measure
 from stages.in_place.undo import finished_later, newest_undoable
 from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.masking import masked
 from stages.source.roots import HeldRoots
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from engine.events import Event
@@ -32,13 +36,13 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
 
 
-def undo(program: Program, service: str) -> int:
+def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     """Put back what the newest in-place restore replaced; raises the error that ended it."""
     [service] = program.services([service])
-    config = program.config
+    config, clock = program.config, clock or Clock()
     pipeline = compile_service(config, service)
     where = ", ".join(config.services[service].reads.named)
-    with service_lock(config.state_dir, service, time.time()):
+    with service_lock(config.state_dir, service, clock.now() / 1e9):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
         if finished_later(config.state_dir, service):
@@ -58,14 +62,22 @@ def undo(program: Program, service: str) -> int:
             held.hold(roots)
             journal = Journal(config.state_dir, service)
             given = (journal, roots, held, *service_given(pipeline, "undo"))
-            done = execute_watched(service, _graph(pipeline), given, [_warned])
+            done = execute_watched(service, _graph(pipeline), given, [_warned], clock)
         for error in done.outcome.failed.values():
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
-    folders = [os.path.join(roots.places.get(one.label, one.path), one.folder) for one in records]
-    say(f"{service}: {where} is as it was before the restore")
+        measure(config.state_dir, service)
+    when = f" of {time_text(stamp(records[0].since))[:-3]}" if records[0].since else ""
+    say(f"{service}: {where} is as it was before the restore{when}")
+    now = clock.now() / 1e9
+    until = until_text(stamp(now + config.keep_replaced_of(config.services[service])), now)
+    folders = "\n  ".join(
+        printable(os.path.join(roots.places.get(one.label, one.path), one.folder))
+        for one in records
+    )
     say(
-        f"the restored files are in {', '.join(folders)};"
-        f" packrat restore --forget {service}, or the next good backup, deletes it"
+        f"The restored files are in\n  {folders}\n"
+        f"  packrat restore --forget {service}  deletes it\n"
+        f"It stays until {until}."
     )
     return Exit.DONE
 

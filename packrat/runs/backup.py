@@ -18,8 +18,11 @@ from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
+from packrat.runs.room import forgettable_text, lacks_room
+from specs.destinations.local import Local
 from stages.facts import Holdings, Job, Stores
 from stages.in_place.forget import forget
+from stages.in_place.replaced import measure
 from stages.journal import Journal
 from stages.masking import masked
 from stages.source.roots import Roots
@@ -106,12 +109,27 @@ def _run(
         outcome = done.outcome
         sum_up(graph, outcome, job, result, done.problem)
         if result.exit == Exit.DONE and (roots := outcome.fact(Roots)):
-            for text in forget(pipeline.state_dir, pipeline.service, roots.places).failed:
-                result.warnings.append(f"what a restore had replaced could not be deleted: {text}")
+            result.warnings += _forget_replaced(pipeline, roots, clock.now() / 1e9)
+        if any(map(lacks_room, outcome.failed.values())):
+            result.error = "; ".join(filter(None, (result.error, _forgettable(pipeline))))
         if holdings := outcome.fact(Holdings):
             _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
     finally:
         cache.close()
+
+
+def _forget_replaced(pipeline: Pipeline, roots: Roots, now: float) -> list[str]:
+    """Delete what restores set aside long enough ago; return warnings."""
+    until = now - pipeline.keep_replaced
+    failed = forget(pipeline.state_dir, pipeline.service, roots.places, until).failed
+    measure(pipeline.state_dir, pipeline.service)
+    return [f"what a restore had replaced could not be deleted: {text}" for text in failed]
+
+
+def _forgettable(pipeline: Pipeline) -> str:
+    """Return the commands that make room on the disks that a backup writes to."""
+    own = [one.root for one in pipeline.destinations.values() if isinstance(one, Local)]
+    return forgettable_text(pipeline.state_dir, [pipeline.spool, pipeline.state_dir, *own])
 
 
 def _drop_delivered(

@@ -151,7 +151,7 @@ def _recover_files(
         except SourceError as error:
             repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
             return
-        recovered = recover(state_dir, service, places)
+        recovered = recover(state_dir, service, time.time(), places)
     repaired.done += [masked(f"{service}: {said}") for said in recovered.done]
     repaired.done += [
         masked(f"{service}: could not delete {what}; the next command tries again")

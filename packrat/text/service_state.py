@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from packrat.text.replaced import replaced_text
 from packrat.text.report import bytes_text, count_text, time_text
 from vault.archive.format import unstamp
 
@@ -78,9 +79,10 @@ def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield "verified", time_text(row["verified"]) if row["verified"] else "never"
     if row["containers"]:
         yield "containers", ", ".join(row["containers"])
-    for folder in row["set_aside"]:
-        yield "set aside", folder
-    if row["set_aside"]:
+    for one in row["replaced"]:
+        yield "set aside", replaced_text(one, now)
+        yield "", one["folder"]
+    if row["replaced"]:
         yield "", f"packrat restore --undo {service}, or --forget to delete it"
     if row["log"]:
         yield "output", row["log"]

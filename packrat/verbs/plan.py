@@ -11,6 +11,7 @@ from packrat.errors import UsageError
 from packrat.program import Program
 from packrat.restore.choose import choose
 from packrat.runs.plan_notes import prune_notes, restore_notes, source_notes
+from packrat.runs.room import room_faults
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.text import drawing
 from packrat.text.report import print_json, say, time_text, warn
@@ -110,6 +111,11 @@ class PlannedRestore(Struct, frozen=True):
             manifest, source = chosen.archive.manifest, chosen.catalog.destination.name
             backup = manifest.id
             said[service] = f"{backup[:8]}, {time_text(manifest.made)}"
+            of = program.config.services[service]
+            target = self.to or (of.folders[0] if of.folders and len(of.reads.named) == 1 else "")
+            if target and not self.paths:  # the sizes of paths and of roots are not known here
+                for text in room_faults(program.config.state_dir, target, manifest.size):
+                    warn(text)
         except (VaultError, SecretFault) as error:
             backup, source = self.backup, self.source or program.nearest(service)[0]
             said[service] = backup

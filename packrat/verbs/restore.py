@@ -10,6 +10,7 @@ from packrat.errors import Exit, Interrupted, UsageError
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
 from packrat.restore.request import Request, in_roots, inside
+from packrat.restore.undo import undo
 from packrat.restore.unlock import choose_and_unlock
 from packrat.text.progress import Detail
 from packrat.text.report import warn
@@ -56,6 +57,8 @@ def restore_with_options(
             picked = picker.request()
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was restored") from None
+        if picker.undo:
+            return undo(picker.program, picker.service)
         if picked is None:
             print("nothing was restored", file=sys.stderr)
             return Exit.INTERRUPTED

@@ -12,11 +12,12 @@ from packrat.program import log_file
 from packrat.runs.daemon_state import daemon_state
 from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
+from packrat.text.replaced import replaced_document, replaced_text
 from packrat.text.report import print_json, say, table, time_text, warn
 from packrat.text.service_state import age_text, full_lines, next_text, result_text
 from specs.faults import printable
 from specs.trust import trusted_uids, user_name
-from stages.in_place.folder import set_aside
+from stages.in_place.replaced import replaced_by
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
         rows = [row for row in service_rows(config, history, now) if row["service"] in services]
         daemon = daemon_state(config.state_dir, history)
     for row in rows:
-        settings, log = config.services[row["service"]], log_file(config.state_dir, row["service"])
-        row |= {"path": next(iter(settings.folders), None), "reads": settings.reads.named}
-        row["set_aside"] = [
-            one for at in settings.folders for one in set_aside(config.state_dir, at)
-        ]
+        of, log = config.services[row["service"]], log_file(config.state_dir, row["service"])
+        row |= {"path": next(iter(of.folders), None), "set_aside": []}
         row["log"] = log if os.path.exists(log) else None
+        row["replaced"] = []
+        for one in replaced_by(config.state_dir, row["service"], of.folders):
+            row["set_aside"].append(one.folder)
+            row["replaced"].append(replaced_document(one, config.keep_replaced_of(of)))
+        row["reads"] = of.reads.named
     if as_json:
         print_json(rows)
     else:
@@ -93,8 +96,8 @@ def _print_table(rows: list[dict[str, Any]], now: float) -> None:
     for row in rows:
         if row["last"] and row["last"]["error"]:
             say(printable(f"{row['service']}: {row['last']['status']}: {row['last']['error']}"))
-        for folder in row["set_aside"]:
-            say(printable(f"{row['service']}: a restore in place has set aside {folder}"))
+        for one in row["replaced"]:
+            say(printable(f"{row['service']}: {replaced_text(one, now)}: {one['folder']}"))
 
 
 def _cells(row: dict[str, Any], now: float) -> list[str]:

@@ -124,7 +124,7 @@ def own_folders(state_dir: str, place: str | int | None = None) -> set[tuple[int
     that still are the recorded ones, count.
     """
     found = set()
-    for root, record in _roots(state_dir, place):
+    for root, record in recorded_roots(state_dir, place):
         try:
             name = find_folder(root, record)
         except TargetError:  # no handles here, so owner and mode must do
@@ -138,19 +138,7 @@ def own_folders(state_dir: str, place: str | int | None = None) -> set[tuple[int
     return found
 
 
-def set_aside(state_dir: str, path: str) -> list[str]:
-    """Return the folders in `path` with what restores replaced or undo took out."""
-    found = []
-    for root, record in _roots(state_dir, path):
-        with suppress(OSError, TargetError):
-            here = os.fstat(root)
-            if os.path.samestat(here, os.stat(path)) and record.phase in ("swapped", "undone"):
-                name = find_folder(root, record)
-                found += [os.path.join(path, name)] if name else []
-    return found
-
-
-def _roots(state_dir: str, place: str | int | None) -> Iterator[tuple[int, Record]]:
+def recorded_roots(state_dir: str, place: str | int | None = None) -> Iterator[tuple[int, Record]]:
     """Yield each record that has a working folder, with its service's folder open meanwhile."""
     for service in all_services(state_dir):
         try:

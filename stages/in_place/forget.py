@@ -6,6 +6,7 @@ neither undone nor backed up.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
 from stages.in_place.folder import find_folder, open_folder, open_root
 from stages.in_place.record import read_records, remove_record, restores, write_records
+from stages.in_place.replaced import is_set_aside
 from stages.restore_target import linux
 
 if TYPE_CHECKING:
@@ -38,11 +40,16 @@ class Forgotten(msgspec.Struct, frozen=True):
     """Files that could not be deleted, with the reason; the next command tries again."""
 
 
-def forget(state_dir: str, service: str, places: Mapping[str, str]) -> Forgotten:
+def forget(
+    state_dir: str,
+    service: str,
+    places: Mapping[str, str],
+    set_aside_until: float = math.inf,
+) -> Forgotten:
     """Delete the working folders of a service's restores; raises TargetError.
 
-    `places` has the folders of the service's roots now, by label.
-
+    `places` has the folders of the service's roots now, by label. What was set aside after
+    `set_aside_until`, in seconds since 1970, stays.
     Nothing is deleted while a restore or an undo is unfinished: its folder may hold the only copy
     of the data. Call `recover` first.
     """
@@ -57,7 +64,7 @@ def forget(state_dir: str, service: str, places: Mapping[str, str]) -> Forgotten
     expired = [
         structs.replace(record, phase="discarding", steps=(), stays=(), kept=())
         for record in records
-        if record.phase != "making"
+        if record.phase != "making" and not _stays(record, set_aside_until)
     ]
     for group in restores(expired):  # mark all before the first file is deleted, the oldest first
         write_records(state_dir, group)
@@ -69,6 +76,10 @@ def forget(state_dir: str, service: str, places: Mapping[str, str]) -> Forgotten
         gone += not said
         failed += said
     return Forgotten(gone, tuple(failed))
+
+
+def _stays(record: Record, set_aside_until: float) -> bool:
+    return is_set_aside(record) and record.since > set_aside_until
 
 
 def drop_unused(state_dir: str, staging: Staging) -> None:

@@ -98,6 +98,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """The undo is finished, but its end was not reported; the next undo only reports it."""
     kept: tuple[str, ...] = ()
     """Paths in those folders that were left alone."""
+    since: int = 0
+    """Time at which the working folder got what it holds, in seconds since 1970."""
+    bytes: int | None = None
+    """Space that this takes; None until it is measured."""
 
 
 def read_records(state_dir: str, service: str) -> list[Record]:

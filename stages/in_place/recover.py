@@ -76,11 +76,12 @@ def must_move(state_dir: str, service: str) -> bool:
     return any(record.phase in MOVING for record in read_records(state_dir, service))
 
 
-def recover(state_dir: str, service: str, places: Places = NOWHERE) -> Recovered:
+def recover(state_dir: str, service: str, now: float, places: Places = NOWHERE) -> Recovered:
     """Finish every interrupted restore, undo or deletion of a service.
 
-    `places` has the folders of the roots now, by label, if known. The caller holds the service's
-    lock. Errors are in the result.
+    `now` is in seconds since 1970: what recovery sets aside is kept from now on. `places` has the
+    folders of the roots now, by label, if known. The caller holds the service's lock. Errors are
+    in the result.
     """
     result = Recovered()
     try:
@@ -89,7 +90,8 @@ def recover(state_dir: str, service: str, places: Places = NOWHERE) -> Recovered
         return Recovered(owed=(f"{error}; {error.hint}",))
     for group in reversed(restores(records)):
         try:
-            result = _recover(state_dir, group, places, result)
+            dated = [structs.replace(record, since=int(now)) for record in group]
+            result = _recover(state_dir, dated, places, result)
         except TargetError as error:
             result = structs.replace(result, owed=(*result.owed, f"{error}; {error.hint}"))
         except OSError as error:

@@ -3,7 +3,7 @@
     with prepare(state_dir, service, destined, archive, now) as staging:
         ...  write the tree of each of `staging.roots`, while the service runs
         ...  stop the service
-        swapped = swap(state_dir, staging, exclude, never, check)
+        swapped = swap(state_dir, staging, exclude, never, check, now)
         ...  start the service
 
 The caller holds the service's lock, and has called `recover` first.
@@ -54,12 +54,13 @@ def swap(
     exclude: Sequence[str],
     never: Sequence[str],
     check: Callable[[], None],
+    now: float,
 ) -> Exchanged:
     """Exchange the restored trees with the present ones; the service must be stopped.
 
     Paths that `exclude` matches, the folders `never` and mount points stay. `check` is called
-    before each step and may raise. On any error everything is as before, unless the error
-    says that the next command continues. Raises TargetError.
+    before each step and may raise. `now` is in seconds since 1970. On any error everything is as
+    before, unless the error says that the next command continues. Raises TargetError.
     """
     try:
         plans = [_plan(state_dir, one, exclude, never, check) for one in staging.roots]
@@ -70,7 +71,7 @@ def swap(
             f"cannot restore in place below {paths_text(staging.records)}: {error.strerror}",
             ELSEWHERE,
         ) from error
-    records = [record for record, _ in plans]
+    records = [structs.replace(record, since=int(now), bytes=None) for record, _ in plans]
     sides = [(new, one.root, one.work) for new, one in zip(records, staging.roots, strict=True)]
     write_records(state_dir, records)
     done = [structs.replace(record, phase="swapped") for record in records]

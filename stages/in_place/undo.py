@@ -66,18 +66,22 @@ def undo(
     places: Places,
     exclude: Sequence[str],
     never: Sequence[str],
+    now: float,
 ) -> Undone:
     """Undo a restore; the service must be stopped.
 
-    `places` has the folders of the roots now, by label, as paths or open. If anything that the
-    restore replaced is missing, nothing is changed and the error names it. Raises TargetError.
+    `places` has the folders of the roots now, by label, as paths or open; `now` is in seconds since
+    1970. If anything that the restore replaced is missing, nothing is changed and the error names
+    it. Raises TargetError.
     """
     with ExitStack() as opened:
         try:
             sides = open_sides(records, places, opened)
             plans = [_plan(state_dir, *side, exclude, never) for side in sides]
-            sides = [(new, *side[1:]) for (new, _), side in zip(plans, sides, strict=True)]
-            write_records(state_dir, [new for new, _ in plans])
+            since = int(now)
+            new = [structs.replace(one, since=since, bytes=None) for one, _ in plans]
+            sides = [(one, *side[1:]) for one, side in zip(new, sides, strict=True)]
+            write_records(state_dir, new)
         except OSError as error:
             raise TargetError(
                 f"cannot undo the restore of {paths_text(records)}: {error.filename}:"
@@ -86,7 +90,7 @@ def undo(
             ) from error
         done = finish_undo(state_dir, sides)
         with suppress(TargetError):  # the next undo then reports this one again, and does nothing
-            write_records(state_dir, [structs.replace(new, phase="undone") for new, _ in plans])
+            write_records(state_dir, [structs.replace(one, phase="undone") for one in new])
     return structs.replace(done, left=tuple(path for _, left in plans for path in left))
 
 

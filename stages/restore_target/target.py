@@ -6,18 +6,20 @@ attributes are set at the end, only the caller can enter it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 from collections import defaultdict
 from contextlib import suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
 from stages.restore_target import linux
 from stages.restore_target.folders import inherit_nothing, seal
 from stages.restore_target.handles import open_service
-from stages.restore_target.resume import ELSEWHERE
+from stages.restore_target.resume import ELSEWHERE, MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +34,14 @@ class Target:
     interrupted in it.
     """
 
-    def __init__(self, path: str, marker: Marker | None) -> None:
+    def __init__(self, path: str, marker: Marker | None, archive: str = "") -> None:
         self.path, self.again = path, False
         self.trees: dict[str, int] = {}
         """Label of a root, or "" for all of them -> the open folder that it is written to."""
         self.paths = {"": path}
         """The same -> path of the folder."""
         self._marker = marker
+        self._partial = f"{MARKER}{marker.archive if marker else archive}-"
 
     def __enter__(self) -> Self:
         return self
@@ -48,12 +51,12 @@ class Target:
             os.close(self.trees.popitem()[1])
 
     @classmethod
-    def staged(cls, trees: Mapping[str, tuple[str, int]], *, again: bool) -> Target:
+    def staged(cls, trees: Mapping[str, tuple[str, int]], archive: str, *, again: bool) -> Target:
         """Return the trees of an in-place restore, which are already closed and have a record.
 
         `trees` has the path and the open folder of each root, by its label.
         """
-        target = cls(", ".join(path for path, _ in trees.values()), None)
+        target = cls(", ".join(path for path, _ in trees.values()), None, archive)
         target.again = again
         target.trees = {label: os.dup(tree) for label, (_, tree) in trees.items()}
         target.paths = {label: path for label, (path, _) in trees.items()}
@@ -68,6 +71,13 @@ class Target:
             with suppress(FileNotFoundError):
                 self._open(create=False)
         return self.again
+
+    def partial_name(self, name: str) -> str:
+        """Return the name that a file has in its folder until it is complete.
+
+        It contains the id of the archive, so that no file of a backup can conflict with it.
+        """
+        return self._partial + blake2b(os.fsencode(name), digest_size=16).hexdigest()
 
     def name_bytes(self) -> int:
         """Return the length in bytes of the longest name that the target's filesystem takes."""
@@ -173,4 +183,4 @@ def require_room(target: str, size: int) -> None:
         room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
         raise TargetError(
             f"{target} has no room: {room}", "make room, or restore to another disk with --to"
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

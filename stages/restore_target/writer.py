@@ -86,13 +86,16 @@ class Writer:
     def begin(self) -> None:
         """Claim the target, and create the files that consist of several pieces.
 
+        They get their names when they are complete: until then they have their full size, but not
+        all of their data. A file of one piece is written in one call, so it needs no other name.
         Folders are created when something in them is first written.
         """
         self._target.claim()  # first, so that no file of ours is without the marker
         self._again = self._target.again
         for entry in self.layout.pieced():
             folder, name = self._folders.parent(entry.name)
-            fd = self._new(name, folder)
+            self._clear(name, folder)
+            fd = self._new(self._target.partial_name(name), folder)
             try:
                 os.ftruncate(fd, entry.size)
             finally:
@@ -107,7 +110,10 @@ class Writer:
         for piece in pieces:
             entry = piece.entry
             folder, name = self._folders.parent(entry.name)
-            fd = self._new(name, folder, entry.mode) if piece.last else open_restored(name, folder)
+            if piece.last:
+                fd = self._new(name, folder, entry.mode)
+            else:
+                fd = open_restored(self._target.partial_name(name), folder)
             try:
                 has = self._initial_state(fd, entry.mode) if piece.last else None
                 write_all(fd, piece.data, piece.offset)
@@ -133,11 +139,13 @@ class Writer:
                 self._missing[entry.name] = missing - size
                 continue
             folder, name = self._folders.parent(entry.name)
-            fd = open_restored(name, folder)
+            partial = self._target.partial_name(name)
+            fd = open_restored(partial, folder)
             try:
-                self._attributes(entry, name, folder, fd)
+                self._attributes(entry, partial, folder, fd)
             finally:
                 os.close(fd)
+            os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             files += 1
             self.size += entry.size
         for what, name in written.unset:
@@ -190,8 +198,9 @@ class Writer:
         """Delete what was written of a file that cannot be complete."""
         self.lost.append(entry.name)
         folder, name = self._folders.parent(entry.name)
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
+        for one in (name, self._target.partial_name(name)):
+            with suppress(FileNotFoundError):
+                os.unlink(one, dir_fd=folder)
 
     def _link(self, entry: Entry, same: Entry, name: str, folder: int) -> bool:
         """Create a hard link to the file `same`; return whether that was possible."""

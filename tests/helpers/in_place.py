@@ -8,6 +8,7 @@ from pathlib import Path
 from stages.in_place.folder import own_folders
 from stages.in_place.forget import forget
 from stages.in_place.recover import recover
+from stages.in_place.replaced import replaced_folders
 from stages.in_place.restore import swap
 from stages.in_place.staging import Destined, prepare
 from stages.in_place.undo import newest_undoable, undo
@@ -90,18 +91,23 @@ class Place:
     def restore(self, paths=(), check=lambda: None, never=()):
         with self.prepare(paths) as staging:
             self.write(staging)
-            return swap(self.state, staging, self.exclude, never, check)
+            return swap(self.state, staging, self.exclude, never, check, 1e9)
 
     def undo(self, never=()):
         records = newest_undoable(self.state, "svc")
         assert records, "nothing to undo"
-        return undo(self.state, records, {"": str(self.path)}, self.exclude, never)
+        return undo(self.state, records, {"": str(self.path)}, self.exclude, never, 1e9)
 
     def forget(self):
         return forget(self.state, "svc", {"": str(self.path)})
 
     def recover(self):
-        return recover(self.state, "svc", {"": str(self.path)})
+        return recover(self.state, "svc", 1e9, {"": str(self.path)})
+
+
+def set_aside(state: str, path: str) -> list[str]:
+    """Return the paths of the replaced folders of a service's folder."""
+    return [one.folder for one in replaced_folders(state, path)]
 
 
 def copy_tree(source: Path, target: Path):

@@ -5,10 +5,10 @@ from packrat.restore.restore import restore as run_restore
 from specs.compile import compile_restore
 
 
-def restore(program, service, chosen, paths=(), target=None, listeners=()):
+def restore(program, service, chosen, paths=(), target=None, listeners=(), clock=None):
     """Restore a chosen backup to a folder, or in place if `target` is None."""
     opened = OpenedBackup(service, chosen, program.keys)
     pipeline = compile_restore(
         program.config, service, opened.manifest.id, opened.source, tuple(paths), target
     )
-    return run_restore(pipeline, opened, listeners)
+    return run_restore(pipeline, opened, listeners, clock)

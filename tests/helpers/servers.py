@@ -172,8 +172,7 @@ class SshServer:
             subprocess.run(command, check=True)
         shutil.copy(folder / "user.pub", folder / "authorized")
         self.known_hosts = folder / "known_hosts"
-        key = (folder / "host.pub").read_text().split()
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key[0]} {key[1]}\n")
+        self.trust(self.port)
         lines = [
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
@@ -191,6 +190,12 @@ class SshServer:
             lines.append(f"ChrootDirectory {self.jail}")
         (folder / "config").write_text("\n".join(lines) + "\n")
         os.makedirs("/run/sshd", exist_ok=True)
+
+    def trust(self, port: int) -> None:
+        """Add the host key to the known hosts, for a port that leads to this server."""
+        key = (self.folder / "host.pub").read_text().split()
+        with self.known_hosts.open("a") as file:
+            file.write(f"[127.0.0.1]:{port} {key[0]} {key[1]}\n")
 
     @property
     def fingerprint(self) -> str:

@@ -17,7 +17,6 @@ from packrat.restore.undo import forget_replaced, undo
 from packrat.runs.repair import repair
 from stages.count_source import count_source
 from stages.errors import SourceError
-from stages.in_place.folder import set_aside
 from stages.in_place.record import FOLDER
 from stages.journal import Journal
 from stages.reads import Reads
@@ -25,6 +24,7 @@ from stages.restore_target import linux
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.forked import ended, forked, restoring_in_place
 from tests.helpers.house import House
+from tests.helpers.in_place import set_aside
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
 
@@ -44,7 +44,7 @@ def copied(house, name="copy"):
 
 @pytest.fixture
 def house(tmp_path):
-    house = House(tmp_path)
+    house = House(tmp_path, settings={"keep_replaced": "0"})
     fill(house.source, {"a": noise(50_000), "data/x": b"1", "data/y": b"2"})
     house.backed_up()
     fill(house.source, {"data/x": b"since then", "data/new": b"3"})

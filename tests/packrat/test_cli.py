@@ -189,6 +189,7 @@ def test_documents_have_the_documented_keys(house):
         "replaced_folder",
         "host",
         "made",
+        "replaced_until",
         "replaced_folders",
         "roots",
     ]

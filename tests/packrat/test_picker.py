@@ -48,7 +48,7 @@ def test_proven_backups_are_marked(filled):
 
 
 def test_a_restore_in_place_through_every_step_and_its_undo(filled):
-    """The plan announces the replaced folder, and one command puts it back."""
+    """The plan announces the replaced folder, and the picker offers to put it back."""
     (filled.source / "app.ini").write_bytes(b"spoilt")
     with screen(filled, "restore", "gitea", "--backup", "latest") as shown:
         shown.until("What of")
@@ -59,7 +59,12 @@ def test_a_restore_in_place_through_every_step_and_its_undo(filled):
         shown.keys("Up", "Enter")  # the answer that overwrites is not the default
         check("restored in place", shown.until("EXIT"))
     assert (filled.source / "app.ini").read_bytes() == noise(3000)
-    assert filled.cli("restore", "--undo", "gitea").returncode == 0
+    with screen(filled, "restore", "gitea") as shown:
+        check("an undo is offered", shown.until("Which backup", "leave"))
+        shown.keys("Up", "Up", "Enter")
+        check("the plan of an undo", shown.until("Undo?", "back"))
+        shown.keys("Up", "Enter")
+        assert "EXIT 0" in shown.until("EXIT")
     assert (filled.source / "app.ini").read_bytes() == b"spoilt"
 
 

@@ -12,7 +12,7 @@ from tests.helpers.house import PASSWORD, House
 from tests.helpers.terminal import plain, status, terminal
 from tests.helpers.trees import fill
 from tests.vectors.make import RECIPIENT
-from vault.archive.derivation import MIB, Derivation
+from vault.archive.derivation import MIB_IN_KIB, Derivation
 from vault.archive.header import Header
 from vault.archive.key_file import read_key_file, write_key_file
 from vault.archive.keys import Keys
@@ -52,14 +52,14 @@ def rekey(house, *wrap, password=PASSWORD):
 
 def test_a_planted_header_is_what_packrat_would_read(bare):
     """Otherwise the tests below would prove nothing."""
-    [planted] = plant(bare, 1, 64 * MIB, 1)
+    [planted] = plant(bare, 1, 64 * MIB_IN_KIB, 1)
     header = Header.unpack(planted.read_bytes(), "planted")
-    assert header.password_slots[0].derivation.memory == 64 * MIB
+    assert header.password_slots[0].derivation.memory == 64 * MIB_IN_KIB
 
 
 def test_a_costly_header_is_skipped_and_the_true_key_is_found(bare):
     """A derivation with 4 GiB and 16 passes would take hours."""
-    plant(bare, 5, 4096 * MIB, 16)
+    plant(bare, 5, 4096 * MIB_IN_KIB, 16)
     begun = time.monotonic()
     done = rekey(bare)
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def test_a_costly_header_is_skipped_and_the_true_key_is_found(bare):
 
 def test_the_true_header_comes_before_planted_ones(bare):
     """The planted ones are small or from the future, so no key is derived from them."""
-    plant(bare, 40, 256 * MIB, 3)
+    plant(bare, 40, 256 * MIB_IN_KIB, 3)
     done = rekey(bare)
     assert done.returncode == 0, done.stderr
     assert "Key 2 of" not in done.stderr
@@ -77,7 +77,7 @@ def test_the_true_header_comes_before_planted_ones(bare):
 
 def test_a_header_with_the_commitment_of_the_true_key_does_not_hide_it(bare):
     """The commitment is readable in every archive; the salt beside its like was once trusted."""
-    plant(bare, 3, 64 * MIB, 1, commitment=bare.key.commitment)
+    plant(bare, 3, 64 * MIB_IN_KIB, 1, commitment=bare.key.commitment)
     assert rekey(bare).returncode == 0
     assert read_key_file(str(bare.key_file)) == bare.key
 
@@ -85,7 +85,7 @@ def test_a_header_with_the_commitment_of_the_true_key_does_not_hide_it(bare):
 def test_a_key_that_only_costly_headers_name_is_not_tried_without_asking(bare):
     for archive in bare.archives:
         archive.unlink()
-    plant(bare, 1, 2048 * MIB, 1)
+    plant(bare, 1, 2048 * MIB_IN_KIB, 1)
     done = rekey(bare)
     assert done.returncode == 7
     assert "costlier key derivation" in done.stderr
@@ -96,7 +96,7 @@ def test_a_key_that_only_costly_headers_name_is_not_tried_without_asking(bare):
 def test_on_a_terminal_a_costly_header_is_tried_after_a_question(bare):
     for archive in bare.archives:
         archive.unlink()
-    plant(bare, 1, 1100 * MIB, 1)
+    plant(bare, 1, 1100 * MIB_IN_KIB, 1)
     child = terminal(bare, "rekey")
     child.expect("Password:")
     child.sendline(PASSWORD)
@@ -108,7 +108,7 @@ def test_on_a_terminal_a_costly_header_is_tried_after_a_question(bare):
 
 def test_a_machine_without_the_memory_says_so_and_tries_the_next(bare):
     """HashingError was once an unexpected error."""
-    plant(bare, 1, 500 * MIB, 1)
+    plant(bare, 1, 500 * MIB_IN_KIB, 1)
     [planted] = bare.store.glob("*2099*")
     with planted.open("ab") as file:  # plausible by size and time
         file.truncate(5000)
@@ -125,14 +125,14 @@ def test_a_machine_without_the_memory_says_so_and_tries_the_next(bare):
 def test_progress_is_shown_when_there_are_several_keys(bare):
     for archive in bare.archives:
         archive.unlink()
-    plant(bare, 3, 64 * MIB, 1)
+    plant(bare, 3, 64 * MIB_IN_KIB, 1)
     done = rekey(bare)
     assert done.returncode == 7
     assert "Key 2 of 2" in done.stderr or "Key 3 of 3" in done.stderr
 
 
 def test_a_restore_does_not_pay_for_a_costly_header_either(bare):
-    plant(bare, 1, 4096 * MIB, 16)
+    plant(bare, 1, 4096 * MIB_IN_KIB, 16)
     assert rekey(bare).returncode == 0
     [planted] = bare.store.glob("*2099*")
     backup = planted.name.rpartition("-")[2].removesuffix(".packrat")
@@ -156,7 +156,7 @@ def test_the_key_files_folder_is_synced(tmp_path, monkeypatch, folder):
 
     monkeypatch.setattr(os, "fsync", record)
     at = tmp_path / folder / "key"
-    keys = Keys.create("password", Derivation(b"sixteen of salt.", 64 * MIB, 1, 1))
+    keys = Keys.create("password", Derivation(b"sixteen of salt.", 64 * MIB_IN_KIB, 1, 1))
     write_key_file(str(at), keys)
     assert os.path.realpath(at.parent) == synced[-1]
     if folder == "new/deep":

@@ -187,12 +187,12 @@ class Two:
         with prepare(self.state, "svc", there, "1" * 32, 1e9) as staging:
             for place, root in zip(self.places, staging.roots, strict=True):
                 place.write(root)
-            swap(self.state, staging, self.places[0].exclude, (), check)
+            swap(self.state, staging, self.places[0].exclude, (), check, 1e9)
         return 0
 
     def undo(self):
         records = newest_undoable(self.state, "svc")
-        undo(self.state, records, {}, self.places[0].exclude, ())
+        undo(self.state, records, {}, self.places[0].exclude, (), 1e9)
         return 0
 
     def states(self):
@@ -200,7 +200,7 @@ class Two:
 
         The time of the folder itself does not count: a working folder may have been made in it.
         """
-        assert recover(self.state, "svc").owed == ()
+        assert recover(self.state, "svc", 1e9).owed == ()
         found = []
         for place in self.places:
             now, old, new = ({k: v for k, v in one.items() if k != "."}

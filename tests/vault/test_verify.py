@@ -263,15 +263,6 @@ def test_a_verification_that_could_read_nothing_is_partial(tmp_path, impatient):
     assert house.json("history", "--last", "1")[0]["status"] == "partial"
 
 
-def test_a_full_temporary_folder_is_named(copy, tmp_path):
-    """It is not an 'unexpected OperationalError'."""
-    from vault.catalog import references
-    from vault.errors import VaultError
-
-    with pytest.raises(VaultError, match=r"/dev/full.*TMPDIR|/dev/full"):
-        references.References("/dev/full")
-
-
 def test_a_reference_to_a_frame_that_is_not_there_is_damage(copy):
     """A verification of the referring backup alone would not detect it."""
     proof = verifier(copy)

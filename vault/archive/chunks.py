@@ -99,6 +99,4 @@ class KnownChunks:
                     self._names.append(archive)
                 yield chunk, number, frame, offset, length
 
-        self._db.execute("BEGIN")
         self._db.insert("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", rows())
-        self._db.execute("COMMIT")

@@ -13,8 +13,8 @@ from vault.errors import Damaged
 
 KEY_BYTES = 32
 SALT_BYTES = 16
-MIB = 1024  # KiB
-USUAL_COST = 128 * MIB * 3
+MIB_IN_KIB = 1024
+USUAL_COST = 128 * MIB_IN_KIB * 3
 """KiB times passes of the derivations that packrat makes."""
 COSTLY = 4
 """Multiple of the usual cost; a more expensive header may be forged, to keep a machine busy."""
@@ -27,7 +27,7 @@ class Derivation(msgspec.Struct, frozen=True):
     """
 
     salt: bytes
-    memory: int = 128 * MIB
+    memory: int = 128 * MIB_IN_KIB
     passes: int = 3
     lanes: int = 4
 
@@ -45,7 +45,7 @@ class Derivation(msgspec.Struct, frozen=True):
         """Raise Damaged for parameters that no packrat wrote, before they cost memory."""
         if not (
             len(self.salt) == SALT_BYTES
-            and 64 * MIB <= self.memory <= 4096 * MIB
+            and 64 * MIB_IN_KIB <= self.memory <= 4096 * MIB_IN_KIB
             and 1 <= self.passes <= 16  # noqa: PLR2004 (the format's bounds)
             and 1 <= self.lanes <= 64  # noqa: PLR2004
         ):
@@ -69,7 +69,7 @@ class Derivation(msgspec.Struct, frozen=True):
             )
         except HashingError as error:
             raise MemoryError(
-                f"the key cannot be derived with {self.memory // MIB} MiB of memory: {error}"
+                f"the key cannot be derived with {self.memory // MIB_IN_KIB} MiB of memory: {error}"
             ) from error
 
 

@@ -124,10 +124,3 @@ def blocks_of(blocks: list[Block], paths: Iterable[str]) -> list[Block]:
                 number for number, (first, end) in enumerate(ranges) if first <= high and low < end
             }
     return [blocks[number] for number in sorted(wanted)]
-
-
-def selected(entry: str, paths: Iterable[str]) -> bool:
-    """Return whether an entry is one of these paths, or below one; no paths select everything."""
-    return not paths or any(
-        not path or entry == path or entry.startswith(path + "/") for path in paths
-    )

@@ -59,11 +59,20 @@ class Scratch:
             raise self._full(str(error)) from None
 
     def insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Execute a statement for each row; raises VaultError if the disk is full or fails."""
+        """Execute a statement for each row, in one transaction, unless one is open already.
+
+        What was inserted stays if `rows` fails. Raises VaultError if the disk is full or fails.
+        """
+        own = not self._db.in_transaction
+        if own:
+            self.execute("BEGIN")
         try:
             self._db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
             raise self._full(str(error)) from None
+        finally:
+            if own and self._db.in_transaction:
+                self.execute("COMMIT")
 
     def close(self) -> None:
         """Free the disk space."""
