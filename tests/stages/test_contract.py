@@ -43,6 +43,7 @@ from stages.restore_target.layout import Layout
 from stages.restore_target.target import Target
 from stages.select import Select
 from stages.source.previous_index import PreviousIndex
+from stages.source.roots import HeldRoots
 from stages.source.warm_record import WarmRecord
 from stages.spool import SpoolStage
 from stages.spool_folder import SpoolFolder
@@ -123,7 +124,7 @@ class Archive:
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
         facts += [WarmRecord(), Dump(), AtRest(), CaughtUp(), ScratchFolder()]
         facts += [state, spool_folder, spool, Stores(nas=store), cache]
-        facts.append(Reads(path=str(source or "/source")).resolve())
+        facts += [Reads(path=str(source or "/source")).resolve(), HeldRoots()]
         if source:
             collect = Run.alone(*facts)
             self.pieces = list(Collect().forward(iter(()), collect))
