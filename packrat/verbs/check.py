@@ -10,6 +10,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
 from packrat.errors import Exit
 from packrat.notify.urls import unknown_urls
 from packrat.text.report import bytes_text, count_text, print_json, say
@@ -44,12 +46,12 @@ def check_all(
         raise ConfigFaults(faults)
     for name in config.services:
         compile_service(config, name).graph()
-    of_containers, away = check_containers(program)
+    read, of_containers, away = check_containers(program)
     notes = [*_notes(config, program.file), *of_containers]
     tried = check_destinations(program, accept_empty=accept_empty) if connect else []
     failed = [*(one for one in tried if one["problem"]), *(away if connect else [])]
     if as_json:
-        document = {"valid": True, "notes": notes, "destinations": tried}
+        document = {"valid": True, "notes": notes, "destinations": tried, "roots": read}
         print_json(document | ({"docker": away} if connect else {}))
     else:
         for note in notes:
@@ -102,8 +104,14 @@ def check_destinations(program: Program, *, accept_empty: bool) -> list[dict[str
     ]
 
 
-def check_containers(program: Program) -> tuple[list[str], list[str]]:
-    """Return (notes, problems): folders that no service covers, engines that do not answer."""
+def check_containers(
+    program: Program,
+) -> tuple[dict[str, list[dict[str, Any]]], list[str], list[str]]:
+    """Return (roots, notes, problems).
+
+    They are the roots of each service, as far as they are known; folders that no service covers;
+    and engines that do not answer.
+    """
     from stages.errors import SourceError
     from stages.service.docker import DockerEngine, EngineAway
 
@@ -111,10 +119,12 @@ def check_containers(program: Program) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     problems: dict[str | None, str] = {}
     paths: list[str] = []
+    read: dict[str, list[dict[str, Any]]] = {}
     for name, service in services.items():
         try:
             roots = service.reads.resolve(ASKING_SECONDS)
             paths += map(os.path.realpath, roots.folders)
+            read[name] = [asdict(one.stored) | {"folder": one.folder} for one in roots.roots]
             notes += [f"services.{name}: {text}" for text in roots.unread]
         except EngineAway as error:
             problems[service.reads.host] = f"{error}; {error.hint}"
@@ -138,7 +148,7 @@ def check_containers(program: Program) -> tuple[list[str], list[str]]:
                 for folder, writes in mounts
                 if writes and os.path.isdir(folder) and not _covered(folder, paths)
             ]
-    return notes, list(problems.values())
+    return read, notes, list(problems.values())
 
 
 def _covered(folder: str, paths: list[str]) -> bool:

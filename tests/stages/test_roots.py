@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from itertools import count
@@ -12,7 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.run import Clock
@@ -79,6 +80,27 @@ def test_a_restore_makes_a_folder_of_each_root(house):
     assert manifest.roots == [
         Root(label, "folder", str(folder)) for label, folder in house.folders.items()
     ]
+
+
+@settings(max_examples=examples(4), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(NAMES, st.binary(max_size=20), max_size=3), min_size=2, max_size=3))
+def test_any_trees_come_back_to_their_folders(tmp_path, trees):
+    base = Path(tempfile.mkdtemp(dir=tmp_path))
+    folders = [base / f"{number}-" for number in range(len(trees))]
+    for folder, tree in zip(folders, trees, strict=True):
+        fill(folder, {"always": b"1"} | tree)
+    house = settle(House(base / "house"), paths=[str(folder) for folder in folders])
+    house.backed_up()
+    out = house.restore()
+    assert [differences(folder, out / folder.name) for folder in folders] == [[]] * len(trees)
+    for folder in folders:
+        (folder / "always").write_bytes(b"2")
+        (folder / "new").write_bytes(b"3")
+    assert house.cli("restore", "svc", "--in-place", "--yes").returncode == 0
+    assert house.cli("restore", "--forget", "svc").returncode == 0
+    for folder in folders:  # the deletion of the working folder has changed the folder's time
+        found = differences(folder, out / folder.name)
+        assert [fault for fault in found if not fault.startswith(".: mtime")] == []
 
 
 def test_rescue_restores_every_root(house):
