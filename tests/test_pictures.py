@@ -36,6 +36,7 @@ def test_pictures_are_what_the_program_draws():
 
 
 @pytest.mark.parametrize("drawing", BLOCKS)
+@pytest.mark.thorough
 def test_mermaid_parses_every_picture(drawing):
     assert drawing.startswith(parsed(drawing).partition("-")[0])
 

@@ -51,6 +51,7 @@ def packrat(environment, tmp_path):
     return packrat
 
 
+@pytest.mark.thorough
 def test_plugin_is_planned_run_and_reversed_by_a_restore(packrat, tmp_path):
     """From `plan` to a restore whose stage warns, since the backup matches a stricter setting."""
     house = packrat.house
@@ -84,6 +85,7 @@ def test_configuration_without_the_package_says_what_to_do(packrat):
     assert "there is no stage kind 'tripwire'; install the package that has it" in done.stderr
 
 
+@pytest.mark.thorough
 def test_contract_test_of_the_example_passes(environment, tmp_path):
     """It runs in its own environment, as its author would run it."""
     words = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={tmp_path}"]

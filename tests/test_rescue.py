@@ -334,6 +334,7 @@ def test_properties_that_need_root_are_counted() -> None:
         assert (out / "sub").stat().st_mode == 0o40000
 
 
+@pytest.mark.thorough
 def test_any_flipped_byte(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whichever byte of an archive is altered, it is refused, in one line that names it."""
     draft = Draft(MASTER)

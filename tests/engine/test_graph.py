@@ -195,6 +195,7 @@ def test_stages_ordered_through_a_dropped_stage_stay_ordered():
     assert back.edges() == [("lead", "two"), ("two", "one")]
 
 
+@pytest.mark.thorough
 def test_order_and_way_back_do_not_depend_on_hashes():
     script = (
         "import json; from tests.engine.test_graph import *; g = make(SPEC);"

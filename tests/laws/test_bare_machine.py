@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from tests.helpers.house import House
+from tests.helpers.sampling import daily
 from tests.helpers.servers import S3Server, SshServer
 from tests.helpers.trees import differences, fill, noise
 
 
-@pytest.mark.parametrize("which", ["s3", "nas"])
+@pytest.mark.parametrize("which", daily(["s3", "nas"], ["nas"]))
 def test_rekey_and_restore_from_one_destination_alone(tmp_path, which):
     """Key, state and home are lost. Two services are restored from S3, or from a NAS, alone."""
     s3, nas = S3Server(tmp_path / "s3"), SshServer(tmp_path / "nas")

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.hypothesis
+@pytest.mark.thorough
 def test_packrat_and_rescue_give_the_same_verdict_on_changed_archives():
     """An archive of somebody who has the key is restored by both readers alike, or by neither."""
     command = [sys.executable, "-m", "tests.laws.fuzz", "0", str(examples(200))]

@@ -192,6 +192,7 @@ def hostile(tmp_path_factory):
     ),
     again=st.booleans(),
 )
+@pytest.mark.thorough
 def test_every_archive_of_a_hostile_filesystem_restores(tmp_path_factory, hostile, tree, again):
     """By packrat and by rescue.py alike; a warning names each path that differs."""
     mount, plans, numbers = hostile

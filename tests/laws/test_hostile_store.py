@@ -20,6 +20,7 @@ from packrat.runs.backup import back_up
 from tests.helpers.forked import ended, forked
 from tests.helpers.hostile_store import WORLDS, World
 from tests.helpers.house import House
+from tests.helpers.sampling import sample
 from tests.helpers.trees import differences
 from vault.catalog.prover import Depth
 from vault.catalog.retention import Policy, bases
@@ -126,7 +127,7 @@ def everything_loaded(tmp_path_factory):
 
 
 @pytest.mark.usefixtures("everything_loaded")
-@pytest.mark.parametrize("seed", range(SAMPLE))
+@pytest.mark.parametrize("seed", sample(range(SAMPLE)))
 def test_a_hostile_store_does_not_keep_a_good_one_from_any_backup(seed):
     """Every backup is at the good store, in time, in little memory, and restores."""
     in_a_process(seed)

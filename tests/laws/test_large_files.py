@@ -135,6 +135,7 @@ def test_a_small_file_keeps_its_large_chunks(house):
 
 
 @pytest.mark.parametrize("change", ["renamed", "copied", "touched", "inserted"])
+@pytest.mark.thorough
 def test_small_chunks_are_found_again(house, image, change):
     """Under another name, in a copy, moved within the file: nothing is stored twice."""
     rewrite(image, 2 * MIB, 9 * MIB)
@@ -189,6 +190,7 @@ def test_an_unchanged_backup_stores_no_list_again(house, image):
     is_whole(house)
 
 
+@pytest.mark.thorough
 def test_lists_outlive_the_archives_that_held_them(tmp_path):
     """When a little used archive is replaced, chunk lists in it are stored again."""
     house = House(tmp_path, keep=2)

@@ -208,6 +208,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.thorough
 def test_a_small_archive_takes_no_gigabyte(house, draft, name):
     """An index of a few KB that expands to millions of items is refused with 1 GiB of memory."""
     first, item, last, count = BOMBS[name]

@@ -122,6 +122,7 @@ def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
         [("s3", 150_000), ("nas", 1_500_000)],
     ),
 )
+@pytest.mark.thorough
 def test_a_line_cut_after_some_bytes(tmp_path, s3, nas, which, after):
     """No incomplete file has a final name, no upload is left, and it catches up."""
     server = {"s3": s3, "nas": nas}[which]

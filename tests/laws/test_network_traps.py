@@ -28,6 +28,7 @@ def only(house, destinations):
     house.config_file.write_text(yaml.safe_dump(document))
 
 
+@pytest.mark.thorough
 def test_a_server_that_refuses_newer_checksum_headers(tmp_path, s3):
     """Backblaze B2 and older MinIO answer 400 to them: packrat backs up, restores and prunes."""
     picky = Picky(s3.port)
@@ -94,6 +95,7 @@ def newer_client(port):
         [("s3", "full"), ("nas", "read-only")],
     ),
 )
+@pytest.mark.thorough
 def test_a_servers_disk_is_read_only_or_full(tmp_path, s3, nas, which, fault):
     """Others finish, exit 5, only whole archives are there; with room it catches up."""
     settings = s3.destination() if which == "s3" else nas.destination("dir")
@@ -163,6 +165,7 @@ def test_a_web_server_that_is_no_s3_server(tmp_path):
 
 
 @pytest.mark.parametrize("which", sample(["nas", "s3"]))
+@pytest.mark.thorough
 def test_one_file_of_a_large_backup_reads_little(tmp_path, s3, nas, which):
     """However large the backup, one 100 KB file of it transfers at most 16 MiB."""
     server = s3 if which == "s3" else nas
@@ -220,6 +223,7 @@ def test_a_nas_that_returns_less_than_requested(tmp_path, nas, monkeypatch):
 
 
 @pytest.mark.parametrize("which", sample(["nas", "s3"]))
+@pytest.mark.thorough
 def test_a_budget_smaller_than_what_a_destination_takes_at_once(tmp_path, s3, nas, which):
     """However small max_size is, the writer and the destination never wait for each other."""
     settings = s3.destination() if which == "s3" else nas.destination("dir")
@@ -230,6 +234,7 @@ def test_a_budget_smaller_than_what_a_destination_takes_at_once(tmp_path, s3, na
     assert backup.returncode == 0, backup.stderr
 
 
+@pytest.mark.thorough
 def test_the_budget_holds_on_disk(tmp_path, nas):
     """While a slow destination is behind, the spool never uses more disk than max_size."""
     house = house_with(tmp_path, {}, spool={"max_size": "40 MiB", "min_free": 0})

@@ -78,6 +78,7 @@ def test_an_index_with_other_totals_than_its_manifest_is_damaged(tmp_path, total
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
 def test_a_deep_tree_comes_back_with_few_open_files(house):
     """Deeper than Python recurses and than a process may open files; also by rescue.py."""
     nest(house.source, LEVELS)
@@ -128,6 +129,7 @@ def test_late_and_early_times_come_back_also_by_rescue(house):
 
 
 @pytest.mark.root
+@pytest.mark.thorough
 def test_a_full_temporary_folder_stops_no_restore(house, tmp_path):
     """The layout of a restore is kept in the state folder."""
     fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(3000)})
@@ -141,6 +143,7 @@ def test_a_full_temporary_folder_stops_no_restore(house, tmp_path):
 
 
 @pytest.mark.root
+@pytest.mark.thorough
 def test_restore_without_room_for_temporary_data_names_the_full_folder(house, monkeypatch):
     """The state folder is full: the system's folder serves, unless it is full as well."""
     fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(12_000)})

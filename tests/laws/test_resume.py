@@ -53,6 +53,7 @@ def killed(house, out, after, number=signal.SIGKILL, method="complete"):
     return done.returncode, done.stderr
 
 
+@pytest.mark.thorough
 def test_killed_again_and_again_it_ends_identical(filled, tmp_path):
     """SIGKILL after more and more bytes; complete files are not fetched again.
 

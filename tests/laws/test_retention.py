@@ -4,6 +4,8 @@ import random
 import shutil
 from collections import defaultdict
 
+import pytest
+
 from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.runs.backup import back_up
@@ -49,6 +51,7 @@ def keeps_exactly(catalog, newest):
     assert {item.stored.name for item in catalog.listed} == needed
 
 
+@pytest.mark.thorough
 def test_many_days_keep_the_newest_and_stay_small(tmp_path, pytestconfig):
     """Each destination keeps the newest 14 and what they need, restores them, and stays small."""
     house = House(tmp_path, destinations=("one", "two"), keep=KEEP)

@@ -5,6 +5,8 @@ import os
 import time
 from collections import Counter
 
+import pytest
+
 from engine.run import Clock
 from packrat.restore.choose import choose
 from tests.helpers.house import House
@@ -86,6 +88,7 @@ def test_metadata_of_a_file_is_compared(house):
     assert differences(house.source, house.restore()) == []
 
 
+@pytest.mark.thorough
 def test_each_needed_segment_is_read_once_after_sixty_runs(tmp_path, monkeypatch):
     """A full restore after 60 changed runs reads every data segment that it needs exactly once."""
     house = House(tmp_path)

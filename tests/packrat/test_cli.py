@@ -70,6 +70,7 @@ def test_plans_parse():
     assert len(nodes) == sum(len(d["stages"]) for d in documents)
 
 
+@pytest.mark.thorough
 def test_mermaid_parses():
     """The Mermaid drawing is accepted by Mermaid's own parser."""
     drawn = packrat("-c", SEED, "plan", "--format", "mermaid").stdout

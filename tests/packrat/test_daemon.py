@@ -233,6 +233,7 @@ def test_systemd_is_notified(house, tmp_path):
                     words.append(line.recv(1000).decode().split("\n"))
 
 
+@pytest.mark.thorough
 def test_a_secret_does_not_reach_the_log(house):
     """Literal secrets of the configuration are masked in every line."""
     fill(house.source, {"a": b"1"})
@@ -246,6 +247,7 @@ def test_a_secret_does_not_reach_the_log(house):
         assert secret not in daemon.said
 
 
+@pytest.mark.thorough
 def test_what_a_run_finds_out_is_masked_wherever_it_is_written(tmp_path, s3, monkeypatch):
     """A secret that a command prints is not in the daemon's log, the history or the run's log."""
     secrets = {"file": "from a file", "env": "from the environment", "command": SECRET}

@@ -69,6 +69,7 @@ def test_latest_is_never_a_locked_backup_if_there_is_another(locked):
     assert done.returncode == 7, "the remaining backup is locked"
 
 
+@pytest.mark.thorough
 def test_a_terminal_is_asked_up_to_three_times(locked):
     """A wrong password is reported and may be typed again; the password is never shown."""
     out = locked.root / "out"

@@ -145,6 +145,7 @@ def test_find_counts_versions_and_sees_what_comes_back(tmp_path):
     assert (row["versions"], row["present"]) == (3, True)
 
 
+@pytest.mark.thorough
 def test_find_reads_each_index_block_once(tmp_path, reads):
     """A large index costs once, and each further backup fewer than five reads."""
     house = House(tmp_path)
@@ -263,6 +264,7 @@ def test_usage_adds_up(house):
     assert last["shared"] == sum(sizes[other.id[:8]] for other in used) > 0
 
 
+@pytest.mark.thorough
 def test_cat_writes_a_large_file_unchanged(tmp_path):
     """More than one segment, more chunks than an entry holds, and a hole."""
     house = House(tmp_path)

@@ -188,6 +188,7 @@ def test_a_clock_that_was_far_ahead_is_obeyed_when_corrected(text, zone, ahead):
     assert table.next(now) == expected
 
 
+@pytest.mark.thorough
 def test_a_run_that_takes_longer_than_the_interval_is_followed_by_one():
     """Instants during a run count as missed: the minutes of an hour cause one run after it."""
     zone = ZoneInfo("UTC")
@@ -196,6 +197,7 @@ def test_a_run_that_takes_longer_than_the_interval_is_followed_by_one():
     assert all(at == instant for instant, at in runs)
 
 
+@pytest.mark.thorough
 def test_an_instant_is_the_same_however_it_is_asked_for():
     """The next instant is the same from any moment before it."""
     for zone in map(ZoneInfo, ZONES):

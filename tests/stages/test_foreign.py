@@ -290,6 +290,7 @@ def test_repair_undoes_changes_of_a_stage_from_a_package(site, tmp_path, monkeyp
     assert Journal(str(tmp_path), "svc").recall() == {}
 
 
+@pytest.mark.thorough
 def test_cli_shows_checks_and_describes(site, tmp_path):
     """`check`, `plan`, `schema` and `run`, each in a separate process."""
     house = house_with(tmp_path, {"kind": "virus_scan", "after": "gather", "level": 3})

@@ -171,6 +171,7 @@ def test_without_proc_a_backup_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("folder", [".packrat-before-20200101T000000Z", ".packrat-restore"])
+@pytest.mark.thorough
 def test_a_fifo_in_a_folder_that_looks_like_packrats_own_stops_nothing(house, folder):
     """Packrat opens nothing that a service's user has planted; it is data like any other."""
     planted = house.source / folder

@@ -58,6 +58,7 @@ def everything(cache, place):
 
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.thorough
 def test_garbage_in_any_page_leads_to_a_rebuild(copied, opened, aside):
     """Before or after it is opened: the destination is authoritative."""
     path, place = copied

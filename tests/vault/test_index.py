@@ -73,6 +73,7 @@ def test_blocks_hold_all_entries_in_order_within_their_bounds(count, seed):
         assert (block.first, len(entries_)) == (entries_[0].path, block.entries)
 
 
+@pytest.mark.thorough
 def test_an_insertion_changes_few_blocks():
     """One new entry anywhere changes its block and at most the few after it."""
     paths = tree(6000)
@@ -85,6 +86,7 @@ def test_an_insertion_changes_few_blocks():
         assert 1 <= len(fresh) <= 4
 
 
+@pytest.mark.thorough
 def test_a_deletion_changes_few_blocks():
     """Deleting an entry, even the last one of a block, changes few blocks."""
     paths = tree(6000)

@@ -52,6 +52,7 @@ LENGTHS = [(2**32 - 1, 2**32 - 1), (2**32 - 1, 0), (2**31 + 16, 0), (16, 2**32 -
 
 
 @pytest.mark.parametrize(("manifest", "table"), LENGTHS)
+@pytest.mark.thorough
 def test_oversized_archive_at_one_destination_does_not_touch_the_other(two, manifest, table):
     """The good destination gets its backup, with little memory, and the archive is named."""
     path = oversized(two.stores["evil"] / "svc", manifest, table)

@@ -106,6 +106,7 @@ def test_cut_for_good_after_some_bytes_it_leaves_nothing_that_is_listed(at):
 
 
 @pytest.mark.parametrize("after", [1_000, 1_200_000])
+@pytest.mark.thorough
 def test_a_line_that_is_cut_during_an_upload(far, after):
     """One error, in time, and nothing is listed. With the line back, the same store works."""
     line = far.line(cut_after=after)
@@ -195,6 +196,7 @@ def test_a_limit_holds_on_average(at):
     assert at.reader.read(at.service, at.name, 0, len(DATA)) == DATA
 
 
+@pytest.mark.thorough
 def test_reads_from_several_threads_at_once(far):
     """A restore reads ahead in threads."""
     send(far.writer, far)

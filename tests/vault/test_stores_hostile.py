@@ -58,6 +58,7 @@ def trial(kind, port, call, key=""):
 
 
 @pytest.mark.parametrize("mode", sample(HostileS3.MODES, every=2))
+@pytest.mark.thorough
 def test_a_hostile_s3_server_is_reported(mode):
     """Reading a range of 100 bytes, and listing, end with one error of that destination."""
     server = HostileS3(mode)
@@ -71,6 +72,7 @@ def test_a_hostile_s3_server_is_reported(mode):
 
 
 @pytest.mark.parametrize("call", ["read", "files"])
+@pytest.mark.thorough
 def test_a_hostile_sftp_server_is_reported(call):
     """More than was requested, and a folder without an end."""
     server = HostileSftp()

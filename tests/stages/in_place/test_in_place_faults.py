@@ -16,6 +16,7 @@ def test_a_fault_leaves_the_old_state_or_the_new_one_and_loses_nothing(disk, ope
 
 
 @pytest.mark.parametrize("operation", ["swap", "undo"])
+@pytest.mark.thorough
 def test_a_filesystem_without_exchange_loses_nothing_either(disk, operation):
     numbers = range(2, 2000, STEP)
     assert campaign(disk, operation, "SIGKILL", numbers=numbers, exchanges=False) > 5

@@ -175,6 +175,7 @@ def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine,
     assert all(verdict.status == "ok" for verdict in house.verify())
 
 
+@pytest.mark.thorough
 def test_the_machine_dies(tmp_path, engine, names):
     """Packrat and Docker die at once, with all containers: `status` starts what ran."""
     one, two, off = engine.run(next(names)), engine.run(next(names)), engine.run(next(names))

@@ -69,6 +69,7 @@ def engine_with_tls(folder, tls):
 
 
 @pytest.mark.parametrize("by", ["docker.host", "DOCKER_HOST", "context"])
+@pytest.mark.thorough
 def test_an_engine_with_tls_is_reached_as_docker_reaches_it(tmp_path, tls, monkeypatch, by):
     """With the certificates of the environment, or of the current context."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they would replace the engine's CA
