@@ -54,6 +54,9 @@ def check_all(
         document = {"valid": True, "notes": notes, "destinations": tried, "roots": read}
         print_json(document | ({"docker": away} if connect else {}))
     else:
+        for name, roots in read.items():
+            if texts := [f"{one['label']} from {one['folder']}" for one in roots if one["label"]]:
+                say(printable(f"{name}: {', '.join(texts)}"))
         for note in notes:
             say(f"note: {printable(note)}")
         for one in tried:

@@ -129,6 +129,7 @@ def test_a_path_is_named_by_its_label_or_where_it_is(house, written):
         "b-data", "b-data/sub", "b-data/sub/y"]  # fmt: skip
     assert "b-data/sub/y" in house.cli("ls", "svc", "latest", named).stdout
     assert "in: b-data/sub/" in house.cli("explain", "svc", named).stdout
+    assert f"svc: a-data from {house.folders['a-data']}, b-data from" in house.cli("check").stdout
 
 
 def test_a_root_that_has_lost_all_its_files_fails_the_backup(house):
