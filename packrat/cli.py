@@ -645,11 +645,13 @@ def daemon(
     The configuration is read again on SIGHUP and whenever its file changes. SIGTERM ends the
     running jobs in order.
     """
-    from packrat.daemon.log import FORMS, Log
+    from packrat.daemon.log import Log
     from packrat.daemon.loop import run_daemon
+    from packrat.text.formats import LOG_FORMATS
 
-    if log_format not in FORMS:
-        raise UsageError(f"there is no log format {log_format!r}; there are: {', '.join(FORMS)}")
+    if log_format not in LOG_FORMATS:
+        known = ", ".join(LOG_FORMATS)
+        raise UsageError(f"there is no log format {log_format!r}; there are: {known}")
     return run_daemon(_program(ctx, config).file, Log(log_format))
 
 

@@ -10,15 +10,14 @@ import io
 from contextlib import closing, redirect_stderr, suppress
 from typing import TYPE_CHECKING, Any
 
+from packrat.text.formats import LOG_FORMATS, PLAN_FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from packrat.program import Program
 
     Candidates = Iterable[str | tuple[str, str]]
-
-FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
-"""Output formats of a plan."""
 
 
 def completer(candidates: Callable[[Any], Candidates]) -> Callable[..., list[Any]]:
@@ -83,6 +82,6 @@ services = completer(_services)
 plannable = completer(lambda ctx: [*_services(ctx), "prune", "verify"])
 destinations = completer(_destinations)
 backups = completer(_backups)
-plan_formats = completer(lambda _: FORMATS)
+plan_formats = completer(lambda _: PLAN_FORMATS)
 examples = completer(_examples)
-log_formats = completer(lambda _: ("text", "json"))
+log_formats = completer(lambda _: LOG_FORMATS)
