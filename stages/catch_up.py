@@ -92,7 +92,9 @@ class CatchUp(Link):
                 if name in there or item.problem or said is None or said.line not in lines:
                     continue
                 try:
-                    _, data = read_statement(source.destination, job.service, name, keys)
+                    _, data = read_statement(
+                        source.destination, job.service, name, keys, check=run.check
+                    )
                     store = run.fact(Stores)[self.destination]
                     publish_statement(store, job.service, name, data, keys, run.check)
                     now = run.clock.now() / 1e9
