@@ -36,7 +36,8 @@ def catalogs(
         item, away = program.cache.catalogs(asked, service, program.keys, marks=marks)
         found += item.values()
         silent |= {name for name, why in away.items() if isinstance(why, Retryable | UnknownHost)}
-        failures |= {str(why): why for why in away.values()}
+        for why in away.values():  # the same cause is told once, not again for each service
+            failures.setdefault(str(why).replace(f"cannot list {service}", ""), why)
     failed = list(failures.values())
     for other in failed if found else failed[1:]:
         warn(str(other))
