@@ -30,6 +30,7 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
     usual = next(iter(keep.values()), 1)
     line = _Line()
     whole: dict[str, Any] = {} if service.incremental and not full else {"incremental": False}
+    line.then("preflight", **_preflight(service))
     line.then("survey")
     if unusual := {name: rules for name, rules in keep.items() if rules != usual}:
         whole["keep_at"] = unusual
@@ -88,7 +89,7 @@ class _Line:
 def _read(line: _Line, config: Config, service: Service) -> None:
     """Add the stages that read the source, and those that keep it unchanged meanwhile."""
     docker, source = service.docker, _source(config, service)
-    line.then("source", **_head(config, service))
+    line.then("source", max_size=config.spool.max_size, min_free=config.spool.min_free)
     if service.post_restore:
         # Reversed, it comes last; so here it comes before everything that it may rely on.
         line.then("post_restore", **_command(service, service.post_restore))
@@ -115,14 +116,14 @@ def _source(config: Config, service: Service) -> dict[str, Any]:
     return source | ({"never": own} if own else {})
 
 
-def _head(config: Config, service: Service) -> dict[str, Any]:
-    """Return the parameters of `source`, which checks them before anything is stopped."""
+def _preflight(service: Service) -> dict[str, Any]:
+    """Return the parameters of `preflight`, which checks them before anything else."""
     docker = service.docker
     params: dict[str, Any] = {"path": service.path}
     if docker:
         params["containers"] = list(docker.names)
         params |= {"host": docker.host} if docker.host else {}
-    return params | {"max_size": config.spool.max_size, "min_free": config.spool.min_free}
+    return params
 
 
 def _command(service: Service, command: Command) -> dict[str, Any]:

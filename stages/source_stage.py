@@ -1,4 +1,4 @@
-"""Source: check that everything is in place before anything is stopped or dumped."""
+"""Source: check that there is somewhere to put the backup before anything is stopped or dumped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.items import Piece
-from stages.service.docker import DockerEngine
-from stages.service.neighbours import others, uses
-from stages.source.walk import open_source
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import SEGMENT_BYTES
 from vault.spool import Spool
@@ -24,19 +21,13 @@ if TYPE_CHECKING:
 
 
 class Source(Stage):
-    """Head of the chain that reads: yields nothing, and opens the spool's file.
-
-    It checks that the path and the containers exist and that there is somewhere to put the backup.
-    """
+    """Head of the chain that reads: yields nothing, and opens the spool's file."""
 
     kind: ClassVar[str] = "source"
     gives: ClassVar[type | None] = Piece
     needs: ClassVar[tuple[type, ...]] = (Job, Base, Holdings, SpoolFolder)
     provides: ClassVar[tuple[type, ...]] = (Spool,)
 
-    path: str
-    containers: tuple[str, ...] = ()
-    host: str | None = None
     max_size: int = 8 << 30
     """Most bytes that wait in the spool; beyond that it waits for the slowest destination."""
     min_free: int = 0
@@ -44,12 +35,6 @@ class Source(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Piece]:
         """Open the spool and change nothing else; raises SourceError."""
-        os.close(open_source(self.path))
-        if self.containers:
-            engine = DockerEngine(self.host)
-            for name in self.containers:
-                engine.inspect(name).require_stoppable()
-            self._warn_of_sharing(engine, run)
         holdings = run.fact(Holdings)
         waiting = sum(item.stored.size for item in holdings.waiting.listed)
         folder = run.fact(SpoolFolder).path
@@ -76,19 +61,8 @@ class Source(Stage):
         yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what is checked."""
-        what = ["the path", *(f"container {name}" for name in self.containers)]
-        size = f"{self.max_size / (1 << 30):.3g} GiB"
-        return f"{', '.join(what)}, and a spool of at most {size}"
-
-    def _warn_of_sharing(self, engine: DockerEngine, run: Run) -> None:
-        """Warn about containers that keep writing to the same files."""
-        for container in others(engine, {engine.inspect(name).id for name in self.containers}):
-            if uses(container, self.path, writes=True):
-                run.warn(
-                    f"container {container.name} keeps running and may write to {self.path}, too:"
-                    " name it in docker.containers to stop it as well"
-                )
+        """Return what is opened."""
+        return f"a spool of at most {self.max_size / (1 << 30):.3g} GiB"
 
     def _require_room(self, folder: str, waiting: int, run: Run) -> None:
         """Raise SourceError if no destination answers and the spool has no room for the backup."""

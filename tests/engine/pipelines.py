@@ -7,7 +7,7 @@ from stages.given import GIVEN
 from stages.kinds import KINDS
 
 PARAMS = {
-    "source": {"path": "/srv"},
+    "preflight": {"path": "/srv"},
     "warm": {"path": "/srv"},
     "collect": {"path": "/srv", "exclude": ["*.tmp"]},
     "upload": {"destination": "d"},
@@ -34,9 +34,10 @@ def _branch(destination):
 
 
 SERVICE = {
-    "survey": {"kind": "survey"},
+    "preflight": {"kind": "preflight", "path": "/srv"},
+    "survey": {"kind": "survey", "after": ["preflight"]},
     "base": {"kind": "base", "after": ["survey"]},
-    "source": {"kind": "source", "path": "/srv", "after": ["base"]},
+    "source": {"kind": "source", "after": ["base"]},
     "pre_backup": {
         "kind": "commands",
         "first": {"command": "true"},

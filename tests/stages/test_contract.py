@@ -58,7 +58,8 @@ from vault.store.local import Local
 PARAMS = {
     "survey": {"tidy": False},
     "base": {"keep": 3, "incremental": False},
-    "source": {"path": "/srv/data", "containers": ["gitea"], "max_size": 1 << 30},
+    "preflight": {"path": "/srv/data", "containers": ["gitea"]},
+    "source": {"max_size": 1 << 30},
     "warm": {"path": "/srv/data", "exclude": ["*.tmp"], "bulk": False},
     "collect": {"path": "/srv/data", "exclude": ["*.tmp"], "never": ["/srv/data/own"]},
     "gather": {},
