@@ -61,7 +61,7 @@ class Person:
     def __init__(self, machine, name):
         self.machine, self.name = machine, name
         uid = machine.run("id", "-u", name)
-        env = [f"HOME=/home/{name}", f"XDG_RUNTIME_DIR=/run/user/{uid}", "TERM=xterm"]
+        env = [f"HOME=/home/{name}", f"USER={name}", f"XDG_RUNTIME_DIR=/run/user/{uid}"]
         self.words = ["docker", "-H", machine.engine.host, "exec", "-w", f"/home/{name}"]
         self.words += [word for one in env for word in ("-e", one)]
         self.before = f"export PATH=/home/{name}/packrat-venv/bin:$PATH\n"
@@ -104,6 +104,7 @@ def test_first_steps_of_an_ordinary_user_with_sudo_on_a_booted_machine(engine):
         machine.run("ln", "-s", engine.host.removeprefix("unix://"), "/run/docker.sock")
         for venv in ("/home/ann/packrat-venv", "/opt/packrat"):  # what the page installs
             machine.run("ln", "-s", str(VENV), venv)
+        machine.run("chmod", "711", "/root")  # this Python may be below it
         machine.run("loginctl", "enable-linger", "ann")  # as if she were logged in
         machine.run("systemctl", "start", f"user@{machine.run('id', '-u', 'ann')}")
         ann = Person(machine, "ann")
