@@ -335,6 +335,10 @@ def list_(
         int | None,
         Option("--last", metavar="N", help="Only the newest N of each service.", min=1),
     ] = None,
+    all_services: Annotated[
+        bool,
+        Option("--all-services", help="Also list services that are not in the configuration."),
+    ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -342,7 +346,8 @@ def list_(
     from packrat.verbs.list import list_backups
 
     program = _repaired_program(ctx, config, partial=True)
-    return list_backups(program, service, last, all_archives=all_, as_json=json)
+    choice = {"all_archives": all_, "all_services": all_services}
+    return list_backups(program, service, last, **choice, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")

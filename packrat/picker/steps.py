@@ -97,6 +97,8 @@ class Picker:
     def _which_service(self) -> Navigation | None:
         lines: list[Line] = []
         away: dict[str, VaultError] = {}
+        notice("looking for backups …")
+        self.program.adopt_all()
         names = list(self.program.config.services)
         wide = max(map(len, names)) + 2
         for name in names:
@@ -114,6 +116,7 @@ class Picker:
                 said = f"{count_text(len(found.choices), 'backup')} under another key"
             elif found.failed:
                 said = "no destination answers"
+            said += "  (not in the configuration)" * (name in self.program.adopted)
             lines.append(Line(f"{printable(name):<{wide}}{said}", name))
         first = self.service or None
         answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
@@ -215,8 +218,8 @@ class Picker:
             Line(f"in place: {path}", "in place"),
             BACK,
         ]
-        if self.program.faults:  # the path may be one of the faults
-            del lines[1]
+        if self.program.faults or self._service in self.program.adopted:
+            del lines[1]  # the path may be one of the faults, or is not known
         while True:
             answer = pick("Where to?", lines)
             if answer is Navigation.BACK:

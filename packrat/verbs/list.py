@@ -23,20 +23,36 @@ if TYPE_CHECKING:
 
 
 def list_backups(
-    program: Program, service: str | None, last: int | None, *, all_archives: bool, as_json: bool
+    program: Program,
+    service: str | None,
+    last: int | None,
+    *,
+    all_archives: bool,
+    all_services: bool,
+    as_json: bool,
 ) -> int:
     """Print each retained backup, or each archive, once; return the exit status.
 
-    `last` is how many of each service. With a broken configuration, its rules are unknown and every
-    backup is shown. One that is damaged everywhere is in the JSON
+    `last` is how many of each service. With a broken configuration, or of a service that left it,
+    the rules are unknown and every backup is shown. One that is damaged everywhere is in the JSON
     document only with the other archives.
     """
-    services = program.services([service]) if service else list(program.config.services)
+    stored = program.services([service], stored=True) if service else None
+    services = stored or list(program.config.services)
     rows: dict[str, dict[str, Any]] = {}
     counts: list[str] = []
     found, status = catalogs(program, services)
+    left: list[str] = []
+    if not service and (all_services or not as_json):
+        asked = {name for one in services for name in program.destinations(one)}
+        silent = asked - {catalog.destination.name for catalog in found}
+        left = program.adopt_all(silent)
+        if all_services and left:
+            found += catalogs(program, left, silent=silent)[0]
+            services += left
     for name in services:
         listed = [catalog for catalog in found if catalog.service == name]
+        adopted = name in program.adopted
         for catalog, decided in _decided(program, name, listed):
             at = catalog.destination.name
             backups = {item.stored.name for item in catalog.backups}
@@ -47,14 +63,15 @@ def list_backups(
                 if (
                     all_archives
                     or is_damaged
-                    or (backup and (program.faults or fate.reason not in PAST))
+                    or (backup and (program.faults or adopted or fate.reason not in PAST))
                 ):
                     row = rows.setdefault(archive, _row(name, fate))
+                    row["configured"] = not adopted
                     row["damaged" if is_damaged else "destinations"].append(at)
-                    row["reasons"][at] = fate.text
+                    row["reasons"][at] = "not in the configuration" if adopted else fate.text
                     row["backup"] |= backup
             if decided:
-                counts.append(f"{name} at {at}: {counts_text(decided)}")
+                counts.append(f"{name} at {at}: {counts_text(decided, reasons=not adopted)}")
     problems = [item.problem for catalog in found for item in catalog.listed if item.problem]
     for problem in problems:
         warn(problem)
@@ -77,13 +94,20 @@ def list_backups(
             say(f"no backups {what} at {where}")
         else:
             say(f"no backups that can be restored at {where}: packrat list --all shows why")
-    elif all_archives:
-        _print_all(ordered)
-        print()
-        for line in counts:
-            say(line)
     else:
-        _print_backups(ordered)
+        show = _print_all if all_archives else _print_backups
+        if here := [row for row in ordered if row["configured"]]:
+            show(here)
+        if others := [row for row in ordered if not row["configured"]]:
+            say("\n" * bool(here) + "Not in the configuration:")
+            show(others)
+        for number, line in enumerate(counts if all_archives else ()):
+            say("\n" * (not number) + line)
+    if left and not as_json:
+        advice = "packrat forget deletes them"
+        if not all_services:
+            advice = f"packrat list --all-services shows their backups, {advice}"
+        say(f"\nNot in the configuration: {', '.join(left)}. No run touches them; {advice}.")
     return status
 
 

@@ -17,10 +17,11 @@ from vault.archive.format import ArchiveName, StatementName, decode_summary, enc
 from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
+from vault.catalog.forgotten import set_aside
 from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
-from vault.store.base import never, published
+from vault.store.base import Stored, never, published
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from vault.archive.keys import Keys
     from vault.catalog.seen import Seen
-    from vault.store.base import Check, Store, Stored
+    from vault.store.base import Check, Store
 
 CACHE_VERSION = 2
 LOOK_SECONDS = 1800.0
@@ -81,13 +82,7 @@ class CatalogCache:
         files = destination.files(service, check)
         stored = published(files, service)
         place = (_location(destination), service)
-        rows = self._file.ask(
-            _Row,
-            "SELECT name, size, key, summary, checksum FROM archives"
-            " WHERE destination = ? AND service = ?",
-            *place,
-        )
-        known: dict[tuple[str, int], _Row] = {row[:2]: row for row in rows}
+        known: dict[tuple[str, int], _Row] = {row[:2]: row for row in self._rows(*place)}
         archives = [name for name, _ in known if ArchiveName.parse(name)]
         if archives and not stored:
             raise Away(
@@ -144,10 +139,19 @@ class CatalogCache:
 
         with ThreadPoolExecutor(max(len(destinations), 1)) as threads:
             answers = dict(zip(destinations, threads.map(ask, destinations.values()), strict=True))
-        return (
-            {name: found for name, found in answers.items() if isinstance(found, Catalog)},
-            {name: why for name, why in answers.items() if isinstance(why, VaultError)},
-        )
+        found = {name: one for name, one in answers.items() if isinstance(one, Catalog)}
+        set_aside(found.values())
+        return found, {name: why for name, why in answers.items() if isinstance(why, VaultError)}
+
+    def known(self, destination: Store, service: str, keys: Keys) -> Catalog:
+        """Return what was last listed at a destination, without contacting it."""
+        catalog = Catalog(destination, service)
+        for row in self._rows(_location(destination), service):
+            one = Stored(*row[:2])
+            if item := _cached(keys, one, row):
+                (catalog.statements if item.statement else catalog.listed).append(item)
+        set_aside([catalog])
+        return catalog
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:
         """Record that packrat itself deleted an archive, which is therefore not missed."""
@@ -225,6 +229,13 @@ class CatalogCache:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _rows(self, destination: str, service: str) -> list[_Row]:
+        statement = (
+            "SELECT name, size, key, summary, checksum FROM archives"
+            " WHERE destination = ? AND service = ?"
+        )
+        return list(self._file.ask(_Row, statement, destination, service))
 
     def _damage(self, destination: str, service: str) -> dict[tuple[str, int], str]:
         rows = self._file.ask(
