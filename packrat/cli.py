@@ -602,6 +602,39 @@ def unpin(
     return state_pin(_repaired_program(ctx, config), service, backup, "unpin", as_json=json)
 
 
+@app.command(cls=Command, rich_help_panel="Keep")
+def forget(
+    ctx: typer.Context,
+    service: Annotated[
+        str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.stored_services)
+    ],
+    backups: Annotated[
+        list[str] | None,
+        Argument(metavar="[BACKUP]...", hidden=True, autocompletion=completion.backups),
+    ] = None,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for the name.")] = False,
+    other_keys: Annotated[
+        bool, Option("--other-keys", help="Also delete what is sealed under another key.")
+    ] = False,
+    other_hosts: Annotated[
+        bool, Option("--other-hosts", help="Also delete what another host made.")
+    ] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Delete all backups of a service that is not in the configuration, or single backups.
+
+    It shows what is deleted at each destination, and asks for the name of the service. Each BACKUP
+    is a prefix of an id, or a time. The newest good backup, and one that others need, is refused.
+    """
+    from packrat.verbs.forget import Scope
+    from packrat.verbs.forget import forget as forget_now
+
+    scope = Scope(other_keys, other_hosts)
+    program = _repaired_program(ctx, config)
+    return forget_now(program, service, backups or [], scope, yes=yes, as_json=json)
+
+
 @app.command("explain", cls=Command, rich_help_panel="Look")
 def explain_(
     ctx: typer.Context,

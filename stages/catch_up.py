@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class CatchUp(Link):
     """Stage that passes parts on once the destination has all that retained backups need.
 
-    It also gets every statement about the line, or about forgotten archives, of another destination.
+    It also gets the statements of other destinations: those about the line, and about forgotten
+    archives.
 
     A destination that was away, full or is new gets the missing archives from the spool or from
     another destination: the same bytes, references first. Copying begins as soon as the

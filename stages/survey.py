@@ -60,9 +60,9 @@ class Survey(Stage):
             if locked := sum(item.locked for item in catalog.listed):
                 count_text = f"{locked} archive{'s' * (locked != 1)}"
                 run.warn(
-                    f"{name} holds {count_text} of {catalog.service} under another key, left"
-                    " alone: from before a new key; or from another machine, and"
-                    " then this service needs another name"
+                    f"{name} holds {count_text} of {catalog.service} under another key. If they are"
+                    f" from before a new key, packrat forget {catalog.service} --other-keys deletes"
+                    " them; if another machine makes them, this service needs another name"
                 )
         run.provide(holdings)
         yield from ()

@@ -81,7 +81,7 @@ class CatalogCache:
     ) -> Catalog:
         files = destination.files(service, check)
         stored = published(files, service)
-        place = (_location(destination), service)
+        place = (location(destination), service)
         known: dict[tuple[str, int], _Row] = {row[:2]: row for row in self._rows(*place)}
         archives = [name for name, _ in known if ArchiveName.parse(name)]
         if archives and not stored:
@@ -146,7 +146,7 @@ class CatalogCache:
     def known(self, destination: Store, service: str, keys: Keys) -> Catalog:
         """Return what was last listed at a destination, without contacting it."""
         catalog = Catalog(destination, service)
-        for row in self._rows(_location(destination), service):
+        for row in self._rows(location(destination), service):
             one = Stored(*row[:2])
             if item := _cached(keys, one, row):
                 (catalog.statements if item.statement else catalog.listed).append(item)
@@ -155,7 +155,7 @@ class CatalogCache:
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:
         """Record that packrat itself deleted an archive, which is therefore not missed."""
-        self._drop(_location(destination), service, one.name, one.size)
+        self._drop(location(destination), service, one.name, one.size)
         self._file.note(
             "INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", service, one.name, time.time()
         )
@@ -181,20 +181,20 @@ class CatalogCache:
             tuple[str, int],
             "SELECT service, count(*) FROM archives WHERE destination = ?"
             " AND name LIKE '%.packrat' GROUP BY service",
-            _location(destination),
+            location(destination),
         )
         with contained(destination):
             return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Store) -> None:
         """Accept that a destination lists less than it had."""
-        self._file.note("DELETE FROM archives WHERE destination = ?", _location(destination))
+        self._file.note("DELETE FROM archives WHERE destination = ?", location(destination))
 
     def prove(
         self, destination: Store, service: str, one: Stored, now: float, problem: str = ""
     ) -> None:
         """Record that an archive was read in full, and what was found wrong with it."""
-        place = (_location(destination), service)
+        place = (location(destination), service)
         with self._file.together():
             self._file.note(
                 "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
@@ -213,7 +213,7 @@ class CatalogCache:
         self._file.note(
             "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
             " AND problem LIKE ?",
-            *(_location(destination), service, one.name, f"%{UNPROVEN}"),
+            *(location(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Store, service: str) -> dict[str, float]:
@@ -222,7 +222,7 @@ class CatalogCache:
             self._file.ask(
                 tuple[str, float],
                 "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
-                *(_location(destination), service),
+                *(location(destination), service),
             )
         )
 
@@ -265,7 +265,8 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
-def _location(destination: Store) -> str:
+def location(destination: Store) -> str:
+    """Return what identifies a destination in records: its name and its root."""
     return f"{destination.name}={destination.root}"
 
 
