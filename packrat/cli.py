@@ -201,6 +201,20 @@ def rekey(
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
+def password(
+    ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
+) -> None:
+    """Change the password of the key file.
+
+    The key stays, so nothing is stored again. An archive that exists already still opens with the
+    old password as well.
+    """
+    from packrat.verbs.password import change_password
+
+    change_password(_program(ctx, config), password_file)
+
+
+@app.command(cls=Command, rich_help_panel="Set up")
 def check(
     ctx: typer.Context,
     connect: Annotated[bool, Option("--connect", help="Also test every destination.")] = False,
