@@ -42,7 +42,10 @@ def require_replaceable(
         for item in catalog.backups
         if item.stored.name not in chosen and (host is None or is_of(item, host))
     }
-    if newer := [name for name in chosen if name > max(good, default="")]:
+    # The clock of whoever made a locked one is not compared: any good backup will do.
+    locked = {item.stored.name for one in catalogs for item in one.listed if item.locked}
+    newest = max(good, default="")
+    if newer := [name for name in chosen if not newest or (name > newest and name not in locked)]:
         raise VaultError(
             f"no good backup of {service} is newer than {_short([max(newer)])}",
             f"make one first: packrat backup {service}; after that it can be forgotten",
