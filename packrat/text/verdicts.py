@@ -22,12 +22,12 @@ def row_of(service: str, verdict: Verdict) -> dict[str, Any]:
     return {
         "service": service,
         "id": verdict.id,
-        "file": verdict.name,
         "destination": verdict.destination,
         "status": verdict.status.value,
         "problems": list(map(masked, verdict.problems)),
         "bytes_read": verdict.bytes_read,
         "base": verdict.base,
+        "file": verdict.name,
     }
 
 

@@ -172,6 +172,7 @@ def test_documents_have_the_documented_keys(house):
         "destinations",
         "damaged",
         "reasons",
+        "configured",
         "backup",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
@@ -201,6 +202,7 @@ def test_documents_have_the_documented_keys(house):
         "problems",
         "bytes_read",
         "base",
+        "file",
     ]
 
 
