@@ -53,10 +53,10 @@ def ask_password(password_file: str | None, *, new: bool, prompt: str = "Passwor
             return password
 
 
-def rehearse(keys: Keys) -> None:
+def rehearse(keys: Keys, command: str) -> None:
     """Require the user to type the password from paper, before anything depends on it.
 
-    Raises WrongKey after some attempts.
+    Raises WrongKey after some attempts, naming the `command` to start again.
     """
     from getpass import getpass
 
@@ -71,7 +71,9 @@ def rehearse(keys: Keys) -> None:
         if keys.password_slot.derivation.derive(password) == keys.derived:
             return
         print("That is a different password.", file=sys.stderr)
-    raise WrongKey("the password was not confirmed; nothing was written", "start the command again")
+    raise WrongKey(
+        "the password was not confirmed; nothing was written", f"start again with packrat {command}"
+    )
 
 
 def _read(file: str) -> str:

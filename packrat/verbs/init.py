@@ -41,7 +41,7 @@ def initialize(program: Program, password_file: str | None, *, starter: bool) ->
     password = ask_password(password_file, new=True)
     keys = Keys.create(password, Derivation(os.urandom(SALT_BYTES)))
     if password_file is None:
-        rehearse(keys)
+        rehearse(keys, "init")
     write_key_file(path, keys)
     print(f"Key {keys.key_id.hex()} is in {path}.\n\n{recovery_sheet(program.config, keys)}")
 

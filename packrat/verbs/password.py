@@ -24,7 +24,7 @@ def change_password(program: Program, password_file: str | None) -> None:
     password = ask_password(password_file, new=True)
     keys = old.with_password(password, Derivation(os.urandom(SALT_BYTES)))
     if password_file is None:
-        rehearse(keys)
+        rehearse(keys, "password")
     write_key_file(program.key_file, keys, replace=True)
     say(
         f"Key {keys.key_id.hex()} in {program.key_file} has another password. Now:\n"

@@ -172,8 +172,8 @@ def test_documents_have_the_documented_keys(house):
         "destinations",
         "damaged",
         "reasons",
-        "configured",
         "backup",
+        "configured",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert list(restored) == [
