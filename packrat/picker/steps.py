@@ -218,7 +218,7 @@ class Picker:
             Line(f"in place: {path}", "in place"),
             BACK,
         ]
-        if self.program.faults or self._service in self.program.adopted:
+        if self.program.faults or self.service in self.program.adopted:
             del lines[1]  # the path may be one of the faults, or is not known
         while True:
             answer = pick("Where to?", lines)
