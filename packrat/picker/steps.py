@@ -98,11 +98,9 @@ class Picker:
         lines: list[Line] = []
         away: dict[str, VaultError] = {}
         notice("looking for backups …")
-        self.program.adopt_all()
-        names = list(self.program.config.services)
+        names = self._finder.services()
         wide = max(map(len, names)) + 2
         for name in names:
-            notice(f"looking for backups of {name} …")
             found = self._finder.find(name)
             away |= found.failed
             known = [choice for choice in found.choices if choice.summary]
