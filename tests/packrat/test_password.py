@@ -6,7 +6,7 @@ from tests.helpers.house import PASSWORD, House, cheap_keys
 from tests.helpers.terminal import status, terminal
 from tests.helpers.trees import fill
 from tests.vectors.make import RECIPIENT
-from vault.archive.derivation import MIB, Derivation
+from vault.archive.derivation import MIB_IN_KIB, Derivation
 from vault.archive.header import Header
 from vault.archive.key_file import read_key_file
 from vault.archive.keys import Keys
@@ -71,7 +71,7 @@ def test_other_slots_stay():
     keys = cheap_keys()
     recipient = RecipientSlot.make(RECIPIENT, keys.master)
     more = Keys(keys.master, keys.derived, (*keys.slots, recipient))
-    after = more.with_password(NEW, Derivation(b"another  salt...", 64 * MIB, 1, 2))
+    after = more.with_password(NEW, Derivation(b"another  salt...", 64 * MIB_IN_KIB, 1, 2))
     assert after.master == keys.master
     assert after.slots[1:] == (recipient,)
     assert after.slots[0] != keys.slots[0]
