@@ -120,6 +120,14 @@ def recorded(state_dir: str, service: str) -> Forgetting | None:
     return None
 
 
+def pending(state_dir: str) -> list[str]:
+    """Return the services that have records."""
+    with suppress(OSError):
+        files = sorted(os.listdir(os.path.join(state_dir, FOLDER)))
+        return [name.removesuffix(".json") for name in files if name.endswith(".json")]
+    return []
+
+
 def settle(
     state_dir: str, stores: Collection[Store], keys: Keys, cache: CatalogCache, held: str = ""
 ) -> list[str]:
@@ -128,10 +136,7 @@ def settle(
     Returns a sentence for each. `held` is the service whose lock the caller holds.
     """
     said: list[str] = []
-    files: list[str] = []
-    with suppress(OSError):
-        files = sorted(os.listdir(os.path.join(state_dir, FOLDER)))
-    for service in [name.removesuffix(".json") for name in files if name.endswith(".json")]:
+    for service in pending(state_dir):
         lock = service_lock(state_dir, service, time.time())
         with suppress(Locked), nullcontext() if service == held else lock:
             record = recorded(state_dir, service)

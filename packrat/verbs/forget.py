@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from vault.catalog.catalog import Catalog, Listed
+    from vault.store.base import Store
 
 
 SHOWN = 3
@@ -75,7 +76,7 @@ def forget(
     if not yes and (as_json or not sys.stdin.isatty()):
         raise UsageError("forget asks for the name of the service to be typed; in scripts: --yes")
     with service_lock(program.state_dir, service, time.time()):
-        stores, keys = program.destinations(), program.keys
+        stores, keys = _used(program, service), program.keys
         found, away = program.cache.catalogs(stores, service, keys)
         if away and not found:
             raise next(iter(away.values()))
@@ -113,11 +114,23 @@ def forget(
     return Exit.PARTIAL if owed else Exit.DONE
 
 
+def _used(program: Program, service: str) -> dict[str, Store]:
+    """Return the destinations of a service, and others at which it was listed before."""
+    return program.destinations(service) | {
+        name: store
+        for name, store in program.destinations().items()
+        if program.cache.known(store, service, program.keys).names
+    }
+
+
 def _chosen(
     service: str, backups: Sequence[str], scope: Scope, program: Program, every: list[Catalog]
 ) -> set[str]:
     """Return the names of the archives to delete; raises NotThere, and UsageError for others'."""
-    items = {item.stored.name: item for one in every for item in _all(one)}
+    items: dict[str, Listed] = {}
+    for item in [item for one in every for item in _all(one)]:
+        if item.summary or item.stored.name not in items:  # a readable replica says whose it is
+            items[item.stored.name] = item
     if not backups:
         only_locked = service in program.config.services
         return {
@@ -231,7 +244,11 @@ def _say_left(record: Forgetting, there: list[Catalog], scope: Scope, host: str)
 def _ask(service: str) -> None:
     """Let the user type the name of the service; raises Interrupted for anything else."""
     print(f"This cannot be undone. Type {service} to delete: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != service:
+    try:
+        typed = sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        typed = ""
+    if typed != service:
         raise Interrupted("nothing was deleted")
 
 
