@@ -48,6 +48,12 @@ def _services(ctx: Any) -> Candidates:
     return [name for name in _program(ctx).config.services if name not in given]
 
 
+def _stored_services(ctx: Any) -> Candidates:
+    """Return the configured services, and others that were listed at a destination."""
+    with closing(_program(ctx).cache) as cache:
+        return dict.fromkeys([*_services(ctx), *cache.remembered()])
+
+
 def _destinations(ctx: Any) -> Candidates:
     program, service = _program(ctx), ctx.params.get("service")
     named = program.config.destinations()
@@ -79,6 +85,7 @@ def _examples(_: Any) -> Candidates:
 
 
 services = completer(_services)
+stored_services = completer(_stored_services)
 plannable = completer(lambda ctx: [*_services(ctx), "prune", "verify"])
 destinations = completer(_destinations)
 backups = completer(_backups)

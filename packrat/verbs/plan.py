@@ -49,7 +49,8 @@ def show_plan(
         raise UsageError(f"{spec} is a pipeline document already: plan {spec} shows it")
     said: dict[str, str] = {}
     if job or back:
-        names = program.services(what) if what else list(program.config.services)
+        stored = back is not None and back.to is not None
+        names = program.services(what, stored=stored) if what else list(program.config.services)
         pipelines = [
             back.of(program, name, said) if back else JOBS[job](program, name) for name in names
         ]

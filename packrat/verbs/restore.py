@@ -41,7 +41,9 @@ def restore_with_options(
         raise UsageError("pass only one of --to and --in-place")
     folder = None
     if given.service is not None:
-        [service] = program.services([given.service])
+        [service] = program.services([given.service], stored=True)
+        if given.in_place:
+            _require_configured(program, service)
         folder = program.config.services[service].path
     if given.paths is not None:
         paths = [_path_in_backup(path, folder) for path in given.paths]
@@ -77,6 +79,15 @@ def restore_with_options(
     return restore_to(program, request, opened, as_json=as_json, detail=detail)
 
 
+def _require_configured(program: Program, service: str) -> None:
+    """Raise UsageError for an in-place restore of a service that left the configuration."""
+    if service in program.adopted:
+        raise UsageError(
+            f"{service!r} is not in the configuration, so the place of its files is not known:"
+            f" restore it to a folder: packrat restore {service} --to DIR"
+        )
+
+
 def _is_interactive() -> bool:
     """Return whether there is a terminal that can move its cursor."""
     whole = sys.stdin.isatty() and sys.stderr.isatty()
@@ -98,6 +109,7 @@ def restore_to(
     service = request.service
     if request.target is None:  # the picker may have chosen it
         program.require_whole()
+        _require_configured(program, service)
     if opened is None:
         program, chosen = choose_and_unlock(
             program, service, request.backup, request.source, request.password_file, warn

@@ -173,6 +173,7 @@ def test_documents_have_the_documented_keys(house):
         "damaged",
         "reasons",
         "backup",
+        "configured",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert list(restored) == [
@@ -201,6 +202,7 @@ def test_documents_have_the_documented_keys(house):
         "problems",
         "bytes_read",
         "base",
+        "file",
     ]
 
 
