@@ -201,6 +201,20 @@ def rekey(
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
+def password(
+    ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
+) -> None:
+    """Change the password of the key file.
+
+    The key stays, so nothing is stored again. An archive that exists already still opens with the
+    old password as well.
+    """
+    from packrat.verbs.password import change_password
+
+    change_password(_program(ctx, config), password_file)
+
+
+@app.command(cls=Command, rich_help_panel="Set up")
 def check(
     ctx: typer.Context,
     connect: Annotated[bool, Option("--connect", help="Also test every destination.")] = False,
@@ -335,6 +349,10 @@ def list_(
         int | None,
         Option("--last", metavar="N", help="Only the newest N of each service.", min=1),
     ] = None,
+    all_services: Annotated[
+        bool,
+        Option("--all-services", help="Also list services that are not in the configuration."),
+    ] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -342,7 +360,8 @@ def list_(
     from packrat.verbs.list import list_backups
 
     program = _repaired_program(ctx, config, partial=True)
-    return list_backups(program, service, last, all_archives=all_, as_json=json)
+    choice = {"all_archives": all_, "all_services": all_services}
+    return list_backups(program, service, last, **choice, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -597,6 +616,39 @@ def unpin(
     return state_pin(_repaired_program(ctx, config), service, backup, "unpin", as_json=json)
 
 
+@app.command(cls=Command, rich_help_panel="Keep")
+def forget(
+    ctx: typer.Context,
+    service: Annotated[
+        str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.stored_services)
+    ],
+    backups: Annotated[
+        list[str] | None,
+        Argument(metavar="[BACKUP]...", hidden=True, autocompletion=completion.backups),
+    ] = None,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for the name.")] = False,
+    other_keys: Annotated[
+        bool, Option("--other-keys", help="Also delete what is sealed under another key.")
+    ] = False,
+    other_hosts: Annotated[
+        bool, Option("--other-hosts", help="Also delete what another host made.")
+    ] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Delete all backups of a service that is not in the configuration, or single backups.
+
+    It shows what is deleted at each destination, and asks for the name of the service. Each BACKUP
+    is a prefix of an id, or a time. The newest good backup, and one that others need, is refused.
+    """
+    from packrat.verbs.forget import Scope
+    from packrat.verbs.forget import forget as forget_now
+
+    scope = Scope(other_keys, other_hosts)
+    program = _repaired_program(ctx, config)
+    return forget_now(program, service, backups or [], scope, yes=yes, as_json=json)
+
+
 @app.command("explain", cls=Command, rich_help_panel="Look")
 def explain_(
     ctx: typer.Context,
@@ -645,11 +697,13 @@ def daemon(
     The configuration is read again on SIGHUP and whenever its file changes. SIGTERM ends the
     running jobs in order.
     """
-    from packrat.daemon.log import FORMS, Log
+    from packrat.daemon.log import Log
     from packrat.daemon.loop import run_daemon
+    from packrat.text.formats import LOG_FORMATS
 
-    if log_format not in FORMS:
-        raise UsageError(f"there is no log format {log_format!r}; there are: {', '.join(FORMS)}")
+    if log_format not in LOG_FORMATS:
+        known = ", ".join(LOG_FORMATS)
+        raise UsageError(f"there is no log format {log_format!r}; there are: {known}")
     return run_daemon(_program(ctx, config).file, Log(log_format))
 
 

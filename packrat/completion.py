@@ -10,15 +10,14 @@ import io
 from contextlib import closing, redirect_stderr, suppress
 from typing import TYPE_CHECKING, Any
 
+from packrat.text.formats import LOG_FORMATS, PLAN_FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from packrat.program import Program
 
     Candidates = Iterable[str | tuple[str, str]]
-
-FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
-"""Output formats of a plan."""
 
 
 def completer(candidates: Callable[[Any], Candidates]) -> Callable[..., list[Any]]:
@@ -47,6 +46,12 @@ def _program(ctx: Any) -> Program:
 def _services(ctx: Any) -> Candidates:
     given = ctx.params.get("services") or ctx.params.get("what") or ()
     return [name for name in _program(ctx).config.services if name not in given]
+
+
+def _stored_services(ctx: Any) -> Candidates:
+    """Return the configured services, and others that were listed at a destination."""
+    with closing(_program(ctx).cache) as cache:
+        return dict.fromkeys([*_services(ctx), *cache.remembered()])
 
 
 def _destinations(ctx: Any) -> Candidates:
@@ -80,9 +85,10 @@ def _examples(_: Any) -> Candidates:
 
 
 services = completer(_services)
+stored_services = completer(_stored_services)
 plannable = completer(lambda ctx: [*_services(ctx), "prune", "verify"])
 destinations = completer(_destinations)
 backups = completer(_backups)
-plan_formats = completer(lambda _: FORMATS)
+plan_formats = completer(lambda _: PLAN_FORMATS)
 examples = completer(_examples)
-log_formats = completer(lambda _: ("text", "json"))
+log_formats = completer(lambda _: LOG_FORMATS)

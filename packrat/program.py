@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from packrat.errors import Unusable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from specs.backup import Destination as DestinationSpec
     from specs.config import Config
@@ -39,6 +39,8 @@ class Program:
         self._given = config_file
         self._only_look, self._partial = only_look, partial
         self._stores: dict[str, Store] = {}
+        self.adopted: frozenset[str] = frozenset()
+        """Services that only the destinations know; the configuration has an empty section."""
 
     @cached_property
     def file(self) -> str:
@@ -133,12 +135,16 @@ class Program:
         self._stores |= _open(new, self.key_file)
         return {name: self._stores[name] for name in specs}
 
-    def services(self, names: Iterable[str]) -> list[str]:
-        """Return the names if all services exist; raises UsageError with the nearest name."""
+    def services(self, names: Iterable[str], *, stored: bool = False) -> list[str]:
+        """Return the names if all services exist; raises UsageError with the nearest name.
+
+        With `stored`, one of which a destination holds backups exists although it is not
+        configured: it is adopted.
+        """
         import difflib
 
         for name in names:
-            if name not in self.config.services:
+            if name not in self.config.services and not (stored and self._adopt({name})):
                 near = difflib.get_close_matches(name, self.config.services, 1)
                 hint = (
                     f"did you mean {near[0]!r}?"
@@ -147,6 +153,34 @@ class Program:
                 )
                 raise UsageError(f"there is no service {name!r}; {hint}")
         return list(names)
+
+    def adopt_all(self, silent: Collection[str] = ()) -> list[str]:
+        """Adopt and return all services that only the destinations know.
+
+        `silent` are destinations that do not answer. With a broken configuration, a service that is
+        in a broken part would be among them, so there are none.
+        """
+        return [] if self.faults else self._adopt(None, silent)
+
+    def _adopt(self, names: Collection[str] | None, silent: Collection[str] = ()) -> list[str]:
+        from specs.service import Service
+        from specs.values import is_name
+        from vault.catalog.services import stored_services
+
+        def considered(name: str) -> bool:
+            known = name in self.config.services
+            return is_name(name) and not known and (names is None or name in names)
+
+        if names is not None and not any(map(considered, names)):
+            return []
+        stores = [one for name, one in self.destinations().items() if name not in silent]
+        found = stored_services(stores, considered)
+        # Their rules of retention are not known any more. The path is not used.
+        bare = {name: Service.model_construct(path="/", retain_backups=1) for name in found}
+        services = self.config.services | bare
+        self.__dict__["config"] = self.config.model_copy(update={"services": services})
+        self.adopted |= bare.keys()
+        return found
 
 
 class DocumentProgram(Program):

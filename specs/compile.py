@@ -31,6 +31,7 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
     usual = next(iter(keep.values()), 1)
     line = _Line()
     whole: dict[str, Any] = {} if service.incremental and not full else {"incremental": False}
+    line.then("preflight", **_preflight(config, service))
     line.then("survey")
     if unusual := {name: rules for name, rules in keep.items() if rules != usual}:
         whole["keep_at"] = unusual
@@ -89,7 +90,7 @@ class _Line:
 def _read(line: _Line, config: Config, service: Service) -> None:
     """Add the stages that read the source, and those that keep it unchanged meanwhile."""
     docker = service.stops
-    line.then("source", **_head(config, service))
+    line.then("source", max_size=config.spool.max_size, min_free=config.spool.min_free)
     if service.post_restore:
         # Reversed, it comes last; so here it comes before everything that it may rely on.
         line.then("post_restore", **_command(service, service.post_restore))
@@ -117,13 +118,13 @@ def reads_of(config: Config, service: Service) -> Reads:
     return service.reads.model_copy(update={"never": tuple(_own_folders(config, service))})
 
 
-def _head(config: Config, service: Service) -> dict[str, Any]:
-    """Return the parameters of `source`, which checks them before anything is stopped."""
+def _preflight(config: Config, service: Service) -> dict[str, Any]:
+    """Return the parameters of `preflight`, which checks them before anything else."""
     reads = reads_of(config, service)
     params: dict[str, Any] = {"read": reads.model_dump(mode="json", exclude_defaults=True)}
     if service.docker and service.docker.names:
         params["containers"] = list(service.docker.names)
-    return params | {"max_size": config.spool.max_size, "min_free": config.spool.min_free}
+    return params
 
 
 def _command(service: Service, command: Command) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def compile_restore(
         if params.get("kind") == "containers":
             params["exchanges"] = True
         elif params.get("kind") == "collect":
-            params |= {"read": pipeline.stages["source"]["read"]}
+            params |= {"read": pipeline.stages["preflight"]["read"]}
     others = {other: named[other] for other in config.destinations_of(config.services[name])}
     return pipeline.model_copy(
         update={

@@ -137,13 +137,18 @@ def check_pattern(text: str) -> str:
     )
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text is a valid name of a service or a destination."""
+    return bool(_NAME.fullmatch(text))
+
+
 def check_name(text: str) -> str:
     """Accept a name that is a valid folder name on every system.
 
     Raises:
         PydanticCustomError: It is not valid.
     """
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         raise refusal(
             f"{_shown(text)} cannot be a folder's name",
             "use at most 64 letters, digits, '.', '_' and '-', and begin with a letter or digit",

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class CatchUp(Link):
     """Stage that passes parts on once the destination has all that retained backups need.
 
-    It also gets every statement about the line that another destination has.
+    It also gets the statements of other destinations: those about the line, and about forgotten
+    archives.
 
     A destination that was away, full or is new gets the missing archives from the spool or from
     another destination: the same bytes, references first. Copying begins as soon as the
@@ -89,10 +90,14 @@ class CatchUp(Link):
         for source in others:
             for item in source.statements:
                 name, said = item.stored.name, item.statement
-                if name in there or item.problem or said is None or said.line not in lines:
+                if name in there or item.problem or said is None:
+                    continue
+                if said.line not in lines and said.says != "forgotten":
                     continue
                 try:
-                    _, data = read_statement(source.destination, job.service, name, keys)
+                    _, data = read_statement(
+                        source.destination, job.service, name, keys, check=run.check
+                    )
                     store = run.fact(Stores)[self.destination]
                     publish_statement(store, job.service, name, data, keys, run.check)
                     now = run.clock.now() / 1e9

@@ -74,7 +74,11 @@ class Commands(Scope, Journaled):
         run.fact(Journal).done(run.scope)
 
     def put_back(
-        self, _: dict[str, Any], secret: Callable[[Any], str], locks: ContainerLocks
+        self,
+        _: dict[str, Any],
+        secret: Callable[[Any], str],
+        locks: ContainerLocks,
+        log: CommandLog,
     ) -> str:
         """Run the second command for a dead run; one that fails is not tried again.
 
@@ -83,7 +87,7 @@ class Commands(Scope, Journaled):
         died = "a run was killed between pre_backup and post_backup"
         try:
             with _locked(self.then, locks, REPAIR_SECONDS):
-                self.then.run("post_backup", secret)
+                self.then.run("post_backup", secret, log)
         except (EngineAway, ContainerInUse):  # it has not run, so the next run tries again
             raise
         except SourceError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Scope
 from stages.errors import SourceError
-from stages.facts import AtRest, Downtime, DowntimeClock
+from stages.facts import AtRest, CommandLog, Downtime, DowntimeClock
 from stages.items import Piece
 from stages.journal import Journal, Journaled
 from stages.service.compose import stop_order
@@ -120,7 +120,11 @@ class Containers(Scope, Journaled):
             locks.release()
 
     def put_back(
-        self, found: dict[str, Any], _: Callable[[Any], str], locks: ContainerLocks
+        self,
+        found: dict[str, Any],
+        _: Callable[[Any], str],
+        locks: ContainerLocks,
+        __: CommandLog,
     ) -> str:
         """Start what a dead run left down, and return a sentence; raises SourceError."""
         engine = DockerEngine(self.host)

@@ -210,10 +210,12 @@ class Published(Struct, frozen=True):
 
 
 class Pruned(Struct, frozen=True):
-    """Archives that retention has deleted at a destination, or would delete."""
+    """Archives that were deleted at a destination, or would be: expired and forgotten ones."""
 
     destination: str
     archives: tuple[Stored, ...] = ()
+    forgotten: frozenset[str] = frozenset()
+    """Names of those that somebody deleted while the destination was away."""
     problem: str = ""
     """Why nothing was deleted, if something is wrong."""
 

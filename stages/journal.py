@@ -18,6 +18,7 @@ from stages.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stages.facts import CommandLog
     from stages.service.container_lock import ContainerLocks
 
 
@@ -28,7 +29,11 @@ class Journaled(Stage):
     """Later changes can only be put back while this stage holds."""
 
     def put_back(
-        self, found: dict[str, Any], secret: Callable[[Any], str], locks: ContainerLocks
+        self,
+        found: dict[str, Any],
+        secret: Callable[[Any], str],
+        locks: ContainerLocks,
+        log: CommandLog,
     ) -> str:
         """Put things back and return a sentence about it; raises SourceError.
 
@@ -36,6 +41,7 @@ class Journaled(Stage):
             found: What was noted in the journal.
             secret: Resolves the reference to a secret.
             locks: Takes the locks of containers; the caller releases them.
+            log: Log of the service's commands.
         """
         raise NotImplementedError
 

@@ -23,6 +23,7 @@ from stages.foreign import load, packages
 from stages.gather import Gather
 from stages.locate import Locate
 from stages.pack import Pack
+from stages.preflight import Preflight
 from stages.prune import Prune
 from stages.select import Select
 from stages.source_stage import Source
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.stage import Stage
 
 KINDS: tuple[type[Stage], ...] = (
+    Preflight,
     Survey,
     ChooseBase,
     Source,

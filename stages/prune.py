@@ -10,6 +10,7 @@ from stages.items import Place
 from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
+from vault.catalog.forgotten import set_aside
 from vault.catalog.retention import decide, expired, incomplete, shrunk, still_owed
 from vault.catalog.rules import upcoming
 
@@ -51,19 +52,22 @@ class Prune(Link):
         job, cache = run.fact(Job), run.fact(CatalogCache)
         store, before = run.fact(Stores)[self.destination], holdings.catalogs[self.destination]
         catalog = cache.catalog(store, job.service, run.fact(Keys), run.check) if new else before
+        set_aside([catalog], holdings.catalogs.values())
         if problem := self._problem(catalog, before, new):
             run.warn(problem)
             run.provide(Pruned(self.destination, problem=problem))
             return
         deleted = []
-        for item in self._expired(catalog, holdings, job, run.clock.now() / 1e9):
+        expired = self._expired(catalog, holdings, job, run.clock.now() / 1e9)
+        for item in (*reversed(catalog.forgotten), *expired):
             run.check()
             if not self.dry_run:
                 store.delete(job.service, item.stored.name)
                 cache.deleted(store, job.service, item.stored)
             deleted.append(item.stored)
             run.advance(1, item.stored.size)
-        run.provide(Pruned(self.destination, tuple(deleted)))
+        forgotten = frozenset(item.stored.name for item in catalog.forgotten)
+        run.provide(Pruned(self.destination, tuple(deleted), forgotten))
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return how many backups are kept."""

@@ -1,4 +1,4 @@
-"""Source: check that everything is in place before anything is stopped or dumped."""
+"""Source: check that there is somewhere to put the backup before anything is stopped or dumped."""
 
 from __future__ import annotations
 
@@ -10,36 +10,24 @@ from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.items import Piece
-from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
-from stages.service.compose import stop_order
-from stages.service.docker import DockerEngine
-from stages.service.inventory import read_inventory
-from stages.service.neighbours import others, used_by
-from stages.source.roots import HeldRoots, Roots
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import SEGMENT_BYTES
 from vault.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from engine.run import Run
 
 
 class Source(Stage):
-    """Head of the chain that reads: yields nothing, and opens the spool's file.
-
-    It finds the roots, checks that they and the containers exist, and that there is somewhere to
-    put the backup.
-    """
+    """Head of the chain that reads: yields nothing, and opens the spool's file."""
 
     kind: ClassVar[str] = "source"
     gives: ClassVar[type | None] = Piece
     needs: ClassVar[tuple[type, ...]] = (Job, Base, Holdings, SpoolFolder)
-    provides: ClassVar[tuple[type, ...]] = (Roots, HeldRoots, Spool)
+    provides: ClassVar[tuple[type, ...]] = (Spool,)
 
-    read: Reads
-    containers: tuple[str, ...] = ()
     max_size: int = 8 << 30
     """Most bytes that wait in the spool; beyond that it waits for the slowest destination."""
     min_free: int = 0
@@ -47,20 +35,6 @@ class Source(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Piece]:
         """Open the spool and change nothing else; raises SourceError."""
-        roots, held = self.read.resolve(), HeldRoots()
-        run.open(held, held.close)
-        held.hold(roots)
-        for root in roots.roots:
-            if root.folder:
-                os.close(held.open(root))
-        for text in roots.unread:
-            run.warn(text)
-        engine = DockerEngine(self.read.host)
-        if names := self._names(engine):
-            for name in names:
-                engine.inspect(name).require_stoppable()
-            self._warn_of_sharing(engine, names, roots, run)
-        run.provide(roots)
         holdings = run.fact(Holdings)
         waiting = sum(item.stored.size for item in holdings.waiting.listed)
         folder = run.fact(SpoolFolder).path
@@ -87,29 +61,8 @@ class Source(Stage):
         yield from ()
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
-        """Return what is checked."""
-        what = [self.read.describe(), *(f"container {name}" for name in self.containers)]
-        size = f"{self.max_size / (1 << 30):.3g} GiB"
-        return f"{', '.join(what)}, and a spool of at most {size}"
-
-    def _names(self, engine: DockerEngine) -> list[str]:
-        """Return the containers that will be stopped."""
-        if self.read.compose is None:
-            return list(self.containers)
-        project = stop_order(read_inventory(engine), self.read.compose)
-        return list(dict.fromkeys([*self.containers, *(one.name for one in project)]))
-
-    @staticmethod
-    def _warn_of_sharing(
-        engine: DockerEngine, names: Iterable[str], roots: Roots, run: Run
-    ) -> None:
-        """Warn about containers that keep writing to the same files."""
-        for container in others(engine, {engine.inspect(name).id for name in names}):
-            if written := used_by(container, roots.folders, writes=True):
-                run.warn(
-                    f"container {container.name} keeps running and may write to {written}, too:"
-                    " name it in docker.containers to stop it as well"
-                )
+        """Return what is opened."""
+        return f"a spool of at most {self.max_size / (1 << 30):.3g} GiB"
 
     def _require_room(self, folder: str, waiting: int, run: Run) -> None:
         """Raise SourceError if no destination answers and the spool has no room for the backup."""

@@ -13,6 +13,7 @@ from vault.archive.format import stamp
 from vault.archive.keys import Keys
 from vault.catalog.cache import UNPROVEN, CatalogCache
 from vault.catalog.contained import contained
+from vault.catalog.forgotten import set_aside
 from vault.catalog.hosts import has_own, intruder
 from vault.catalog.prover import prove_stored
 from vault.errors import Away, Damaged, NotThere, VaultError
@@ -54,13 +55,14 @@ class Survey(Stage):
             {name: one for name, one in results.items() if isinstance(one, Away)},
             spool.waiting(run.fact(Keys)),
         )
+        set_aside([*holdings.catalogs.values(), holdings.waiting])
         for name, catalog in holdings.catalogs.items():
             if locked := sum(item.locked for item in catalog.listed):
                 count_text = f"{locked} archive{'s' * (locked != 1)}"
                 run.warn(
-                    f"{name} holds {count_text} of {catalog.service} under another key, left"
-                    " alone: from before a new key; or from another machine, and"
-                    " then this service needs another name"
+                    f"{name} holds {count_text} of {catalog.service} under another key. If they are"
+                    f" from before a new key, packrat forget {catalog.service} --other-keys deletes"
+                    " them; if another machine makes them, this service needs another name"
                 )
         run.provide(holdings)
         yield from ()

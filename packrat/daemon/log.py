@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from specs.secret import Secret
 
 Level = Literal["info", "warning", "error"]
-FORMS = ("text", "json")
 
 
 class Log:

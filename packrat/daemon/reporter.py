@@ -32,7 +32,7 @@ class Reporter:
 
     def __init__(self, active: ActiveConfig, history: History, log: Log) -> None:
         self._active, self._history, self._log = active, history, log
-        self._sender = Sender(active.config, log.warn)
+        self._sender = Sender(log.warn)
         self._overdue: set[str] = set()
         self._due = 0.0
         self._broken: float | None = None
@@ -123,15 +123,14 @@ class Reporter:
             self._send(message)
 
     def _send(self, message: Message) -> None:
-        self._sender.config = self._active.config
-        self._sender.send(message)
+        self._sender.send(message, self._active.config)
 
 
 def notify_unusable(file: str, error: ConfigFaults, log: Log) -> None:
     """Notify that the daemon cannot start, if the broken configuration still says whom."""
     with suppress(ConfigFaults):
         config, _ = load_readable(file)
-        sender = Sender(config, log.warn)
+        sender = Sender(log.warn)
         title = f"packrat on {config.host}: the daemon cannot start"
-        sender.send(Message("failure", title, str(error), ping="fail"))
+        sender.send(Message("failure", title, str(error), ping="fail"), config)
         sender.close()

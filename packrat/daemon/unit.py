@@ -120,7 +120,7 @@ def install(config_file: str, *, only_print: bool) -> None:
     print(f"  systemctl{user} enable --now packrat")
     if not root:
         name = user_name(os.geteuid()).partition(" ")[0]
-        print("and let it run when you are not logged in:\n  loginctl enable-linger")
+        print(f"and let it run when you are not logged in:\n  sudo loginctl enable-linger {name}")
         print(
             f"It backs up only what {name} can read, and needs the group docker to stop containers."
             " For everything on this machine, install it as root: see docs/daemon.md"

@@ -98,23 +98,24 @@ class ManualNotifier:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._sender = Sender(config, warn)
+        self._sender = Sender(warn)
 
     def begins(self, service: str) -> None:
         """Ping the dead man's switch at the start of a backup."""
-        self._sender.send(Message(ping="start", body=service))
+        self._sender.send(Message(ping="start", body=service), self._config)
 
     def ended(self, result: Result) -> None:
         """Notify the end of a backup, unless it was locked or interrupted."""
         if result.exit in (Exit.LOCKED, Exit.INTERRUPTED):
             return
         with closing(History(self._config.state_dir)) as history:
-            self._sender.send(message_of(result.document, history, self._config))
+            message = message_of(result.document, history, self._config)
+            self._sender.send(message, self._config)
 
     def verified(self, rows: list[dict[str, Any]]) -> None:
         """Notify what a verification has found, and wait until that is sent."""
         if message := verified_message(rows, self._config.host):
-            self._sender.send(message)
+            self._sender.send(message, self._config)
             self._sender.close()
 
     def close(self) -> None:

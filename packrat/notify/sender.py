@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
@@ -14,7 +15,7 @@ from packrat.surroundings import PYTHON
 from specs.load import literals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from specs.config import Config, Outcome
 
@@ -45,25 +46,23 @@ class Message(Struct, frozen=True):
 class Sender:
     """Sender of messages in order: a thread that starts a worker process for each batch."""
 
-    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None]) -> None:
         """`warn` is called for each message that could not be sent."""
-        self.config = config
-        """The configuration whose recipients get the messages; it may be replaced."""
         self._warn = warn
-        self._waiting: list[Message] = []
+        self._waiting: list[tuple[Config, Message]] = []
         self._closed = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def send(self, message: Message) -> None:
-        """Queue a message if there are recipients; return at once."""
-        notify = self.config.notify
-        if not (message.ping and self.config.ping) and not (
+    def send(self, message: Message, config: Config) -> None:
+        """Queue a message for the recipients of a configuration, if any; return at once."""
+        notify = config.notify
+        if not (message.ping and config.ping) and not (
             notify.urls and message.is_requested(notify.on)
         ):
             return  # a worker is a process
         with self._changed:
-            self._waiting = [*self._waiting, message][-MOST:]
+            self._waiting = [*self._waiting, (config, message)][-MOST:]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
                 self._thread.start()
@@ -85,10 +84,11 @@ class Sender:
                 batch, self._waiting = self._waiting, []
             if not batch:
                 return
-            self._send_batch(batch)
+            for _, some in groupby(batch, lambda one: id(one[0])):
+                configs, messages = zip(*some, strict=True)
+                self._send_batch(configs[0], messages)
 
-    def _send_batch(self, batch: list[Message]) -> None:
-        config = self.config
+    def _send_batch(self, config: Config, batch: Sequence[Message]) -> None:
         document = {
             "notify": config.notify.model_dump(mode="json"),
             "ping": config.ping and config.ping.reference(),

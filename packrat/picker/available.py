@@ -70,6 +70,14 @@ class BackupFinder:
         self._failed: dict[str, VaultError] = {}
         self._found: dict[str, FoundBackups] = {}
 
+    def services(self) -> list[str]:
+        """Return all services, also those that left the configuration, after a look at each."""
+        for name in self._program.config.services:
+            self.find(name)
+        if self._source is None:
+            self._program.adopt_all(self._failed)
+        return list(self._program.config.services)
+
     def find(self, service: str) -> FoundBackups:
         """Return what the destinations have of a service; the result is cached."""
         if service not in self._found:

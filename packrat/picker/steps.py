@@ -97,10 +97,10 @@ class Picker:
     def _which_service(self) -> Navigation | None:
         lines: list[Line] = []
         away: dict[str, VaultError] = {}
-        names = list(self.program.config.services)
+        notice("looking for backups …")
+        names = self._finder.services()
         wide = max(map(len, names)) + 2
         for name in names:
-            notice(f"looking for backups of {name} …")
             found = self._finder.find(name)
             away |= found.failed
             known = [choice for choice in found.choices if choice.summary]
@@ -114,6 +114,7 @@ class Picker:
                 said = f"{count_text(len(found.choices), 'backup')} under another key"
             elif found.failed:
                 said = "no destination answers"
+            said += "  (not in the configuration)" * (name in self.program.adopted)
             lines.append(Line(f"{printable(name):<{wide}}{said}", name))
         first = self.service or None
         answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
@@ -215,8 +216,8 @@ class Picker:
             Line(f"in place: {path}", "in place"),
             BACK,
         ]
-        if self.program.faults:  # the path may be one of the faults
-            del lines[1]
+        if self.program.faults or self.service in self.program.adopted:
+            del lines[1]  # the path may be one of the faults, or is not known
         while True:
             answer = pick("Where to?", lines)
             if answer is Navigation.BACK:

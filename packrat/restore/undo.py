@@ -108,7 +108,7 @@ def _warned(event: Event) -> None:
 def _graph(pipeline: Pipeline) -> Graph:
     """Return the graph of an undo, with the containers stopped as for the restore."""
     stages = pipeline.stages
-    read = stages["source"]["read"]
+    read = stages["preflight"]["read"]
     spec: dict[str, dict[str, Any]] = {
         "undo": {"kind": "undo", "service": pipeline.service, "read": read}
     }

@@ -13,6 +13,7 @@ from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.program import open_cache, open_destinations, read_keys
 from packrat.runs.execute import execute_watched
+from packrat.runs.forgetting import settle
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
@@ -114,6 +115,8 @@ def _run(
             result.error = "; ".join(filter(None, (result.error, _forgettable(pipeline))))
         if holdings := outcome.fact(Holdings):
             _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
+            there = [stores[name] for name in holdings.catalogs]
+            result.warnings += settle(pipeline.state_dir, there, keys, cache, job.service)
     finally:
         cache.close()
 

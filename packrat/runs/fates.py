@@ -77,13 +77,13 @@ def renewals(policy: Policies, holdings: Holdings, now: float) -> list[Referred]
     return [other for other in newest.summary.archives if other.id in ids]
 
 
-def counts_text(decided: Iterable[Fate]) -> str:
-    """Return how many archives there are for each reason, and their bytes."""
+def counts_text(decided: Iterable[Fate], *, reasons: bool = True) -> str:
+    """Return how many archives there are, their bytes, and how many for each reason."""
     decided = list(decided)
     counts = Counter(fate.reason for fate in decided)
     total = bytes_text(sum(fate.listed.stored.size for fate in decided))
-    words = [f"{count} {reason}" for reason, count in sorted(counts.items())]
-    return f"{count_text(len(decided), 'archive')}, {total}: {', '.join(words)}"
+    words = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return f"{count_text(len(decided), 'archive')}, {total}" + f": {words}" * reasons
 
 
 def _with_pins(policy: Policies, holdings: Holdings) -> Policies:

@@ -43,8 +43,9 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
         for at in pruned:
             row: dict[str, Any] = {"service": name, "destination": at.destination}
             rows += [
-                row | {"archive": one.name, "bytes": one.size, "reason": Reason.EXPIRED}
+                row | {"archive": one.name, "bytes": one.size, "reason": reason}
                 for one in at.archives
+                for reason in ["forgotten" if one.name in at.forgotten else Reason.EXPIRED]
             ]
     if as_json:
         print_json(rows)

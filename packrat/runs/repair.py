@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Locked
+from packrat.program import log_file
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
 from stages.errors import SourceError
+from stages.facts import CommandLog
 from stages.in_place.recover import must_move, open_moving, recover
 from stages.in_place.recover import unfinished as unfinished_swaps
 from stages.journal import Journal, Journaled, journals
@@ -99,7 +101,8 @@ def put_back(state_dir: str, service: str) -> Repaired:
     locks = ContainerLocks(state_dir, service)
     try:
         _recover_files(state_dir, service, notes, repaired, locks)
-        _put_back_stages(journal, notes, repaired, locks)
+        log = CommandLog(log_file(state_dir, service), "repair after a killed run")
+        _put_back_stages(journal, notes, repaired, locks, log)
     finally:
         locks.release()
     return repaired
@@ -110,13 +113,14 @@ def _put_back_stages(
     notes: list[tuple[str, dict[str, Any]]],
     repaired: Repaired,
     locks: ContainerLocks,
+    log: CommandLog,
 ) -> None:
     """Let every stage put back what it held, the last one first."""
     service = journal.service
     for stage, note in reversed(notes):
         try:
             holder = _holder(note)
-            said = holder.put_back(note["found"], resolve, locks)
+            said = holder.put_back(note["found"], resolve, locks, log)
             repaired.done.append(masked(f"{service}: {said}"))
             if not (holder.guards and repaired.owed):
                 journal.done(stage)

@@ -12,7 +12,7 @@ from packrat.text.verdicts import print_verdicts, row_of
 from stages.facts import Holdings, Verified
 from stages.verify import Verify
 from vault.catalog.prover import Depth
-from vault.catalog.verdict import Status
+from vault.catalog.verdict import Status, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +40,7 @@ def verify_pipelines(
     `report` is called with the rows, to notify what is damaged.
     """
     rows: list[dict[str, Any]] = []
+    old: dict[str, list[str]] = {}
     failed: list[BaseException] = []
     answered = False
     depths = {Depth.SAMPLES}
@@ -52,8 +53,10 @@ def verify_pipelines(
         holdings = outcome.fact(Holdings)
         answered |= bool(holdings and holdings.catalogs)
         failed += outcome.failed.values()
-        for verified in outcome.facts_of(Verified):
-            rows += [row_of(pipeline.service, verdict) for verdict in verified.verdicts]
+        verdicts = [one for each in outcome.facts_of(Verified) for one in each.verdicts]
+        rows += [row_of(pipeline.service, verdict) for verdict in verdicts]
+        if holdings:
+            old[pipeline.service] = superseded(holdings.catalogs.values(), verdicts)
     if failed and not answered:
         raise failed[0]
     for error in failed:
@@ -61,7 +64,8 @@ def verify_pipelines(
     if as_json:
         print_json(rows)
     elif rows:
-        print_verdicts(rows, detail, f" ({', '.join(HOW[depth] for depth in depths)} read)")
+        how = f" ({', '.join(HOW[depth] for depth in depths)} read)"
+        print_verdicts(rows, detail, how, old)
     elif detail is not Detail.QUIET:
         print("no backups yet: nothing to verify")
     report(rows)

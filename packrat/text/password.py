@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING
 
 from packrat.errors import UsageError
-from packrat.text.report import warn
+from packrat.text.report import say, warn
+
+if TYPE_CHECKING:
+    from vault.archive.keys import Keys
 
 LEAST = 8
 """Minimum length of a new password, in characters."""
@@ -47,6 +51,29 @@ def ask_password(password_file: str | None, *, new: bool, prompt: str = "Passwor
             print("The passwords differ. Enter both again.", file=sys.stderr)
         else:
             return password
+
+
+def rehearse(keys: Keys, command: str) -> None:
+    """Require the user to type the password from paper, before anything depends on it.
+
+    Raises WrongKey after some attempts, naming the `command` to start again.
+    """
+    from getpass import getpass
+
+    from vault.errors import WrongKey
+
+    say(
+        "Write the password down now, in a place that survives this machine. Then enter it again.",
+        sys.stderr,
+    )
+    for _ in range(ATTEMPTS):
+        password = getpass("From what you wrote down: ")
+        if keys.password_slot.derivation.derive(password) == keys.derived:
+            return
+        print("That is a different password.", file=sys.stderr)
+    raise WrongKey(
+        "the password was not confirmed; nothing was written", f"start again with packrat {command}"
+    )
 
 
 def _read(file: str) -> str:

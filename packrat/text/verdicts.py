@@ -8,10 +8,11 @@ from packrat.text.progress import Detail
 from packrat.text.report import bytes_text, count_text, say
 from specs.faults import printable
 from stages.masking import masked
+from vault.archive.format import StatementName
 from vault.catalog.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vault.catalog.verdict import Verdict
 
@@ -26,28 +27,42 @@ def row_of(service: str, verdict: Verdict) -> dict[str, Any]:
         "problems": list(map(masked, verdict.problems)),
         "bytes_read": verdict.bytes_read,
         "base": verdict.base,
+        "file": verdict.name,
     }
 
 
-def print_verdicts(rows: list[dict[str, Any]], detail: Detail, end: str) -> None:
-    """Print a line for each archive, one below it for each problem, `end`, and what to do."""
+def print_verdicts(
+    rows: list[dict[str, Any]], detail: Detail, end: str, old: Mapping[str, list[str]] | None = None
+) -> None:
+    """Print a line for each archive, one below it for each problem, `end`, and what to do.
+
+    `old` are the archives of each service that are damaged and that nothing needs any more.
+    """
     for row in rows:
         if detail is Detail.QUIET and row["status"] == Status.GOOD:
             continue
         problems = "".join(f"\n    {printable(problem)}" for problem in row["problems"])
         part = ", only what backups need of it" if row["base"] else ""
         say(
-            f"{row['service']} {row['id']} at {row['destination']}: {row['status']},"
+            f"{row['service']} {_what(row)} at {row['destination']}: {row['status']},"
             f" {bytes_text(row['bytes_read'])} read{part}{problems}"
         )
     if detail is not Detail.QUIET:
         say(f"{summary_of(rows)}{end}")
-    for sentence in _next_steps(rows):
+    for sentence in _next_steps(rows, old or {}):
         say(sentence)
 
 
-def _next_steps(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what to do about each damaged or incomplete archive."""
+def _is_statement(row: dict[str, Any]) -> bool:
+    return StatementName.parse(row["file"]) is not None
+
+
+def _what(row: dict[str, Any]) -> str:
+    return "statement " * _is_statement(row) + str(row["id"])
+
+
+def _next_steps(rows: list[dict[str, Any]], old: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield what to do about each damaged or incomplete archive or statement."""
     good = {(row["service"], row["id"]): row["destination"] for row in rows if _is(row, "ok")}
     advised = set()
     for row in rows:
@@ -55,7 +70,16 @@ def _next_steps(rows: list[dict[str, Any]]) -> Iterator[str]:
         if not _is(row, "damaged", "missing") or at in advised:
             continue
         advised.add(at)
-        if source := good.get(at):
+        if _is_statement(row):
+            advice = (
+                f"newer backups repeat what it said; delete {row['file']} at {row['destination']}"
+            )
+            if source := good.get(at):
+                advice = f"it is good at {source}, and the next backup copies it from there"
+            yield f"{service} statement {id_}: {advice}."
+        elif row["file"] in old.get(service, ()):
+            continue
+        elif source := good.get(at):
             yield (
                 f"{service} {id_} is good at {source}, and restores read it there."
                 " packrat verify --due replaces the damaged file."
@@ -66,6 +90,13 @@ def _next_steps(rows: list[dict[str, Any]]) -> Iterator[str]:
                 f" what is lost; packrat restore {service} --backup {id_} --to DIR restores what is"
                 " still good, and names the files that are not."
             )
+    for service, names in old.items():
+        if ids := [name.rpartition("-")[2][:8] for name in names]:
+            yield (
+                f"{service}: a newer backup is good. packrat restore {service} --backup {ids[-1]}"
+                " --to DIR restores what is still good of an old one; packrat forget"
+                f" {service} {' '.join(ids)} deletes what is damaged."
+            )
 
 
 def _is(row: dict[str, Any], *statuses: str) -> bool:
@@ -73,8 +104,13 @@ def _is(row: dict[str, Any], *statuses: str) -> bool:
 
 
 def summary_of(rows: list[dict[str, Any]]) -> str:
-    """Return how many archives are good, and how many could not be read."""
-    good = sum(row["status"] == "ok" for row in rows)
+    """Return how many archives and statements are good, and how many could not be read."""
+    statements = [row for row in rows if _is_statement(row)]
+    archives = [row for row in rows if not _is_statement(row)]
+    said = [_good(archives, "archive")] + [_good(statements, "statement")] * bool(statements)
     unknown = sum(row["status"] == "unreadable" for row in rows)
-    more = f", {unknown} could not be read" if unknown else ""
-    return f"{good} of {count_text(len(rows), 'archive')} good{more}"
+    return f"{' and '.join(said)} good" + f", {unknown} could not be read" * bool(unknown)
+
+
+def _good(rows: list[dict[str, Any]], what: str) -> str:
+    return f"{sum(_is(row, 'ok') for row in rows)} of {count_text(len(rows), what)}"

@@ -24,7 +24,7 @@ def print_file(
     password_file: str | None,
 ) -> None:
     """Write the content of a file to standard output; raises VaultError."""
-    program.services([service])
+    program.services([service], stored=True)
     path = path_in_backup(path, program.config.services[service].reads.labels)
     files = PackratFileSystem(ChosenBackups(program, source, password_file))
     where = f"{service}/{backup}/{path}"

@@ -30,7 +30,7 @@ def show_changes(
     as_json: bool,
 ) -> None:
     """Print each path that differs between two backups; raises VaultError."""
-    program.services([service])
+    program.services([service], stored=True)
     files = PackratFileSystem(ChosenBackups(program, source, password_file))
     before, after = (files.tree(service, backup) for backup in backups)
     if before.key_id != after.key_id:

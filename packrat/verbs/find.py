@@ -32,7 +32,7 @@ def find_paths(
     program: Program, pattern: str, services: Sequence[str], source: str | None, *, as_json: bool
 ) -> int:
     """Print each matching path with the backups that have it; return the exit status."""
-    names = program.services(services) or list(program.config.services)
+    names = program.services(services, stored=True) or list(program.config.services)
     library = AllBackups(program, source)
     files = PackratFileSystem(library)
     rows: list[dict[str, Any]] = []

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def show_history(program: Program, service: str | None, last: int, *, as_json: bool) -> int:
     """Print past runs, the newest first; return the exit status."""
-    if service:
-        program.services([service])
     with closing(History(program.config.state_dir)) as history:
         runs = history.runs(service, last)
+    if service and not runs:  # the runs of one that left the configuration stay
+        program.services([service])
     if as_json:
         print_json([_stamped(run.json()) for run in runs])
         return Exit.DONE

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from packrat.errors import UsageError
-from packrat.text.password import ATTEMPTS, LEAST, ask_password
+from packrat.text.password import LEAST, ask_password, rehearse
 from packrat.text.recovery_sheet import recovery_sheet
 from packrat.text.report import say
 from packrat.text.shipped import shipped
@@ -16,7 +16,6 @@ from specs.load import PLACES
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from vault.archive.keys import Keys
 
 
 def initialize(program: Program, password_file: str | None, *, starter: bool) -> None:
@@ -35,14 +34,14 @@ def initialize(program: Program, password_file: str | None, *, starter: bool) ->
     if os.path.lexists(path):
         raise KeyFileError(
             f"key file {path} exists and is never overwritten",
-            "to recreate it from the password: packrat rekey",
+            "for another password: packrat password",
         )
     if password_file is None and sys.stdin.isatty():
         say(f"Choose a password of at least {LEAST} characters. It is asked for three times.")
     password = ask_password(password_file, new=True)
     keys = Keys.create(password, Derivation(os.urandom(SALT_BYTES)))
     if password_file is None:
-        _rehearse(keys)
+        rehearse(keys, "init")
     write_key_file(path, keys)
     print(f"Key {keys.key_id.hex()} is in {path}.\n\n{recovery_sheet(program.config, keys)}")
 
@@ -74,23 +73,3 @@ def _writes_starter(program: Program, *, starter: bool) -> bool:
         "  3. packrat init   asks for a password, and creates the key."
     )
     return True
-
-
-def _rehearse(keys: Keys) -> None:
-    """Require the user to type the password from paper, before anything depends on it."""
-    from getpass import getpass
-
-    from vault.errors import WrongKey
-
-    say(
-        "Write the password down now, in a place that survives this machine. Then enter it again.",
-        sys.stderr,
-    )
-    for _ in range(ATTEMPTS):
-        password = getpass("From what you wrote down: ")
-        if keys.password_slot.derivation.derive(password) == keys.derived:
-            return
-        print("That is a different password.", file=sys.stderr)
-    raise WrongKey(
-        "the password was not confirmed; nothing was written", "start again with packrat init"
-    )

@@ -13,30 +13,39 @@ from packrat.text.report import bytes_text, print_json, say, table, time_text, w
 from stages.facts import Holdings
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import ArchiveName
-from vault.catalog.retention import PAST
+from vault.catalog.retention import PAST, Reason
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
+    from packrat.errors import Exit
     from packrat.program import Program
     from vault.catalog.catalog import Catalog
     from vault.catalog.retention import Fate
 
 
 def list_backups(
-    program: Program, service: str | None, last: int | None, *, all_archives: bool, as_json: bool
+    program: Program,
+    service: str | None,
+    last: int | None,
+    *,
+    all_archives: bool,
+    all_services: bool,
+    as_json: bool,
 ) -> int:
     """Print each retained backup, or each archive, once; return the exit status.
 
-    `last` is how many of each service. With a broken configuration, its rules are unknown and every
-    backup is shown. One that is damaged everywhere is in the JSON
+    `last` is how many of each service. With a broken configuration, or of a service that left it,
+    the rules are unknown and every backup is shown. One that is damaged everywhere is in the JSON
     document only with the other archives.
     """
-    services = program.services([service]) if service else list(program.config.services)
+    services, found, left, status = _found(
+        program, service, all_services=all_services, note=not as_json
+    )
     rows: dict[str, dict[str, Any]] = {}
     counts: list[str] = []
-    found, status = catalogs(program, services)
     for name in services:
         listed = [catalog for catalog in found if catalog.service == name]
+        adopted = name in program.adopted
         for catalog, decided in _decided(program, name, listed):
             at = catalog.destination.name
             backups = {item.stored.name for item in catalog.backups}
@@ -47,14 +56,15 @@ def list_backups(
                 if (
                     all_archives
                     or is_damaged
-                    or (backup and (program.faults or fate.reason not in PAST))
+                    or (backup and (program.faults or adopted or fate.reason not in PAST))
                 ):
                     row = rows.setdefault(archive, _row(name, fate))
+                    row["configured"] = not adopted
                     row["damaged" if is_damaged else "destinations"].append(at)
-                    row["reasons"][at] = fate.text
+                    row["reasons"][at] = _why(fate, adopted=adopted)
                     row["backup"] |= backup
             if decided:
-                counts.append(f"{name} at {at}: {counts_text(decided)}")
+                counts.append(f"{name} at {at}: {counts_text(decided, reasons=not adopted)}")
     problems = [item.problem for catalog in found for item in catalog.listed if item.problem]
     for problem in problems:
         warn(problem)
@@ -69,7 +79,10 @@ def list_backups(
     if as_json:
         shown = [row for row in ordered if all_archives or row["destinations"]]
         print_json(sorted(shown, key=_time))
-    elif not ordered:
+        return status
+    if ordered:
+        _print(ordered, counts, all_archives=all_archives)
+    else:
         places = {(one.destination.name, one.destination.root): None for one in found}
         where = ", ".join(f"{name} ({root})" for name, root in places)
         if problems or not counts:
@@ -77,14 +90,57 @@ def list_backups(
             say(f"no backups {what} at {where}")
         else:
             say(f"no backups that can be restored at {where}: packrat list --all shows why")
-    elif all_archives:
-        _print_all(ordered)
-        print()
-        for line in counts:
-            say(line)
-    else:
-        _print_backups(ordered)
+    if unseen := [name for name in left if all(row["service"] != name for row in ordered)]:
+        note = "packrat list --all-services shows what is there, packrat forget SERVICE deletes it"
+        if all_services:
+            note = "none of their backups can be restored; packrat list SERVICE --all shows why"
+        say(f"\nNot in the configuration: {', '.join(unseen)}; {note}.")
     return status
+
+
+def _found(
+    program: Program, service: str | None, *, all_services: bool, note: bool
+) -> tuple[list[str], list[Catalog], list[str], Exit]:
+    """Return the services to list, their catalogs, services that left the configuration, a status.
+
+    Those that left it are looked for if they are listed, or for a `note`.
+    """
+    if service:
+        services = program.services([service], stored=True)
+        found, status = catalogs(program, services)
+        return services, found, [], status
+    services = list(program.config.services)
+    found, status = catalogs(program, services)
+    asked = {name for one in services for name in program.destinations(one)}
+    silent = asked - {catalog.destination.name for catalog in found}
+    left = program.adopt_all(silent) if all_services or note else []
+    if all_services and left:
+        found += catalogs(program, left, silent=silent)[0]
+        services += left
+    return services, found, left, status
+
+
+def _print(rows: list[dict[str, Any]], counts: list[str], *, all_archives: bool) -> None:
+    """Print the rows, those of services that are not in the configuration below the others."""
+    show = _print_all if all_archives else _print_backups
+    if here := [row for row in rows if row["configured"]]:
+        show(here)
+    if others := [row for row in rows if not row["configured"]]:
+        say(
+            "\n" * bool(here) + "Not in the configuration: no run touches these, and"
+            " packrat forget SERVICE deletes them."
+        )
+        show(others)
+    for number, line in enumerate(counts if all_archives else ()):
+        say("\n" * (not number) + line)
+
+
+def _why(fate: Fate, *, adopted: bool) -> str:
+    """Return the reason for an archive; the rules of a service that left are not known."""
+    if not adopted:
+        return fate.text
+    others = Reason.FOREIGN, Reason.LOCKED, Reason.UNREADABLE
+    return "not in the configuration" + f"; {fate.text}" * (fate.reason in others)
 
 
 def _decided(

@@ -31,7 +31,7 @@ def list_files(
     as_json: bool,
 ) -> None:
     """Print the entries directly in a folder of a backup, or a single file."""
-    program.services([service])
+    program.services([service], stored=True)
     path = path_in_backup(path, program.config.services[service].reads.labels)
     tree = PackratFileSystem(ChosenBackups(program, source, password_file)).tree(service, backup)
     entry = tree.lookup.entry(path)

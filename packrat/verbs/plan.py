@@ -14,6 +14,7 @@ from packrat.runs.plan_notes import prune_notes, restore_notes, source_notes
 from packrat.runs.room import room_faults
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.text import drawing
+from packrat.text.formats import PLAN_FORMATS
 from packrat.text.report import print_json, say, time_text, warn
 from specs.compile import compile_prune, compile_restore, compile_verify
 from specs.pipeline import to_yaml
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from engine.graph import Graph
     from specs.pipeline import Pipeline
 
-FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
-
 
 def show_plan(
     program: Program, what: Sequence[str], form: str, back: PlannedRestore | None
@@ -36,8 +35,8 @@ def show_plan(
 
     `what` is one of prune, verify and FILE, or neither, and then names of services.
     """
-    if form not in FORMATS:
-        raise UsageError(f"there is no format {form!r}; there are: {', '.join(FORMATS)}")
+    if form not in PLAN_FORMATS:
+        raise UsageError(f"there is no format {form!r}; there are: {', '.join(PLAN_FORMATS)}")
     job = what[0] if what and what[0] in JOBS else ""
     what = what[bool(job) :]
     spec = what[0] if what and os.path.isfile(what[0]) else None
@@ -50,7 +49,8 @@ def show_plan(
         raise UsageError(f"{spec} is a pipeline document already: plan {spec} shows it")
     said: dict[str, str] = {}
     if job or back:
-        names = program.services(what) if what else list(program.config.services)
+        stored = back is not None and back.to is not None
+        names = program.services(what, stored=stored) if what else list(program.config.services)
         pipelines = [
             back.of(program, name, said) if back else JOBS[job](program, name) for name in names
         ]
@@ -67,7 +67,7 @@ def print_plans(
     *,
     compiled: bool = True,
 ) -> None:
-    """Print the graphs of pipelines in one of FORMATS.
+    """Print the graphs of pipelines in one of PLAN_FORMATS.
 
     `said` names the backup that each service restores. Only those compiled from a configuration are
     compared with what its destinations hold.

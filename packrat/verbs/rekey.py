@@ -108,15 +108,21 @@ def recreate_key_file(program: Program, password_file: str | None) -> None:
             return
     others = f" and {len(tried) - 3} others" if len(tried) > 3 else ""  # noqa: PLR2004 (a sentence)
     places = ", ".join(tried[:3]) + others or "any key that was tried"
-    raise WrongKey(f"this is not the password of {places}", "nothing was written")
+    raise WrongKey(
+        f"this is not the password of {places}",
+        "nothing was written; rekey needs the present password, packrat password changes it",
+    )
 
 
 def _write(program: Program, keys: Keys) -> None:
     from vault.archive.key_file import write_key_file
+    from vault.archive.slots import PasswordSlot
 
     proof = _prove(program, keys)
     # Only an archive that was opened proves the other slots in its header: they are not secret.
     others = proof.header.slots if proof else ()
+    if keys.password_slot not in others:  # an older archive: its password was changed since
+        others = tuple(one for one in others if not isinstance(one, PasswordSlot))
     slots = (keys.password_slot, *(one for one in others if one != keys.password_slot))
     path = program.config.encryption.key_file
     write_key_file(path, replace(keys, slots=slots), replace=True)

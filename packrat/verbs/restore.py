@@ -44,7 +44,9 @@ def restore_with_options(
         raise UsageError("pass only one of --to and --in-place")
     labels: Mapping[str, str] = {}
     if given.service is not None:
-        [service] = program.services([given.service])
+        [service] = program.services([given.service], stored=True)
+        if given.in_place:
+            _require_configured(program, service)
         labels = program.config.services[service].reads.labels
     if given.paths is not None:
         paths = [_path_in_backup(path, labels) for path in given.paths]
@@ -80,6 +82,15 @@ def restore_with_options(
     return restore_to(program, request, opened, as_json=as_json, detail=detail)
 
 
+def _require_configured(program: Program, service: str) -> None:
+    """Raise UsageError for an in-place restore of a service that left the configuration."""
+    if service in program.adopted:
+        raise UsageError(
+            f"{service!r} is not in the configuration, so the place of its files is not known:"
+            f" restore it to a folder: packrat restore {service} --to DIR"
+        )
+
+
 def _is_interactive() -> bool:
     """Return whether there is a terminal that can move its cursor."""
     whole = sys.stdin.isatty() and sys.stderr.isatty()
@@ -101,6 +112,7 @@ def restore_to(
     service = request.service
     if request.target is None:  # the picker may have chosen it
         program.require_whole()
+        _require_configured(program, service)
     if opened is None:
         program, chosen = choose_and_unlock(
             program, service, request.backup, request.source, request.password_file, warn

@@ -19,7 +19,8 @@ MONTH_SECONDS = 30 * 86400
 
 def show_usage(program: Program, service: str | None, *, as_json: bool) -> int:
     """Print what the archives take; with `service`, each of its backups; return the status."""
-    services = program.services([service]) if service else list(program.config.services)
+    stored = program.services([service], stored=True) if service else None
+    services = stored or list(program.config.services)
     found, status = catalogs(program, services)
     since = stamp(time.time() - MONTH_SECONDS)
     rows = [_row(catalog, since) for catalog in found]

@@ -33,8 +33,9 @@ def verify_stored(
 
     FAILED if anything is damaged or missing, PARTIAL if something could not be read.
     """
+    stored = program.services([service], stored=True) if service else None
     config = program.config
-    services = program.services([service]) if service else list(config.services)
+    services = stored or list(config.services)
     depth = Depth.CHUNKS if deep else Depth.SAMPLES
     chosen: dict[str, str] = {}
     if source is not None:

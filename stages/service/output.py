@@ -59,9 +59,9 @@ class Output:
             self._log = None
 
     def _note(self, text: str) -> None:
-        """Write a line of packrat's own, with the time."""
+        """Write a line of packrat's own, with the time, whatever was logged before."""
         now = datetime.now(UTC).astimezone()
-        self._write(f"--- {now:%Y-%m-%d %H:%M:%S} {text}\n".encode())
+        self._append(f"--- {now:%Y-%m-%d %H:%M:%S} {text}\n".encode())
 
     def _take(self, lines: bytes) -> None:
         lines = self._masked(lines)
@@ -76,11 +76,14 @@ class Output:
         return text
 
     def _write(self, text: bytes) -> None:
-        if self._log is None or self._left <= 0:
-            return
-        self._left -= len(text)
-        with suppress(OSError):  # a full disk must not prevent a backup
-            os.write(self._log, text if self._left > 0 else b"--- more was printed\n")
+        if self._left > 0:
+            self._left -= len(text)
+            self._append(text if self._left > 0 else b"--- more was printed\n")
+
+    def _append(self, text: bytes) -> None:
+        if self._log is not None:
+            with suppress(OSError):  # a full disk must not prevent a backup
+                os.write(self._log, text)
 
 
 def _opened(log: str | None) -> int | None:

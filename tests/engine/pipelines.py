@@ -7,7 +7,7 @@ from stages.given import GIVEN
 from stages.kinds import KINDS
 
 PARAMS = {
-    "source": {"read": {"path": "/srv"}},
+    "preflight": {"read": {"path": "/srv"}},
     "warm": {},
     "collect": {},
     "upload": {"destination": "d"},
@@ -34,9 +34,10 @@ def _branch(destination):
 
 
 SERVICE = {
-    "survey": {"kind": "survey"},
+    "preflight": {"kind": "preflight", "read": {"path": "/srv"}},
+    "survey": {"kind": "survey", "after": ["preflight"]},
     "base": {"kind": "base", "after": ["survey"]},
-    "source": {"kind": "source", "read": {"path": "/srv"}, "after": ["base"]},
+    "source": {"kind": "source", "after": ["base"]},
     "pre_backup": {
         "kind": "commands",
         "first": {"command": "true"},

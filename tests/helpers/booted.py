@@ -15,7 +15,10 @@ from tests.helpers.servers import need
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "booted"
-PACKAGES = "systemd,systemd-sysv,python3,openssl,ca-certificates,sudo"
+PACKAGES = (
+    "systemd,systemd-sysv,libpam-systemd,dbus,dbus-user-session"
+    ",python3,openssl,ca-certificates,sudo"
+)
 """python3 depends on everything that Debian's Python and ours load."""
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE"
@@ -37,7 +40,7 @@ def suite() -> str:
 def root_archive() -> Path:
     """Return a tar of a small Debian with systemd, which is made once for each release."""
     debootstrap = need("debootstrap", "apt install debootstrap, as root")
-    archive = Path(f"/var/tmp/packrat-test-{suite()}-1.tar")
+    archive = Path(f"/var/tmp/packrat-test-{suite()}-2.tar")
     if archive.exists() and archive.stat().st_uid == 0:
         return archive
     folder = Path(f"{archive}.{os.getpid()}")

@@ -17,8 +17,8 @@ from tests.helpers.trees import differences, fill, noise
 
 SECONDS = 10
 COMMANDS = {name: {"command": "true"} for name in ("pre_backup", "post_backup", "post_restore")}
-TRUNK = ["survey", "base", "source", "post_restore", "pre_backup", "collect", "post_backup",
-         "gather", "chunk", "pack", "compress", "encrypt", "spool"]  # fmt: skip
+TRUNK = ["preflight", "survey", "base", "source", "post_restore", "pre_backup", "collect",
+         "post_backup", "gather", "chunk", "pack", "compress", "encrypt", "spool"]  # fmt: skip
 BRANCH = ["catch_up", "upload", "confirm", "prune"]
 BACK = ["select", "locate", "upload:one", "spool", "encrypt", "compress", "pack", "chunk", "gather"]
 

@@ -108,7 +108,7 @@ def test_a_pipeline_document_runs_as_printed_and_as_edited(house):
     [result] = json.loads(packrat("run", file, "--json").stdout)
     assert (result["status"], result["files"]) == ("done", 2)
     document = yaml.safe_load(file.read_text())
-    document["stages"]["source"]["read"]["exclude"] = ["*.tmp"]
+    document["stages"]["preflight"]["read"]["exclude"] = ["*.tmp"]
     file.write_text(yaml.safe_dump(document))
     [result] = json.loads(packrat("run", file, "--json").stdout)
     assert (result["status"], result["files"]) == ("done", 1)
@@ -173,6 +173,7 @@ def test_documents_have_the_documented_keys(house):
         "damaged",
         "reasons",
         "backup",
+        "configured",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
     assert list(restored) == [
@@ -203,6 +204,7 @@ def test_documents_have_the_documented_keys(house):
         "problems",
         "bytes_read",
         "base",
+        "file",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Commands of docs/first-steps.md, run literally in a new home folder."""
+"""Commands of docs/first-steps.md, run literally: here, and by an ordinary user with sudo."""
 
 import os
 import re
@@ -7,49 +7,120 @@ import sys
 from pathlib import Path
 
 import pexpect
+import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests.helpers.booted import booted
+from tests.helpers.first_steps import PAGE, blocks, lacks
+
+DOCS = PAGE.parent
+VENV = Path(sys.executable).parents[1]
+ANSWERS = ("Password: ", "Again: ", "From what you wrote down: ")
+
+
+def answer(child):
+    """Choose a password, as the page says."""
+    for asked in ANSWERS:
+        child.expect(asked)
+        child.sendline("correct horse battery")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0, child.before
 
 
 def test_first_steps_word_for_word(tmp_path):
-    """Every command of the page works in order, and the last one restores a letter."""
-    text = (DOCS / "first-steps.md").read_text()
-    blocks = re.findall(r"```(sh|yaml)\n(.*?)```", text, re.DOTALL)
-    venv = Path(sys.executable).parent
+    """Every command of the page works in order, and prints what the page shows."""
     env = {
         **os.environ,
         "HOME": str(tmp_path),
-        "PATH": f"{venv}:{os.environ['PATH']}",
+        "PATH": f"{VENV}/bin:{os.environ['PATH']}",
         "PACKRAT_STATE_DIR": str(tmp_path / "state"),
     }
     env.pop("PACKRAT_CONFIG", None)
-    said = []
-    assert "pip install --no-deps ." in blocks.pop(0)[1], (
-        "the first one installs, as this machine is"
-    )
-    for kind, block in blocks:
-        if kind == "yaml":
-            (tmp_path / ".config/packrat/config.yaml").write_text(block)
-        elif block == "packrat init\n":
-            child = pexpect.spawn("packrat", ["init"], env=env, cwd=tmp_path, encoding="utf-8")
-            for asked in ("Password: ", "Again: ", "From what you wrote down: "):
-                child.expect(asked)
-                child.sendline("correct horse battery")
-            child.expect(pexpect.EOF)
-            child.close()
-            assert child.exitstatus == 0
-        else:
-            script = block.replace("service install", "service install --print")
+    said = ""
+    for block in blocks(as_root=False):
+        if block.kind == "yaml":
+            (tmp_path / ".config/packrat/config.yaml").write_text(block.text)
+        elif block.text == "packrat init\n":
+            answer(pexpect.spawn("packrat", ["init"], env=env, cwd=tmp_path, encoding="utf-8"))
+        elif block.kind == "sh" and "systemctl" not in block.text:
+            script = block.script.replace("service install", "service install --print")
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script],
                 env=env, cwd=tmp_path, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert done.returncode == 0, (block, done.stderr)
-            said.append(done.stdout)
-    assert "valid: 1 service, to local" in said[1]
-    assert "first version" in said[3]
-    assert "1 of 1 archive good (every byte read)" in said[3]
-    assert "documents" in said[-1]
+            said = done.stdout
+        elif block.kind == "text" and "NEXT" not in block.text:  # that one needs the daemon
+            assert lacks(block.text, said) == []
+    assert "documents" in said
+
+
+class Person:
+    """Somebody at a terminal of a booted machine."""
+
+    def __init__(self, machine, name):
+        self.machine, self.name = machine, name
+        uid = machine.run("id", "-u", name)
+        env = [f"HOME=/home/{name}", f"USER={name}", f"XDG_RUNTIME_DIR=/run/user/{uid}"]
+        self.words = ["docker", "-H", machine.engine.host, "exec", "-w", f"/home/{name}"]
+        self.words += [word for one in env for word in ("-e", one)]
+        self.before = f"export PATH=/home/{name}/packrat-venv/bin:$PATH\n"
+
+    def types(self, script):
+        """Run a script; return what it printed."""
+        words = [*self.words, "-u", self.name, self.machine.name, "bash", "-euo", "pipefail", "-c"]
+        done = subprocess.run(
+            [*words, self.before + script], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (script, done.stdout, done.stderr, self.machine.journal())
+        return done.stdout
+
+    def chooses_a_password(self, command):
+        words = [*self.words[1:], "-it", "-u", self.name, self.machine.name, "bash", "-c"]
+        answer(pexpect.spawn("docker", [*words, self.before + command], encoding="utf-8"))
+
+    def does(self, steps, config):
+        """Do everything that a part of the page says; `config` writes the configuration."""
+        said = ""
+        for block in steps:
+            if block.kind == "yaml":
+                config(block.text)
+            elif block.text.endswith("packrat init\n"):
+                self.chooses_a_password(block.text)
+            elif block.kind == "sh":
+                said = self.types(block.script)
+            else:
+                assert lacks(block.text, said) == [], said
+
+
+@pytest.mark.root
+@pytest.mark.thorough
+def test_first_steps_of_an_ordinary_user_with_sudo_on_a_booted_machine(engine):
+    """A user service first; then, as root, a service that stops a container."""
+    container = engine.run("wiki")
+    with booted(engine) as machine:
+        machine.run("sh", "-c", "useradd -m -s /bin/bash ann; mkdir /srv/wiki; date > /srv/wiki/a")
+        machine.run("sh", "-c", "echo 'ann ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ann")
+        machine.run("ln", "-s", engine.host.removeprefix("unix://"), "/run/docker.sock")
+        for venv in ("/home/ann/packrat-venv", "/opt/packrat"):  # what the page installs
+            machine.run("ln", "-s", str(VENV), venv)
+        machine.run("chmod", "711", "/root")  # this Python may be below it
+        machine.run("loginctl", "enable-linger", "ann")  # as if she were logged in
+        machine.run("systemctl", "start", f"user@{machine.run('id', '-u', 'ann')}")
+        ann = Person(machine, "ann")
+        ann.does(
+            blocks(as_root=False),
+            lambda text: ann.types(f"cat > ~/.config/packrat/config.yaml <<'E'\n{text}E"),
+        )
+        assert ann.types("systemctl --user is-active packrat") == "active\n"
+        ann.before = ""  # sudo has a PATH of its own, and so has who follows the page from here
+        assert container == "wiki"
+        ann.does(
+            blocks(as_root=True),
+            lambda text: ann.types(f"sudo tee /etc/packrat/config.yaml <<'E'\n{text}E"),
+        )
+        assert ann.types("systemctl is-active packrat; sudo packrat list").startswith("active\n")
+        assert engine.running(container)
 
 
 def test_every_key_of_status_and_history_is_documented(house):

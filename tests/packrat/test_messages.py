@@ -177,6 +177,20 @@ def a_target_that_is_taken(house):
     yield seen(house, "restore", "svc", "--to", "out")
 
 
+def forgetting(house):
+    backed_up(house)
+    yield seen(house, "forget", "svc", "--yes")
+    yield seen(house, "forget", "svc", "yesterday", "--yes")
+    yield seen(house, "forget", "../svc", "--yes")
+    change(house, "services:\n  svc:", "services:\n  memos:")
+    yield seen(house, "list")
+    yield seen(house, "restore", "svc", "--in-place", "--yes")
+    yield seen(house, "forget", "svc")
+    yield seen(house, "forget", "photos", "--yes")
+    yield seen(house, "forget", "svc", "--yes")
+    yield seen(house, "forget", "svc", "--yes")
+
+
 def another_run(house):
     fill(house.source, {"a": b"1"})
     with service_lock(str(house.state), "svc", time.time()):
@@ -240,6 +254,7 @@ CASES = [
     nothing_yet,
     no_such_backup,
     a_target_that_is_taken,
+    forgetting,
     another_run,
     another_host,
     an_engine_that_is_away,

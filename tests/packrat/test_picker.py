@@ -250,3 +250,24 @@ def test_100_000_entries_are_quick_on_every_screen(large):
         took["search"] = shown.seconds_until("000123.dat", "0123", "Enter")
     # 0.02 to 0.25 s on an idle machine; the limit allows for a busy one.
     assert max(took.values()) < 10, took
+
+
+def test_a_service_that_left_the_configuration_is_restored_to_a_folder(filled):
+    """It is marked, and in place is not offered: the folder is not known any more."""
+    text = filled.config_file.read_text()
+    filled.config_file.write_text(text.replace("  gitea:\n", "  forgejo:\n"))
+    with screen(filled, "restore", env="NO_COLOR=1") as shown:
+        check("a service that left", shown.until("which service?", "leave"))
+        shown.keys("Down", "Enter")
+        shown.until("Which backup", "back")
+        shown.keys("Enter")
+        shown.until("What of", "back")
+        shown.keys("Enter")
+        assert "in place" not in shown.until("Where to?", "back")
+        shown.keys("Enter")
+        shown.until("Which folder?")
+        shown.keys("C-u", str(filled.root / "out"), "Enter")
+        shown.until("Restore?", "download")
+        shown.keys("Enter")
+        assert "EXIT 0" in shown.until("EXIT")
+    assert differences(filled.source, filled.root / "out") == []

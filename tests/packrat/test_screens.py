@@ -70,6 +70,23 @@ def test_tables_equal_the_golden_file_and_fit_the_terminal(crowded, words, count
         check_golden(GOLDEN, f"{words}, {count} services, {columns} columns", screen)
 
 
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_service_that_left_the_configuration_fits_the_terminal(crowded, columns):
+    """Its backups, and what `forget` deletes: one of them, which nothing needs."""
+    house, document = crowded
+    with_services(crowded, 1)
+    shown(house, columns, "backup", "documents", "--full")
+    left = document["services"]["broken"]
+    house.config_file.write_text(yaml.safe_dump(document | {"services": {"broken": left}}))
+    said = [shown(house, columns, "list", "--all-services")]
+    said.append(shown(house, columns, "list", "--all-services", "--all"))
+    id_ = re.findall(r"documents +([0-9a-f]{8})", said[0])[0]
+    said.append(shown(house, columns, "forget", "documents", id_, "--yes"))
+    screen = plain("\n".join(said))
+    assert max(map(cell_len, screen.splitlines())) <= columns
+    check_golden(GOLDEN, f"a service that left, {columns} columns", steady(house, screen))
+
+
 def test_failures_have_a_colour_and_without_colours_a_word(crowded):
     house = with_services(crowded, 3)
     coloured = shown(house, 80, "status", TERM="xterm-256color")

@@ -162,3 +162,23 @@ def test_a_deep_verification_by_hand_counts(house):
     archive.write_bytes(good)
     assert house.json("verify", "--deep")[0]["status"] == "ok"
     assert len(house.json("list")) == 1
+
+
+def test_statements_are_not_counted_as_archives(tmp_path):
+    """A damaged one has advice of its own, and the next backup replaces it by a good replica."""
+    house = House(tmp_path, ("one", "two"))
+    fill(house.source, {"a": b"1"})
+    house.backed_up()
+    pin = house.catalog().backups[-1].summary.id[:8]
+    assert house.cli("pin", "svc", pin, "why").returncode == 0
+    assert "2 of 2 archives and 2 of 2 statements good" in house.cli("verify").stdout
+    [statement] = house.store.glob("*.statement")
+    statement.write_bytes(statement.read_bytes()[:-1] + b"x")
+    said = house.cli("verify")
+    assert said.returncode == 4
+    short = statement.stem[-8:]
+    assert f"svc statement {short} at one: damaged" in said.stdout
+    assert "2 of 2 archives and 1 of 2 statements good" in said.stdout
+    assert f"svc statement {short}: it is good at two, and the next backup copies it" in said.stdout
+    house.backed_up()
+    assert house.cli("verify").returncode == 0

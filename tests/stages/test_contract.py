@@ -60,7 +60,8 @@ from vault.store.local import Local
 PARAMS = {
     "survey": {"tidy": False},
     "base": {"keep": 3, "incremental": False},
-    "source": {"read": {"paths": ["/srv/data"]}, "containers": ["gitea"], "max_size": 1 << 30},
+    "preflight": {"read": {"paths": ["/srv/data"]}, "containers": ["gitea"]},
+    "source": {"max_size": 1 << 30},
     "warm": {"bulk": False},
     "collect": {"read": {"path": "/srv/data", "exclude": ["*.tmp"], "never": ["/srv/data/own"]}},
     "gather": {},

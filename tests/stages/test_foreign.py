@@ -55,7 +55,7 @@ class Hold(Link, Journaled):
     kind: ClassVar[str] = "hold"
     file: str = "/tmp/held"
 
-    def put_back(self, found, secret, locks):
+    def put_back(self, found, secret, locks, log):
         open(self.file, "w").close()
         return f"put back {found['what']}"
 """

@@ -71,7 +71,7 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
     if not replace and os.path.lexists(path):
         raise KeyFileError(
             f"key file {path} exists and is never overwritten",
-            "to recreate it from the password: packrat rekey",
+            "for another password: packrat password",
         )
     parsed = _KeyFile(
         VERSION,

@@ -36,6 +36,12 @@ class Keys:
         master, derived = random(KEY_BYTES), derivation.derive(password)
         return cls(master, derived, (PasswordSlot.make(derivation, derived, master),))
 
+    def with_password(self, password: str, derivation: Derivation) -> Keys:
+        """Return the same master key, which this password opens instead of the first one."""
+        derived, old = derivation.derive(password), self.password_slot
+        new = PasswordSlot.make(derivation, derived, self.master)
+        return Keys(self.master, derived, tuple(new if s is old else s for s in self.slots))
+
     @property
     def password_slot(self) -> PasswordSlot:
         """The slot that the password opens."""

@@ -17,10 +17,11 @@ from vault.archive.format import ArchiveName, StatementName, decode_summary, enc
 from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
+from vault.catalog.forgotten import set_aside
 from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
-from vault.store.base import never, published
+from vault.store.base import Stored, never, published
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from vault.archive.keys import Keys
     from vault.catalog.seen import Seen
-    from vault.store.base import Check, Store, Stored
+    from vault.store.base import Check, Store
 
 CACHE_VERSION = 2
 LOOK_SECONDS = 1800.0
@@ -80,14 +81,8 @@ class CatalogCache:
     ) -> Catalog:
         files = destination.files(service, check)
         stored = published(files, service)
-        place = (_location(destination), service)
-        rows = self._file.ask(
-            _Row,
-            "SELECT name, size, key, summary, checksum FROM archives"
-            " WHERE destination = ? AND service = ?",
-            *place,
-        )
-        known: dict[tuple[str, int], _Row] = {row[:2]: row for row in rows}
+        place = (location(destination), service)
+        known: dict[tuple[str, int], _Row] = {row[:2]: row for row in self._rows(*place)}
         archives = [name for name, _ in known if ArchiveName.parse(name)]
         if archives and not stored:
             raise Away(
@@ -144,14 +139,23 @@ class CatalogCache:
 
         with ThreadPoolExecutor(max(len(destinations), 1)) as threads:
             answers = dict(zip(destinations, threads.map(ask, destinations.values()), strict=True))
-        return (
-            {name: found for name, found in answers.items() if isinstance(found, Catalog)},
-            {name: why for name, why in answers.items() if isinstance(why, VaultError)},
-        )
+        found = {name: one for name, one in answers.items() if isinstance(one, Catalog)}
+        set_aside(found.values())
+        return found, {name: why for name, why in answers.items() if isinstance(why, VaultError)}
+
+    def known(self, destination: Store, service: str, keys: Keys) -> Catalog:
+        """Return what was last listed at a destination, without contacting it."""
+        catalog = Catalog(destination, service)
+        for row in self._rows(location(destination), service):
+            one = Stored(*row[:2])
+            if item := _cached(keys, one, row):
+                (catalog.statements if item.statement else catalog.listed).append(item)
+        set_aside([catalog])
+        return catalog
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:
         """Record that packrat itself deleted an archive, which is therefore not missed."""
-        self._drop(_location(destination), service, one.name, one.size)
+        self._drop(location(destination), service, one.name, one.size)
         self._file.note(
             "INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", service, one.name, time.time()
         )
@@ -177,20 +181,20 @@ class CatalogCache:
             tuple[str, int],
             "SELECT service, count(*) FROM archives WHERE destination = ?"
             " AND name LIKE '%.packrat' GROUP BY service",
-            _location(destination),
+            location(destination),
         )
         with contained(destination):
             return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Store) -> None:
         """Accept that a destination lists less than it had."""
-        self._file.note("DELETE FROM archives WHERE destination = ?", _location(destination))
+        self._file.note("DELETE FROM archives WHERE destination = ?", location(destination))
 
     def prove(
         self, destination: Store, service: str, one: Stored, now: float, problem: str = ""
     ) -> None:
         """Record that an archive was read in full, and what was found wrong with it."""
-        place = (_location(destination), service)
+        place = (location(destination), service)
         with self._file.together():
             self._file.note(
                 "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?)",
@@ -209,7 +213,7 @@ class CatalogCache:
         self._file.note(
             "DELETE FROM proofs WHERE destination = ? AND service = ? AND name = ?"
             " AND problem LIKE ?",
-            *(_location(destination), service, one.name, f"%{UNPROVEN}"),
+            *(location(destination), service, one.name, f"%{UNPROVEN}"),
         )
 
     def proofs(self, destination: Store, service: str) -> dict[str, float]:
@@ -218,13 +222,20 @@ class CatalogCache:
             self._file.ask(
                 tuple[str, float],
                 "SELECT name, time FROM proofs WHERE destination = ? AND service = ?",
-                *(_location(destination), service),
+                *(location(destination), service),
             )
         )
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _rows(self, destination: str, service: str) -> list[_Row]:
+        statement = (
+            "SELECT name, size, key, summary, checksum FROM archives"
+            " WHERE destination = ? AND service = ?"
+        )
+        return list(self._file.ask(_Row, statement, destination, service))
 
     def _damage(self, destination: str, service: str) -> dict[tuple[str, int], str]:
         rows = self._file.ask(
@@ -254,7 +265,8 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
-def _location(destination: Store) -> str:
+def location(destination: Store) -> str:
+    """Return what identifies a destination in records: its name and its root."""
     return f"{destination.name}={destination.root}"
 
 

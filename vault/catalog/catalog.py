@@ -47,11 +47,14 @@ class Catalog:
     statements: list[Listed] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     """Names that the previous listing had."""
+    forgotten: list[Listed] = field(default_factory=list)
+    """Archives that somebody deleted, and that `vault.catalog.forgotten` took out of `listed`."""
 
     @property
     def names(self) -> set[str]:
         """Return the names of all archives and statements."""
-        return {item.stored.name for item in (*self.listed, *self.statements)}
+        items = (*self.listed, *self.forgotten, *self.statements)
+        return {item.stored.name for item in items}
 
     @property
     def referable(self) -> dict[str, Listed]:

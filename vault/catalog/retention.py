@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.catalog import missing, whole
+from vault.catalog.forgotten import forgotten_ids
 from vault.catalog.hosts import is_of
 from vault.catalog.rules import Candidate, Rules, hold
 
@@ -218,10 +219,11 @@ def to_copy(own: Catalog, sources: Sequence[Catalog], policy: Policy) -> list[Li
     """
     known = {id_: item for source in sources for id_, item in source.referable.items()}
     known |= own.referable
+    forgotten = forgotten_ids([own, *sources])
     found = {
         _name(item): item
-        for item in known.values()
-        if is_of(item, policy.host) and whole(_summary(item), known)
+        for id_, item in known.items()
+        if id_ not in forgotten and is_of(item, policy.host) and whole(_summary(item), known)
     }
     kept = [found[name] for name in _held(policy.rules, found.values())]
     kept += [item for item in found.values() if _summary(item).id in policy.pins]

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from vault.catalog.catalog import backups_of
 from vault.catalog.prover import Depth
 from vault.errors import Damaged, NotThere, WrongKey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vault.catalog.cache import CatalogCache
     from vault.catalog.catalog import Catalog, Listed
     from vault.errors import VaultError
@@ -78,6 +81,30 @@ class Finding:
         proven = isinstance(error, Damaged | WrongKey)
         self.stopped |= not proven
         self.fault(Status.DAMAGED if proven else Status.UNREADABLE, str(error))
+
+
+def superseded(catalogs: Iterable[Catalog], verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the names of archives with damage that no restore needs, oldest first.
+
+    They, or what they refer to, are damaged at every destination that has them, and a newer backup
+    is good.
+    """
+    bad = {(one.destination, one.name) for one in verdicts if one.status in GRAVITY[2:]}
+    good: set[str] = set()
+    hurt: set[str] = set()
+    for catalog in catalogs:
+        where = catalog.destination.name
+        wrong = [item for item in catalog.listed if (where, item.stored.name) in bad]
+        sound = {item.stored.name for item in backups_of(_without(catalog.listed, wrong))}
+        whole = {item.stored.name for item in backups_of(catalog.listed)}
+        good |= sound
+        hurt |= (whole - sound) | {item.stored.name for item in wrong}
+    newest = max(good, default="")
+    return sorted(name for name in hurt - good if name < newest)
+
+
+def _without(listed: list[Listed], left: list[Listed]) -> list[Listed]:
+    return [item for item in listed if item not in left]
 
 
 def remember(

@@ -78,7 +78,9 @@ def test_a_hundred_megabytes_of_output(tmp_path):
     assert "it said: 12999997 | 12999998 | 12999999 | 13000000 | the end; " in failed(house)
     log = house.state / "logs" / "svc.log"
     assert log.stat().st_size < 17 << 20
-    assert "more was printed" in log.read_text()[-100:]
+    end = log.read_text()[-200:]
+    assert "--- more was printed\n--- " in end
+    assert end.endswith("pre_backup ended with status 1\n")
 
 
 def test_a_secret_that_is_echoed_is_masked(tmp_path):
@@ -134,6 +136,8 @@ def test_a_run_that_dies_between_the_two_owes_the_second(tmp_path):
     assert mode.read_text() == "on\n"
     listed = house.cli("list")
     assert "post_backup has run" in listed.stderr
+    log = (house.state / "logs" / "svc.log").read_text()
+    assert "post_backup, repair after a killed run\n" in log
     assert mode.read_text() == "on\noff\n"
     assert repair(str(house.state)) == []
 

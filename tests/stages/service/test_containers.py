@@ -44,7 +44,17 @@ def test_events_in_order(tmp_path, engine, names, warm):
             order.append(event.stage.partition(":")[0])
 
     result = done(back_up(house.pipeline(), [listen]))
-    expected = ["survey", "base", "source", "pre_backup", "warm", "stop", "collect", "start"]
+    expected = [
+        "preflight",
+        "survey",
+        "base",
+        "source",
+        "pre_backup",
+        "warm",
+        "stop",
+        "collect",
+        "start",
+    ]
     expected += ["gather", "upload"]
     assert [stage for stage in order if stage in expected] == expected
     assert engine.running(name)
