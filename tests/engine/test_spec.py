@@ -63,6 +63,7 @@ def test_one_mistake_is_one_fault(name):
         ("base", "Base"),
         ("collect", "SourceReport"),
         ("source", "Spool"),
+        ("preflight", "Roots"),
     ],
 )
 def test_document_without_a_provider_is_refused_by_the_missing_fact(name, missing):

@@ -200,5 +200,5 @@ def test_several_roots_are_restored_side_by_side(tmp_path):
     assert {verdict.status for verdict in house.verify()} == {"ok"}
     done = house.cli("restore", "svc", "--in-place", "--yes")
     assert done.returncode == 4
-    assert "holds more than the folder of svc" in done.stderr
+    assert "which has no place in the service" in done.stderr
     assert list(house.source.iterdir()) == []

@@ -312,6 +312,7 @@ def test_examples_of_the_documentation_are_valid(tmp_path):
         assert house.cli("plan").returncode == 0
 
 
+@pytest.mark.root
 def test_pseudo_filesystem_inside_is_left_out(tmp_path):
     """Its mount point is in the backup, so that a restored system has it."""
     house = House(tmp_path)
@@ -327,6 +328,7 @@ def test_pseudo_filesystem_inside_is_left_out(tmp_path):
     assert sorted(os.listdir(house.restore())) == ["file", "proc"]
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("one", [True, False])
 def test_one_file_system_leaves_out_what_is_mounted_inside(tmp_path, one):
     house = House(tmp_path, settings={"one_file_system": one})
