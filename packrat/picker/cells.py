@@ -7,14 +7,11 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from prompt_toolkit.utils import get_cwidth
-
+from packrat.text.layout import GAP, cell_len, padded, shortened
 from specs.faults import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-GAP = "  "
 
 
 def width() -> int:
@@ -29,16 +26,7 @@ def height() -> int:
 
 def fit(text: str, columns: int) -> str:
     """Return a text escaped, shortened in the middle or padded to a number of columns."""
-    text = printable(text)
-    if get_cwidth(text) <= columns:
-        return text + " " * (columns - get_cwidth(text))
-    head, tail = columns // 2, (columns - 1) // 2
-    while get_cwidth(text[:head]) > columns // 2:
-        head -= 1
-    while tail and get_cwidth(text[-tail:]) > (columns - 1) // 2:
-        tail -= 1
-    short = f"{text[:head]}…{text[-tail:] if tail else ''}"
-    return short + " " * (columns - get_cwidth(short))
+    return padded(shortened(printable(text), columns), columns)
 
 
 def pieces(text: str, columns: int) -> list[str]:
@@ -46,7 +34,7 @@ def pieces(text: str, columns: int) -> list[str]:
     text, lines = printable(text), list[str]()
     while text or not lines:
         piece = text[:columns]
-        while get_cwidth(piece) > columns:
+        while cell_len(piece) > columns:
             piece = piece[:-1]
         if len(piece) < len(text) and (space := piece.rfind(" ") + 1) > columns // 2:
             piece = piece[:space]
@@ -73,15 +61,11 @@ def aligned(
     """
     if not rows:
         return []
-    widths = [max(map(get_cwidth, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     shown = [n for n, wide in enumerate(widths) if wide]
     for n in drop:
         if sum(widths[m] for m in shown) + len(GAP) * (len(shown) - 1) <= columns:
             break
         shown = [m for m in shown if m != n]
 
-    def cell(row: Sequence[str], n: int) -> str:
-        space = " " * (widths[n] - get_cwidth(row[n]))
-        return space + row[n] if n in right else row[n] + space
-
-    return [GAP.join(cell(row, n) for n in shown).rstrip() for row in rows]
+    return [GAP.join(padded(row[n], widths[n], n in right) for n in shown).rstrip() for row in rows]

@@ -18,7 +18,8 @@ from prompt_toolkit.layout import Dimension, Layout, UIContent, UIControl, Windo
 from prompt_toolkit.output import create_output
 from questionary import Question, Style
 
-from packrat.picker.cells import GAP, fit, height, pieces, width
+from packrat.picker.cells import fit, height, pieces, width
+from packrat.text.layout import GAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
