@@ -106,8 +106,12 @@ def notice(text: str) -> None:
 
 
 def _surroundings() -> dict[str, Any]:
-    # On standard error: standard output is for the command's result.
-    return {"output": create_output(sys.stderr), "erase_when_done": True}
+    return {
+        "output": create_output(sys.stderr),  # standard output is for the command's result
+        "erase_when_done": True,
+        "bottom_toolbar": " enter accept  esc back",
+        "style": questionary.Style([("bottom-toolbar", "noreverse dim")]),
+    }
 
 
 def _ask(question: Question) -> Any:
