@@ -2,8 +2,11 @@
 
 import pytest
 
+from packrat.picker.browser import Browser
 from packrat.picker.prompts import Line, Menu
 from packrat.picker.screen import Answer, Navigation
+from packrat.picker.tree import Tree
+from vault.archive.format import Entry
 
 COLUMNS, LINES = 60, 12
 PAGE = 7
@@ -94,3 +97,25 @@ def test_a_small_terminal_keeps_the_row_under_the_pointer(menu, lines):
     assert " » line 0009" in drawn
     assert len(drawn) <= lines
     assert max(map(len, drawn)) <= 30
+
+
+def test_arrows_open_folders_and_go_up_to_where_one_was():
+    """Up from a folder, and out of a filter, the pointer is on what leads to where it was."""
+    folders = [Entry(path, type="dir") for path in ("a", "b", "b/c")]
+    tree = Tree([*folders, Entry("a/1"), Entry("b/2"), Entry("b/c/invoice.pdf"), Entry("z")])
+    browser = Browser(tree, "title", None)
+
+    def pointed(*keys):
+        press(browser, *keys)
+        return [text.split()[3] for text in shown(browser) if text.startswith(" »")]
+
+    assert pointed("down", "right", "down") == ["c/"]
+    assert pointed("right") == ["invoice.pdf"]
+    assert pointed("left") == ["c/"]
+    assert pointed("h") == ["b/"]
+    assert pointed("left") == ["b/"]
+    assert pointed("/", *"*.PDF", "enter") == ["b/c/invoice.pdf"]
+    assert pointed("escape") == ["b/"]
+    assert press(browser, "escape") == Answer(Navigation.BACK)
+    assert pointed("/", *"nothing like it", "enter") == []
+    assert "packrat find" in "\n".join(shown(browser))
