@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
 
 def width() -> int:
-    """Return the number of columns of the terminal, which standard error is."""
-    return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    """Return the number of columns of the terminal."""
+    return _size().columns or 80
 
 
 def height() -> int:
     """Return the number of lines of the terminal."""
-    return os.get_terminal_size(sys.stderr.fileno()).lines or 24
+    return _size().lines or 24
+
+
+def _size() -> os.terminal_size:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno())
+    except OSError:  # standard error is not the terminal
+        return os.terminal_size((80, 24))
 
 
 def fit(text: str, columns: int) -> str:
