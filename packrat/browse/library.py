@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from packrat.restore.choose import Chosen, look, open_nearest
@@ -16,12 +17,14 @@ from packrat.text.report import missed_text, warn
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from packrat.program import Program
     from vault.archive.format import Summary
     from vault.archive.reader import Archive
     from vault.catalog.catalog import Catalog
+
+    Listing = Callable[[str], tuple[list[Catalog], list[VaultError]]]
 
 REFRESH_SECONDS = 60.0
 """Time after which destinations are listed again for new backups."""
@@ -58,9 +61,15 @@ class ChosenBackups:
 class AllBackups:
     """All backups that can be restored, by the local time at which they were made."""
 
-    def __init__(self, program: Program, source: str | None = None) -> None:
-        """Look at all destinations of each service, or only at `source`."""
-        self._program, self._source = program, source
+    def __init__(
+        self, program: Program, source: str | None = None, listing: Listing | None = None
+    ) -> None:
+        """Look at all destinations of each service, or only at `source`.
+
+        `listing` lists a service's archives, like `look`, which is the default.
+        """
+        self._program = program
+        self._listing = listing or partial(look, program, source=source, warn=warn)
         self._looked: dict[str, tuple[float, list[Catalog], dict[str, Summary]]] = {}
         self._opened: dict[str, Archive] = {}
         self._lock = threading.Lock()
@@ -93,7 +102,7 @@ class AllBackups:
             until, catalogs, backups = self._looked.get(service, (0.0, [], {}))
             if time.monotonic() > until:
                 try:
-                    catalogs, failed = look(self._program, service, self._source, warn)
+                    catalogs, failed = self._listing(service)
                 except VaultError as error:
                     if not catalogs:
                         raise

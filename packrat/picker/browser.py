@@ -1,146 +1,137 @@
-"""Screens for browsing a backup: tick files and folders, open folders, search."""
+"""Screen for browsing a backup: select files and folders, open folders, filter by name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_right
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
 
-from packrat.picker.prompts import Line, Navigation, Ticked, ask_text, fit, pick, width
-from packrat.picker.tree import covers
+from packrat.picker.cells import fit, mtime_text, pieces
+from packrat.picker.present import Present
+from packrat.picker.screen import Answer, ListScreen
+from packrat.picker.ticks import Ticks
 from packrat.text.report import bytes_text, count_text
+from vault.archive.format import REGULAR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from packrat.picker.tree import Item, Tree
 
-PAGE = 100
-"""Entries on one scrolling screen: enough to browse, few enough to draw at once."""
-HINT = "(space ticks, enter opens, d done, s search, esc back)"
-DONE, SEARCH, MORE, LESS = "done", "search", "more", "less"
-KEYS = {"d": (DONE,), "s": (SEARCH,)}
-"""Letters for the lines at the top, which scroll out of view in a long list."""
+WIDE = 72
+"""Columns from which on a row has room for the time of day."""
+ELSEWHERE = "not in this backup; packrat find looks in all of them"
+PATH_LINES = 3
+"""Lines for the path under the pointer; a longer one is shortened."""
 
 
-class Browser:
-    """Position of the user in the tree, and the selection so far."""
+class Done(Enum):
+    """Answer of a screen whose selection is complete."""
 
-    def __init__(self, tree: Tree, title: str, ticked: dict[str, None]) -> None:
-        self._tree = tree
-        self._title = title
-        self._ticked = ticked
+    DONE = "done"
+
+
+class Browser(ListScreen):
+    """Position in the tree, and the selection so far."""
+
+    whole: ClassVar[bool] = True
+    keys: ClassVar = (
+        ("space select", "Space", "select a file or a folder, or no longer"),
+        ("d done", "d", "done: restore what is selected"),
+        ("/ filter", "/", "filter while you type: part of a name, or a pattern like *.pdf"),
+        ("enter open", "Enter or →", "open a folder; Enter selects a file"),
+        ("a all", "a", "select everything shown, or nothing of it"),
+        ("v versions", "v", "show a file's versions in all backups"),
+        ("", "←", "go up to the folder above"),
+        ("", "changed, gone", "the file is another one now, or is not there"),
+    )
+
+    def __init__(self, tree: Tree, title: str, present: Mapping[str, str]) -> None:
+        """Browse at `tree`; `present` has the folders with the present files, by label."""
+        super().__init__()
+        self._tree, self._title = tree, title
+        self._present = Present(present, self.redraw) if present else None
+        self.ticks = Ticks(tree)
         self._folder = ""
-        self._first = 0
-        """The number of the first entry shown; a large folder has several pages."""
+        self._rows = tree.children("")
 
-    def run(self) -> bool:
-        """Let the user browse; return whether they are done, rather than going back."""
-        at: Any = None
-        while True:
-            answer = self._screen(at)
-            at = None
-            if isinstance(answer, Ticked):
-                at = answer.value
-                self._toggle(answer.value)
-            elif answer is Navigation.BACK:
-                if not self._folder:
-                    return False
-                at, (self._folder, self._first) = self._folder, self._page_above()
-            elif answer == (DONE,):
-                if self._ticked:
-                    return True
-            elif answer == (SEARCH,):
-                self._search()
-            elif answer in ((MORE,), (LESS,)):
-                self._first += PAGE if answer == (MORE,) else -PAGE
-            elif isinstance(answer, str):
-                at = self._enter(answer)
+    def title(self, columns: int) -> list[str]:
+        """Return the backup and the folder."""
+        return [fit(text, columns).rstrip() for text in (self._title, f"in /{self._folder}")]
 
-    def _screen(self, at: Any) -> Any:
-        children = self._tree.children(self._folder, self._first, PAGE + 1)
-        more = len(children) > PAGE
-        lines = [self._done_line(), Line("search by name …", (SEARCH,))]
-        above = f"← up to /{self._folder.rpartition('/')[0]}" if self._folder else "← back"
-        lines.append(Line(above, Navigation.BACK))
-        if self._first or more:
-            last = self._first + len(children[:PAGE])
-            count = self._tree.count(self._folder)
-            lines.append(Line(f"── {self._first + 1:,} to {last:,} of {count:,}"))
-        if self._first:
-            lines.append(Line(f"… the {PAGE} before", (LESS,)))
-        lines += [self._line(child, child.path.rpartition("/")[2]) for child in children[:PAGE]]
-        if more:
-            lines.append(Line(f"… the next {PAGE}", (MORE,)))
-        folder = fit(f"/{self._folder}", width() - 4).rstrip()
-        title = f"{fit(self._title, width() - len(HINT) - 4).rstrip()} {HINT}\n  {folder}"
-        if at is None and children and (self._folder or not self._ticked):
-            at = children[0].path  # the pointer starts at the folder's content
-        return pick(title, lines, at=at, hint=" ", ticks=True, keys=KEYS)
+    def __len__(self) -> int:
+        """Return the number of entries shown."""
+        return len(self._rows)
 
-    def _done_line(self) -> Line:
-        if not self._ticked:
-            return Line("nothing selected yet")
-        files, size = self._tree.total(self._ticked)
-        return Line(f"done: {count_text(files, 'file')}, {bytes_text(size)} ticked", (DONE,))
+    def row(self, number: int, columns: int) -> str:
+        """Return an entry: tick, name, time, size, and whether it has changed since."""
+        item = self._tree.item(self._rows[number])
+        name = item.path[len(self._folder) + bool(self._folder) :] + "/" * item.folder
+        length = 16 if columns >= WIDE else 10
+        now = self._present.mark(item) if self._present else ""
+        when = count_text(item.files, "file") if item.folder else mtime_text(item.mtime)[:length]
+        tail = f"{when:>{length}} {bytes_text(item.size):>10}  {now:<7}"
+        return f"[{self.ticks.mark(item.path)}] {fit(name, columns - 5 - len(tail))} {tail}"
 
-    def _line(self, item: Item, name: str) -> Line:
-        mark = "x" if covers(self._ticked, item.path) else " "
-        if item.folder and any(one.startswith(item.path + "/") for one in self._ticked):
-            mark = "-"  # something in it is ticked
-        count = count_text(item.files, "file") if item.folder else ""
-        tail = f"{count:>15} {bytes_text(item.size):>10}"
-        name = fit(name + "/" * item.folder, width() - 4 - 4 - len(tail) - 1)
-        return Line(f"[{mark}] {name} {tail}", item.path)
+    def below(self, columns: int) -> list[str]:
+        """Return the whole path under the pointer, and the total of the selection."""
+        item = self._pointed()
+        path = f"/{item.path}" if item else ELSEWHERE * bool(self.filter)
+        if len(lines := pieces(path, columns)) > PATH_LINES:
+            lines = pieces(fit(path, PATH_LINES * columns), columns)
+        total = f"{count_text(self.ticks.files, 'file')}, {bytes_text(self.ticks.size)} selected"
+        total = total if self.ticks.paths else "nothing selected yet"
+        return [*lines, fit(self.said or total, columns).rstrip()]
 
-    def _enter(self, path: str) -> str | None:
-        """Open a folder or tick a file; return the position of the pointer."""
-        if self._tree.item(path).folder:
-            self._folder, self._first = path, 0
-            return None
-        self._toggle(path)
-        return path
+    def narrow(self) -> int:
+        """Show what matches the filter, below the current folder; without one, the folder."""
+        if self.filter:
+            self._rows = self._tree.find(self.filter, self._folder)
+            return 0
+        pointed = self._pointed()
+        self._rows = self._tree.children(self._folder)
+        return self._place(self._tree.number(pointed.path)) if pointed else 0
 
-    def _toggle(self, path: Any) -> None:
-        """Tick a path, or remove the tick that covers it; ticks below a ticked folder go."""
-        if not isinstance(path, str):
-            return
-        if above := covers(self._ticked, path):
-            del self._ticked[above]
-            return
-        for below in [one for one in self._ticked if one.startswith(path + "/")]:
-            del self._ticked[below]
-        self._ticked[path] = None
+    def press(self, key: str) -> Answer | None:
+        """Handle the keys for folders, ticks and versions."""
+        item = self._pointed()
+        if key == "d":
+            if self.ticks.paths:
+                return Answer(Done.DONE)
+            self.said = "nothing is selected yet: press space on what is to be restored"
+        elif key == "left":
+            self._up()
+        elif key == "a":
+            self.ticks.toggle_all(self._rows)
+        elif item is None:
+            pass
+        elif key == "v":
+            if item.type in REGULAR:
+                return Answer(item.path)  # its versions
+            self.said = "only files have versions"
+        elif key in ("right", "enter") and item.folder:
+            self._open(item.path)
+        elif key in (" ", "enter"):
+            self.ticks.toggle(self._rows[self.at])
+        return None
 
-    def _search(self) -> None:
-        said = "Search for names that contain:"
-        while True:
-            part = ask_text(said)
-            if part is Navigation.BACK or not part:
-                return
-            at: Any = None
-            while True:
-                found, count = self._tree.find(part, PAGE)
-                if not count:
-                    said = f"No name contains {part!r}. Search for:"
-                    break
-                note = f", {PAGE} of them shown" if count > PAGE else ""
-                lines = [Line("← back to the folders", Navigation.BACK)]
-                lines += [self._line(item, item.path) for item in found]
-                title = f"{count:,} found{note}: {fit(part, 40).rstrip()}"
-                answer = pick(
-                    title,
-                    lines,
-                    at=at or found[0].path,
-                    hint="(space ticks, esc goes back)",
-                    ticks=True,
-                )
-                if answer is Navigation.BACK:
-                    return
-                at = answer.value if isinstance(answer, Ticked) else answer
-                self._toggle(at)
+    def back(self) -> Answer | None:
+        """Go up a folder; from the top, leave."""
+        return None if self._up() else super().back()
 
-    def _page_above(self) -> tuple[str, int]:
-        number = self._tree.number(self._folder)
-        return self._folder.rpartition("/")[0], number - number % PAGE
+    def _pointed(self) -> Item | None:
+        return self._tree.item(self._rows[self.at]) if self._rows else None
 
+    def _place(self, number: int) -> int:
+        """Return the row of an entry, or of the folder that it is in."""
+        return max(bisect_right(self._rows, number) - 1, 0)
 
-def browse(tree: Tree, title: str, ticked: dict[str, None]) -> bool:
-    """Let the user tick files and folders in `ticked`; return whether they are done."""
-    return Browser(tree, title, ticked).run()
+    def _open(self, folder: str) -> None:
+        self._folder, self.filter, self.at = folder, "", 0
+        self._rows = self._tree.children(folder)
+
+    def _up(self) -> bool:
+        if left := self._folder:
+            self._open(left.rpartition("/")[0])
+            self.at = self._place(self._tree.number(left))
+        return bool(left)

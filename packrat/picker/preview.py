@@ -1,17 +1,15 @@
-"""Preview of a restore: paths, disk space, downtime and download."""
+"""Preview of a restore: paths, disk space, downtime, and what is read from where."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from prompt_toolkit.utils import get_cwidth
-
-from packrat.picker.prompts import fit, height, width
+from packrat.picker.cells import fit, height, pieces, width
 from packrat.runs.room import forgettable_text
 from packrat.text.report import bytes_text, count_text, time_text, when_text
-from specs.faults import printable
 from stages.errors import SourceError
 from stages.in_place.folder import PREFIX
 from stages.in_place.survey import mounts_in
@@ -24,25 +22,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from packrat.restore.opened import OpenedBackup
-    from specs.service import Service
+    from specs.config import Config
 
 PATIENCE_SECONDS = 5
 """Seconds for an answer of the Docker engine."""
 SHOWN = 6
 """Paths that are listed one by one."""
+INDENT = 4 + 10
+"""Columns of the margins, and of the names of the rows."""
+MORE = "more than was chosen: a backup stores several files in one piece"
 
 
 class Preview:
     """Preview of one restore, with counts of what it needs."""
 
-    def __init__(
-        self, opened: OpenedBackup, paths: Sequence[str], service: Service, state_dir: str
-    ) -> None:
+    def __init__(self, opened: OpenedBackup, paths: Sequence[str], config: Config) -> None:
         """Read the index of the selection; raises VaultError, also if a path is not there."""
+        near = config.destinations()[opened.source].distance == 0
+        self._verb = "read" if near else "download"
         self._opened = opened
         self._paths = paths
-        self._service = service
-        self._state_dir = state_dir
+        self._service = config.services[opened.service]
+        self._state_dir = config.state_dir
         self.files = self.size = 0
         selection = Selection(paths)
         frames: set[tuple[str, int]] = set()
@@ -82,15 +83,13 @@ class Preview:
         folders = self._folders()
         several = len(folders) > 1
         mounts = [os.path.join(top * several, at) for top in folders for at in mounts_in(top)]
+        where = "each of them" if several else "".join(folders)
         stopped = ", ".join(self._service.stopped)
         after = self._service.post_restore
         return self._lines(
             *(("" if at else "to", name) for at, name in enumerate(self._service.reads.named)),
             ("", "in place; excluded files stay untouched"),
-            *(
-                ("" if n else "aside", f"{at}/{PREFIX}…: what is there now")
-                for n, at in enumerate(folders)
-            ),
+            ("aside", f"{where}/{PREFIX}…: what is there now"),
             *(("not", f"{at}: another filesystem is mounted there") for at in mounts),
             *(("room", self._room(at)) for at in folders[:1]),
             ("stopped", f"{stopped}, for seconds, and started again" if stopped else "nothing"),
@@ -118,36 +117,26 @@ class Preview:
         manifest, source = self._opened.manifest, self._opened.source
         made = f"{when_text(manifest.made)}, {time_text(manifest.made)} ({manifest.id[:8]})"
         files = f"{count_text(self.files, 'file')}, {bytes_text(self.size)}"
-        rows = [("service", self._opened.service), ("backup", made)]
-        rows.append(("what", files if self._paths else f"everything: {files}"))
+        begin = [("service", self._opened.service), ("backup", made)]
+        begin.append(("what", files if self._paths else f"everything: {files}"))
         end = [
             *more,
-            ("download", f"{bytes_text(self.download)} from {source}"),
+            (self._verb, f"{bytes_text(self.download)} from {source}"),
+            *([("", MORE)] if self.download > self.size else []),
             *(("DAMAGED", f"{name}: files in it are LOST") for name in sorted(self.damaged)),
         ]
-        last = [line for name, text in end for line in _wrapped(name, text)]
-        # The plan, the question and its three answers must fit the screen.
-        room = height() - len(rows) - len(last) - 6
+        rows, last = ([line for row in part for line in _wrapped(*row)] for part in (begin, end))
+        # The plan, the question, its three answers and the keys must fit the screen.
+        room = height() - len(rows) - len(last) - 8
         shown = self._paths[: max(1, min(SHOWN, room - 1))]
         paths = [("", path) for path in shown]
         if left := len(self._paths) - len(shown):
             paths.append(("", f"and {left:,} more"))
-        lines = [f"{name:<10}{fit(text, _text_width()).rstrip()}" for name, text in rows + paths]
-        return ["The plan", *lines, *last]
-
-
-def _text_width() -> int:
-    return width() - 4 - 10
+        lines = [f"{name:<10}{fit(text, width() - INDENT).rstrip()}" for name, text in paths]
+        return ["The plan", *rows, *lines, *last]
 
 
 def _wrapped(name: str, text: str) -> list[str]:
-    """Return a text on as many lines as it needs, so that paths are shown in full."""
-    text, lines = printable(text), []
-    while True:
-        piece = text[: _text_width()]
-        while get_cwidth(piece) > _text_width():
-            piece = piece[:-1]
-        lines.append(f"{name:<10}{piece}")
-        name, text = "", text[len(piece) :]
-        if not text:
-            return lines
+    """Return the lines of a text, with the name in front of the first one."""
+    lines = pieces(text, width() - INDENT)
+    return [f"{label:<10}{line}" for label, line in zip_longest([name], lines, fillvalue="")]

@@ -1,4 +1,4 @@
-"""Prompts on a terminal, by questionary: a list to pick from, a line of text, a password.
+"""Prompts on a terminal: a menu, a line of text, a password.
 
 Every prompt disappears once it is answered, and the next one takes its place. Esc goes back, Ctrl-C
 ends the program.
@@ -6,136 +6,92 @@ ends the program.
 
 from __future__ import annotations
 
-import shutil
 import sys
-from dataclasses import dataclass
-from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import questionary
 from msgspec import Struct
+from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+from prompt_toolkit.output import create_output
 
+from packrat.picker.cells import fit, pieces, width
+from packrat.picker.screen import Answer, ListScreen, Navigation
 from specs.faults import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from questionary import Question
 
 
-class Navigation(Enum):
-    """Navigation instead of an answer."""
-
-    BACK = "back"
-    LEAVE = "leave"
-
-
 class Line(Struct, frozen=True):
-    """One line of a list; without a value it is a separator."""
+    """One line of a menu; without a value it is a note above the menu."""
 
     text: str
     value: Any = None
+    more: str = ""
+    """What is said about the line while the pointer is on it."""
 
 
-class Ticked(Struct, frozen=True):
-    """Answer of the space bar, with the value under the pointer."""
+class Menu(ListScreen):
+    """Lines to pick from."""
 
-    value: Any
+    def __init__(self, title: str, lines: Sequence[Line], at: Any = None) -> None:
+        """Begin at the line with the value `at`."""
+        super().__init__()
+        notes = [line.text for line in lines if line.value is None]
+        self._title = [*title.split("\n"), *notes]
+        self._all = [line for line in lines if line.value is not None]
+        self._shown = self._all
+        self.at = next((n for n, line in enumerate(self._all) if line.value == at), 0)
 
+    def title(self, columns: int) -> list[str]:
+        """Return the question and the notes, on as many lines as they need."""
+        return [line for text in self._title for line in pieces(text, columns)]
 
-def width() -> int:
-    """Return the number of columns of the terminal."""
-    return shutil.get_terminal_size((80, 24)).columns
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self._shown)
 
+    def row(self, number: int, columns: int) -> str:
+        """Return a line, shortened if necessary."""
+        return fit(self._shown[number].text, columns).rstrip()
 
-def height() -> int:
-    """Return the number of lines of the terminal."""
-    return shutil.get_terminal_size((80, 24)).lines
+    def below(self, columns: int) -> list[str]:
+        """Return what is said about the line under the pointer, and all of it if it is long."""
+        if not self._shown:
+            return [""]
+        line = self._shown[self.at]
+        is_whole = self.row(self.at, columns - 2) == printable(line.text).rstrip()
+        said = [text for text in ("" if is_whole else line.text, line.more) if text]
+        has_more = any(line.more for line in self._all)
+        lines = [piece for text in said for piece in pieces(text, columns)]
+        return ["", *lines, *[""] * (has_more and not lines)]
 
+    def narrow(self) -> int:
+        """Show the lines that contain the filter, in any case."""
+        text = self.filter.casefold()
+        self._shown = [line for line in self._all if text in line.text.casefold()]
+        return 0
 
-def fit(text: str, columns: int) -> str:
-    """Return a text escaped, shortened in the middle or padded to a number of columns."""
-    from prompt_toolkit.utils import get_cwidth
-
-    text = printable(text)
-    if get_cwidth(text) <= columns:
-        return text + " " * (columns - get_cwidth(text))
-    head, tail = columns // 2, (columns - 1) // 2
-    while get_cwidth(text[:head]) > columns // 2:
-        head -= 1
-    while tail and get_cwidth(text[-tail:]) > (columns - 1) // 2:
-        tail -= 1
-    short = f"{text[:head]}…{text[-tail:] if tail else ''}"
-    return short + " " * (columns - get_cwidth(short))
-
-
-def pick(
-    title: str,
-    lines: Sequence[Line],
-    *,
-    at: Any = None,
-    hint: str = "",
-    ticks: bool = False,
-    keys: Mapping[str, Any] | None = None,
-) -> Any:
-    """Return the value of the line that the user picks, or Navigation.BACK for Esc.
-
-    With `ticks`, the space bar returns a Ticked. `keys` maps further letters to values.
-    """
-    import questionary
-    from questionary.prompts.common import InquirerControl
-
-    columns = width() - 4
-    choices: list[Any] = [
-        questionary.Separator(fit(line.text, columns).rstrip())
-        if line.value is None
-        else questionary.Choice(fit(line.text, columns).rstrip(), _Opaque(line.value))
-        for line in lines
-    ]
-    values = [line.value for line in lines]
-    start = choices[values.index(at)] if at is not None and at in values else None
-    question = questionary.select(
-        title,
-        choices,
-        default=start,
-        qmark="?",
-        instruction=hint or "(arrows and enter; esc goes back)",
-        use_jk_keys=False,
-        # With questionary's colours, the mark stays at the line where the pointer started.
-        style=questionary.Style([("selected", ""), ("highlighted", "bold")]),
-        **_surroundings(),
-    )
-    [control] = [
-        control
-        for control in question.application.layout.find_all_controls()
-        if isinstance(control, InquirerControl)
-    ]
-
-    def ticked() -> Any:
-        pointed: Any = control.get_pointed_at().value
-        return Ticked(pointed.value)
-
-    more: dict[str, Callable[[], Any]] = {" ": ticked} if ticks else {}
-    more |= {key: partial(_Opaque, value) for key, value in (keys or {}).items()}
-    answer = _ask(question, more)
-    return answer.value if isinstance(answer, _Opaque) else answer
+    def press(self, key: str) -> Answer | None:
+        """Choose the line with Enter."""
+        return Answer(self._shown[self.at].value) if key == "enter" and self._shown else None
 
 
-def ask_text(title: str, default: str = "", hint: str = "") -> Any:
+def pick(title: str, lines: Sequence[Line], *, at: Any = None) -> Any:
+    """Return the value of the line that the user picks, or Navigation.BACK for Esc."""
+    return Menu(title, lines, at).ask()
+
+
+def ask_text(title: str, default: str = "") -> Any:
     """Return the line that the user types, or Navigation.BACK."""
-    import questionary
-
-    question = questionary.text(
-        title, default=default, qmark="?", instruction=hint or None, **_surroundings()
-    )
-    return _ask(question, {})
+    return _ask(questionary.text(title, default=default, qmark="", **_surroundings()))
 
 
 def ask_secret(title: str) -> Any:
     """Return the password that the user types, or Navigation.BACK."""
-    import questionary
-
-    return _ask(questionary.password(title, qmark="?", **_surroundings()), {})
+    return _ask(questionary.password(title, qmark="", **_surroundings()))
 
 
 def confirm(question: str) -> bool:
@@ -149,35 +105,22 @@ def notice(text: str) -> None:
     print(f"{fit(text, width() - 1)}\r", end="", file=sys.stderr, flush=True)
 
 
-@dataclass(frozen=True, eq=False)
-class _Opaque:
-    """Wrapper of a value, so that questionary does not interpret it."""
-
-    value: Any
-
-
 def _surroundings() -> dict[str, Any]:
-    # On standard error: standard output is for the command's result.
-    from prompt_toolkit.output import create_output
+    return {
+        "output": create_output(sys.stderr),  # standard output is for the command's result
+        "erase_when_done": True,
+        "bottom_toolbar": " enter accept  esc back",
+        "style": questionary.Style([("bottom-toolbar", "noreverse dim")]),
+    }
 
-    return {"output": create_output(sys.stderr), "erase_when_done": True}
 
-
-def _ask(question: Question, more: dict[str, Callable[[], Any]]) -> Any:
-    """Return the answer to a prompt that has more keys than questionary's."""
-    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
-
+def _ask(question: Question) -> Any:
+    """Return the answer to a prompt of questionary, to which Esc is added."""
     keys = KeyBindings()
 
     @keys.add("escape", eager=True)
     def _(event: Any) -> None:
         event.app.exit(result=Navigation.BACK)
-
-    for key, answer in more.items():
-
-        @keys.add(key, eager=True)
-        def _(event: Any, answer: Callable[[], Any] = answer) -> None:
-            event.app.exit(result=answer())
 
     app = question.application
     app.key_bindings = merge_key_bindings([app.key_bindings, keys] if app.key_bindings else [keys])

@@ -6,23 +6,25 @@ Navigation.BACK to go back to the one before; from the first one, that leaves th
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from packrat.picker.available import BackupFinder
-from packrat.picker.browser import browse
+from packrat.browse.library import AllBackups
+from packrat.picker.available import BackupFinder, newest_of, rows_of
+from packrat.picker.browser import Browser, Done
+from packrat.picker.cells import width
 from packrat.picker.preview import Preview
-from packrat.picker.prompts import Line, Navigation, ask_secret, ask_text, fit, notice, pick, width
+from packrat.picker.prompts import Line, ask_secret, notice, pick
+from packrat.picker.screen import Navigation
+from packrat.picker.target import absolute, ask_folder
 from packrat.picker.tree import load_ahead
 from packrat.picker.undoing import sure_to_undo, undo_line, undoable
+from packrat.picker.versions import VersionPicker
 from packrat.restore.choose import OtherKey, choose
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.request import Request
 from packrat.restore.unlock import LockedArchive
-from packrat.text.report import bytes_text, count_text, time_text, when_text
+from packrat.text.report import bytes_text, count_text, when_text
 from specs.faults import printable
-from stages.errors import TargetError
 from stages.in_place.replaced import Replaced
 from stages.restore_target.resume import Marker
 from vault.errors import NotThere, VaultError
@@ -30,7 +32,6 @@ from vault.errors import NotThere, VaultError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from packrat.picker.available import BackupChoice
     from packrat.picker.tree import Tree
     from packrat.program import Program
     from packrat.restore.request import RestoreOptions
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 BACK = Line("← back", Navigation.BACK)
 LEAVE = Line("← leave; nothing was changed", Navigation.BACK)
-NO_BACKUP = "no backup yet"
 
 
 class Picker:
@@ -55,9 +55,10 @@ class Picker:
         self.service = given.service or ""
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
-        self._target = _absolute(given.target) if given.target is not None else None
-        self._ticked: dict[str, None] = {}
-        """Paths in the order in which they were ticked, kept across steps."""
+        self._target = absolute(given.target) if given.target is not None else None
+        self._browser: Browser | None = None
+        """Position and selection in the picked backup, kept across steps."""
+        self._versions: VersionPicker | None = None
         self.opened: OpenedBackup | None = None
         """The picked backup, once it is open."""
         self._tree: Future[Tree] | None = None
@@ -103,19 +104,8 @@ class Picker:
         for name in names:
             found = self._finder.find(name)
             away |= found.failed
-            known = [choice for choice in found.choices if choice.summary]
-            said = NO_BACKUP
-            if known and known[0].summary:
-                size = bytes_text(known[0].summary.size)
-                said = (
-                    f"{when_text(known[0].time):<16} {size:>10}  {count_text(len(known), 'backup')}"
-                )
-            elif found.choices:
-                said = f"{count_text(len(found.choices), 'backup')} under another key"
-            elif found.failed:
-                said = "no destination answers"
-            said += "  (not in the configuration)" * (name in self.program.adopted)
-            lines.append(Line(f"{printable(name):<{wide}}{said}", name))
+            left = "  (not in the configuration)" * (name in self.program.adopted)
+            lines.append(Line(f"{printable(name):<{wide}}{found.text}{left}", name))
         first = self.service or None
         answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
         if answer is Navigation.BACK:
@@ -134,12 +124,12 @@ class Picker:
                     f"there is no backup of {self.service}",
                     f"packrat backup {self.service} creates one",
                 )
-            minutes = Counter(time_text(choice.time)[:16] for choice in found.choices)
-            lines = [Line(_choice_text(choice, minutes), choice.name) for choice in found.choices]
-            undo = self._undo_lines()
-            lines = [*_away_lines(found.failed), *lines, *undo, self._last_line()]
-            title = f"Which backup of {self.service}?"
-            answer = pick(title, lines, at=self._backup or None)
+            rows = zip(rows_of(found.choices, width() - 4), found.choices, strict=True)
+            lines = [Line(row, choice.name, choice.more) for row, choice in rows]
+            lines = [*_away_lines(found.failed), *lines, *self._undo_lines(), self._last_line()]
+            newest = newest_of(found.choices)
+            at = self._backup or (newest and newest.name)
+            answer = pick(f"Which backup of {self.service}?", lines, at=at)
             if answer is Navigation.BACK:
                 return Navigation.BACK
             if isinstance(answer, Replaced):
@@ -153,11 +143,13 @@ class Picker:
                 if not self._unlock(destination, choice.name):
                     continue
             if choice.name != self._backup:
-                self.opened = self._tree = None
-                self._paths = self._given.paths or ()
-                self._ticked.clear()
-            self._backup = choice.name
+                self._switch(choice.name, self._given.paths or ())
             return None
+
+    def _switch(self, backup: str, paths: tuple[str, ...]) -> None:
+        """Take another backup, with its own selection."""
+        self.opened = self._tree = self._browser = None
+        self._backup, self._paths = backup, paths
 
     def _undo_lines(self) -> list[Line]:
         """Return the line that offers an undo, unless the command line calls for a restore."""
@@ -186,6 +178,7 @@ class Picker:
         self._known.append(keys)
         self.program = self.program.under(keys)
         self._finder = BackupFinder(self.program, self._given.source)
+        self._versions = None
         return True
 
     def _what(self) -> Navigation | None:
@@ -198,16 +191,34 @@ class Picker:
             )
             lines = [Line(whole, "all"), Line("some files or folders …", "some"), BACK]
             made = f"{self.service}, {when_text(manifest.made)}"
-            answer = pick(f"What of {made}?", lines, at="some" if self._ticked else "all")
+            answer = pick(f"What of {made}?", lines, at="some" if self._browser else "all")
             if answer is Navigation.BACK:
                 return Navigation.BACK
             if answer == "all":
                 self._paths = ()
                 return None
-            notice("reading the list of files …")
-            if browse(self._tree.result(), made, self._ticked):
-                self._paths = tuple(self._ticked)
+            if self._some(self._tree, f"{made} ({manifest.id[:8]})"):
                 return None
+
+    def _some(self, tree: Future[Tree], title: str) -> bool:
+        """Let the user select files, or take a version of one; return whether they are done."""
+        notice("reading the list of files …")
+        labels = self.program.config.services[self.service].reads.labels
+        # With a broken configuration, the path may be one of the faults.
+        unknown = self.program.faults or self.service in self.program.adopted
+        present = {} if unknown else labels
+        self._browser = self._browser or Browser(tree.result(), title, present)
+        while isinstance(answer := self._browser.ask(), str):
+            notice("reading the versions …")
+            if self._versions is None:
+                self._versions = VersionPicker(AllBackups(self.program, listing=self._finder.look))
+            if version := self._versions.pick(self.service, answer, self._opened().name):
+                if version != self._opened().name:
+                    self._switch(version, (answer,))
+                self._paths = (answer,)
+                return True
+        self._paths = tuple(self._browser.ticks.paths)
+        return answer is Done.DONE
 
     def _where(self) -> Navigation | None:
         path = ", ".join(self.program.config.services[self.service].reads.named)
@@ -225,36 +236,19 @@ class Picker:
             if answer == "in place":
                 self._target = None
                 return None
-            if target := self._which_folder():
+            if target := ask_folder(
+                self.service, self._opened().manifest, self._paths, self._target
+            ):
                 self._target = target
                 return None
 
-    def _which_folder(self) -> str | None:
-        manifest = self._opened().manifest
-        day = time_text(manifest.made)[:16].replace(" ", "-").replace(":", "")
-        typed = self._target or os.path.join(os.getcwd(), f"{self.service}-{day}")
-        said = "Which folder? It must be empty or new."
-        while True:
-            typed = ask_text(f"{said}\n ", typed)
-            if typed is Navigation.BACK:
-                return None
-            target = _absolute(typed)
-            marker = Marker(self.service, manifest.id, self._paths)
-            try:
-                marker.goes_on(target)
-            except TargetError as error:
-                said = f"{fit(str(error), width() - 4).rstrip()}\n  Which folder instead?"
-            else:
-                return target
-
     def _sure(self) -> Navigation | None:
         opened = self._opened()
-        notice("calculating the download …")
+        notice("calculating what is read …")
         in_place = self._target is None
         if self._target is not None:  # one from the command line is not checked yet
             Marker(self.service, opened.manifest.id, self._paths).goes_on(self._target)
-        config = self.program.config
-        preview = Preview(opened, self._paths, config.services[self.service], config.state_dir)
+        preview = Preview(opened, self._paths, self.program.config)
         said = preview.in_place() if in_place else preview.to_folder(self._target or "")
         lines = [
             Line("yes, restore", "yes"),
@@ -273,23 +267,6 @@ class Picker:
             )
             self.opened = OpenedBackup(self.service, chosen, self.program.keys)
         return self.opened
-
-
-def _absolute(folder: str) -> str:
-    return os.path.abspath(os.path.expanduser(folder or "."))
-
-
-def _choice_text(choice: BackupChoice, minutes: Counter[str]) -> str:
-    """Return a line with the time; with the seconds if another backup is of the same minute."""
-    where = ", ".join(choice.destinations)
-    exact = time_text(choice.time)
-    exact = exact if minutes[exact[:16]] > 1 else exact[:16]
-    if choice.summary is None:
-        return f"{when_text(choice.time):<16} {exact}  locked: another password  {where}"
-    size = bytes_text(choice.summary.size)
-    proven = "  proven" * choice.proven
-    kind = f"{choice.summary.kind:<11}"
-    return f"{when_text(choice.time):<16} {exact}  {size:>10}  {kind}  {where}{proven}"
 
 
 def _away_lines(failed: dict[str, VaultError]) -> list[Line]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from packrat.picker.prompts import Line, Navigation, pick
+from packrat.picker.prompts import Line, pick
+from packrat.picker.screen import Navigation
 from packrat.text.report import bytes_text, time_text, when_text
 from specs.faults import printable
 from stages.errors import SourceError

@@ -83,6 +83,8 @@ def look(
     catalogs, failed = list(found.values()), list(away.values())
     for other in failed if catalogs else failed[1:]:
         warn(str(other))
+    if not catalogs and not failed:
+        raise NotThere(f"{service} has no destination", "correct the configuration: packrat check")
     if not catalogs:
         raise failed[0]
     return catalogs, failed

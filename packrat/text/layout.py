@@ -86,11 +86,11 @@ def table_lines(
     for row, text in zip_longest(zip(*shown, strict=True), ["", *below], fillvalue=""):
         cells = [_broken(cell, columns) for cell, columns in zip(row, widths, strict=True)]
         for line in zip_longest(*cells, fillvalue=""):
-            padded = (
-                _padded(cell, columns, column[0] in right)
+            filled = (
+                padded(cell, columns, column[0] in right)
                 for cell, columns, column in zip(line, widths, shown, strict=True)
             )
-            lines.append(GAP.join(padded).rstrip())
+            lines.append(GAP.join(filled).rstrip())
         if text:
             lines += wrap(f"{GAP * 2}{text}", width) if width else [f"{GAP * 2}{text}"]
     return lines
@@ -113,10 +113,10 @@ def _broken(cell: str, width: int) -> list[str]:
             lines[-1] += f" {piece}"
         else:
             lines.append(piece)
-    return [_shortened(line, width) for line in lines]
+    return [shortened(line, width) for line in lines]
 
 
-def _shortened(text: str, width: int) -> str:
+def shortened(text: str, width: int) -> str:
     """Return a text with its middle left out if it is too wide."""
     if cell_len(text) <= width:
         return text
@@ -126,6 +126,7 @@ def _shortened(text: str, width: int) -> str:
     return short
 
 
-def _padded(cell: str, width: int, right: bool) -> str:  # noqa: FBT001
+def padded(cell: str, width: int, right: bool = False) -> str:  # noqa: FBT001, FBT002
+    """Return a text filled up with spaces, in front of it if it is aligned to the right."""
     space = " " * (width - cell_len(cell))
     return space + cell if right else cell + space

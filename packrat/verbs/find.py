@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
-from engine.pool import in_order
 from packrat.browse.library import AllBackups
+from packrat.browse.opened import opened_ahead
 from packrat.errors import Exit
 from packrat.restore.request import in_roots
 from packrat.text.report import bytes_text, count_text, print_json, table, time_text, warn
@@ -17,15 +16,11 @@ from vault.browse import PackratFileSystem
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from packrat.program import Program
     from vault.archive.compare import Sighting
     from vault.archive.format import Summary
-    from vault.archive.tree import Tree
-
-OPENED_AHEAD = 8
-"""Backups that are opened at the same time."""
 
 
 def find_paths(
@@ -45,7 +40,7 @@ def find_paths(
             failed.append(error)
             warn(str(error))
             continue
-        for name, tree in _opened(files, service, backups):
+        for name, tree in opened_ahead(files, service, backups):
             try:
                 search.add(name, tree())
                 searched += 1
@@ -57,25 +52,6 @@ def find_paths(
         raise failed[0]
     _report(rows, pattern, searched, as_json=as_json)
     return Exit.PARTIAL if failed or library.away else Exit.DONE
-
-
-def _opened(
-    files: PackratFileSystem, service: str, backups: Iterable[str]
-) -> Iterator[tuple[str, Callable[[], Tree]]]:
-    """Yield each backup with a function that returns its tree, which is opened ahead."""
-
-    def attempt(name: str) -> Future[Tree]:
-        done: Future[Tree] = Future()
-        try:
-            done.set_result(files.tree(service, name))
-        except VaultError as error:
-            done.set_exception(error)
-        return done
-
-    with ThreadPoolExecutor(OPENED_AHEAD) as threads:
-        opened = in_order(threads, attempt, backups, OPENED_AHEAD)
-        for name, tree in zip(backups, opened, strict=True):
-            yield name, tree.result
 
 
 def _row(service: str, backups: dict[str, Summary], found: Sighting) -> dict[str, Any]:

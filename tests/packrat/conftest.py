@@ -1,12 +1,16 @@
 """House for the picker's tests, whose names and sizes appear on golden screens."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
+from engine.run import Clock
 from tests.helpers.house import House
 from tests.helpers.trees import fill, noise
+
+MINUTE = 60 * 10**9
 
 
 @pytest.fixture
@@ -18,13 +22,14 @@ def root():
 
 @pytest.fixture
 def filled(root):
-    """A house with two destinations, two backups, and names of every kind."""
+    """A house with two destinations, two backups of one minute, and names of every kind."""
     house = House(root, destinations=("local", "nas"), service="gitea")
     files = {"app.ini": noise(3000), "repos/one.git/HEAD": b"ref", "repos/two.git/HEAD": b"ref"}
     files |= {f"avatars/{n:03}.png": noise(2000, n) for n in range(30)}
     files |= {"evil\x1b[2J\u202ename": b"x", f"{'long-' * 30}name": b"y"}
-    fill(house.source, files)
-    house.backed_up()
-    fill(house.source, {"late": b"late"})
-    house.backed_up()
+    minute = time.time_ns() // MINUTE * MINUTE - 2 * MINUTE
+    for new, seconds in ((files, 10), ({"late": b"late"}, 20)):
+        fill(house.source, new)
+        clock = Clock(now=lambda at=minute + seconds * 10**9: at)
+        assert house.back_up(clock=clock).status == "done"
     return house

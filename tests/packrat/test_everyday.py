@@ -374,6 +374,16 @@ def test_everything_else_of_a_broken_configuration_is_readable(tmp_path, fault):
     assert len(faults) > 1
 
 
+def test_a_service_without_a_readable_destination_says_so(house):
+    """Its only destination is the faulty part of the configuration."""
+    document = yaml.safe_load(house.config_file.read_text())
+    document["backup"]["destinations"] = {"remote": {"type": "fsspec", "url": "file:///x"}}
+    house.config_file.write_text(yaml.safe_dump(document))
+    done = house.cli("ls", house.service)
+    assert done.returncode == 4
+    assert f"{house.service} has no destination" in done.stderr
+
+
 @pytest.mark.parametrize("text", ["a: [", "services: 5\nbackup: {local: {path: /b}}", "x: 1"])
 def test_a_file_without_readable_services_is_refused(tmp_path, text):
     file = tmp_path / "packrat.yaml"

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from vault.archive.format import ArchiveName, Referred, Summary, stamp
 from vault.archive.lineage import Pin, Root
+from vault.archive.statement import Statement
 from vault.catalog import retention
 from vault.catalog.catalog import Catalog, Listed
+from vault.catalog.forgotten import set_aside
 from vault.catalog.renewal import renewable
 from vault.catalog.retention import PAST, Policy, Reason, expired
 from vault.catalog.rules import Rules, upcoming
@@ -340,3 +342,33 @@ def test_a_manual_deletion_is_an_alarm_and_a_raised_number_is_not():
     assert bases(left, 2, "here") == {name(2), name(3)}
     assert bases(left, 4, "here") == set()
     assert bases(left, 4, "here", {name(1)}) == {name(2), name(3)}
+
+
+def forgotten(number):
+    """Return the statement that somebody deleted an archive."""
+    said = Statement(
+        id="f" * 32,
+        service="svc",
+        host="here",
+        line="0" * 32,
+        time=stamp(0),
+        says="forgotten",
+        archives=[f"{number:032x}"],
+    )
+    return Listed(Stored(said.name, 100), statement=said)
+
+
+def test_a_forgotten_archive_is_set_aside_unless_a_backup_there_needs_it():
+    """And then it is copied only for that backup, not because a rule would keep it."""
+    told = catalog([item(9)])
+    told.statements.append(forgotten(1))
+    free, needed = catalog([item(1), item(2)]), catalog([item(1), item(2, [1])])
+    set_aside([free, needed], [told])
+    assert [one.stored.name for one in free.listed] == [name(2)]
+    assert [one.stored.name for one in free.forgotten] == [name(1)]
+    assert [one.stored.name for one in needed.listed] == [name(1), name(2)]
+    assert needed.forgotten == []
+    copied = [one.stored.name for one in to_copy(told, [needed], 3)]
+    assert copied == [name(1), name(2)]
+    needed.listed[1].problem = "damaged"
+    assert to_copy(told, [needed], 3) == []
