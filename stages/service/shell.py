@@ -246,7 +246,7 @@ class _ContainerProcess:
         if self._over.is_set() or self._pid <= 1:
             return
         for number in ("TERM", "KILL"):
-            kill = ["sh", "-c", f"kill -{number} -- -{self._pid}"]
+            kill = ["sh", "-c", f"kill -{number} -{self._pid}"]
             with suppress(SourceError):
                 made = self._engine.begin(self._name, kill, {}, None, self._user)
                 list(self._engine.output(made, self._name))
