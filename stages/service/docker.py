@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ class Container(Struct, frozen=True):
     exit_code: int
     mounts: tuple[tuple[str, bool], ...]
     """(folder of the host, whether it may be written) of each volume and bind mount."""
+    targets: tuple[str, ...]
+    """Where each of them is in the container."""
     vanishes: bool
     """It is removed when it is stopped."""
     network: str
@@ -85,6 +88,7 @@ class DockerEngine:
         health = state.get("Health") or {}
         log = health.get("Log") or [{}]
         settings = found.get("HostConfig") or {}
+        mounts = [mount for mount in found.get("Mounts") or [] if mount.get("Source")]
         kind, _, whose = str(settings.get("NetworkMode") or "").partition(":")
         return Container(
             name=name,
@@ -96,11 +100,8 @@ class DockerEngine:
             started=str(state.get("StartedAt")),
             restarts=int(found.get("RestartCount", 0)),
             exit_code=int(state.get("ExitCode", 0)),
-            mounts=tuple(
-                (mount["Source"], bool(mount.get("RW")))
-                for mount in found.get("Mounts") or []
-                if mount.get("Source")
-            ),
+            mounts=tuple((mount["Source"], bool(mount.get("RW"))) for mount in mounts),
+            targets=tuple(str(mount.get("Destination")) for mount in mounts),
             vanishes=bool(settings.get("AutoRemove")),
             network=whose if kind == "container" else "",
         )
@@ -145,6 +146,8 @@ class DockerEngine:
         env: dict[str, str],
         folder: str | None,
         user: str = "",
+        *,
+        stdin: bool = False,
     ) -> str:
         """Prepare a command in a running container. Return its id for `output` and `status`.
 
@@ -152,7 +155,7 @@ class DockerEngine:
         """
         with self._translated(f"run a command in container {name}", name):
             made = self._client().exec_create(
-                name, command, environment=env, workdir=folder, user=user
+                name, command, environment=env, workdir=folder, user=user, stdin=stdin
             )
         return str(made["Id"])
 
@@ -160,6 +163,31 @@ class DockerEngine:
         """Run a prepared command, and yield what it prints as it comes."""
         with self._translated(f"run a command in container {name}", name):
             yield from self._client().exec_start(id_, stream=True)
+
+    def put(self, name: str, folder: str, data: Iterator[bytes]) -> None:
+        """Unpack a tar archive in a folder of a container, also of a stopped one.
+
+        Raises NoContainer, EngineAway, SourceError.
+        """
+        with self._translated(f"write to {folder} of container {name}", name):
+            self._client().put_archive(name, folder, data)
+
+    def detach(self, id_: str, name: str) -> None:
+        """Run a prepared command without waiting for it; raises NoContainer, EngineAway."""
+        with self._translated(f"run a command in container {name}", name):
+            self._client().exec_start(id_, detach=True)
+
+    def attach(self, id_: str, name: str) -> Any:
+        """Run a prepared command; return the connection that carries its input and output.
+
+        It has `recv`, `sendall`, `settimeout` and `close`.
+        """
+        with self._translated(f"run a command in container {name}", name):
+            raw = self._client().exec_start(id_, socket=True)
+        if not isinstance(raw, socket.SocketIO):
+            return raw  # through TLS or ssh
+        with raw:
+            return socket.socket(fileno=os.dup(raw.fileno()))
 
     def status(self, id_: str, name: str) -> int | None:
         """Return a command's exit status, None while it runs."""
