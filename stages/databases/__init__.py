@@ -1,0 +1,1 @@
+"""Databases: the dump and the load of each engine side by side."""

@@ -1,0 +1,180 @@
+"""Database that is dumped by a program of its own container, and loaded by another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict
+
+from stages.errors import SourceError
+from stages.service.docker import DockerEngine
+from stages.service.exec import ContainerProgram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from stages.facts import CommandLog
+
+BLOCK_BYTES = 1 << 20
+MOST_NAMES = 10_000
+"""Most databases of one server: a service's own user controls what is listed."""
+
+
+Settings = dict[str, str]
+
+
+class Tools(Struct, frozen=True):
+    """What a dump or a load uses of the run."""
+
+    secret: Callable[[Any], str]
+    """Resolves the reference to a secret."""
+    log: CommandLog
+    check: Callable[[], None]
+    """Called several times a second; what it raises ends the program."""
+
+
+class Database(BaseModel):
+    """Server or file whose databases are dumped, each to a file of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stops: ClassVar[bool] = False
+    """The server is stopped while a dump is loaded."""
+    label: str
+    """Name of its folder in a backup."""
+
+    @property
+    def where(self) -> str:
+        """What is dumped, for people."""
+        raise NotImplementedError
+
+    def require_ready(self) -> None:
+        """Raise SourceError if a dump would fail at once, before anything else is done."""
+        raise NotImplementedError
+
+    def files(self, tools: Tools) -> list[str]:
+        """Return the names of the files that a dump consists of; raises SourceError."""
+        raise NotImplementedError
+
+    def dump(self, file: str, tools: Tools) -> Iterator[bytes]:
+        """Yield the content of one file of the dump; raises SourceError unless it is whole."""
+        raise NotImplementedError
+
+    def loads_late(self, file: str) -> bool:  # noqa: ARG002 (for overriding)
+        """Return whether a file is loaded after the others, which it relies on."""
+        return False
+
+    def settings(self, tools: Tools) -> Settings:  # noqa: ARG002 (for overriding)
+        """Return what a load must know of the server while it runs; raises SourceError."""
+        return {}
+
+    def load(self, file: str, data: BinaryIO, tools: Tools, settings: Settings) -> None:
+        """Replace a present database by one file of a dump; raises SourceError."""
+        raise NotImplementedError
+
+
+class Server(Database):
+    """Server in a container."""
+
+    title: ClassVar[str]
+    script: ClassVar[str] = ""
+    """Shell lines before each program: they read the credentials of the container's environment."""
+    password_variable: ClassVar[str] = ""
+    """Variable from which the engine's programs read the password."""
+    user_variable: ClassVar[str] = ""
+    data_folders: ClassVar[tuple[str, ...]] = ()
+    """Folders in its container in which such a server has its data."""
+
+    container: str
+    host: str | None = None
+    """Address of the Docker engine."""
+    user: str | None = None
+    """User of the database; by default as the container's environment says."""
+    password: Any = None
+    """Reference to a secret; by default as the container's environment says."""
+
+    @property
+    def where(self) -> str:
+        """Its engine and container."""
+        return f"{self.title} in {self.container}"
+
+    def data_folder(self, patience: float) -> tuple[str, ...]:
+        """Return the folders of this machine that hold its data; raises SourceError."""
+        found = DockerEngine(self.host, patience).inspect(self.container)
+        return tuple(
+            source
+            for (source, _), target in zip(found.mounts, found.targets, strict=True)
+            if any(target == at or target.startswith(f"{at}/") for at in self.data_folders)
+        )
+
+    def require_ready(self) -> None:
+        """Raise SourceError if its container does not run."""
+        if not DockerEngine(self.host).inspect(self.container).running:
+            raise SourceError(
+                f"cannot dump {self.where}: container {self.container} is not running",
+                f"start it: docker start {self.container}",
+            )
+
+    def program(
+        self,
+        what: str,
+        script: str,
+        arguments: Iterable[str],
+        tools: Tools,
+        data: BinaryIO | None = None,
+    ) -> Iterator[bytes]:
+        """Run a script in the container and yield what it prints; raises SourceError."""
+        environment = {}
+        if self.user is not None:
+            environment[self.user_variable] = self.user
+        if self.password is not None:
+            environment[self.password_variable] = tools.secret(self.password)
+        engine, content = DockerEngine(self.host), blocks(data) if data else None
+        program = ContainerProgram(engine, self.container, f"{what} of {self.where}", tools.log)
+        return program.run(self.script + script, arguments, environment, tools.check, content)
+
+    def names(self, script: str, tools: Tools) -> list[str]:
+        """Return names of databases, which a script prints as lines of hexadecimal digits."""
+        printed = b"".join(self.program("the list of databases", script, (), tools))
+        lines = printed.split()
+        if len(lines) > MOST_NAMES:
+            raise SourceError(f"{self.where} lists {len(lines):,} databases", "name those to dump")
+        try:
+            return sorted(bytes.fromhex(line.decode()).decode() for line in lines)
+        except ValueError:
+            raise SourceError(
+                f"{self.where} has a database whose name is not UTF-8",
+                "name the databases to dump: databases: [...]",
+            ) from None
+
+
+def blocks(data: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of an open file; raises OSError."""
+    while block := data.read(BLOCK_BYTES):
+        yield block
+
+
+def file_of(name: str, suffix: str) -> str:
+    """Return the name of the file for a database."""
+    return name.replace("%", "%25").replace("/", "%2F") + suffix
+
+
+def name_of(file: str, suffix: str) -> str:
+    """Reverse `file_of`."""
+    return file.removesuffix(suffix).replace("%2F", "/").replace("%25", "%")
+
+
+def from_environment(variable: str, *names: str) -> str:
+    """Return shell lines that set a variable from the first of several that is set.
+
+    Each may also be `NAME_FILE`, the path of a file with the value, as official images have it.
+    """
+    lines = ""
+    for name in names:
+        lines += (
+            f'if [ -z "${{{variable}:-}}" ]; then {variable}="${{{name}:-}}"; fi\n'
+            f'if [ -z "${variable}" ] && [ -n "${{{name}_FILE:-}}" ]; then'
+            f' {variable}="$(cat "${name}_FILE")"; fi\n'
+        )
+    return f"{lines}export {variable}\n"

@@ -1,0 +1,181 @@
+"""SQLite: a copy by its backup API, made by a process that runs as the owner of the file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from stages.databases.base import Database, Tools
+from stages.errors import SourceError, TargetError
+from stages.restore_target.handles import open_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stages.databases.base import Settings
+
+BLOCK_BYTES = 1 << 20
+CHECK_SECONDS = 0.1
+SCRATCH = "/var/tmp"  # noqa: S108 (the folder made in it is private)
+"""Where copies are made: the owner of a file may not enter Packrat's own folders."""
+SIDE_FILES = ("", "-wal", "-shm", "-journal")
+
+COPY = """
+import os, sqlite3, sys
+source, target, uid, gid = sys.argv[1:]
+if int(uid) != os.geteuid():
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+with sqlite3.connect(source, timeout=60) as old, sqlite3.connect(target, timeout=60) as new:
+    old.backup(new)
+    if new.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        sys.exit("the copy is not sound: the database is damaged")
+"""
+"""Runs in an interpreter of its own: what a service's user can write is not parsed as root.
+
+It becomes that user by itself, who may not be able to reach Packrat's interpreter.
+"""
+
+
+class SQLite(Database):
+    """One file of SQLite."""
+
+    kind: Literal["sqlite"]
+    path: str
+
+    @property
+    def where(self) -> str:
+        """The file."""
+        return f"SQLite {self.path}"
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """Real paths of the database and of the files that SQLite keeps beside it."""
+        folder, name = os.path.split(self.path)
+        return tuple(os.path.join(os.path.realpath(folder), name) + end for end in SIDE_FILES)
+
+    def describe_room(self) -> str:
+        """Return what the temporary copy takes."""
+        return f"a temporary copy of {self.size >> 20} MiB in {SCRATCH}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the database now; 0 if it is not there."""
+        try:
+            return sum(os.lstat(path).st_size for path in self.own_files[:2])
+        except OSError:
+            return 0
+
+    def require_ready(self) -> None:
+        """Raise SourceError if the file is not there, or its copy has no room."""
+        self._owner()
+        require_room(self.where, self.size)
+
+    def files(self, tools: Tools) -> list[str]:  # noqa: ARG002
+        """Return the one file of a dump."""
+        return [os.path.basename(self.path)]
+
+    def dump(self, file: str, tools: Tools) -> Iterator[bytes]:
+        """Yield a copy; raises SourceError unless it is whole."""
+        owner = self._owner()
+        require_room(self.where, self.size)
+        with scratch_folder(owner) as folder:
+            copy = os.path.join(folder, "copy")
+            self._copy("dump", self.path, copy, owner, tools)
+            # The owner could have put anything there: a link, or a fifo that nobody writes to.
+            fd = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(fd, "rb") as made:
+                if not stat.S_ISREG(os.fstat(fd).st_mode) or os.fstat(fd).st_uid != owner.st_uid:
+                    raise SourceError(f"the copy of {file} was replaced while it was made", "")
+                while block := made.read(BLOCK_BYTES):
+                    yield block
+
+    def load(self, file: str, data: BinaryIO, tools: Tools, settings: Settings) -> None:  # noqa: ARG002
+        """Replace the content of the present database; raises SourceError."""
+        owner = self._owner()
+        size = data.seek(0, os.SEEK_END)
+        data.seek(0)
+        require_room(self.where, size)
+        with scratch_folder(owner) as folder:
+            copy = os.path.join(folder, "copy")
+            with open(copy, "xb") as made:
+                os.fchmod(made.fileno(), 0o600)
+                os.fchown(made.fileno(), owner.st_uid, owner.st_gid)
+                shutil.copyfileobj(data, made, BLOCK_BYTES)
+            self._copy("load", copy, self.path, owner, tools)
+
+    def _owner(self) -> os.stat_result:
+        """Return the status of the file; raises SourceError."""
+        folder, name = os.path.split(self.path)
+        try:
+            fd = open_service(folder)
+            try:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            finally:
+                os.close(fd)
+        except (OSError, TargetError) as error:
+            what = getattr(error, "strerror", None) or error
+            raise SourceError(f"cannot open {self.where}: {what}", "correct its path") from error
+        if not stat.S_ISREG(found.st_mode):
+            raise SourceError(f"{self.where} is no regular file", "name the database itself")
+        return found
+
+    def _copy(
+        self, what: str, source: str, target: str, owner: os.stat_result, tools: Tools
+    ) -> None:
+        """Copy one database into another as `owner`; raises SourceError."""
+        ids = (str(owner.st_uid), str(owner.st_gid))
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", "-c", COPY, source, target, *ids],
+            cwd="/",
+            env={},
+            umask=0o077,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            while process.poll() is None:
+                tools.check()
+                time.sleep(CHECK_SECONDS)
+        finally:
+            process.kill()
+            _, said = process.communicate()
+        if process.returncode:
+            [*_, last] = ["", *said.decode(errors="replace").strip().splitlines()]
+            raise SourceError(
+                f"the {what} of {self.where} failed: {last[:300]}",
+                "see that its owner may write to its folder and that the disk has room",
+            )
+
+
+def require_room(where: str, size: int) -> None:
+    """Raise SourceError if the temporary copy does not fit."""
+    disk = os.statvfs(SCRATCH)
+    free = disk.f_bavail * disk.f_frsize
+    if free < size:
+        raise SourceError(
+            f"cannot copy {where}: it has {size >> 20:,} MiB, and {SCRATCH} has"
+            f" {free >> 20:,} MiB free",
+            f"make room in {SCRATCH}",
+        )
+
+
+@contextmanager
+def scratch_folder(owner: os.stat_result) -> Iterator[str]:
+    """Make a folder for one user; it is deleted at the end."""
+    # Nobody else can enter the outer one's content, and the owner cannot replace the inner one.
+    with tempfile.TemporaryDirectory(prefix="packrat-", dir=SCRATCH) as outer:
+        os.chmod(outer, 0o711)  # noqa: S103
+        inner = os.path.join(outer, "work")
+        os.mkdir(inner, 0o700)
+        os.chown(inner, owner.st_uid, owner.st_gid)
+        yield inner
