@@ -118,7 +118,7 @@ def _folders(service: dict[str, Any]) -> list[tuple[KeyPath, str]]:
 
 
 def _reads_nothing(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
-    if not any(key in service for key in ("path", "paths", "volumes", "compose")):
+    if not any(key in service for key in ("path", "paths", "volumes", "compose", "databases")):
         hint = "write path: /var/lib/gitea, or paths:, volumes: or compose:"
         yield document.fault(("services", name, "path"), "is missing", hint, at_key=True)
 
@@ -129,7 +129,10 @@ def _no_container(document: Document, name: str, service: dict[str, Any]) -> Ite
         return
     if not docker.keys() <= Docker.model_fields.keys():
         return  # the unknown key may be a misspelt `container`
-    if not (service.get("compose") or (service.get("volumes") and "host" in docker)):
+    if not (
+        service.get("compose")
+        or ((service.get("volumes") or service.get("databases")) and "host" in docker)
+    ):
         path, message = ("services", name, "docker"), "needs one of container and containers"
         yield document.fault(path, message, "write container: NAME")
 

@@ -9,7 +9,8 @@ from specs.config import Config
 from specs.destinations.local import Local
 from specs.insertion import insert
 from specs.pipeline import Pipeline
-from specs.service import Command, Service
+from specs.service import Command, Docker, Service
+from stages.facts import Present
 from stages.given import GIVEN
 from stages.kinds import BUILT_IN
 from stages.locate import Locate
@@ -17,10 +18,13 @@ from stages.reads import Reads
 from stages.select import Select
 
 
-def compile_service(config: Config, name: str, *, full: bool = False) -> Pipeline:
+def compile_service(
+    config: Config, name: str, *, full: bool = False, back: bool = False
+) -> Pipeline:
     """Compile one service to a self-contained pipeline document.
 
-    With `full`, the archive refers to no other archive.
+    With `full`, the archive refers to no other archive. With `back`, the document is for a restore
+    in place: servers that load a dump only when they start are stopped.
 
     Raises:
         KeyError: There is no such service.
@@ -36,7 +40,7 @@ def compile_service(config: Config, name: str, *, full: bool = False) -> Pipelin
     if unusual := {name: rules for name, rules in keep.items() if rules != usual}:
         whole["keep_at"] = unusual
     line.then("base", keep=usual, **whole)
-    _read(line, config, service)
+    _read(line, config, service, back=back)
     for stage in ("gather", "chunk", "pack", "compress", "encrypt", "spool"):
         line.then(stage)
     for destination in destinations:
@@ -87,9 +91,9 @@ class _Line:
         self.last = name
 
 
-def _read(line: _Line, config: Config, service: Service) -> None:
+def _read(line: _Line, config: Config, service: Service, *, back: bool) -> None:
     """Add the stages that read the source, and those that keep it unchanged meanwhile."""
-    docker = service.stops
+    docker, stopped = service.docker or Docker(), service.stopped_names(back=back)
     line.then("source", max_size=config.spool.max_size, min_free=config.spool.min_free)
     if service.post_restore:
         # Reversed, it comes last; so here it comes before everything that it may rely on.
@@ -99,15 +103,19 @@ def _read(line: _Line, config: Config, service: Service) -> None:
         line.then("pre_backup", "commands", **first, then=_command(service, service.post_backup))
     elif service.pre_backup:
         line.then("pre_backup", "command", **_command(service, service.pre_backup))
-    if docker:
+    if service.databases:
+        line.then("dump", databases=service.database_parameters)
+    if stopped or service.compose:
         bulk: dict[str, Any] = {} if docker.warm else {"bulk": False}
         line.then("warm", **bulk)
         params = docker.model_dump(exclude={"container", "containers", "warm"}, exclude_none=True)
-        names = {"names": list(docker.names)} if docker.names else {}
+        names = {"names": stopped} if stopped else {}
+        if service.compose and (dumped := service.dumped(back=back)):
+            names["dumped"] = dumped
         project = {"compose": service.compose} if service.compose else {}
         line.then("stop", "containers", **names, **project, **params)
     line.then("collect")
-    if docker:
+    if stopped or service.compose:
         line.release("start", "stop")
     if service.post_backup:
         line.release("post_backup", "pre_backup")
@@ -122,8 +130,8 @@ def _preflight(config: Config, service: Service) -> dict[str, Any]:
     """Return the parameters of `preflight`, which checks them before anything else."""
     reads = reads_of(config, service)
     params: dict[str, Any] = {"read": reads.model_dump(mode="json", exclude_defaults=True)}
-    if service.docker and service.docker.names:
-        params["containers"] = list(service.docker.names)
+    if names := service.stopped_names():
+        params["containers"] = names
     return params
 
 
@@ -158,13 +166,16 @@ def compile_restore(
     # Only this destination: it may hold backups although the service no longer uses it.
     service = config.services[name].model_copy(update={"destinations": (source,)})
     only = config.model_copy(update={"services": config.services | {name: service}})
-    pipeline = compile_service(only, name)
+    pipeline = compile_service(only, name, back=to is None)
     lead = [Node("select", Select(paths=tuple(paths))), Node("locate", Locate())]
     there = pipeline.graph()
-    graph = there.reverse(_last_with_inverse(there, f"upload:{source}"), lead, GIVEN["restore"])
+    given = (*GIVEN["restore"], Present)  # `set_aside` is added below
+    graph = there.reverse(_last_with_inverse(there, f"upload:{source}"), lead, given)
     stages = graph.document()
     if to is not None:
         _end_with_writing(stages, graph.downstream("gather"))
+    elif service.databases:
+        _load_databases(stages, name)
     for params in stages.values():
         if params.get("kind") == "containers":
             params["exchanges"] = True
@@ -190,6 +201,29 @@ def _last_with_inverse(graph: Graph, name: str) -> str:
         name = fed[0].name
         last = name if fed[0].stage.inverse is not None else last
     return last
+
+
+def _load_databases(stages: dict[str, dict[str, Any]], service: str) -> None:
+    """Dump the present databases before anything is stopped, and load them before the start.
+
+    Reversed, the load would come last, with the containers that use the databases running.
+    """
+    load = stages["dump"]
+    for params in stages.values():  # what came after the load comes after what was before it
+        params["after"] = [at for one in params.get("after", []) for at in _past(one, load)]
+    first = next(name for name, one in stages.items() if one.get("after") == ["gather"])
+    databases = load["databases"]
+    stages["set_aside"] = {
+        "kind": "set_aside", "service": service, "databases": databases, "after": ["gather"]
+    }  # fmt: skip
+    stages[first]["after"] = ["set_aside"]
+    for params in stages.values():
+        params["after"] = ["dump" if one == "collect" else one for one in params["after"]]
+    load["after"] = ["collect"]
+
+
+def _past(name: str, load: dict[str, Any]) -> list[str]:
+    return load["after"] if name == "dump" else [name]
 
 
 def _end_with_writing(stages: dict[str, dict[str, Any]], later: Collection[str]) -> None:

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from specs.databases import DatabaseEntry, parameters
 from specs.retain import Retain
 from specs.secret import Secret
 from specs.section import Section
@@ -176,6 +177,8 @@ class Service(Section):
     """Volumes of containers to back up, by name."""
     compose: Project | None = None
     """Compose project: its containers, and the volumes and folders that they write to."""
+    databases: tuple[DatabaseEntry, ...] = ()
+    """Databases to dump, which keep running."""
     schedule: Schedule | None = None
     """Schedule of the daemon's backups; without one, backups are made by hand only."""
     docker: Docker | None = None
@@ -238,18 +241,39 @@ class Service(Section):
             volumes=self.volumes,
             compose=self.compose,
             host=self.docker.host if self.docker else None,
+            databases=self.database_parameters,
             exclude=self.exclude,
             one_file_system=self.one_file_system,
         )
 
     @property
+    def database_parameters(self) -> list[dict[str, Any]]:
+        """What the stages that dump or load its databases need to know."""
+        return parameters(self.databases, self.docker.host if self.docker else None)
+
+    def dumped(self, *, back: bool = False) -> list[str]:
+        """Return the containers of its databases, which keep running.
+
+        With `back`, in a restore in place: a few servers load a dump only when they start.
+        """
+        servers = [one for one in self.databases if one.container]
+        return [one.container for one in servers if not (back and one.stops)]
+
+    def stopped_names(self, *, back: bool = False) -> list[str]:
+        """Return the containers to stop by name, besides those of a Compose project."""
+        names = [*(self.docker.names if self.docker else ())]
+        names += [one.container for one in self.databases if back and one.stops]
+        running = self.dumped(back=back)
+        return [name for name in dict.fromkeys(names) if name not in running]
+
+    @property
     def stops(self) -> Docker | None:
         """How its containers are stopped; None if it stops none."""
         docker = self.docker or Docker()
-        return docker if docker.names or self.compose else None
+        return docker if self.stopped_names() or self.compose else None
 
     @property
     def stopped(self) -> list[str]:
         """The containers that are stopped, for people."""
         project = [f"Compose project {self.compose}"] if self.compose else []
-        return [*(self.docker.names if self.docker else ()), *project]
+        return [*self.stopped_names(), *project]

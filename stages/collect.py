@@ -13,6 +13,7 @@ from stages.facts import (
     Base,
     DowntimeClock,
     Dump,
+    Dumped,
     Job,
     RestoreJob,
     SourceReport,
@@ -61,7 +62,7 @@ class Collect(Stage):
         DowntimeClock,
         StateFolder,
     )
-    uses: ClassVar[tuple[Any, ...]] = (WarmRecord(), Dump(), AtRest())
+    uses: ClassVar[tuple[Any, ...]] = (WarmRecord(), Dump(), Dumped(), AtRest())
     provides: ClassVar[tuple[type, ...]] = (SourceReport,)
     inverse_needs: ClassVar[tuple[type, ...]] = (
         RestoreJob,
@@ -91,7 +92,7 @@ class Collect(Stage):
         run.fact(Written)  # never replace what is there with less than the backup has
         state, roots = run.fact(StateFolder).path, run.fact(Roots)
         now, check = run.clock.now() / 1e9, lambda: self._check(run)
-        done = swap(state, run.fact(Staging), roots.exclude, roots.never, check, now)
+        done = swap(state, run.fact(Staging), roots.patterns, roots.never, check, now)
         for left in done.left:
             run.warn(_left_text(left, job))
         run.provide(Swapped(done.folders, int(now)))
@@ -136,6 +137,10 @@ class _Pass:
                     yield from self._root(root, top, previous, warnings)
                 finally:
                     os.close(top)
+            elif stored := self.run.fact(Dumped).entries.get(root.label):
+                self.files[root.label] = len(stored) - 1
+                for entry in stored:  # its data was read before the stop
+                    yield Piece(entry, stored=entry.type != "dir")
         self.reader.finish()
 
     def _root(
@@ -152,7 +157,8 @@ class _Pass:
                 "a destination, the spool and the state need folders of their own",
             )
         at_rest = self.run.fact(AtRest).looked or self.run.fact(Dump).since is not None
-        excludes, listings = Excludes(self.roots.exclude), self.warm.folders.get(root.label)
+        excludes = Excludes(self.roots.patterns(root.folder))
+        listings = self.warm.folders.get(root.label)
 
         def miss(path: str, error: OSError) -> None:
             self._miss(root.path(path), error)

@@ -51,6 +51,8 @@ class Containers(Scope, Journaled):
     names: tuple[str, ...] = ()
     compose: str | None = None
     """Compose project whose containers are stopped after these, those that need others first."""
+    dumped: tuple[str, ...] = ()
+    """Containers that keep running, because their databases are dumped or loaded."""
     host: str | None = None
     stop_timeout: int = 30
     health_timeout: int = 120
@@ -150,7 +152,8 @@ class Containers(Scope, Journaled):
     def all_names(self, engine: DockerEngine) -> list[str]:
         """Return all containers in the order of the stop; raises SourceError."""
         project = stop_order(read_inventory(engine), self.compose) if self.compose else []
-        return list(dict.fromkeys([*self.names, *(one.name for one in project)]))
+        found = dict.fromkeys([*self.names, *(one.name for one in project)])
+        return [name for name in found if name not in self.dumped]
 
     def _warn_of_others(self, engine: DockerEngine, found: list[Container], run: Run) -> None:
         """Warn of other containers that a stop or the new files affect."""

@@ -21,7 +21,7 @@ def count_source(state_dir: str, roots: Roots) -> tuple[int, int]:
         root = open_source(path)
         try:
             own = folders(roots.never) | own_folders(state_dir, root)
-            excludes, one = Excludes(roots.exclude), roots.one_file_system
+            excludes, one = Excludes(roots.patterns(path)), roots.one_file_system
             for found in walk(root, excludes, own, lambda *_: None, one_file_system=one):
                 files += not stat.S_ISDIR(found.stat.st_mode)
                 size += found.stat.st_size * stat.S_ISREG(found.stat.st_mode)

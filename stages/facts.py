@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stages.source.attributes import Unset
-    from vault.archive.format import Manifest
+    from vault.archive.format import Entry, Manifest
     from vault.archive.lineage import Lineage
     from vault.catalog.catalog import Catalog
     from vault.catalog.verdict import Verdict
@@ -167,6 +167,23 @@ class Dump(Struct, frozen=True):
     """Start of the command before the backup, in nanoseconds since 1970; None without one."""
 
     since: int | None = None
+
+
+class Dumped(Struct, frozen=True):
+    """Dumps of databases whose data was read: label -> the root's folder, then its streams."""
+
+    entries: Mapping[str, tuple[Entry, ...]] = {}
+
+
+class Present(Struct, frozen=True):
+    """Databases as they were before a restore in place: what there is to load, and where to."""
+
+    folders: Mapping[str, str]
+    """Label of a database -> folder that holds the dumps to load once they are exchanged."""
+    files: Mapping[str, tuple[str, ...]]
+    """Label -> the dumps to load."""
+    settings: Mapping[str, Mapping[str, str]]
+    """Label -> what a load must know of the server while it runs."""
 
 
 class AtRest(Struct, frozen=True):

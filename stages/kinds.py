@@ -18,6 +18,7 @@ from stages.command import Command, Commands, PostRestore
 from stages.compress import Compress
 from stages.confirm import Confirm
 from stages.containers import Containers
+from stages.dump import DumpStage
 from stages.encrypt import Encrypt
 from stages.foreign import load, packages
 from stages.gather import Gather
@@ -26,6 +27,7 @@ from stages.pack import Pack
 from stages.preflight import Preflight
 from stages.prune import Prune
 from stages.select import Select
+from stages.set_aside import SetAside
 from stages.source_stage import Source
 from stages.spool import SpoolStage
 from stages.survey import Survey
@@ -44,6 +46,8 @@ KINDS: tuple[type[Stage], ...] = (
     Survey,
     ChooseBase,
     Source,
+    DumpStage,
+    SetAside,
     Warm,
     Collect,
     Gather,

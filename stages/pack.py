@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec import structs
 
 from engine.stage import Stage
+from stages.errors import SourceError
 from stages.facts import Base, Job, ScratchFolder, SourceReport
 from stages.items import Chunk, Kept, Segment
 from stages.packing.file_chunks import FileChunks
@@ -53,8 +54,8 @@ class Pack(Stage):
         """Yield segments as they fill, data and index in turns, and the manifest at the end."""
         job, base = run.fact(Job), run.fact(Base)
         index, naming_key = run.fact(PreviousIndex), run.fact(Keys).naming_key
-        scratch = run.fact(ScratchFolder).folder
-        packing = _Packing(job, base, index, naming_key, scratch, run.warn)
+        roots, scratch = run.fact(Roots), run.fact(ScratchFolder).folder
+        packing = _Packing(job, base, roots, index, naming_key, scratch, run.warn)
         try:
             for chunk in chunks:
                 packing.add(chunk)
@@ -90,6 +91,7 @@ class _Packing:
         self,
         job: Job,
         base: Base,
+        roots: Roots,
         index: PreviousIndex,
         naming_key: bytes,
         scratch: str,
@@ -98,6 +100,7 @@ class _Packing:
         self.job, self.base, self.warn = job, base, warn
         self.early = EntryLog(scratch)
         """Files of the warm pass, with their chunks."""
+        self.dumps: dict[str, Entry] = {}
         self.previous = index
         self.segments = Segments(job.own)
         self.usage = Usage(job.own)
@@ -108,7 +111,7 @@ class _Packing:
         )
         self.index = IndexWriter(self.segments, self.usage, index, base.usable, naming_key)
         self.block_lists: list[Reference] = []
-        self.admission = Admission(job.own)
+        self.admission = Admission(job.own, roots.roots)
         self.entries = self.files = self.size = self.read = self.refused = 0
 
     def add(self, chunk: Chunk) -> None:
@@ -123,14 +126,16 @@ class _Packing:
             self.read += len(chunk.data)
             self.file_chunks.add(entry, chunk.id, chunk.data)
         if chunk.stored:
-            early = self.early.find(entry.name)
+            early = self.dumps.pop(entry.name, None) or self.early.find(entry.name)
             assert early is not None, f"{entry.name!r} was not read early"
             entry.chunks.extend(early.chunks)
             entry.lists.extend(early.lists)
             entry.average = early.average
         if chunk.last:
             self.file_chunks.finish(entry)
-            if chunk.early:
+            if chunk.early and entry.type == "stream":  # in no order, but few
+                self.dumps[entry.name] = entry
+            elif chunk.early:
                 self.early.add(entry)
             else:
                 self._add_entry(entry)
@@ -153,6 +158,8 @@ class _Packing:
 
     def _admit(self, entry: Entry) -> Entry | None:
         admitted, wrong = self.admission.admit(entry)
+        if wrong is not None and entry.type == "stream":
+            raise SourceError(f"the dump {entry.name!r} cannot be stored: it {wrong}", "rename it")
         if wrong is not None:
             self.refused += 1
             self.warn(f"{entry.name!r} is not in this backup: it {wrong}")

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
+from stages.databases.base import Server
 from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
 from stages.service.compose import stop_order
 from stages.service.docker import DockerEngine
@@ -39,6 +40,8 @@ class Preflight(Stage):
         for root in roots.roots:
             if root.folder:
                 os.close(held.open(root))
+        for one in self.read.databases:
+            one.require_ready()
         for text in roots.unread:
             run.warn(text)
         engine = DockerEngine(self.read.host)
@@ -58,7 +61,9 @@ class Preflight(Stage):
         if self.read.compose is None:
             return list(self.containers)
         project = stop_order(read_inventory(engine), self.read.compose)
-        return list(dict.fromkeys([*self.containers, *(one.name for one in project)]))
+        found = dict.fromkeys([*self.containers, *(one.name for one in project)])
+        dumped = {one.container for one in self.read.databases if isinstance(one, Server)}
+        return [name for name in found if name not in dumped]
 
     @staticmethod
     def _warn_of_sharing(

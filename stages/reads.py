@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
+from msgspec import structs
 from pydantic import BaseModel, ConfigDict
 
+from stages.databases.any import AnyDatabase  # noqa: TC001 (pydantic reads the annotations)
+from stages.databases.base import Server
+from stages.databases.sqlite import SQLite
 from stages.errors import SourceError
 from stages.service.compose import data_of
 from stages.service.docker import PATIENCE_SECONDS, DockerEngine
 from stages.service.inventory import read_inventory
 from stages.service.volumes import volume_folder
-from stages.source.roots import ReadRoot, Roots, distinct, in_order, labels_of
+from stages.source.roots import DUMP, ReadRoot, Roots, distinct, in_order, labels_of
 from vault.archive.lineage import PATH_ROOT
 
 if TYPE_CHECKING:
@@ -35,6 +40,8 @@ class Reads(BaseModel):
     """Volumes by name."""
     compose: str | None = None
     """Compose project, for the volumes and folders that its containers write to."""
+    databases: tuple[AnyDatabase, ...] = ()
+    """Databases that are dumped; their files are not read."""
     host: str | None = None
     """Address of the Docker engine."""
     exclude: tuple[str, ...] = ()
@@ -61,15 +68,36 @@ class Reads(BaseModel):
             if self.compose:
                 more, unread = self._of_project(inventory, self.compose, roots)
                 roots += more
+        never = (*self.never, *self._data_folders(patience))
+        roots = [root for root in roots if not any(_inside(root.folder, at) for at in never)]
         self._require_separate(roots)
-        return Roots(in_order(roots), self.exclude, self.never, self.one_file_system, tuple(unread))
+        roots = [structs.replace(root, exclude=self._own_patterns(root)) for root in roots]
+        roots += [ReadRoot(one.label, DUMP, one.where) for one in self.databases]
+        return Roots(in_order(roots), self.exclude, never, self.one_file_system, tuple(unread))
+
+    def _data_folders(self, patience: float) -> list[str]:
+        """Return the folders of this machine that hold the data of dumped databases."""
+        servers = [one for one in self.databases if isinstance(one, Server)]
+        return [folder for one in servers for folder in one.data_folder(patience)]
+
+    def _own_patterns(self, root: ReadRoot) -> tuple[str, ...]:
+        """Return patterns for the files of dumped databases in a root."""
+        top = os.path.realpath(root.folder)
+        inside = [
+            os.path.relpath(path, top)
+            for one in self.databases
+            if isinstance(one, SQLite)
+            for path in one.own_files
+            if os.path.commonpath([path, top]) == top
+        ]
+        return tuple("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", path) for path in inside)
 
     def _of_project(
         self, inventory: Inventory, project: str, named: list[ReadRoot]
     ) -> tuple[list[ReadRoot], list[str]]:
         """Return the roots of a Compose project besides `named`, and what is in none of them."""
         data = data_of(inventory, project)
-        taken = [root.label for root in named]
+        taken = [*(root.label for root in named), *(one.label for one in self.databases)]
         known = {root.source for root in named if root.kind == "volume"}
         labels = distinct(
             [one.label for one in data], [one.volume or one.folder for one in data], taken
@@ -125,9 +153,10 @@ class Reads(BaseModel):
     def labels(self) -> dict[str, str]:
         """Label -> folder, of the roots that are named by their folder."""
         folders = [*([self.path] if self.path else []), *self.paths]
-        if self.path and not (self.paths or self.volumes or self.compose):
+        if self.path and not (self.paths or self.volumes or self.compose or self.databases):
             return {PATH_ROOT: self.path}
-        return dict(zip(labels_of(folders, self.volumes), folders, strict=True))
+        taken = [*self.volumes, *(one.label for one in self.databases)]
+        return dict(zip(labels_of(folders, taken), folders, strict=True))
 
     @property
     def named(self) -> list[str]:
@@ -137,6 +166,7 @@ class Reads(BaseModel):
             *self.paths,
             *(f"volume {name}" for name in self.volumes),
             *([f"Compose project {self.compose}"] if self.compose else []),
+            *(one.where for one in self.databases),
         ]
 
     def describe(self) -> str:

@@ -39,7 +39,7 @@ class Undo(Link):
                 f"packrat restore {self.service} --in-place restores another backup",
             )
         now = run.clock.now() / 1e9
-        done = undo(state, records, places, roots.exclude, roots.never, now)
+        done = undo(state, records, places, roots.patterns, roots.never, now)
         for path in done.left:
             run.warn(f"left {path!r} untouched: something in it is excluded or belongs to packrat")
         for path in done.odd:

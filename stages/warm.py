@@ -108,7 +108,7 @@ class Warm(Stage):
         self, root: ReadRoot, top: int, run: Run, record: WarmRecord, previous: Previous
     ) -> Iterator[Piece]:
         roots = run.fact(Roots)
-        excludes = Excludes(roots.exclude)
+        excludes = Excludes(roots.patterns(root.folder))
         never = folders(roots.never) | own_folders(run.fact(StateFolder).path, top)
         linked = set()
         # Files that cannot be read are reported by the second walk.

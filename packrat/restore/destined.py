@@ -53,7 +53,8 @@ def _inside(label: str, paths: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _same(root: Root, roots: Roots, stored: set[str]) -> ReadRoot | None:
-    there = [one for one in roots.roots if one.folder and root.kind not in STREAMED]
+    streamed = root.kind in STREAMED
+    there = [one for one in roots.roots if one.folder and (one.kind in STREAMED) == streamed]
     by_label = [one for one in there if one.label == root.label]
     by_source = [one for one in there if one.source == root.source and one.label not in stored]
     return next(iter([*by_label, *by_source]), None)

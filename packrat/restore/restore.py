@@ -22,6 +22,7 @@ from stages.containers import Containers
 from stages.errors import SourceError
 from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
+from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import drop_unused
 from stages.in_place.replaced import measure
 from stages.in_place.staging import prepare
@@ -103,6 +104,7 @@ def restore(
         with hints, Target(pipeline.to, marker(job)) as target:
             return _run(pipeline, graph, job, opened, listeners, (target,), clock)
     roots = pipeline.reads.resolve() if pipeline.reads else Roots()
+    roots = with_dump_folders(roots, pipeline.state_dir, pipeline.service)
     places = destined(job.backup.roots, roots, job.paths, opened.where)
     state_dir = pipeline.state_dir
     now = clock.now() / 1e9

@@ -21,6 +21,7 @@ from specs.compile import compile_service, reads_of
 from specs.faults import printable
 from stages.errors import SourceError
 from stages.given import GIVEN
+from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import forget
 from stages.in_place.replaced import measure
 from stages.in_place.undo import finished_later, newest_undoable
@@ -40,7 +41,7 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     """Put back what the newest in-place restore replaced; raises the error that ended it."""
     [service] = program.services([service])
     config, clock = program.config, clock or Clock()
-    pipeline = compile_service(config, service)
+    pipeline = compile_service(config, service, back=True)
     where = ", ".join(config.services[service].reads.named)
     with service_lock(config.state_dir, service, clock.now() / 1e9):
         for sentence in require_repaired(config.state_dir, service):
@@ -58,6 +59,7 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
                 f"packrat restore {service} --in-place restores another backup",
             )
         roots = reads_of(config, config.services[service]).resolve()
+        roots = with_dump_folders(roots, config.state_dir, service)
         with closing(HeldRoots()) as held:
             held.hold(roots)
             journal = Journal(config.state_dir, service)
@@ -112,8 +114,15 @@ def _graph(pipeline: Pipeline) -> Graph:
     spec: dict[str, dict[str, Any]] = {
         "undo": {"kind": "undo", "service": pipeline.service, "read": read}
     }
+    before, last = [], "undo"
+    if "dump" in stages:
+        what = {"databases": stages["dump"]["databases"]}
+        spec["set_aside"] = {"kind": "set_aside", "service": pipeline.service, **what}
+        spec["dump"] = {"kind": "dump", "inverse": True, "after": ["undo"], **what}
+        before, last = ["set_aside"], "dump"
+    spec["undo"]["after"] = before
     if "stop" in stages:
         spec["undo"]["after"] = ["stop"]
-        spec["stop"] = stages["stop"] | {"after": [], "exchanges": True}
-        spec["start"] = {"releases": "stop", "after": ["undo"]}
+        spec["stop"] = stages["stop"] | {"after": before, "exchanges": True}
+        spec["start"] = {"releases": "stop", "after": [last]}
     return Graph.build(spec, KINDS, GIVEN["undo"])

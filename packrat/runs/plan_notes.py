@@ -49,7 +49,9 @@ def _labels_text(roots: Roots) -> str:
     """Return the labels of the roots, and the folder of each, to continue a sentence."""
     if not roots.labelled:
         return ""
-    return "; " + ", ".join(f"{root.label} from {printable(root.folder)}" for root in roots.roots)
+    return "; " + ", ".join(
+        f"{root.label} from {printable(root.folder)}" for root in roots.roots if root.folder
+    )
 
 
 def restore_notes(pipeline: Pipeline) -> dict[str, str]:

@@ -126,7 +126,7 @@ def check_containers(
     for name, service in services.items():
         try:
             roots = service.reads.resolve(ASKING_SECONDS)
-            paths += map(os.path.realpath, roots.folders)
+            paths += map(os.path.realpath, [*roots.folders, *roots.never])
             read[name] = [asdict(one.stored) | {"folder": one.folder} for one in roots.roots]
             notes += [f"services.{name}: {text}" for text in roots.unread]
         except EngineAway as error:

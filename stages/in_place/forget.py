@@ -16,6 +16,7 @@ from msgspec import structs
 
 from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
+from stages.in_place.dumps import drop_dumps
 from stages.in_place.folder import find_folder, open_folder, open_root
 from stages.in_place.record import read_records, remove_record, restores, write_records
 from stages.in_place.replaced import is_set_aside
@@ -75,6 +76,8 @@ def forget(
             said = [str(error)]
         gone += not said
         failed += said
+    if not failed:
+        drop_dumps(state_dir, service)
     return Forgotten(gone, tuple(failed))
 
 

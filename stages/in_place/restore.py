@@ -3,7 +3,7 @@
     with prepare(state_dir, service, destined, archive, now) as staging:
         ...  write the tree of each of `staging.roots`, while the service runs
         ...  stop the service
-        swapped = swap(state_dir, staging, exclude, never, check, now)
+        swapped = swap(state_dir, staging, patterns, never, check, now)
         ...  start the service
 
 The caller holds the service's lock, and has called `recover` first.
@@ -51,19 +51,22 @@ class Exchanged(msgspec.Struct, frozen=True):
 def swap(
     state_dir: str,
     staging: Staging,
-    exclude: Sequence[str],
+    patterns: Callable[[str], Sequence[str]],
     never: Sequence[str],
     check: Callable[[], None],
     now: float,
 ) -> Exchanged:
     """Exchange the restored trees with the present ones; the service must be stopped.
 
-    Paths that `exclude` matches, the folders `never` and mount points stay. `check` is called
-    before each step and may raise. `now` is in seconds since 1970. On any error everything is as
-    before, unless the error says that the next command continues. Raises TargetError.
+    Paths that match the `patterns` of a root's folder, the folders `never` and mount points stay.
+    `check` is called before each step and may raise. `now` is in seconds since 1970. On any error
+    everything is as before, unless the error says that the next command continues. Raises
+    TargetError.
     """
     try:
-        plans = [_plan(state_dir, one, exclude, never, check) for one in staging.roots]
+        plans = [
+            _plan(state_dir, one, patterns(one.record.path), never, check) for one in staging.roots
+        ]
         for one in staging.roots:  # the restored tree must be on the disk before it replaces
             linux.syncfs(one.root)
     except OSError as error:

@@ -33,7 +33,7 @@ from stages.source.exclude import Excludes
 from stages.source.walk import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from stages.in_place.folder import Places
     from stages.in_place.moves import Sided
@@ -64,7 +64,7 @@ def undo(
     state_dir: str,
     records: Sequence[Record],
     places: Places,
-    exclude: Sequence[str],
+    patterns: Callable[[str], Sequence[str]],
     never: Sequence[str],
     now: float,
 ) -> Undone:
@@ -77,7 +77,7 @@ def undo(
     with ExitStack() as opened:
         try:
             sides = open_sides(records, places, opened)
-            plans = [_plan(state_dir, *side, exclude, never) for side in sides]
+            plans = [_plan(state_dir, *side, patterns(side[0].path), never) for side in sides]
             since = int(now)
             new = [structs.replace(one, since=since, bytes=None) for one, _ in plans]
             sides = [(one, *side[1:]) for one, side in zip(new, sides, strict=True)]

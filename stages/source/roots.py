@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 
+DUMP: Literal["dump"] = "dump"
+"""Kind of the root of a database."""
+
+
 class ReadRoot(Root, frozen=True):
     """Root of an archive, and where it is on this machine."""
 
@@ -27,6 +31,8 @@ class ReadRoot(Root, frozen=True):
     """Its folder; empty if another stage adds its content to what `collect` gives."""
     on_demand: bool = False
     """Docker mounts it only while a container uses it."""
+    exclude: tuple[str, ...] = ()
+    """Patterns for what another stage stores, in this root only."""
 
     @property
     def stored(self) -> Root:
@@ -57,6 +63,13 @@ class Roots(Struct, frozen=True):
     def folders(self) -> tuple[str, ...]:
         """The folders of the roots."""
         return tuple(root.folder for root in self.roots if root.folder)
+
+    def patterns(self, folder: str) -> tuple[str, ...]:
+        """Return what is left out in the root with this folder."""
+        root = next((one for one in self.roots if one.folder == folder), None)
+        if root is None:
+            return self.exclude
+        return () if root.kind == DUMP else (*self.exclude, *root.exclude)
 
     @property
     def places(self) -> dict[str, str]:

@@ -91,12 +91,12 @@ class Place:
     def restore(self, paths=(), check=lambda: None, never=()):
         with self.prepare(paths) as staging:
             self.write(staging)
-            return swap(self.state, staging, self.exclude, never, check, 1e9)
+            return swap(self.state, staging, lambda _: self.exclude, never, check, 1e9)
 
     def undo(self, never=()):
         records = newest_undoable(self.state, "svc")
         assert records, "nothing to undo"
-        return undo(self.state, records, {"": str(self.path)}, self.exclude, never, 1e9)
+        return undo(self.state, records, {"": str(self.path)}, lambda _: self.exclude, never, 1e9)
 
     def forget(self):
         return forget(self.state, "svc", {"": str(self.path)})

@@ -23,6 +23,7 @@ from stages.facts import (
     CaughtUp,
     DowntimeClock,
     Dump,
+    Dumped,
     Job,
     RestoreJob,
     ScratchFolder,
@@ -79,6 +80,11 @@ PARAMS = {
     "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
     "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},
     "containers": {"names": ["gitea"]},
+    "dump": {"databases": [{"kind": "sqlite", "label": "sqlite-db", "path": "/srv/data/db"}]},
+    "set_aside": {
+        "service": "svc",
+        "databases": [{"kind": "redis", "label": "redis-cache", "container": "cache"}],
+    },
     "undo": {"service": "svc", "read": {"path": "/srv/data", "exclude": ["*.tmp"]}},
     "select": {"paths": ["a/b"]},
     "locate": {},
@@ -123,7 +129,7 @@ class Archive:
         store, cache = Local("nas", str(folder / "nas")), CatalogCache(str(folder / "cache"))
         state = StateFolder(str(folder / "state"))
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
-        facts += [WarmRecord(), Dump(), AtRest(), CaughtUp(), ScratchFolder()]
+        facts += [WarmRecord(), Dump(), Dumped(), AtRest(), CaughtUp(), ScratchFolder()]
         facts += [state, spool_folder, spool, Stores(nas=store), cache]
         facts += [Reads(path=str(source or "/source")).resolve(), HeldRoots()]
         if source:

@@ -10,7 +10,10 @@ from vault.archive.check_entry import Implausible
 from vault.archive.check_index import IndexCheck, content_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from vault.archive.format import Entry
+    from vault.archive.lineage import Root
 
 SEPARATED_DEVICE = 2**63
 """Device numbers from here on are not the kernel's: they separate files that shared an inode."""
@@ -19,9 +22,9 @@ SEPARATED_DEVICE = 2**63
 class Admission:
     """Check of an index for its writer: a refused entry affects nothing else."""
 
-    def __init__(self, archive: str) -> None:
+    def __init__(self, archive: str, roots: Collection[Root] = ()) -> None:
         """Admit entries to the archive with the id `archive`, which is being written."""
-        self._check = IndexCheck(archive)
+        self._check = IndexCheck(archive, roots=roots)
         self._separated: dict[tuple[tuple[int, int], int], tuple[int, int]] = {}
 
     def admit(self, entry: Entry) -> tuple[Entry, str | None]:

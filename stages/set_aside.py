@@ -1,0 +1,93 @@
+"""Dumps of the present databases before a restore in place, or its undo, replaces them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.stage import Link
+from stages.databases.any import AnyDatabase  # noqa: TC001 (pydantic reads the annotations)
+from stages.databases.base import Tools
+from stages.errors import TargetError
+from stages.facts import CommandLog, Present, Secrets, StateFolder
+from stages.in_place.dumps import dump_folder
+from stages.in_place.staging import Staging
+from stages.in_place.undo import newest_undoable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.run import Run
+    from stages.databases.base import Database
+
+
+class SetAside(Link):
+    """Stage that dumps what will be replaced. Nothing is replaced unless every dump is whole.
+
+    The dumps are written where the restored ones will be, so the exchange of files sets them aside
+    and `--undo` brings them back.
+    """
+
+    kind: ClassVar[str] = "set_aside"
+    needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog, StateFolder)
+    uses: ClassVar[tuple[Any, ...]] = (Staging(()),)
+    provides: ClassVar[tuple[type, ...]] = (Present,)
+
+    service: str
+    databases: tuple[AnyDatabase, ...]
+
+    def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
+        """Pass the items on, then dump what is there; raises SourceError and TargetError."""
+        yield from items
+        tools = Tools(run.fact(Secrets).text, run.fact(CommandLog), run.check)
+        state = run.fact(StateFolder).path
+        coming = _staged(run.fact(Staging)) or _replaced(state, self.service)
+        folders, files, settings = {}, {}, {}
+        for database in self.databases:
+            folder = dump_folder(state, self.service, database.label)
+            if names := coming.get(folder):
+                settings[database.label] = database.settings(tools)
+                folders[database.label], files[database.label] = folder, names
+                there = database.files(tools)
+                for file in names:
+                    _write(database, folder, file, tools, exists=file in there)
+        run.provide(Present(folders, files, settings))
+
+    def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
+        """Return what is dumped."""
+        named = ", ".join(database.where for database in self.databases)
+        return f"dump what there is now in {named}"
+
+
+def _staged(staging: Staging) -> dict[str, tuple[str, ...]]:
+    """Return folder -> dumps that a restore has written."""
+    return {one.record.path: tuple(sorted(os.listdir(one.tree))) for one in staging.roots}
+
+
+def _replaced(state: str, service: str) -> dict[str, tuple[str, ...]]:
+    """Return folder -> dumps that the newest restore has replaced; raises TargetError."""
+    records = newest_undoable(state, service) or ()
+    return {one.path: tuple(step.path for step in one.steps if step.old) for one in records}
+
+
+def _write(database: Database, folder: str, file: str, tools: Tools, *, exists: bool) -> None:
+    """Write a dump, and put it in its place once it is whole."""
+    path = os.path.join(folder, file)
+    new = f"{path}.new"
+    try:
+        if exists:
+            with open(new, "wb") as made:
+                made.writelines(database.dump(file, tools))
+                made.flush()
+                os.fsync(made.fileno())
+            os.replace(new, path)
+        elif os.path.exists(path):
+            os.unlink(path)
+    except OSError as error:
+        raise TargetError(
+            f"cannot write the dump of {database.where} to {path}: {error.strerror}",
+            "nothing was changed; make room in the state folder",
+        ) from error
+    finally:
+        if os.path.exists(new):
+            os.unlink(new)
