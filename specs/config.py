@@ -12,8 +12,9 @@ from specs.secret import Password
 from specs.section import Section
 from specs.service import Service
 from specs.values import LocalPath, Name, Schedule, Size, refusal
+from vault.catalog.rules import ALL
 
-Outcome = Literal["failure", "partial", "overdue", "recovery", "success"]
+Outcome = Literal["failure", "partial", "overdue", "recovery", "success", "unprotected"]
 _OUTCOME = {"enum": list(get_args(Outcome))}
 _RESULTS = {"done": "success", "failed": "failure"}  # the words of `--json`
 
@@ -89,7 +90,17 @@ class Notify(Section):
         BeforeValidator(_outcomes),
         WithJsonSchema({"anyOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}),
     ] = ("failure", "partial", "overdue", "recovery")
-    """Outcomes that send a message: failure, partial, overdue, recovery, success."""
+    """Outcomes that send a message: failure, partial, overdue, recovery, success; or unprotected:
+    a container that keeps data without a backup appears."""
+
+
+class Containers(Section):
+    """Containers of this machine that `packrat discover` finds."""
+
+    labels: bool = False
+    """Back up containers whose labels say so: packrat.enable, schedule, exclude and retain."""
+    ignore: tuple[str, ...] = ()
+    """Compose projects, containers, volumes and folders that need no backup."""
 
 
 class Verify(Section):
@@ -132,6 +143,8 @@ class Config(Section):
     """The address and port where the daemon serves health and metrics."""
     verify: Verify = Field(default_factory=Verify)
     """Verification of the backups."""
+    docker: Containers = Field(default_factory=Containers)
+    """Containers of this machine."""
 
     @property
     def spool_path(self) -> str:
@@ -168,6 +181,8 @@ class Config(Section):
         The rules of the destination count before those of the service, and those before the general
         ones; they are never merged.
         """
+        if not service.prune:
+            return ALL
         retain = self.destinations()[destination].retain or service.retain
         if not retain and service.retain_backups is None:
             retain = self.backup.retain

@@ -202,6 +202,8 @@ class Service(Section):
     keep_replaced: Duration | None = None
     """Least time, in seconds, for which what an in-place restore replaced is kept; by default as
     in `backup`."""
+    prune: bool = True
+    """False keeps every backup, whatever the rules say."""
     destinations: tuple[Name, ...] | None = Field(None, min_length=1)
     """Names of its destinations; by default all."""
     incremental: bool = True

@@ -19,7 +19,7 @@ BY_COMPOSE = (f"{COMPOSE}config-hash", f"{COMPOSE}container-number")
 """Labels of each container that Compose created. It puts them into no image, unlike `project`."""
 ANONYMOUS = "com.docker.volume.anonymous"
 _GENERATED = re.compile(r"[0-9a-f]{64}")
-_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
 
 
 class Mount(Struct, frozen=True):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 DAY = 86_400
+ALL = 1_000_000
+"""Number of newest backups to keep that means all of them."""
 Count = Annotated[int, Meta(ge=0)]
 PERIODS: dict[str, tuple[int, Callable[[date], tuple[int, ...]]]] = {
     "daily": (DAY, lambda day: (day.toordinal(),)),
@@ -38,7 +40,7 @@ class Rules(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 
     def __str__(self) -> str:
         if self == Rules(last=self.last):
-            return str(self.last)
+            return "all" if self.last >= ALL else str(self.last)
         words = [f"{rule} {count}" for rule in ("last", *PERIODS) if (count := getattr(self, rule))]
         return ", ".join([*words, *([f"within {_duration(self.within)}"] if self.within else [])])
 
@@ -74,7 +76,8 @@ def hold(rules: Rules, candidates: Iterable[Candidate]) -> dict[str, tuple[Hold,
     newest, held = ordered[0], defaultdict[str, list[Hold]](list)
     spacing = _spacing(ordered)
     for rank, one in enumerate(ordered[: rules.last]):
-        held[one.name].append(Hold(f"last {rules.last}", (rules.last - rank) * spacing))
+        rule = "all" if rules.last >= ALL else f"last {rules.last}"
+        held[one.name].append(Hold(rule, (rules.last - rank) * spacing))
     zone = ZoneInfo(rules.zone) if rules.zone else None
     days = [datetime.fromtimestamp(one.time, zone).date() for one in ordered]
     for rule, (seconds, period) in PERIODS.items():
