@@ -1,0 +1,1 @@
+"""Containers of this machine, compared with the services of a configuration."""
