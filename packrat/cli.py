@@ -235,6 +235,29 @@ def check(
     )
 
 
+@app.command(cls=Command, rich_help_panel="Set up")
+def discover(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, Argument(metavar="[PROJECT|CONTAINER]...", hidden=True)
+    ] = None,
+    write: Annotated[
+        bool, Option("--write", help="Add a service for what lacks a backup, after a question.")
+    ] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="With --write: do not ask.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Show what containers write, and whether a service backs it up.
+
+    The exit status is 5 while something is without a backup.
+    """
+    from packrat.verbs.discover import discover as discover_
+
+    program = _program(ctx, config, only_look=not write)
+    return discover_(program, names or [], write=write, yes=yes, as_json=json)
+
+
 @app.command(cls=Command, rich_help_panel="Look")
 def plan(
     ctx: typer.Context,

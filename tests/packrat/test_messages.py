@@ -235,8 +235,15 @@ def a_state_folder_that_is_a_file(house):
         yield seen(house, *command.split())
 
 
+def a_discovery_that_cannot_be_made(house):
+    yield seen(house, "discover", "--write")
+    yield seen(house, "discover", "wiki")
+    yield seen(house, "discover", DOCKER_HOST=f"unix://{house.root}/none")
+
+
 CASES = [
     no_configuration,
+    a_discovery_that_cannot_be_made,
     a_folder_for_a_configuration,
     a_file_that_is_no_configuration,
     five_mistakes,
