@@ -64,7 +64,16 @@ class Program:
         from specs.load import load_config
         from specs.salvage import load_readable
 
-        return load_readable(self.file) if self._partial else (load_config(self.file), [])
+        config, faults = load_readable(self.file) if self._partial else (load_config(self.file), [])
+        if config.docker.labels:
+            from packrat.text.report import warn
+            from specs.discovery.label_record import read_labels
+
+            found = read_labels(config, remember=not (self._only_look or faults))
+            config = found.config
+            for fault in found.faults:
+                warn(fault)
+        return config, faults
 
     def require_whole(self) -> None:
         """Raise ConfigFaults if parts of the configuration are missing."""

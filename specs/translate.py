@@ -53,7 +53,7 @@ def translate(
 
 
 def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at: KeyPath) -> Fault:
-    kind, loc, data = detail["type"], detail["loc"], detail.get("ctx", {})
+    kind, loc = detail["type"], detail["loc"]
     # pydantic's path names the chosen type of a union; the file does not.
     path: KeyPath = loc
     for head in (("backup", "destinations"), ("destinations",)):
@@ -76,8 +76,14 @@ def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at:
         [example, *_] = _section(schema, loc).get("examples", ["…"])
         hint = f"write {path[-1]}: {example}"
         return document.fault(path, "is missing", hint, at_key=True)
-    what, hint = _WORDS.get(kind, ("cannot be used", "look it up in `packrat schema`"))
-    return document.fault(path, what.format(**data), hint.format(**data), at_key=at_key)
+    return document.fault(path, *words_of(detail), at_key=at_key)
+
+
+def words_of(detail: ErrorDetails) -> tuple[str, str]:
+    """Return the message and the hint for a value that a model refuses."""
+    data = detail.get("ctx", {})
+    what, hint = _WORDS.get(detail["type"], ("cannot be used", "look it up in `packrat schema`"))
+    return what.format(**data), hint.format(**data)
 
 
 def _known_keys(key: str, section: dict[str, Any]) -> str:

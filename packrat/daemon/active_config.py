@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from specs.discovery.label_record import read_labels, use_labels
 from specs.faults import ConfigFaults
 from specs.load import load_config
 
 if TYPE_CHECKING:
+    from specs.discovery.labelled import Labelled
     from specs.faults import Fault
+    from stages.service.inventory import Inventory
 
 
 class ActiveConfig:
@@ -20,6 +23,9 @@ class ActiveConfig:
         self.file = os.path.abspath(file)
         self.faults: list[Fault] = []
         """Faults of the file as it is now; if there are any, the configuration is an older one."""
+        self.label_faults: tuple[str, ...] = ()
+        """A sentence for each label of a container that is not used."""
+        self._inventory: Inventory | None = None
         self.read()
 
     @property
@@ -31,11 +37,27 @@ class ActiveConfig:
         """Read the file again; raises ConfigFaults and then keeps the old configuration."""
         self._seen = _signature(self.file)
         try:
-            self.config = load_config(self.file)
+            config = load_config(self.file)
         except ConfigFaults as error:
             self.faults = error.faults
             raise
         self.faults = []
+        self.written = config
+        looked = self._inventory
+        self._use(
+            use_labels(config, looked, remember=True)
+            if looked
+            else read_labels(config, remember=True)
+        )
+
+    def use_labels(self, labelled: Labelled, inventory: Inventory | None) -> bool:
+        """Replace what labels add to the file; return whether the services have changed."""
+        before, self._inventory = self.config.services, inventory
+        self._use(labelled)
+        return self.config.services != before
+
+    def _use(self, labelled: Labelled) -> None:
+        self.config, self.label_faults = labelled.config, labelled.faults
 
 
 def _signature(file: str) -> object:
