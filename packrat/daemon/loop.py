@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from packrat.daemon import systemd
 from packrat.daemon.active_config import ActiveConfig
+from packrat.daemon.docker_watch import DockerWatch
 from packrat.daemon.jobs import Child, Job, JobResult
 from packrat.daemon.reporter import Reporter, notify_unusable
 from packrat.daemon.timetables import VERIFY, Timetables
@@ -30,6 +31,7 @@ from vault.archive.format import stamp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from packrat.daemon.docker_watch import Looked
     from packrat.daemon.log import Log
 
 TICK_SECONDS = 10.0
@@ -51,6 +53,7 @@ class Daemon:
         self._history = History(self._active.config.state_dir)
         self._reporter = Reporter(self._active, self._history, log)
         self._tables = Timetables(self._history)
+        self._docker = DockerWatch(lambda: self._active.written, self._look_at_containers)
         self._queue: deque[str] = deque()
         self._running: dict[str, Child] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,8 +202,24 @@ class Daemon:
             self._repair_pause = 0.0
 
     def _use_config(self) -> None:
-        self._tables.build(self._active.config, self._now())
-        self._log.hide(secrets_of(self._active.config))
+        config = self._active.config
+        self._tables.build(config, self._now())
+        self._log.hide(secrets_of(config))
+        self._reporter.check_labels()
+        if config.docker.labels or "unprotected" in config.notify.on:
+            self._docker.look()
+
+    def _look_at_containers(self, looked: Looked) -> None:
+        """Use the labels of the containers, and notify those without a backup."""
+        if looked.written is not self._active.written:
+            self._docker.look()
+            return
+        if self._active.use_labels(looked.labelled, looked.inventory):
+            self._tables.build(self._active.config, self._now())
+            self._log.info(f"labels of containers read again; {self._tables.summary(self._now())}")
+            self._wake.set()
+        self._reporter.check_labels()
+        self._reporter.check_unprotected(looked.covered)
 
     def _reload_config(self) -> None:
         """Load a changed configuration, or log its faults and keep the old one."""

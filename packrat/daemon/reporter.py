@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from packrat.daemon.unprotected import newly_unprotected, unprotected_text
 from packrat.notify.message import message_of, verified_message
 from packrat.notify.sender import Message, Sender
 from packrat.runs.status import newest_overdue
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from packrat.daemon.jobs import Job, JobResult
     from packrat.daemon.log import Log
     from packrat.runs.history import History
+    from specs.discovery.coverage import Covered
 
 LOOK_SECONDS = 300.0
 """Interval between checks for overdue services."""
@@ -34,6 +36,7 @@ class Reporter:
         self._active, self._history, self._log = active, history, log
         self._sender = Sender(log.warn)
         self._overdue: set[str] = set()
+        self._label_faults: tuple[str, ...] = ()
         self._due = 0.0
         self._broken: float | None = None
         """Since when the configuration file has faults."""
@@ -86,6 +89,32 @@ class Reporter:
                 self._log.error(text, service=name)
                 title = f"packrat on {config.host}: {name} is overdue"
                 self._send(Message("overdue", title, text, ping="fail"))
+
+    def check_labels(self) -> None:
+        """Log each label of a container that is not used, once."""
+        faults = self._active.label_faults
+        for fault in faults:
+            if fault not in self._label_faults:
+                self._log.warn(fault)
+        self._label_faults = faults
+
+    def check_unprotected(self, groups: Collection[Covered]) -> None:
+        """Log and notify once each project or container that keeps data without a backup."""
+        config = self._active.config
+        if not groups or "unprotected" not in config.notify.on:
+            return
+        try:
+            new = newly_unprotected(config.state_dir, groups)
+        except OSError as error:
+            self._log.error(f"cannot record which containers are notified: {error}")
+            return
+        if new:
+            names = ", ".join(one.group.name for one in new)
+            lines = [unprotected_text(one) for one in new]
+            self._log.warn(f"without a backup: {'; '.join(lines)}")
+            body = "\n".join([*lines, "packrat discover --write adds what is missing."])
+            title = f"packrat on {config.host}: {names} without a backup"
+            self._send(Message("unprotected", title, body))
 
     def check_config(self, now: float) -> None:
         """Notify a configuration file that stays broken, and its repair."""

@@ -68,6 +68,7 @@ def notify_service(secret: Secret, messages: list[Message]) -> list[str]:
         "failure": apprise.NotifyType.FAILURE,
         "partial": apprise.NotifyType.WARNING,
         "overdue": apprise.NotifyType.WARNING,
+        "unprotected": apprise.NotifyType.WARNING,
     }
     problems = []
     for one in messages:
