@@ -15,7 +15,7 @@ def show_examples(name: str | None) -> None:
     files = {file.stem: file for file in sorted(shipped("examples").glob("*.yaml"))}
     if name is None:
         for stem, file in files.items():
-            say(f"{stem:<14}{_first_sentence(file.read_text('utf-8'))}".rstrip())
+            say(f"{stem:<16}{_first_sentence(file.read_text('utf-8'))}".rstrip())
         return
     if name not in files:
         raise UsageError(f"there is no example {name!r}; there are: {', '.join(files)}")

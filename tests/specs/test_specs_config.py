@@ -86,8 +86,8 @@ def test_chosen_destinations():
 
 def test_docker_options():
     """Several containers are stopped in the order written."""
-    docker = load_config(str(EXAMPLES / "stack.yaml")).services["immich"].docker
-    assert docker.names == ("immich-server", "immich-machine-learning", "immich-postgres")
+    docker = load_config(str(EXAMPLES / "immich.yaml")).services["immich"].docker
+    assert docker.names == ("immich_server", "immich_machine_learning")
     assert (docker.stop_timeout, docker.health_timeout, docker.max_downtime) == (60, 300, None)
     assert docker.warm
     docker = load_config(str(EXAMPLES / "gitea.yaml")).services["gitea"].docker
@@ -97,7 +97,7 @@ def test_docker_options():
 def test_commands_in_containers():
     """In a container, a command runs in the container's default folder."""
     postgres = load_config(str(EXAMPLES / "postgres.yaml")).services["postgres-dump"]
-    nextcloud = load_config(str(EXAMPLES / "nextcloud.yaml")).services["nextcloud"]
+    nextcloud = load_config(str(EXAMPLES / "commands.yaml")).services["nextcloud"]
     assert postgres.working_dir_of(postgres.pre_backup) is None
     assert nextcloud.working_dir_of(nextcloud.post_backup) == "/var/www/nextcloud/html"
     assert (nextcloud.timeout, nextcloud.max_age) == (6 * 3600, 2 * 86400)
