@@ -68,12 +68,14 @@ class Reads(BaseModel):
             if self.compose:
                 more, unread = self._of_project(inventory, self.compose, roots)
                 roots += more
-        never = (*self.never, *self._data_folders(patience))
-        roots = [root for root in roots if not any(_inside(root.folder, at) for at in never)]
+        data = self._data_folders(patience)
+        roots = [root for root in roots if not any(_inside(root.folder, at) for at in data)]
         self._require_separate(roots)
         roots = [structs.replace(root, exclude=self._own_patterns(root)) for root in roots]
         roots += [ReadRoot(one.label, DUMP, one.where) for one in self.databases]
-        return Roots(in_order(roots), self.exclude, never, self.one_file_system, tuple(unread))
+        return Roots(
+            in_order(roots), self.exclude, (*self.never, *data), self.one_file_system, tuple(unread)
+        )
 
     def _data_folders(self, patience: float) -> list[str]:
         """Return the folders of this machine that hold the data of dumped databases."""
