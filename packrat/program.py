@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
     from vault.archive.keys import Keys
     from vault.catalog.cache import CatalogCache
+    from vault.catalog.rules import Rules
     from vault.store.base import Store
 
 
@@ -126,6 +127,15 @@ class Program:
         named = self.config.destinations_of(self.config.services[service])
         return sorted(named, key=lambda name: named[name].distance)
 
+    def rules(self, service: str) -> dict[str, Rules]:
+        """Return the rules of retention of each destination of a service, as far as known."""
+        from stages.keep import rules_of
+
+        if (section := self.config.services.get(service)) is None:
+            return {}
+        named = self.config.destinations_of(section)
+        return {name: rules_of(self.config.retention_of(section, name)) for name in named}
+
     def destination(self, name: str) -> Store:
         """Return one destination; raises UsageError if there is none of that name."""
         named = self.config.destinations()
@@ -210,6 +220,10 @@ class DocumentProgram(Program):
         """Return their names, in the order of the document."""
         return list(self._pipelines[service].destinations)
 
+    def rules(self, service: str) -> dict[str, Rules]:  # noqa: ARG002
+        """Return none: it is the documents' stages that have rules, except those of a restore."""
+        return {}
+
 
 def read_keys(
     key_file: str, state_dir: str, destinations: Callable[[], Mapping[str, Store]]
@@ -251,10 +265,12 @@ def _without_key(state_dir: str, destinations: Iterable[Store]) -> str:
 
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
-    """Open the cache of a state folder; with `aside`, a copy of it in memory."""
+    """Open the cache of a state folder, and the record; with `aside`, neither is changed."""
     from vault.catalog.cache import CatalogCache
+    from vault.catalog.record import Record
 
-    return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
+    record = Record(os.path.join(state_dir, "record"), aside=aside)
+    return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside, record=record)
 
 
 def log_file(state_dir: str, service: str) -> str:

@@ -13,6 +13,7 @@ from stages.keep import Keep, policy_of
 from stages.source.previous_index import PreviousIndex
 from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
+from vault.catalog.cache import CatalogCache
 from vault.catalog.catalog import whole
 from vault.catalog.hosts import has_own, is_of
 from vault.catalog.lineage import next_lineage
@@ -36,7 +37,7 @@ class ChooseBase(Stage):
     """Stage that chooses the newest backup under this key as the parent."""
 
     kind: ClassVar[str] = "base"
-    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Holdings)
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings)
     provides: ClassVar[tuple[type, ...]] = (Base, PreviousIndex)
 
     incremental: bool = True
@@ -57,7 +58,9 @@ class ChooseBase(Stage):
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
         parent = self._parent(run, holdings) if self.incremental else None
         usable = self._usable(run, parent, holdings) if parent else {}
-        lineage = next_lineage(catalogs, None if job.take_over else job.host, run.random)
+        pruned = run.fact(CatalogCache).record.pruned(job.service)
+        host = None if job.take_over else job.host
+        lineage = next_lineage(catalogs, host, run.random, pruned)
         run.provide(Base(name, time, lineage, parent.manifest if parent else None, usable))
         run.open(PreviousIndex(job.service, parent, catalogs, keys), lambda: None)
         yield from ()

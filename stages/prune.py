@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from engine.stage import Link
 from stages.facts import Holdings, Job, Pruned, Stores
@@ -62,6 +62,10 @@ class Prune(Link):
         for item in (*reversed(catalog.forgotten), *expired):
             run.check()
             if not self.dry_run:
+                # First: a run that dies in between must not cause an alarm.
+                how: Literal["forgotten", "pruned"]
+                how = "forgotten" if item in catalog.forgotten else "pruned"
+                cache.record.drop(job.service, store.name, [_named(item)], how)
                 store.delete(job.service, item.stored.name)
                 cache.deleted(store, job.service, item.stored)
             deleted.append(item.stored)
@@ -92,3 +96,8 @@ class Prune(Link):
         owed = still_owed(catalog, [holdings.waiting, *others], policy)
         fates = decide(catalog, policy, owed, upcoming(now, self.coming))
         return [fate.listed for fate in expired(fates)]
+
+
+def _named(item: Listed) -> tuple[str, str]:
+    """Return the name and the id of an archive."""
+    return item.stored.name, item.summary.id if item.summary else ""

@@ -9,6 +9,7 @@ from stages.facts import Holdings, Job, ScratchFolder, Verified
 from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
+from vault.catalog.lineage import sayings_of
 from vault.catalog.prover import Depth
 from vault.catalog.retention import bases
 from vault.catalog.verdict import Status, Verdict, remember
@@ -70,8 +71,11 @@ class Verify(Link):
         if self.backup:
             expired = {item.stored.name for item in catalog.listed} - {self.backup}
         else:
-            policy = policy_of(self.keep, job, run.fact(Holdings))
-            expired = bases(catalog, policy, cache.pruned(job.service))
+            holdings = run.fact(Holdings)
+            policy = policy_of(self.keep, job, holdings)
+            said = sayings_of(holdings.catalogs.values(), job.host)
+            known = said.explained | cache.record.pruned(job.service).keys()
+            expired = bases(catalog, policy, known)
         every = [item.stored for item in (*catalog.listed, *catalog.statements)]
         run.whole = sum(one.size for one in every if names is None or one.name in names)
 

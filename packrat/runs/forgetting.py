@@ -80,6 +80,8 @@ class Forgetting(msgspec.Struct, frozen=True):
         for item in doomed:
             # First: a killed command must not leave a cache that misses these archives.
             cache.deleted(store, self.service, item.stored)
+            id_ = item.summary.id if item.summary else ""
+            cache.record.drop(self.service, store.name, [(item.stored.name, id_)], "forgotten")
             with contained(store), suppress(NotThere):
                 store.delete(self.service, item.stored.name)
             yield item.stored

@@ -17,23 +17,24 @@ from engine.events import Progress
 from engine.run import Clock
 from packrat.errors import Exit, Locked
 from packrat.program import DocumentProgram
-from packrat.runs.fates import policies
+from packrat.runs.fates import policies, rules_of
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
 from packrat.runs.signals import raise_if_interrupted
 from packrat.text.progress import Detail, progress
 from packrat.text.report import bytes_text, print_json, warn
-from packrat.text.verdicts import print_verdicts, row_of
+from packrat.text.verdicts import print_verdicts, row_of, with_alarms
 from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
-from vault.catalog.lineage import pins_of
+from vault.catalog.lineage import pins_of, sayings_of
 from vault.catalog.prover import Depth
 from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import bases
 from vault.catalog.verdict import Status, remember
 from vault.catalog.verify import Verifier
+from vault.catalog.watch import look_back
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from engine.events import Listener
     from packrat.program import Program
     from specs.pipeline import Pipeline
+    from vault.catalog.alarm import Alarm
     from vault.catalog.catalog import Catalog
     from vault.store.base import Stored
 
@@ -65,6 +67,7 @@ class DueVerification:
         self.pipelines = {pipeline.service: pipeline for pipeline in pipelines}
         self.program = DocumentProgram(pipelines)
         self.rows: list[dict[str, Any]] = []
+        self.alarms: list[Alarm] = []
         self.away: list[str] = []
         """Reasons why destinations did not answer."""
         self.read = 0
@@ -96,7 +99,9 @@ class DueVerification:
         """Return the names of archives that retention keeps only as bases."""
         policy = policies(self.pipelines[catalog.service])[catalog.destination.name]
         policy = structs.replace(policy, pins=pins_of([catalog], policy.host))
-        return bases(catalog, policy, self.program.cache.pruned(catalog.service))
+        explained = sayings_of([catalog], policy.host).explained
+        explained |= self.program.cache.record.pruned(catalog.service).keys()
+        return bases(catalog, policy, explained)
 
     def close(self) -> None:
         """Close the verifiers."""
@@ -126,6 +131,7 @@ def verify_due(
         recorder.begin()
         try:
             _prove_due(work, percent, detail)
+            work.rows = with_alarms(work.rows, work.alarms)
             _sum_up(result, work)
         except BaseException as error:
             result.fail(error)
@@ -181,11 +187,14 @@ def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
     """Yield every archive at every destination that answers."""
     program = work.program
     for service in work.pipelines:
-        destinations = program.destinations(service)
+        destinations, since = program.destinations(service), time.time()
         found, away = program.cache.catalogs(destinations, service, program.keys, marks=False)
         for error in away.values():
             warn(str(error))
             work.away.append(str(error))
+        rules = rules_of(work.pipelines[service])
+        catalogs = [*found.values()]
+        work.alarms += look_back(program.cache.record, program.host, rules, catalogs, since)
         for catalog in found.values():
             proofs = program.cache.proofs(catalog.destination, service)
             for item in catalog.listed:

@@ -48,7 +48,6 @@ def everything(cache, place):
     one = cache.catalog(place, "svc", cheap_keys()).listed[0].stored
     cache.remembered()
     cache.proofs(place, "svc")
-    cache.pruned("svc")
     cache.emptied(place)
     cache.begin_proof(place, "svc", one)
     cache.end_proof(place, "svc", one)
@@ -130,7 +129,6 @@ def test_rows_of_wrong_types_are_skipped(tmp_path, copied):
     with sqlite3.connect(path) as db:
         db.execute("UPDATE archives SET summary = 7, key = 'text' WHERE rowid = 1")
         db.execute("UPDATE proofs SET time = 'never'")
-        db.execute("INSERT INTO pruned VALUES ('svc', x'ff', 'x')")
         db.execute("UPDATE archives SET size = 'large' WHERE rowid = 2")
     cache = CatalogCache(str(path))
     assert everything(cache, place) == 3

@@ -18,6 +18,7 @@ from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
 from vault.catalog.forgotten import set_aside
+from vault.catalog.record import Record
 from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vault.catalog.seen import Seen
     from vault.store.base import Check, Store
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 LOOK_SECONDS = 1800.0
 """Longest time to open the archives of one listing: half of what ends a run without progress."""
 SLOW = "opening the archives that it lists takes too long"
@@ -42,7 +43,6 @@ TABLES = {
     "proofs": "destination TEXT, service TEXT, name TEXT, size INT, time REAL, problem TEXT,"
     " PRIMARY KEY (destination, service, name)",
     "verified": "destination TEXT, service TEXT, time REAL, PRIMARY KEY (destination, service)",
-    "pruned": "service TEXT, name TEXT, time REAL, PRIMARY KEY (service, name)",
 }
 _Row = tuple[str, int, bytes, bytes, bytes]
 """Name, size, key id, summary and checksum of an archive."""
@@ -51,11 +51,13 @@ _Row = tuple[str, int, bytes, bytes, bytes]
 class CatalogCache:
     """Cache of earlier listings of destinations. It may be lost at any time."""
 
-    def __init__(self, path: str, *, aside: bool = False) -> None:
+    def __init__(self, path: str, *, aside: bool = False, record: Record | None = None) -> None:
         """Open or create the file; with `aside`, work on a copy in memory.
 
         If a disk is full or read-only, the copy is used as well: restoring must not need space.
         """
+        self.record = record or Record()
+        """What destinations were seen to hold, which is not a cache."""
         self._file = SqliteFile(path, _prepare, aside=aside)
 
     def catalog(
@@ -154,20 +156,8 @@ class CatalogCache:
         return catalog
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:
-        """Record that packrat itself deleted an archive, which is therefore not missed."""
+        """Forget an archive that packrat itself deleted, which is therefore not missed."""
         self._drop(location(destination), service, one.name, one.size)
-        self._file.note(
-            "INSERT OR REPLACE INTO pruned VALUES (?, ?, ?)", service, one.name, time.time()
-        )
-
-    def pruned(self, service: str) -> set[str]:
-        """Return the names of archives of a service that packrat itself deleted, as far as known.
-
-        They are recorded by service: an expired archive is deleted at every destination, and copied
-        to none.
-        """
-        statement = "SELECT name FROM pruned WHERE service = ?"
-        return {name for (name,) in self._file.ask(tuple[str], statement, service)}
 
     def remembered(
         self, roots: Mapping[str, str | None] | None = None
@@ -188,6 +178,7 @@ class CatalogCache:
 
     def forget(self, destination: Store) -> None:
         """Accept that a destination lists less than it had."""
+        self.record.drop_all(destination.name)
         self._file.note("DELETE FROM archives WHERE destination = ?", location(destination))
 
     def prove(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from vault.archive.format import stamp, unstamp
 from vault.archive.lineage import Accepted, Gone, Lineage, Parent, Pin
 from vault.catalog.hosts import is_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from vault.archive.format import Summary
     from vault.archive.statement import Statement
@@ -39,10 +40,13 @@ def lines_of(catalogs: Iterable[Catalog], host: str | None) -> set[str]:
     }
 
 
-def next_lineage(catalogs: list[Catalog], host: str | None, random: Random) -> Lineage:
+def next_lineage(
+    catalogs: list[Catalog], host: str | None, random: Random, pruned: Mapping[str, float]
+) -> Lineage:
     """Return the lineage of the next archive of a host; None continues any host's line.
 
     The parent is the newest archive of the line that is known, whether or not it can be restored.
+    `pruned` are archives that this machine has deleted, with the times in seconds since 1970.
     """
     known, said = _known(catalogs, host)
     if not known:
@@ -57,7 +61,16 @@ def next_lineage(catalogs: list[Catalog], host: str | None, random: Random) -> L
             [accepted for summary in summaries for accepted in summary.accepted]
             + [Accepted(archive, one.time) for archive, one in said if one.says == "accepted"]
         ),
-        gone=_gone(summaries, said, parent=known[name].id),
+        gone=_gone(
+            summaries,
+            said,
+            [
+                Gone(archive, stamp(when), "pruned")
+                for archive, when in pruned.items()
+                if archive not in {summary.id for summary in summaries}
+            ],
+            parent=known[name].id,
+        ),
     )
 
 
@@ -65,6 +78,30 @@ def pins_of(catalogs: Iterable[Catalog], host: str | None) -> dict[str, Pin]:
     """Return archive id -> pin in force in the lines of a host; None stands for any host."""
     known, said = _known([*catalogs], host)
     return {pin.archive: pin for pin in _pins([*known.values()], said)}
+
+
+class Sayings(Struct, frozen=True):
+    """What manifests and statements say about archives that are not there."""
+
+    accepted: Mapping[str, float]
+    """Archive id -> time of the latest acceptance, in seconds since 1970."""
+    gone: set[str]
+    """Ids of archives that packrat deleted."""
+
+    @property
+    def explained(self) -> set[str]:
+        """Ids of archives whose absence is explained."""
+        return {*self.accepted, *self.gone}
+
+
+def sayings_of(catalogs: Iterable[Catalog], host: str | None) -> Sayings:
+    """Return what is said in the lines of a host; None stands for any host."""
+    known, said = _known([*catalogs], host)
+    accepted = [(one.archive, one.time) for each in known.values() for one in each.accepted]
+    accepted += [(archive, one.time) for archive, one in said if one.says == "accepted"]
+    gone = {one.archive for each in known.values() for one in each.gone}
+    gone |= {archive for archive, one in said if one.says in ("pruned", "forgotten")}
+    return Sayings({archive: float(unstamp(time)) for archive, time in sorted(accepted)}, gone)
 
 
 def _known(
@@ -94,11 +131,16 @@ def _pins(summaries: list[Summary], said: list[tuple[str, Statement]]) -> list[P
     ]
 
 
-def _gone(summaries: list[Summary], said: list[tuple[str, Statement]], parent: str) -> list[Gone]:
+def _gone(
+    summaries: list[Summary],
+    said: list[tuple[str, Statement]],
+    pruned: list[Gone],
+    parent: str,
+) -> list[Gone]:
     """Return the deleted archives that the next archive or one that is still there names."""
     named = {parent} | {other.id for summary in summaries for other in summary.archives}
     named |= {summary.parent.id for summary in summaries if summary.parent}
-    gone = [one for summary in summaries for one in summary.gone]
+    gone = pruned + [one for summary in summaries for one in summary.gone]
     gone += [
         Gone(archive, one.time, one.says)
         for archive, one in said

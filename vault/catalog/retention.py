@@ -165,24 +165,25 @@ def expired(fates: Iterable[Fate]) -> list[Fate]:
     return [fate for fate in fates if not fate.stays][::-1]
 
 
-def bases(catalog: Catalog, policy: Policy, pruned: Collection[str] = ()) -> set[str]:
+def bases(catalog: Catalog, policy: Policy, explained: Collection[str] = ()) -> set[str]:
     """Return the names of archives that need not be whole: only what others need is verified.
 
     An archive lost what it refers to through retention if the rules do not keep it, or if all that
-    it lacks is in `pruned`, the names that packrat is known to have deleted. Any other archive with
-    a missing reference was damaged, and is no base. Where this host has no archives, all are judged
-    as if they were its own.
+    it lacks is in `explained`, the ids of archives that packrat is known to have deleted or whose
+    absence was accepted. Any other archive with a missing reference was damaged, and is no base.
+    Where this host has no archives, all are judged as if they were its own.
     """
     opened = [item for item in catalog.listed if item.summary]
     own = [item for item in opened if is_of(item, policy.host)] or opened
     kept = {_name(item) for item in own if _summary(item).id in policy.pins}
     own += [item for item in catalog.listed if not (item.summary or item.locked)]
     kept |= _held(policy.rules, own).keys()
-    referable = catalog.referable
+    referable, known = catalog.referable, {*explained}
     found = set()
     for item in opened:
         lost = missing(_summary(item), referable)
-        if lost and (_name(item) not in kept or set(lost) <= set(pruned)):
+        ids = {other.id for other in _summary(item).archives if other.name in lost}
+        if lost and (_name(item) not in kept or ids <= known):
             found.add(_name(item))
     return found
 
