@@ -223,6 +223,16 @@ def check(
         bool,
         Option("--accept-empty", help="With --connect: accept that backups were deleted."),
     ] = False,
+    accept: Annotated[
+        str | None,
+        Option(
+            "--accept",
+            metavar="SERVICE",
+            help="With --connect: accept that its backups vanished.",
+            autocompletion=completion.services,
+        ),
+    ] = None,
+    yes: Annotated[bool, Option("--yes", "-y", help="With --accept: do not ask.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -230,6 +240,14 @@ def check(
     from packrat.verbs.check import check_all
 
     program = _program(ctx, config)
+    if accept is not None:
+        from packrat.runs.accept import accept_history
+
+        if not connect or strict or accept_empty:
+            raise UsageError(
+                "--accept goes with --connect: packrat check --connect --accept SERVICE"
+            )
+        return accept_history(program, accept, yes=yes, as_json=json)
     return check_all(
         program, connect=connect, strict=strict, accept_empty=accept_empty, as_json=json
     )
@@ -524,6 +542,9 @@ def restore(
         bool, Option("--undo", help="Put back what an in-place restore replaced.")
     ] = False,
     forget: Annotated[bool, Option("--forget", help="Delete the replaced files.")] = False,
+    accept_older: Annotated[
+        bool, Option("--accept-older", help="Also if a newer backup has vanished.")
+    ] = False,
     password_file: OtherPassword = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     quiet: Quiet = False,
@@ -550,7 +571,9 @@ def restore(
             )
         return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
-    given = RestoreOptions(service, backup, source, paths, to, in_place, password_file)
+    given = RestoreOptions(
+        service, backup, source, paths, to, in_place, password_file, accept_older
+    )
     program = _repaired_program(ctx, config, partial=not in_place)
     detail = _detail(quiet, verbose)
     return restore_with_options(program, given, yes=yes, as_json=json, detail=detail)

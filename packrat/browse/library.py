@@ -69,10 +69,11 @@ class AllBackups:
         `listing` lists a service's archives, like `look`, which is the default.
         """
         self._program = program
-        self._listing = listing or partial(look, program, source=source, warn=warn)
+        self._listing = listing or partial(look, program, source=source, warn=self._warn)
         self._looked: dict[str, tuple[float, list[Catalog], dict[str, Summary]]] = {}
         self._opened: dict[str, Archive] = {}
         self._lock = threading.Lock()
+        self._warned: set[str] = set()
         self.away = False
         """True if a destination did not answer."""
 
@@ -106,7 +107,7 @@ class AllBackups:
                 except VaultError as error:
                     if not catalogs:
                         raise
-                    warn(str(error))  # what was listed before may be read again later
+                    self._warn(str(error))  # what was listed before may be read again later
                 else:
                     self.away |= bool(failed)
                     backups = folder_names(
@@ -115,6 +116,12 @@ class AllBackups:
                 until = time.monotonic() + REFRESH_SECONDS
                 self._looked[service] = until, catalogs, backups
             return catalogs, backups
+
+    def _warn(self, text: str) -> None:
+        """Warn once, although destinations are listed again and again."""
+        if text not in self._warned:
+            self._warned.add(text)
+            warn(text)
 
 
 def folder_names(backups: Iterable[Summary]) -> dict[str, Summary]:

@@ -64,7 +64,8 @@ class Reporter:
         else:
             self._history.amend(name, ended.job.instant, time.time(), ended.fault)
         message = message_of(document, self._history, self._active.config)
-        say = self._log.info if document["status"] == "done" else self._log.error
+        good = message.outcome in ("success", "recovery")
+        say = self._log.info if good else self._log.error
         say(f"{message.body}{following}", service=name, status=document["status"])
         self._send(message)
 

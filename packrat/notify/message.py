@@ -26,13 +26,15 @@ def message_of(document: dict[str, Any], history: History, config: Config) -> Me
     """Return the message about a backup.
 
     The first good run after a bad one is a recovery. As long as the last run of another service was
-    bad, the ping is a failure, and its text names that service first.
+    bad, the ping is a failure, and its text names that service first. A good run that found backups
+    missing at a destination is reported like a partial one.
     """
     service, status = document["service"], document["status"]
-    title = f"packrat on {config.host}: {service}"
+    title, alarms = f"packrat on {config.host}: {service}", document.get("alarms") or []
     if status != "done":
         body = f"{service}: {document.get('error') or status}"
         outcome: Outcome = "partial" if status == "partial" else "failure"
+        body = "\n".join([body, *alarms])
         return Message(outcome, f"{title} {status}", body, ping="fail")
     body = (
         f"{count_text(document['files'], 'file')},"
@@ -43,6 +45,9 @@ def message_of(document: dict[str, Any], history: History, config: Config) -> Me
         kind = "partial run" if {*bad} == {"partial"} else "failed run"
         body = f"works again, after {count_text(len(bad), kind)}; {body}"
     body = f"{service}: {body}"
+    if alarms:
+        title = f"{title}: backups are missing"
+        return Message("partial", title, "\n".join([*alarms, body]), ping="fail")
     others = [
         f"{name}: {past.status}, {past.document.get('error') or 'without a result'}"
         for name, past in _last(history).items()
@@ -89,7 +94,8 @@ def verified_message(document: list[dict[str, Any]], host: str) -> Message | Non
     if unknown == len(bad):
         title = f"packrat on {host}: {count_text(unknown, 'archive')} could not be verified"
         return Message("partial", title, "\n".join(lines))
-    title = f"packrat on {host}: {count_text(len(bad) - unknown, 'archive')} found damaged"
+    what = "damaged or missing" if any(row["status"] == "missing" for row in bad) else "damaged"
+    title = f"packrat on {host}: {count_text(len(bad) - unknown, 'archive')} found {what}"
     return Message("failure", title, "\n".join(lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from packrat.restore.match import (
     steps_back,
     unique,
 )
+from packrat.runs.watch import alarms_of
+from packrat.text.alarms import alarm_text
 from packrat.text.report import count_text
 from vault.catalog.hosts import has_own, intruder, is_of
 from vault.errors import Away, NotThere, VaultError, WrongKey
@@ -76,8 +79,10 @@ def look(
 ) -> tuple[list[Catalog], list[VaultError]]:
     """Return the catalogs of a service, the nearest first, and the errors of other destinations.
 
-    Raises Away if no destination answers.
+    Warn of destinations that do not answer, or lack backups that they had. Raises Away if none
+    answers.
     """
+    since = time.time()
     destinations = {one.name: one for one in _nearest(program, service, source)}
     found, away = program.cache.catalogs(destinations, service, program.keys)
     catalogs, failed = list(found.values()), list(away.values())
@@ -87,6 +92,8 @@ def look(
         raise NotThere(f"{service} has no destination", "correct the configuration: packrat check")
     if not catalogs:
         raise failed[0]
+    for alarm in alarms_of(program, service, catalogs, since, asked_all=source is None):
+        warn(alarm_text(alarm))
     return catalogs, failed
 
 
@@ -192,7 +199,8 @@ def _match(
         if locked and not damaged:
             name = max(locked)
             raise OtherKey(locked[name].destination, service, name)
-        raise _not_restorable(service, damaged, problems)
+        based = any(catalog.listed for catalog in catalogs)
+        raise _not_restorable(service, damaged, problems, based=based)
     made = made_times(catalogs)
     for names in (sound, damaged, sorted(locked), sorted(problems)):
         for name in unique(matching(names, backup, made), service, backup, made):
@@ -247,8 +255,13 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
     return found
 
 
-def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) -> NotThere:
-    """Return the error for a service without a good backup, with advice."""
+def _not_restorable(
+    service: str, damaged: list[str], problems: dict[str, str], *, based: bool
+) -> NotThere:
+    """Return the error for a service without a good backup, with advice.
+
+    `based` says whether there are archives that are no backups.
+    """
     if damaged:
         return NotThere(
             f"no backup of {service} is without damage",
@@ -259,5 +272,11 @@ def _not_restorable(service: str, damaged: list[str], problems: dict[str, str]) 
         return NotThere(
             f"no backup of {service} can be read: {problems[max(problems)]}",
             "packrat verify lists all problems",
+        )
+    if based:
+        return NotThere(
+            f"no backup of {service} has everything that it needs",
+            f"packrat verify {service} says what is missing; packrat backup {service} makes a new"
+            " backup",
         )
     return NotThere(f"there is no backup of {service}", f"packrat backup {service} creates one")

@@ -27,6 +27,8 @@ class Request(Struct, frozen=True):
     """The folder to restore to; None restores in place."""
     password_file: str | None = None
     """File with the password of a backup under another key."""
+    accept_older: bool = False
+    """Restore `latest` also if a destination had a newer one."""
 
 
 class RestoreOptions(Struct, frozen=True):
@@ -39,6 +41,7 @@ class RestoreOptions(Struct, frozen=True):
     target: str | None = None
     in_place: bool = False
     password_file: str | None = None
+    accept_older: bool = False
 
     def at(self, paths: Iterable[str]) -> RestoreOptions:
         """Return the same options with other paths."""

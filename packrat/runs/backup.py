@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.program import open_cache, open_destinations, read_keys
 from packrat.runs.execute import execute_watched
+from packrat.runs.fates import rules_of
 from packrat.runs.forgetting import settle
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
@@ -20,6 +22,7 @@ from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.room import forgettable_text, lacks_room
+from packrat.text.alarms import alarm_text
 from specs.destinations.local import Local
 from stages.facts import Holdings, Job, Stores
 from stages.in_place.forget import forget
@@ -29,6 +32,7 @@ from stages.masking import masked
 from stages.source.roots import Roots
 from stages.spool_folder import SpoolFolder
 from stages.upload import Upload
+from vault.catalog.watch import look_back
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
@@ -87,10 +91,11 @@ def _run(
         if isinstance(event, Warned):
             result.warnings.append(masked(event.text))
 
-    graph = pipeline.graph()
+    graph, since = pipeline.graph(), time.time()
     stores = Stores(open_destinations(pipeline))
     keys = read_keys(pipeline.key_file, pipeline.state_dir, lambda: stores)
     cache = open_cache(pipeline.state_dir)
+    before = cache.record.state(pipeline.service)
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     journal = Journal(pipeline.state_dir, pipeline.service)
     job = Job(
@@ -114,7 +119,13 @@ def _run(
         if any(map(lacks_room, outcome.failed.values())):
             result.error = "; ".join(filter(None, (result.error, _forgettable(pipeline))))
         if holdings := outcome.fact(Holdings):
-            _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
+            about = cache.record, job.host, rules_of(pipeline)
+            # As it was before catch-up brought back what had vanished.
+            alarms = look_back(*about, [*holdings.catalogs.values()], since, state=before)
+            result.raise_alarms(map(alarm_text, alarms))
+            since = time.time()
+            now = _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
+            look_back(*about, now, since, infer=False)
             there = [stores[name] for name in holdings.catalogs]
             result.warnings += settle(pipeline.state_dir, there, keys, cache, job.service)
     finally:
@@ -137,11 +148,18 @@ def _forgettable(pipeline: Pipeline) -> str:
 
 def _drop_delivered(
     result: Result, stores: Stores, job: Job, keys: Keys, cache: CatalogCache, waiting: Catalog
-) -> None:
-    """Delete spooled archives that are at a destination which also has the new backup."""
+) -> list[Catalog]:
+    """Delete spooled archives that are at a destination which also has the new backup.
+
+    Return what the destinations that have it list now.
+    """
+    catalogs = []
     for name in result.holders:
         with suppress(VaultError):
-            there = [item.stored for item in cache.catalog(stores[name], job.service, keys).listed]
+            catalog = cache.catalog(stores[name], job.service, keys)
+            catalogs.append(catalog)
+            there = [item.stored for item in catalog.listed]
             for item in [item for item in waiting.listed if item.stored in there]:
                 waiting.destination.delete(job.service, item.stored.name)
                 waiting.listed.remove(item)
+    return catalogs

@@ -60,8 +60,8 @@ def back_up_all(
             notify.ended(result)
         results.append(result)
         if not as_json and result.status == "failed":
-            print_error(f"{pipeline.service}: {result.error}")
-        elif not as_json and (detail is not Detail.QUIET or result.error):
+            print_error("\n".join([f"{pipeline.service}: {result.error}", *result.alarms]))
+        elif not as_json and (detail is not Detail.QUIET or result.error or result.alarms):
             say(result.summary)
         if result.exit == Exit.INTERRUPTED:
             break

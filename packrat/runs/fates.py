@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from packrat.text.report import bytes_text, count_text
-from stages.keep import rules_of
 from stages.prune import Prune
 from stages.verify import Verify
 from vault.catalog.hosts import is_of
@@ -19,33 +18,31 @@ from vault.catalog.retention import Policy, decide, still_owed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from specs.config import Config
+    from packrat.program import Program
     from specs.pipeline import Pipeline
     from stages.facts import Holdings
     from vault.archive.format import Referred
     from vault.catalog.catalog import Catalog
     from vault.catalog.retention import Fate
+    from vault.catalog.rules import Rules
 
     Policies = Mapping[str, Policy]
 
 
 def policies(pipeline: Pipeline) -> dict[str, Policy]:
-    """Return destination -> what it keeps, from the stages of a prune or verify document."""
+    """Return destination -> what it keeps, from the stages of a document."""
+    return {name: Policy(rules, pipeline.host) for name, rules in rules_of(pipeline).items()}
+
+
+def rules_of(pipeline: Pipeline) -> dict[str, Rules]:
+    """Return destination -> its rules, from the stages of a document; a restore has none."""
     stages = [node.stage for node in pipeline.graph().order]
-    return {
-        stage.destination: Policy(stage.keep, pipeline.host)
-        for stage in stages
-        if isinstance(stage, Prune | Verify)
-    }
+    return {one.destination: one.keep for one in stages if isinstance(one, Prune | Verify)}
 
 
-def configured(config: Config, service: str) -> dict[str, Policy]:
+def configured(program: Program, service: str) -> dict[str, Policy]:
     """Return destination -> what it keeps of a service."""
-    section = config.services[service]
-    return {
-        name: Policy(rules_of(config.retention_of(section, name)), config.host)
-        for name in config.destinations_of(section)
-    }
+    return {name: Policy(rules, program.host) for name, rules in program.rules(service).items()}
 
 
 def fates(policy: Policies, holdings: Holdings, now: float) -> dict[str, list[Fate]]:

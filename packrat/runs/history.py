@@ -57,7 +57,7 @@ class PastRun(Struct, frozen=True):
             key: self.document.get(key)
             for key in (
                 "id", "kind", "files", "size", "stored", "read", "seconds", "downtime_seconds",
-                "warnings", "error", "destinations",
+                "warnings", "error", "alarms", "destinations",
             )
         }  # fmt: skip
 

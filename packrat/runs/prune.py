@@ -6,18 +6,23 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.runs.fates import counts_text, fates, policies
+from packrat.runs.fates import counts_text, fates, policies, rules_of
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
+from packrat.runs.say import state
+from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say, warn
 from stages.facts import Holdings, Pruned
 from vault.catalog.retention import Reason
+from vault.catalog.watch import look_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from packrat.program import Program
     from specs.pipeline import Pipeline
+    from vault.archive.keys import Keys
+    from vault.catalog.catalog import Catalog
 
 
 def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json: bool) -> int:
@@ -29,14 +34,23 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
         name = pipeline.service
         dry_run = any(params.get("dry_run") for params in pipeline.stages.values())
         what = "would delete" if dry_run else "deleted"
-        with service_lock(pipeline.state_dir, name, time.time()):
+        since = time.time()
+        with service_lock(pipeline.state_dir, name, since):
             outcome = maintain(pipeline, program.keys, program.cache)
         pruned = list(outcome.facts_of(Pruned))
+        alarms = []
+        if found := outcome.fact(Holdings):
+            catalogs = [*found.catalogs.values()]
+            about = program.cache.record, pipeline.host, rules_of(pipeline)
+            alarms = look_back(*about, catalogs, since)
+            if not dry_run:
+                _state(pruned, catalogs, program.keys, pipeline.host)
         if dry_run and (holdings := outcome.fact(Holdings)):
             for where, decided in fates(policies(pipeline), holdings, time.time()).items():
                 if stay := [fate for fate in decided if fate.stays]:
                     kept.append(f"{name} at {where} keeps {counts_text(stay)}")
         problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
+        problems += map(alarm_text, alarms)
         for problem in problems:
             warn(problem)
             status = Exit.PARTIAL
@@ -58,3 +72,24 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
     total = bytes_text(sum(row["bytes"] for row in rows))
     say(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
     return status
+
+
+def _state(pruned: Iterable[Pruned], catalogs: list[Catalog], keys: Keys, host: str) -> None:
+    """State what no destination has any more: the rules may change before the next backup.
+
+    After a backup that is not needed, because the next manifest says what was pruned.
+    """
+    deleted = {(at.destination, one.name) for at in pruned for one in at.archives}
+    listed = [
+        ((catalog.destination.name, item.stored.name), item.summary)
+        for catalog in catalogs
+        for item in catalog.listed
+        if item.summary
+    ]
+    left = {summary.id for at, summary in listed if at not in deleted}
+    gone = {summary.id: summary.line for at, summary in listed if at in deleted}
+    for line in {line for id_, line in gone.items() if id_ not in left}:
+        ids = sorted(id_ for id_, of in gone.items() if of == line and id_ not in left)
+        _, failed = state(catalogs, keys, host, line, "pruned", ids, time.time())
+        for error in failed:
+            warn(str(error))

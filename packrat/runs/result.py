@@ -15,7 +15,7 @@ from vault.archive.format import Manifest
 from vault.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from engine.graph import Graph
     from engine.run import Outcome
@@ -41,6 +41,8 @@ class Result:
     seconds: float = 0.0
     downtime_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+    """Sentences about destinations that lack backups which packrat did not delete."""
     error: str | None = None
     destinations: dict[str, dict[str, Any]] = field(default_factory=dict)
     exit: Exit = Exit.FAILED
@@ -60,8 +62,9 @@ class Result:
     @property
     def summary(self) -> str:
         """Summary in one or two lines."""
+        alarms = "".join(f"\n{printable(text)}" for text in self.alarms)
         if self.error and self.status == "failed":
-            return f"{self.service}: failed: {printable(self.error)}"
+            return f"{self.service}: failed: {printable(self.error)}{alarms}"
         where = ", ".join(self.holders)
         line = (
             f"{self.service}: {self.id} {self.kind}, {count_text(self.files, 'file')},"
@@ -71,7 +74,14 @@ class Result:
         if self.downtime_seconds is not None:
             line += f", down for {self.downtime_seconds:.1f} s"
         line += upkeep_text(self.document)
-        return line + (f"\n{self.service}: partial: {printable(self.error)}" if self.error else "")
+        partial = f"\n{self.service}: partial: {printable(self.error)}" if self.error else ""
+        return f"{line}{partial}{alarms}"
+
+    def raise_alarms(self, texts: Iterable[str]) -> None:
+        """Take up alarms about destinations: the backup is done, and yet not all is well."""
+        self.alarms += texts
+        if self.alarms and self.exit == Exit.DONE:
+            self.exit = Exit.PARTIAL
 
     def fail(self, error: BaseException) -> None:
         """Record the error that ended the run."""

@@ -10,6 +10,7 @@ from packrat.program import open_cache
 from packrat.runs.daemon_state import DAEMON
 from packrat.runs.lock import is_running
 from packrat.runs.schedule import Schedule, zone_of
+from packrat.text.alarms import alarm_keys
 from packrat.text.service_state import CLOCK_SECONDS
 from vault.archive.format import stamp, unstamp
 
@@ -45,7 +46,7 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
     daemon = is_running(config.state_dir, DAEMON)
     rows = []
     with closing(open_cache(config.state_dir)) as cache:
-        remembered = cache.remembered(config.roots())
+        remembered, record = cache.remembered(config.roots()), cache.record
     for name, service in config.services.items():
         seen = remembered.get(name, {})
         places = {place: seen.get(place) for place in config.destinations_of(service)}
@@ -88,6 +89,12 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
                 "containers": service.stopped,
                 "daemon": daemon,
                 "missed": stamp(missed) if missed and is_missed else None,
+                "alarms": [
+                    alarm_keys(alarm)
+                    for place, found in record.alarms(name).items()
+                    if place in places
+                    for alarm in found
+                ],
             }
         )
     return rows
@@ -113,7 +120,7 @@ def is_well(row: dict[str, Any]) -> bool:
     """Return whether a service needs no attention."""
     bad = row["last"] is not None and row["last"]["status"] != "done"
     damaged = any(at["damaged"] for at in row["destinations"].values())
-    return not (bad or damaged or row["overdue"] or row["missed"])
+    return not (bad or damaged or row["overdue"] or row["missed"] or row["alarms"])
 
 
 def _last(past: PastRun | None) -> dict[str, Any] | None:

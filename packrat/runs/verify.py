@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
+from packrat.runs.fates import rules_of
 from packrat.runs.maintenance import maintain
 from packrat.text.progress import Detail, progress
 from packrat.text.report import print_json, warn
-from packrat.text.verdicts import print_verdicts, row_of
+from packrat.text.verdicts import print_verdicts, row_of, with_alarms
 from stages.facts import Holdings, Verified
 from stages.verify import Verify
 from vault.catalog.prover import Depth
 from vault.catalog.verdict import Status, superseded
+from vault.catalog.watch import look_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,11 +36,13 @@ def verify_pipelines(
     *,
     as_json: bool,
     detail: Detail = Detail.NORMAL,
+    asked_all: bool = True,
     report: Callable[[list[dict[str, Any]]], None] = lambda _: None,
 ) -> int:
     """Run verify documents and report; return the exit status. Raises Away if no store answers.
 
-    `report` is called with the rows, to notify what is damaged.
+    `report` is called with the rows, to notify what is damaged; `asked_all` says whether the
+    documents have all destinations.
     """
     rows: list[dict[str, Any]] = []
     old: dict[str, list[str]] = {}
@@ -45,6 +50,7 @@ def verify_pipelines(
     answered = False
     depths = {Depth.SAMPLES}
     for pipeline in pipelines:
+        since = time.time()
         stages = [name for name in pipeline.stages if name != "survey"]
         depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
         titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
@@ -56,7 +62,10 @@ def verify_pipelines(
         verdicts = [one for each in outcome.facts_of(Verified) for one in each.verdicts]
         rows += [row_of(pipeline.service, verdict) for verdict in verdicts]
         if holdings:
-            old[pipeline.service] = superseded(holdings.catalogs.values(), verdicts)
+            catalogs = [*holdings.catalogs.values()]
+            old[pipeline.service] = superseded(catalogs, verdicts)
+            about = program.cache.record, pipeline.host, rules_of(pipeline)
+            rows = with_alarms(rows, look_back(*about, catalogs, since, asked_all=asked_all))
     if failed and not answered:
         raise failed[0]
     for error in failed:

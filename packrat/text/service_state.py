@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from packrat.text.alarms import accept_hint
 from packrat.text.replaced import replaced_text
 from packrat.text.report import bytes_text, count_text, time_text
 from vault.archive.format import unstamp
@@ -67,15 +68,19 @@ def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     else:
         yield "schedule", "none: backups are made by hand"
     limit = f"; overdue from {seconds_text(most)}" if most else ""
-    newest = f"{time_text(row['newest'])}, {age_text(row['newest'], now)}" * bool(row["newest"])
-    newest += " old" * bool(newest and not row["dated_ahead"])
-    yield "newest", f"{newest or 'no backup yet'}{limit}" + ": OVERDUE" * row["overdue"]
+    newest = "no backup yet"
+    if row["newest"]:
+        newest = f"{time_text(row['newest'])}, {age_text(row['newest'], now)}"
+        newest += " old" * (not row["dated_ahead"])
+    yield "newest", f"{newest}{limit}" + ": OVERDUE" * row["overdue"]
     for name, at in row["destinations"].items():
         text = "no backup seen"
         if at["newest"]:
             counted = f"{count_text(at['backups'], 'backup')}, {bytes_text(at['stored'])}"
             text = f"{counted}, newest {age_text(at['newest'], now)}"
         yield f"at {name}", text + f", {at['damaged']} DAMAGED" * bool(at["damaged"])
+    for alarm in row["alarms"]:
+        yield "alarm", f"{alarm['text']}{accept_hint(service)}"
     yield "verified", time_text(row["verified"]) if row["verified"] else "never"
     if row["containers"]:
         yield "containers", ", ".join(row["containers"])

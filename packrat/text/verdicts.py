@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from packrat.text.alarms import alarm_text
 from packrat.text.progress import Detail
 from packrat.text.report import bytes_text, count_text, say
 from specs.faults import printable
 from stages.masking import masked
 from vault.archive.format import StatementName
+from vault.catalog.alarm import Kind
 from vault.catalog.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from vault.catalog.alarm import Alarm
     from vault.catalog.verdict import Verdict
 
 
@@ -28,7 +31,30 @@ def row_of(service: str, verdict: Verdict) -> dict[str, Any]:
         "bytes_read": verdict.bytes_read,
         "base": verdict.base,
         "file": verdict.name,
+        "vanished": False,
     }
+
+
+def with_alarms(rows: list[dict[str, Any]], alarms: Iterable[Alarm]) -> list[dict[str, Any]]:
+    """Return the rows, and one for each archive that vanished from a destination.
+
+    Where the newest backup lacks a base, its own row says so.
+    """
+    rows = list(rows)
+    for alarm in alarms:
+        place: dict[str, Any] = {"service": alarm.service, "destination": alarm.destination}
+        if alarm.kind is Kind.BASE and alarm.newest:
+            about = place | {"id": alarm.newest.id[:8]}
+            for row in rows:
+                if about.items() <= row.items():
+                    row["problems"].append(alarm_text(alarm))
+            continue
+        for lost in alarm.lost:
+            text = alarm_text(alarm) if lost is alarm.lost[-1] else "packrat did not delete it"
+            row = place | {"id": lost.id[:8], "status": Status.MISSING.value, "problems": [text]}
+            row |= {"bytes_read": 0, "base": False, "file": lost.name, "vanished": True}
+            rows.append(row)
+    return rows
 
 
 def print_verdicts(
@@ -67,7 +93,7 @@ def _next_steps(rows: list[dict[str, Any]], old: Mapping[str, list[str]]) -> Ite
     advised = set()
     for row in rows:
         at = service, id_ = row["service"], row["id"]
-        if not _is(row, "damaged", "missing") or at in advised:
+        if not _is(row, "damaged", "missing") or row["vanished"] or at in advised:
             continue
         advised.add(at)
         if _is_statement(row):

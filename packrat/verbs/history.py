@@ -39,7 +39,9 @@ def show_history(program: Program, service: str | None, last: int, *, as_json: b
 
 
 def _below(document: dict[str, Any]) -> str:
-    return str(document.get("error") or upkeep_text(document).removeprefix("; "))
+    said = [document["error"]] if document.get("error") else []
+    said += document.get("alarms") or []
+    return "; ".join(said) or upkeep_text(document).removeprefix("; ")
 
 
 def _past_cells(run: PastRun) -> list[str]:

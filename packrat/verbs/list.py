@@ -46,6 +46,7 @@ def list_backups(
     for name in services:
         listed = [catalog for catalog in found if catalog.service == name]
         adopted = name in program.adopted
+        missing = _missing(program, name)
         for catalog, decided in _decided(program, name, listed):
             at = catalog.destination.name
             backups = {item.stored.name for item in catalog.backups}
@@ -63,6 +64,7 @@ def list_backups(
                     row["damaged" if is_damaged else "destinations"].append(at)
                     row["reasons"][at] = _why(fate, adopted=adopted)
                     row["backup"] |= backup
+                    row["missing"] = missing.get(archive, [])
             if decided:
                 counts.append(f"{name} at {at}: {counts_text(decided, reasons=not adopted)}")
     problems = [item.problem for catalog in found for item in catalog.listed if item.problem]
@@ -153,8 +155,17 @@ def _decided(
     with suppress(VaultError):  # a list must not need the state folder
         waiting = spool.waiting(program.keys)
     holdings = Holdings(by_name, {}, waiting)
-    decided = fates(configured(program.config, service), holdings, time.time())
+    decided = fates(configured(program, service), holdings, time.time())
     return [(catalog, decided[name]) for name, catalog in by_name.items()]
+
+
+def _missing(program: Program, service: str) -> dict[str, list[str]]:
+    """Return archive -> destinations that had it, and where packrat did not delete it."""
+    missing: dict[str, list[str]] = {}
+    for at, alarms in program.cache.record.alarms(service).items():
+        for name in {lost.name for alarm in alarms for lost in alarm.lost}:
+            missing.setdefault(name, []).append(at)
+    return missing
 
 
 def _print_backups(rows: list[dict[str, Any]]) -> None:
@@ -169,7 +180,12 @@ def _print_backups(rows: list[dict[str, Any]]) -> None:
                 f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
                 bytes_text(row["stored"]),
-                ", ".join([*row["destinations"], *(f"{at} (damaged)" for at in row["damaged"])]),
+                ", ".join(
+                    [
+                        *row["destinations"],
+                        *(f"{at} ({bad})" for bad in ("damaged", "missing") for at in row[bad]),
+                    ]
+                ),
             ]
             for row in rows
         ],
@@ -215,6 +231,7 @@ def _row(service: str, fate: Fate) -> dict[str, Any]:
         "missed": summary and summary.missed,
         "destinations": [],
         "damaged": [],
+        "missing": [],
         "reasons": {},
         "backup": False,
     }

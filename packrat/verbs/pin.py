@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -10,12 +9,11 @@ from packrat.errors import Exit, UsageError
 from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
 from packrat.runs.lock import service_lock
+from packrat.runs.say import state
 from packrat.text.report import print_json, warn
-from vault.archive.format import stamp, unstamp
-from vault.archive.statement import Statement, seal_statement
+from vault.archive.format import unstamp
 from vault.catalog.lineage import pins_of
-from vault.catalog.statements import publish_statement
-from vault.errors import NotThere, VaultError
+from vault.errors import NotThere
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -44,28 +42,11 @@ def state_pin(
         if says == "unpin" and pin is None:
             raise NotThere(f"backup {summary.id[:8]} of {service} is not pinned")
         now = max(int(time.time()), unstamp(pin.time) + 1 if pin else 0)
-        statement = Statement(
-            id=os.urandom(16).hex(),
-            service=service,
-            host=program.host,
-            line=summary.line,
-            time=stamp(now),
-            says=says,
-            archives=[summary.id],
-            text=text,
-        )
+        about = found, program.keys, program.host, summary.line
         try:
-            data = seal_statement(statement, program.keys)
+            told, failed = state(*about, says, [summary.id], now, text)
         except ValueError as error:
             raise UsageError(f"the text cannot be stored: {error}") from None
-        told, failed = [], []
-        for catalog in found:
-            store = catalog.destination
-            try:
-                publish_statement(store, service, statement.name, data, program.keys)
-                told.append(store.name)
-            except VaultError as error:
-                failed.append(error)
     if not told:
         raise failed[0]
     for refusal in failed:

@@ -6,12 +6,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from packrat.errors import Exit, Interrupted, UsageError
+from packrat.restore.older import require_consent
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
 from packrat.restore.request import Request, in_roots, inside
 from packrat.restore.undo import undo
 from packrat.restore.unlock import choose_and_unlock
+from packrat.text.alarms import alarm_text
 from packrat.text.progress import Detail
 from packrat.text.report import warn
 from specs.compile import compile_restore
@@ -79,7 +83,8 @@ def restore_with_options(
             given.target,
             given.password_file,
         )
-    return restore_to(program, request, opened, as_json=as_json, detail=detail)
+    request = structs.replace(request, accept_older=given.accept_older)
+    return restore_to(program, request, opened, ask=not yes, as_json=as_json, detail=detail)
 
 
 def _require_configured(program: Program, service: str) -> None:
@@ -102,12 +107,14 @@ def restore_to(
     request: Request,
     opened: OpenedBackup | None,
     *,
+    ask: bool,
     as_json: bool,
     detail: Detail,
 ) -> int:
     """Restore to a folder, or in place, and report; return the exit status.
 
-    `opened` is the backup if the picker has already opened it.
+    `opened` is the backup if the picker has already opened it. With `ask`, on a terminal, ask
+    whether `latest` may be older than one that a destination had.
     """
     service = request.service
     if request.target is None:  # the picker may have chosen it
@@ -118,6 +125,12 @@ def restore_to(
             program, service, request.backup, request.source, request.password_file, warn
         )
         opened = OpenedBackup(service, chosen, program.keys)
+    else:  # the picker has the whole screen, and does not warn
+        for alarms in program.cache.record.alarms(service).values():
+            for alarm in alarms:
+                warn(alarm_text(alarm))
+    consent = {"ask": ask and _is_interactive(), "accept": request.accept_older}
+    require_consent(program, service, request.backup, opened.manifest, **consent)
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
     paths = () if "" in request.paths else request.paths
     pipeline = compile_restore(

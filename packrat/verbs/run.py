@@ -46,6 +46,7 @@ def run_spec(
 def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
     from packrat.picker.prompts import confirm
     from packrat.program import DocumentProgram
+    from packrat.restore.older import require_consent
     from packrat.restore.opened import OpenedBackup
     from packrat.restore.report import restore_and_report
     from packrat.restore.unlock import choose_and_unlock
@@ -62,6 +63,14 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
         DocumentProgram([pipeline]), pipeline.service, pipeline.backup or "latest", None, None, warn
     )
     opened = OpenedBackup(pipeline.service, chosen, program.keys)
+    require_consent(
+        program,
+        pipeline.service,
+        pipeline.backup or "latest",
+        opened.manifest,
+        ask=not yes,
+        accept=False,
+    )
     return restore_and_report(pipeline, opened, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from packrat.program import log_file
 from packrat.runs.daemon_state import daemon_state
 from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
+from packrat.text.alarms import accept_hint
 from packrat.text.replaced import replaced_document, replaced_text
 from packrat.text.report import print_json, say, table, time_text, warn
 from packrat.text.service_state import age_text, full_lines, next_text, result_text
@@ -96,6 +97,8 @@ def _print_table(rows: list[dict[str, Any]], now: float) -> None:
     for row in rows:
         if row["last"] and row["last"]["error"]:
             say(printable(f"{row['service']}: {row['last']['status']}: {row['last']['error']}"))
+        for alarm in row["alarms"]:
+            say(printable(f"{alarm['text']}{accept_hint(row['service'])}"))
         for one in row["replaced"]:
             say(printable(f"{row['service']}: {replaced_text(one, now)}: {one['folder']}"))
 

@@ -46,7 +46,12 @@ def verify_stored(
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
     return verify_pipelines(
-        pipelines, program, as_json=as_json, detail=detail, report=_report(config)
+        pipelines,
+        program,
+        as_json=as_json,
+        detail=detail,
+        asked_all=source is None,
+        report=_report(config),
     )
 
 

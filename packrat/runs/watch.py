@@ -1,0 +1,28 @@
+"""Alarms of the services whose destinations a command has listed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vault.catalog.watch import look_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from packrat.program import Program
+    from vault.catalog.alarm import Alarm
+    from vault.catalog.catalog import Catalog
+
+
+def alarms_of(
+    program: Program,
+    service: str,
+    catalogs: Iterable[Catalog],
+    since: float,
+    *,
+    asked_all: bool = True,
+) -> list[Alarm]:
+    """Return the alarms about a service; see `look_back` for the arguments."""
+    own = [catalog for catalog in catalogs if catalog.service == service]
+    rules = program.rules(service)
+    return look_back(program.cache.record, program.host, rules, own, since, asked_all=asked_all)
