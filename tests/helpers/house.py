@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,15 @@ class House:
         return Verifier(self.catalog(), self.program.keys, depth).verify()
 
     def forget(self) -> None:
-        """Delete the cache, as on a new machine."""
+        """Delete the cache and the record, as on a new machine."""
         for name in self.state.glob("catalog.sqlite*"):
             name.unlink()
+        shutil.rmtree(self.state / "record", ignore_errors=True)
 
     def litter(self) -> list[str]:
         """Return every file that is neither an archive, nor packrat's own state, nor the source."""
         own = {self.key_file, self.config_file, self.root / "password"}
-        kept = (self.source, self.state / "locks", self.root / "out")
+        kept = (self.source, self.state / "locks", self.state / "record", self.root / "out")
         return sorted(
             str(file.relative_to(self.root))
             for file in self.root.rglob("*")

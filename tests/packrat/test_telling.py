@@ -214,3 +214,23 @@ def test_a_failed_notification_is_reported_without_the_secret(house, url, monkey
     said = capsys.readouterr().err
     assert said.startswith(f"notification service {url.partition(':')[0]}: ")
     assert "secret-token" not in said
+
+
+def test_backups_that_vanished_are_notified(house):
+    """By a backup that is itself done, as a partial run; by a verification, as damage."""
+    fill(house.source, {"a": b"1"})
+    with ears() as server:
+        configure(house, server)
+        house.json("backup", "svc")
+        house.backed_up().unlink()
+        house.json("verify", status=4)
+        house.json("backup", "svc", status=5)
+    verified, backed_up = server.posts()
+    assert verified[0] == "packrat on here: 1 archive found damaged or missing"
+    assert "svc at local: the newest backup is of" in verified[1]
+    assert verified[2] == "failure"
+    assert backed_up[0] == "packrat on here: svc: backups are missing"
+    assert backed_up[1].startswith("svc at local: the newest backup is of")
+    assert "packrat check --connect --accept svc\nsvc: 1 file, 1 B; stored" in backed_up[1]
+    assert backed_up[2] == "warning"
+    assert server.pings() == ["/start", "", "/start", "/fail"]
