@@ -1,10 +1,10 @@
 """Simulated days of one service, with changes, kills, an absent destination and damage.
 
-    python -m tests.soak.days --seed 1 --days 120 --files 200 --keep 14
+    python -m tests.soak.days --seed 1 --days 400 --files 200 --keep 14
 
-After each verification its verdicts are compared with the known state of the files: no false alarm,
-and no damage missed. Every ten days each retained backup is restored from each destination, unless
-the damage that prevents it has been named.
+After each backup and each verification, what it says is compared with the known state of the files:
+no false alarm, and no damage or deletion missed, until somebody accepts it. Every ten days each
+retained backup is restored from each destination, unless the damage that prevents it was named.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from engine.run import Clock
 from packrat.restore.choose import choose
+from packrat.runs.accept import accept_history
 from packrat.runs.backup import back_up
 from packrat.text.progress import Detail
 from packrat.verbs.verify import verify_share, verify_stored
@@ -60,6 +61,11 @@ class Days:
         self.source: dict[str, dict[str, str]] = {}
         """Name of an archive -> content of the source at that time."""
         self.deleted: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
+        self.flipped: set[str] = set()
+        """Archives that were damaged somewhere, and may never have reached another place."""
+        self.known: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
+        """Archives that a command that ended has listed; a killed one may have made others."""
+        self.accepted: dict[str, set[str]] = {name: set() for name in DESTINATIONS}
         self.named: dict[str, set[str]] = defaultdict(set)
         """Destination -> archives whose damage or loss the last full verification named."""
         self.counts: Counter[str] = Counter()
@@ -81,7 +87,12 @@ class Days:
                 self.verify(deep=self.day % 10 == 0)
             if self.day % 10 == 0:
                 self.restore_all()
+            if self.day % 30 == 0:
+                self.accept()
+            deleted = self.counts["deleted"]
             self.harm()
+            if self.counts["deleted"] > deleted and self.chance.random() < 0.5:
+                self.verify()  # before the next backup can bring it back
 
     # Events
 
@@ -121,7 +132,10 @@ class Days:
             self.counts["killed"] += status == -signal.SIGKILL
             self.note_new()
             return
+        due = {place: self.due(place) for place in self.present()}
+        before = {place: self.names(place) for place in self.present()}
         result = back_up(self.house.pipeline(), clock=clock)
+        alarms = result.alarms
         if result.status not in ("done", "partial") or (
             result.status == "partial" and not self.away
         ):
@@ -132,7 +146,28 @@ class Days:
             result = back_up(self.house.pipeline(full=True), clock=clock)
             assert result.status in ("done", "partial"), result
             self.counts["full"] += 1
+        self.alarms_are_true([*alarms, *result.alarms], due)
         self.note_new()
+        for place, names in before.items():
+            self.known[place] |= names | (self.names(place) if place in result.holders else set())
+
+    def alarms_are_true(self, alarms, due):
+        """Assert that a backup said which destination lacks what, and said nothing else."""
+        said = {text.partition("svc at ")[2].partition(":")[0] for text in alarms}
+        wrong = {place for place in said if not self.deleted[place] - self.accepted[place]}
+        assert not wrong, f"false alarm on day {self.day}: {alarms}"
+        missed = {place for place, names in due.items() if names} - said
+        assert not missed, f"missed on day {self.day}: {due}, {alarms}"
+        self.counts["alarms"] += len(said)
+
+    def accept(self):
+        """Accept what is missing now; from then on it is no alarm."""
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            accept_history(self.house.program, "svc", yes=True, as_json=True)
+        self.note_new()
+        for place in self.present():
+            self.accepted[place] |= self.deleted[place]
+            assert not self.house.program.cache.record.alarms("svc").get(place)
 
     def assert_caused(self, result):
         """Assert that a failure names archives, and only such as this campaign has harmed."""
@@ -146,11 +181,12 @@ class Days:
     def harm(self):
         """Flip a byte of an archive at one destination or at both, or delete one."""
         names = [path.name for path in self.files("one")]
+        names += names[-1:] * 5  # the newest is of most interest
         kind = self.chance.random()
         places = [self.chance.choice(DESTINATIONS)]
         if 0.06 <= kind < 0.08:
             places = list(DESTINATIONS)
-        elif kind >= 0.09:
+        elif kind >= 0.11:
             return
         name = self.chance.choice(names)
         for place in places:
@@ -160,6 +196,7 @@ class Days:
             if kind >= 0.08:
                 path.unlink()
                 self.deleted[place].add(name)
+                self.accepted[place].discard(name)
                 self.there[place].discard(name)
                 self.counts["deleted"] += 1
             else:
@@ -167,6 +204,7 @@ class Days:
                 data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
                 path.unlink()  # the spool may share the file by a link
                 path.write_bytes(data)
+                self.flipped.add(name)
                 self.counts["flipped"] += 1
 
     # True state
@@ -174,13 +212,29 @@ class Days:
     def files(self, place):
         return sorted((self.house.stores[place] / "svc").glob("*.packrat"))
 
+    def names(self, place):
+        return {path.name for path in self.files(place)}
+
+    def due(self, place):
+        """Return the archives whose loss must be told: retained ones, and what those need."""
+        lost = (self.deleted[place] & self.known[place]) - self.accepted[place] - self.names(place)
+        last = sorted(self.names(place) | lost)[-self.keep :]
+        needed = {
+            other.name
+            for item in self.catalog(place).listed
+            if item.summary and item.stored.name in last
+            for other in item.summary.archives
+        }
+        return lost & {*last, *needed}
+
     def present(self):
         return [name for name in DESTINATIONS if not (name == "two" and self.away)]
 
     def note_new(self):
         """Record what was published, which must be the same bytes everywhere."""
         for place in self.present():
-            names = {path.name for path in self.files(place)}
+            names = self.names(place)
+            self.known[place] -= self.there[place] - names  # pruned
             for name in names - self.there[place]:
                 path = self.house.stores[place] / "svc" / name
                 self.good.setdefault(name, digest(path))
@@ -190,7 +244,8 @@ class Days:
             self.source.setdefault(max(names, default=""), tree(self.house.source))
 
     def damaged(self, place):
-        return {p.name for p in self.files(place) if digest(p) != self.good[p.name]}
+        known = [path for path in self.files(place) if path.name in self.good]
+        return {path.name for path in known if digest(path) != self.good[path.name]}
 
     def catalog(self, place):
         program = self.house.program
@@ -204,6 +259,7 @@ class Days:
         """Verify as the command does, and compare the verdicts with the true state."""
         before = {place: self.damaged(place) for place in self.present()}
         lost = {place: self.lacking(place) for place in self.present()}
+        vanished = {place: self.due(place) for place in self.present()}
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             if due:
@@ -220,16 +276,24 @@ class Days:
                 )
         rows = json.loads(out.getvalue())
         for row in rows:
-            name = next(n for n in self.good if n.endswith(f"-{row['id']}.packrat"))
-            place, said = row["destination"], row["status"]
+            name, place, said = row["file"], row["destination"], row["status"]
             told = f"day {self.day}, {row}"
-            if said in ("damaged", "mended"):
+            assert name in self.good or name.endswith(".statement"), told
+            if row["vanished"]:
+                alarming = self.deleted[place] - self.accepted[place]
+                assert (said, name in alarming) == ("missing", True), f"false alarm: {told}"
+            elif said in ("damaged", "mended"):
                 assert name in before[place], f"false alarm: {told}"
             elif said == "missing":
                 assert name in lost[place], f"false alarm: {told}"
             else:
                 assert said == "ok", told
-            self.counts[said] += 1
+            self.counts["vanished" if row["vanished"] else said] += 1
+        for place, names in vanished.items():
+            texts = json.dumps([row for row in rows if row["destination"] == place])
+            untold = [name for name in names if name[-16:-8] not in texts]
+            assert not untold, f"missed on day {self.day}: {untold}"
+            self.known[place] |= self.names(place)
         bad = any(row["status"] in ("damaged", "missing") for row in rows)
         unsure = bool(self.away) or any(row["status"] == "mended" for row in rows)
         assert status == (4 if bad else 5 if unsure else 0), (status, rows)
@@ -239,12 +303,12 @@ class Days:
         self.note_new()
 
     def lacking(self, place):
-        """Return the archives with a missing reference, because a test deleted it."""
+        """Return the archives with a missing reference, because of what this campaign did."""
         found = set()
         there = {path.name for path in self.files(place)}
         for item in self.catalog(place).listed:
             refs = {other.name for other in item.summary.archives} if item.summary else set()
-            if (refs - there) & self.deleted[place]:
+            if (refs - there) & (self.deleted[place] | self.flipped):
                 found.add(item.stored.name)
         return found
 
