@@ -41,10 +41,10 @@ class Result:
     seconds: float = 0.0
     downtime_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
-    alarms: list[str] = field(default_factory=list)
-    """Sentences about destinations that lack backups which packrat did not delete."""
     error: str | None = None
     destinations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alarms: list[str] = field(default_factory=list)
+    """Sentences about destinations that lack backups which packrat did not delete."""
     exit: Exit = Exit.FAILED
 
     @property

@@ -231,9 +231,9 @@ def _row(service: str, fate: Fate) -> dict[str, Any]:
         "missed": summary and summary.missed,
         "destinations": [],
         "damaged": [],
-        "missing": [],
         "reasons": {},
         "backup": False,
+        "missing": [],
     }
 
 

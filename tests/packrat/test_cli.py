@@ -154,6 +154,7 @@ def test_documents_have_the_documented_keys(house):
         "warnings",
         "error",
         "destinations",
+        "alarms",
     ]
     none = {"archives": 0, "bytes": 0}
     at = {"status": "done", "bytes": backup["stored"], "error": None}
@@ -173,6 +174,7 @@ def test_documents_have_the_documented_keys(house):
         "damaged",
         "reasons",
         "backup",
+        "missing",
         "configured",
     ]
     restored = house.json("restore", "svc", "--to", str(house.root / "out"), "--yes")
@@ -205,6 +207,7 @@ def test_documents_have_the_documented_keys(house):
         "bytes_read",
         "base",
         "file",
+        "vanished",
     ]
 
 
