@@ -1,6 +1,6 @@
 """The `backup:` section, which names the destinations."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from specs.values import Duration, Name
 
 Destination = Local | S3 | Sftp | Fsspec
 """All types; a new one is a file in specs/destinations/ and a member here (CONTRIBUTING.md)."""
+TYPES = tuple(one.model_fields["type"].default for one in get_args(Destination))
+"""Their names, as `type` has them."""
 KEEP_REPLACED = 7 * 86_400
 Typed = Annotated[Destination, Field(discriminator="type")]
 
@@ -37,7 +39,7 @@ class Backup(Section):
     s3: S3 | None = None
     """The destination named `s3`."""
     destinations: dict[Name, Typed] = Field(default_factory=dict)
-    """Further destinations by name, each with its `type`: local, s3, sftp or fsspec."""
+    """Further destinations by name, each with its `type`."""
 
     def named(self) -> dict[str, Destination]:
         """Return every destination by name: local, synology, s3, then the others as written."""

@@ -41,7 +41,8 @@ def compile_service(
         whole["keep_at"] = unusual
     line.then("base", keep=usual, **whole)
     _read(line, config, service, back=back)
-    for stage in ("gather", "chunk", "pack", "compress", "encrypt", "spool"):
+    line.then("gather")
+    for stage in ("chunk", "pack", "compress", "encrypt", "spool"):
         line.then(stage)
     for destination in destinations:
         line.last = "spool"

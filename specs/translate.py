@@ -6,11 +6,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from specs.backup import TYPES
 from specs.checks import NO_VALUE
 from specs.document import Document, KeyPath
 from specs.faults import Fault
 
-_TYPES = "write type: local, s3, sftp or fsspec"
+_TYPES = f"write type: {', '.join(TYPES[:-1])} or {TYPES[-1]}"
 
 # pydantic's type of error -> (message, hint)
 _WORDS = {

@@ -1,4 +1,4 @@
-"""Reasons why archives are kept or deleted, for the commands that show them."""
+"""Decisions about archives (`Fate`), with their reasons, for the commands that show them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rules_of(pipeline: Pipeline) -> dict[str, Rules]:
 
 
 def configured(program: Program, service: str) -> dict[str, Policy]:
-    """Return destination -> what it keeps of a service."""
+    """Return destination -> what it keeps of a service, from the configuration."""
     return {name: Policy(rules, program.host) for name, rules in program.rules(service).items()}
 
 
@@ -61,7 +61,7 @@ def fates(policy: Policies, holdings: Holdings, now: float) -> dict[str, list[Fa
 
 
 def renewals(policy: Policies, holdings: Holdings, now: float) -> list[Referred]:
-    """Return the archives whose data the next backup stores again, as the newest refers to them."""
+    """Return the newest backup's references to archives whose data the next backup stores again."""
     policy = _with_pins(policy, holdings)
     hosts = {one.host for one in policy.values()}
     catalogs = [*holdings.catalogs.values(), holdings.waiting]
@@ -75,7 +75,7 @@ def renewals(policy: Policies, holdings: Holdings, now: float) -> list[Referred]
 
 
 def counts_text(decided: Iterable[Fate], *, reasons: bool = True) -> str:
-    """Return how many archives there are, their bytes, and how many for each reason."""
+    """Return how many archives there are, their bytes and, with `reasons`, how many for each."""
     decided = list(decided)
     counts = Counter(fate.reason for fate in decided)
     total = bytes_text(sum(fate.listed.stored.size for fate in decided))

@@ -1,4 +1,4 @@
-"""Names of output formats, as options and completions have them."""
+"""Names of output formats that options accept and the shell completes."""
 
 PLAN_FORMATS = ("tree", "mermaid", "dot", "json", "yaml")
 LOG_FORMATS = ("text", "json")

@@ -17,6 +17,7 @@ def prune(program: Program, service: str | None, *, dry_run: bool, as_json: bool
     """Delete, or with `dry_run` list, archives that are not needed; return the exit status."""
     services = program.services([service]) if service else list(program.config.services)
     if not dry_run and pending(program.state_dir):
+        # Finish what `forget` could not delete at destinations that were away.
         stores = program.destinations().values()
         for sentence in settle(program.state_dir, stores, program.keys, program.cache):
             warn(sentence)

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     """(offset, length) of each stretch of data, ascending."""
 
 EXTENTS_MOST = 100_000
-"""Extents of one entry: about 14 MB of the index, and 40 MB of memory with their chunks."""
+"""Largest number of extents of one entry: about 14 MB of the index, and 40 MB of memory with their
+chunks."""
 DATA_MOST = 8 << 40
-"""Bytes of data of one file: about what REFERENCES_MOST chunks of 1 MiB hold."""
+"""Most bytes of data in one file: about what `vault.archive.ranges.REFERENCES_MOST` chunks of 1 MiB
+hold."""
 
 
 def data_extents(fd: int, found: os.stat_result) -> Extents:
@@ -24,7 +26,7 @@ def data_extents(fd: int, found: os.stat_result) -> Extents:
     size = found.st_size
     whole = [(0, size)] if size else []
     extents = whole
-    if found.st_blocks * 512 < size:
+    if found.st_blocks * 512 < size:  # it has holes, or is compressed
         try:
             extents = _read_extents(fd, size)
         except OSError:
