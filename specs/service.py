@@ -269,13 +269,7 @@ class Service(Section):
         return [name for name in dict.fromkeys(names) if name not in running]
 
     @property
-    def stops(self) -> Docker | None:
-        """How its containers are stopped; None if it stops none."""
-        docker = self.docker or Docker()
-        return docker if self.stopped_names() or self.compose else None
-
-    @property
     def stopped(self) -> list[str]:
-        """The containers that are stopped, for people."""
+        """The containers that a restore in place stops, for people."""
         project = [f"Compose project {self.compose}"] if self.compose else []
-        return [*self.stopped_names(), *project]
+        return [*self.stopped_names(back=True), *project]

@@ -85,7 +85,7 @@ class Preview:
         mounts = [os.path.join(top * several, at) for top in folders for at in mounts_in(top)]
         where = "each of them" if several else "".join(folders)
         stopped = ", ".join(self._service.stopped)
-        after = self._service.post_restore
+        after, databases = self._service.post_restore, self._service.databases
         return self._lines(
             *(("" if at else "to", name) for at, name in enumerate(self._service.reads.named)),
             ("", "in place; excluded files stay untouched"),
@@ -93,6 +93,7 @@ class Preview:
             *(("not", f"{at}: another filesystem is mounted there") for at in mounts),
             *(("room", self._room(at)) for at in folders[:1]),
             ("stopped", f"{stopped}, for seconds, and started again" if stopped else "nothing"),
+            *([("load", "databases, after a dump of what is there now")] if databases else []),
             *([("then", after.command.splitlines()[0])] if after else []),
             ("way back", f"packrat restore --undo {self._opened.service}"),
         )
