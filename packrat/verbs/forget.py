@@ -89,7 +89,7 @@ def forget(
         names = _chosen(service, backups, scope, program, every)
         if single:
             require_replaceable(program, service, names, there)
-        record = _record(program, service, names, every, stores)
+        record = _record(program, service, names, every, stores.values())
         record.mark(every)
         _require_something(record, every, scope, program.host, away.values())
         if not as_json and any(map(record.doomed, every)):
@@ -162,7 +162,7 @@ def _record(
     service: str,
     names: set[str],
     every: list[Catalog],
-    destinations: Iterable[str],
+    stores: Iterable[Store],
 ) -> Forgetting:
     """Return what is to be deleted, with what an interrupted command has left of it."""
     before = recorded(program.state_dir, service) or Forgetting(service)
@@ -187,7 +187,7 @@ def _record(
         for line, some in ids.items()
         for part in _parts(sorted(some))
     ]
-    places = {*before.owed, *(location(program.destination(name)) for name in destinations)}
+    places = {*before.owed, *map(location, stores)}
     return Forgetting(
         service, (*before.statements, *statements), tuple(sorted(unnamed)), tuple(sorted(places))
     )

@@ -62,10 +62,6 @@ class SQLite(Database):
         folder, name = os.path.split(self.path)
         return tuple(os.path.join(os.path.realpath(folder), name) + end for end in SIDE_FILES)
 
-    def describe_room(self) -> str:
-        """Return what the temporary copy takes."""
-        return f"a temporary copy of {self.size >> 20} MiB in {SCRATCH}"
-
     @property
     def size(self) -> int:
         """Bytes of the database now; 0 if it is not there."""
