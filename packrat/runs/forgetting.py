@@ -21,7 +21,7 @@ from vault.archive.statement import Statement, seal_statement
 from vault.catalog.cache import location
 from vault.catalog.catalog import Listed
 from vault.catalog.contained import contained
-from vault.catalog.forgotten import set_aside
+from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.statements import publish_statement
 from vault.errors import NotThere, VaultError
 from vault.store.base import Stored
@@ -53,9 +53,9 @@ class Forgetting(msgspec.Struct, frozen=True):
         for catalog in catalogs:
             for one in self.statements:
                 catalog.statements.append(Listed(Stored(one.name, 0), statement=one))
-        set_aside(catalogs)
+        take_out_forgotten(catalogs)
 
-    def doomed(self, catalog: Catalog) -> list[Listed]:
+    def to_delete(self, catalog: Catalog) -> list[Listed]:
         """Return the archives to delete from a marked catalog, newest first.
 
         So what is left after an interruption still has all that it refers to.
@@ -76,8 +76,8 @@ class Forgetting(msgspec.Struct, frozen=True):
 
     def delete(self, catalog: Catalog, cache: CatalogCache) -> Iterator[Stored]:
         """Delete the archives from a marked catalog, and yield each; raises VaultError."""
-        store, doomed = catalog.destination, self.doomed(catalog)
-        for item in doomed:
+        store, deleted = catalog.destination, self.to_delete(catalog)
+        for item in deleted:
             # First: a killed command must not leave a cache that misses these archives.
             cache.deleted(store, self.service, item.stored)
             id_ = item.summary.id if item.summary else ""
@@ -85,7 +85,7 @@ class Forgetting(msgspec.Struct, frozen=True):
             with contained(store), suppress(NotThere):
                 store.delete(self.service, item.stored.name)
             yield item.stored
-        if all(item in doomed for item in catalog.listed):
+        if all(item in deleted for item in catalog.listed):
             with contained(store):
                 store.clean(self.service)
 

@@ -92,11 +92,11 @@ def forget(
         record = _record(program, service, names, every, stores.values())
         record.mark(every)
         _require_something(record, every, scope, program.host, away.values())
-        if not as_json and any(map(record.doomed, every)):
+        if not as_json and any(map(record.to_delete, every)):
             _show(record, there, remembered)
         if not (as_json or single):
             _say_left(record, there, scope, program.host)
-        if not yes and any(map(record.doomed, every)):
+        if not yes and any(map(record.to_delete, every)):
             _ask(service)
         record.save(program.state_dir)
         rows, failed = _delete(record, there, spool, program)
@@ -220,13 +220,13 @@ def _show(record: Forgetting, there: list[Catalog], remembered: list[Catalog]) -
     """Print what is deleted at each destination."""
     rows = []
     for one in (*there, *remembered):
-        doomed = record.doomed(one)
-        size = bytes_text(sum(item.stored.size for item in doomed))
-        ids = [item.stored.name.rpartition("-")[2][:8] for item in doomed[::-1]]
+        deleted = record.to_delete(one)
+        size = bytes_text(sum(item.stored.size for item in deleted))
+        ids = [item.stored.name.rpartition("-")[2][:8] for item in deleted[::-1]]
         note = ", ".join(ids[:SHOWN]) + ", …" * (len(ids) > SHOWN)
         if one in remembered:
             note = "does not answer: when it returns"
-        rows.append([one.destination.name, f"{len(doomed):,}", size, note])
+        rows.append([one.destination.name, f"{len(deleted):,}", size, note])
     say(f"To be deleted of {record.service}:")
     table(["AT", "ARCHIVES", "SIZE", "WHICH"], rows, right=["ARCHIVES", "SIZE"])
 
@@ -234,7 +234,7 @@ def _show(record: Forgetting, there: list[Catalog], remembered: list[Catalog]) -
 def _say_left(record: Forgetting, there: list[Catalog], scope: Scope, host: str) -> None:
     """Print what stays at each destination, by reason."""
     for one in there:
-        left = [item for item in one.listed if item not in record.doomed(one)]
+        left = [item for item in one.listed if item not in record.to_delete(one)]
         reasons = Counter(scope.refusal(item, host) for item in left)
         for why, count in reasons.items():
             said = f"{why} deletes as well" if why else "needed by the others"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog
 
 
-def state(
+def publish_statements(
     catalogs: Iterable[Catalog],
     keys: Keys,
     host: str,
