@@ -15,12 +15,10 @@ from packrat.restore.match import described, made_times, matching, unique
 from packrat.runs.forgetting import Forgetting, recorded
 from packrat.runs.lock import service_lock
 from packrat.runs.needed import require_replaceable
+from packrat.runs.statements import make_statements
 from packrat.text.report import bytes_text, count_text, print_json, say, table, warn
 from specs.values import is_name
 from stages.spool_folder import SpoolFolder
-from vault.archive.format import stamp
-from vault.archive.ranges import ARCHIVES_SAID
-from vault.archive.statement import Statement
 from vault.catalog.cache import location
 from vault.catalog.forgotten import forgotten_ids
 from vault.errors import NotThere, VaultError
@@ -174,27 +172,18 @@ def _record(
             unnamed.add(item.stored.name)
         elif item.summary.id not in said:
             ids[item.summary.line].add(item.summary.id)
+    now = time.time()
     statements = [
-        Statement(
-            id=os.urandom(16).hex(),
-            service=service,
-            host=program.host,
-            line=line,
-            time=stamp(time.time()),
-            says="forgotten",
-            archives=part,
-        )
+        statement
         for line, some in ids.items()
-        for part in _parts(sorted(some))
+        for statement in make_statements(
+            service, program.host, line, "forgotten", sorted(some), now
+        )
     ]
     places = {*before.owed, *map(location, stores)}
     return Forgetting(
         service, (*before.statements, *statements), tuple(sorted(unnamed)), tuple(sorted(places))
     )
-
-
-def _parts(ids: list[str]) -> list[list[str]]:
-    return [ids[at : at + ARCHIVES_SAID] for at in range(0, len(ids), ARCHIVES_SAID)]
 
 
 def _require_something(
