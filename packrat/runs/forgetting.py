@@ -17,6 +17,7 @@ import msgspec
 from packrat.errors import Locked, Unusable
 from packrat.runs.lock import service_lock
 from packrat.text.report import bytes_text, count_text
+from specs.state_file import read_state, write_state
 from vault.archive.statement import Statement, seal_statement
 from vault.catalog.cache import location
 from vault.catalog.catalog import Listed
@@ -102,12 +103,7 @@ class Forgetting(msgspec.Struct, frozen=True):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
                 return
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            with open(f"{path}.new", "wb") as file:
-                file.write(msgspec.json.encode(self))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(f"{path}.new", path)
+            write_state(path, self)
         except OSError as error:
             raise Unusable(
                 f"cannot record what is to be deleted, {path}: {error.strerror}",
@@ -117,8 +113,8 @@ class Forgetting(msgspec.Struct, frozen=True):
 
 def recorded(state_dir: str, service: str) -> Forgetting | None:
     """Return the record of a service, if there is a readable one."""
-    with suppress(OSError, msgspec.MsgspecError), open(_path(state_dir, service), "rb") as file:
-        return msgspec.json.decode(file.read(), type=Forgetting)
+    with suppress(OSError, msgspec.MsgspecError):
+        return read_state(_path(state_dir, service), Forgetting)
     return None
 
 
