@@ -197,7 +197,7 @@ class Program:
         # Their rules of retention are not known any more. The path is not used.
         bare = {name: Service.model_construct(path="/", retain_backups=1) for name in found}
         services = self.config.services | bare
-        self.__dict__["config"] = self.config.model_copy(update={"services": services})
+        self.config = self.config.model_copy(update={"services": services})
         self.adopted |= bare.keys()
         return found
 

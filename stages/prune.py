@@ -10,7 +10,7 @@ from stages.items import Place
 from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
-from vault.catalog.forgotten import set_aside
+from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.retention import decide, expired, incomplete, shrunk, still_owed
 from vault.catalog.rules import upcoming
 
@@ -52,7 +52,7 @@ class Prune(Link):
         job, cache = run.fact(Job), run.fact(CatalogCache)
         store, before = run.fact(Stores)[self.destination], holdings.catalogs[self.destination]
         catalog = cache.catalog(store, job.service, run.fact(Keys), run.check) if new else before
-        set_aside([catalog], holdings.catalogs.values())
+        take_out_forgotten([catalog], holdings.catalogs.values())
         if problem := self._problem(catalog, before, new):
             run.warn(problem)
             run.provide(Pruned(self.destination, problem=problem))

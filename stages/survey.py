@@ -13,7 +13,7 @@ from vault.archive.format import stamp
 from vault.archive.keys import Keys
 from vault.catalog.cache import UNPROVEN, CatalogCache
 from vault.catalog.contained import contained
-from vault.catalog.forgotten import set_aside
+from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.hosts import has_own, intruder
 from vault.catalog.prover import prove_stored
 from vault.errors import Away, Damaged, NotThere, VaultError
@@ -55,7 +55,7 @@ class Survey(Stage):
             {name: one for name, one in results.items() if isinstance(one, Away)},
             spool.waiting(run.fact(Keys)),
         )
-        set_aside([*holdings.catalogs.values(), holdings.waiting])
+        take_out_forgotten([*holdings.catalogs.values(), holdings.waiting])
         for name, catalog in holdings.catalogs.items():
             if locked := sum(item.locked for item in catalog.listed):
                 count_text = f"{locked} archive{'s' * (locked != 1)}"

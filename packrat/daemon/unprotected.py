@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import MsgspecError
 
-from specs.discovery.state_file import read_state, write_state
 from specs.faults import printable
+from specs.state_file import read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,7 +11,7 @@ from msgspec import structs
 from engine.events import Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Interrupted
-from packrat.restore.destined import destined, selected
+from packrat.restore.target_roots import selected, target_roots
 from packrat.runs.execute import execute_watched
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
@@ -105,7 +105,7 @@ def restore(
             return _run(pipeline, graph, job, opened, listeners, (target,), clock)
     roots = pipeline.reads.resolve() if pipeline.reads else Roots()
     roots = with_dump_folders(roots, pipeline.state_dir, pipeline.service)
-    places = destined(job.backup.roots, roots, job.paths, opened.where)
+    places = target_roots(job.backup.roots, roots, job.paths, opened.where)
     state_dir = pipeline.state_dir
     now = clock.now() / 1e9
     folders = [one.folder for one in places]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, Interrupted, UsageError
 from packrat.runs.lock import service_lock
-from packrat.runs.say import state
+from packrat.runs.statements import publish_statements
 from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_keys, alarm_sentence, named
 from packrat.text.report import print_json, say, warn
@@ -85,7 +85,7 @@ def _accept(
         newest = max(own, key=lambda each: each[1].stored.name)[1].summary
         assert newest is not None
         about = program.keys, program.host, newest.line
-        told, failed = state(catalogs, *about, "accepted", sorted(ids), now)
+        told, failed = publish_statements(catalogs, *about, "accepted", sorted(ids), now)
         problems += failed
         if not told:
             raise failed[0]

@@ -17,11 +17,12 @@ import msgspec
 from packrat.errors import Locked, Unusable
 from packrat.runs.lock import service_lock
 from packrat.text.report import bytes_text, count_text
+from specs.state_file import read_state, write_state
 from vault.archive.statement import Statement, seal_statement
 from vault.catalog.cache import location
 from vault.catalog.catalog import Listed
 from vault.catalog.contained import contained
-from vault.catalog.forgotten import set_aside
+from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.statements import publish_statement
 from vault.errors import NotThere, VaultError
 from vault.store.base import Stored
@@ -53,9 +54,9 @@ class Forgetting(msgspec.Struct, frozen=True):
         for catalog in catalogs:
             for one in self.statements:
                 catalog.statements.append(Listed(Stored(one.name, 0), statement=one))
-        set_aside(catalogs)
+        take_out_forgotten(catalogs)
 
-    def doomed(self, catalog: Catalog) -> list[Listed]:
+    def to_delete(self, catalog: Catalog) -> list[Listed]:
         """Return the archives to delete from a marked catalog, newest first.
 
         So what is left after an interruption still has all that it refers to.
@@ -76,8 +77,8 @@ class Forgetting(msgspec.Struct, frozen=True):
 
     def delete(self, catalog: Catalog, cache: CatalogCache) -> Iterator[Stored]:
         """Delete the archives from a marked catalog, and yield each; raises VaultError."""
-        store, doomed = catalog.destination, self.doomed(catalog)
-        for item in doomed:
+        store, deleted = catalog.destination, self.to_delete(catalog)
+        for item in deleted:
             # First: a killed command must not leave a cache that misses these archives.
             cache.deleted(store, self.service, item.stored)
             id_ = item.summary.id if item.summary else ""
@@ -85,7 +86,7 @@ class Forgetting(msgspec.Struct, frozen=True):
             with contained(store), suppress(NotThere):
                 store.delete(self.service, item.stored.name)
             yield item.stored
-        if all(item in doomed for item in catalog.listed):
+        if all(item in deleted for item in catalog.listed):
             with contained(store):
                 store.clean(self.service)
 
@@ -102,12 +103,7 @@ class Forgetting(msgspec.Struct, frozen=True):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
                 return
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            with open(f"{path}.new", "wb") as file:
-                file.write(msgspec.json.encode(self))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(f"{path}.new", path)
+            write_state(path, self)
         except OSError as error:
             raise Unusable(
                 f"cannot record what is to be deleted, {path}: {error.strerror}",
@@ -117,8 +113,8 @@ class Forgetting(msgspec.Struct, frozen=True):
 
 def recorded(state_dir: str, service: str) -> Forgetting | None:
     """Return the record of a service, if there is a readable one."""
-    with suppress(OSError, msgspec.MsgspecError), open(_path(state_dir, service), "rb") as file:
-        return msgspec.json.decode(file.read(), type=Forgetting)
+    with suppress(OSError, msgspec.MsgspecError):
+        return read_state(_path(state_dir, service), Forgetting)
     return None
 
 

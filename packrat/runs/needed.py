@@ -63,9 +63,7 @@ def _needing(
     program: Program, service: str, ids: Collection[str], catalogs: list[Catalog]
 ) -> set[str]:
     """Return the names of other archives that would be damaged: backups, or retained ones."""
-    policies = {}
-    if service in program.config.services:
-        policies = configured(program, service)
+    policies = configured(program, service)
     ruled = {one.destination.name: one for one in catalogs if one.destination.name in policies}
     nothing = Catalog(catalogs[0].destination, service)
     decided = fates(policies, Holdings(ruled, {}, nothing), time.time())

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from specs.discovery.coverage import Covered, CoveredPlace
+    from specs.discovery.engines import Engine
     from specs.discovery.groups import Group, Place
     from stages.service.folder_sizes import FolderSize
 
@@ -60,7 +61,7 @@ def _place_text(group: Group, place: Place) -> str:
     return f"{place.name} ({', '.join(sorted(engines))})" if engines else place.name
 
 
-def _engines(group: Group, place: Place) -> list[Any]:
+def _engines(group: Group, place: Place) -> list[Engine]:
     """Return the database engines that keep their files at a place."""
     inside = dict(place.writers)
     return [

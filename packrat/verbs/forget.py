@@ -15,12 +15,10 @@ from packrat.restore.match import described, made_times, matching, unique
 from packrat.runs.forgetting import Forgetting, recorded
 from packrat.runs.lock import service_lock
 from packrat.runs.needed import require_replaceable
+from packrat.runs.statements import make_statements
 from packrat.text.report import bytes_text, count_text, print_json, say, table, warn
 from specs.values import is_name
 from stages.spool_folder import SpoolFolder
-from vault.archive.format import stamp
-from vault.archive.ranges import ARCHIVES_SAID
-from vault.archive.statement import Statement
 from vault.catalog.cache import location
 from vault.catalog.forgotten import forgotten_ids
 from vault.errors import NotThere, VaultError
@@ -89,14 +87,14 @@ def forget(
         names = _chosen(service, backups, scope, program, every)
         if single:
             require_replaceable(program, service, names, there)
-        record = _record(program, service, names, every, stores)
+        record = _record(program, service, names, every, stores.values())
         record.mark(every)
         _require_something(record, every, scope, program.host, away.values())
-        if not as_json and any(map(record.doomed, every)):
+        if not as_json and any(map(record.to_delete, every)):
             _show(record, there, remembered)
         if not (as_json or single):
             _say_left(record, there, scope, program.host)
-        if not yes and any(map(record.doomed, every)):
+        if not yes and any(map(record.to_delete, every)):
             _ask(service)
         record.save(program.state_dir)
         rows, failed = _delete(record, there, spool, program)
@@ -162,7 +160,7 @@ def _record(
     service: str,
     names: set[str],
     every: list[Catalog],
-    destinations: Iterable[str],
+    stores: Iterable[Store],
 ) -> Forgetting:
     """Return what is to be deleted, with what an interrupted command has left of it."""
     before = recorded(program.state_dir, service) or Forgetting(service)
@@ -174,27 +172,18 @@ def _record(
             unnamed.add(item.stored.name)
         elif item.summary.id not in said:
             ids[item.summary.line].add(item.summary.id)
+    now = time.time()
     statements = [
-        Statement(
-            id=os.urandom(16).hex(),
-            service=service,
-            host=program.host,
-            line=line,
-            time=stamp(time.time()),
-            says="forgotten",
-            archives=part,
-        )
+        statement
         for line, some in ids.items()
-        for part in _parts(sorted(some))
+        for statement in make_statements(
+            service, program.host, line, "forgotten", sorted(some), now
+        )
     ]
-    places = {*before.owed, *(location(program.destination(name)) for name in destinations)}
+    places = {*before.owed, *map(location, stores)}
     return Forgetting(
         service, (*before.statements, *statements), tuple(sorted(unnamed)), tuple(sorted(places))
     )
-
-
-def _parts(ids: list[str]) -> list[list[str]]:
-    return [ids[at : at + ARCHIVES_SAID] for at in range(0, len(ids), ARCHIVES_SAID)]
 
 
 def _require_something(
@@ -220,13 +209,13 @@ def _show(record: Forgetting, there: list[Catalog], remembered: list[Catalog]) -
     """Print what is deleted at each destination."""
     rows = []
     for one in (*there, *remembered):
-        doomed = record.doomed(one)
-        size = bytes_text(sum(item.stored.size for item in doomed))
-        ids = [item.stored.name.rpartition("-")[2][:8] for item in doomed[::-1]]
+        deleted = record.to_delete(one)
+        size = bytes_text(sum(item.stored.size for item in deleted))
+        ids = [item.stored.name.rpartition("-")[2][:8] for item in deleted[::-1]]
         note = ", ".join(ids[:SHOWN]) + ", …" * (len(ids) > SHOWN)
         if one in remembered:
             note = "does not answer: when it returns"
-        rows.append([one.destination.name, f"{len(doomed):,}", size, note])
+        rows.append([one.destination.name, f"{len(deleted):,}", size, note])
     say(f"To be deleted of {record.service}:")
     table(["AT", "ARCHIVES", "SIZE", "WHICH"], rows, right=["ARCHIVES", "SIZE"])
 
@@ -234,7 +223,7 @@ def _show(record: Forgetting, there: list[Catalog], remembered: list[Catalog]) -
 def _say_left(record: Forgetting, there: list[Catalog], scope: Scope, host: str) -> None:
     """Print what stays at each destination, by reason."""
     for one in there:
-        left = [item for item in one.listed if item not in record.doomed(one)]
+        left = [item for item in one.listed if item not in record.to_delete(one)]
         reasons = Counter(scope.refusal(item, host) for item in left)
         for why, count in reasons.items():
             said = f"{why} deletes as well" if why else "needed by the others"

@@ -36,7 +36,7 @@ def list_backups(
 
     `last` is how many of each service. With a broken configuration, or of a service that left it,
     the rules are unknown and every backup is shown. One that is damaged everywhere is in the JSON
-    document only with the other archives.
+    document with `all_archives` only.
     """
     services, found, left, status = _found(
         program, service, all_services=all_services, note=not as_json

@@ -9,7 +9,7 @@ from packrat.errors import Exit, UsageError
 from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
 from packrat.runs.lock import service_lock
-from packrat.runs.say import state
+from packrat.runs.statements import publish_statements
 from packrat.text.report import print_json, warn
 from vault.archive.format import unstamp
 from vault.catalog.lineage import pins_of
@@ -44,7 +44,7 @@ def state_pin(
         now = max(int(time.time()), unstamp(pin.time) + 1 if pin else 0)
         about = found, program.keys, program.host, summary.line
         try:
-            told, failed = state(*about, says, [summary.id], now, text)
+            told, failed = publish_statements(*about, says, [summary.id], now, text)
         except ValueError as error:
             raise UsageError(f"the text cannot be stored: {error}") from None
     if not told:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from specs.discovery.labelled import Labelled, Record, with_labels
-from specs.discovery.state_file import read_state, write_state
 from specs.service import Service
+from specs.state_file import read_state, write_state
 from stages.errors import SourceError
 from stages.masking import never_mask
 from stages.service.docker import DockerEngine

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 USUAL_SCHEDULE = "0 2 * * *"
 LONGEST_NAME = 64
-
-
 _REASONS = {"cache": "a cache", "media": "can be fetched again"}
 
 

@@ -20,7 +20,6 @@ BLOCK_BYTES = 1 << 20
 MOST_NAMES = 10_000
 """Most databases of one server: a service's own user controls what is listed."""
 
-
 Settings = dict[str, str]
 
 

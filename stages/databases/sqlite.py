@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from stages.databases.base import Database, Tools
+from stages.databases.base import BLOCK_BYTES, Database, Tools, blocks
 from stages.errors import SourceError, TargetError
 from stages.restore_target.handles import open_service
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from stages.databases.base import Settings
 
-BLOCK_BYTES = 1 << 20
 CHECK_SECONDS = 0.1
 SCRATCH = "/var/tmp"  # noqa: S108 (the folder made in it is private)
 """Where copies are made: the owner of a file may not enter Packrat's own folders."""
@@ -62,10 +61,6 @@ class SQLite(Database):
         folder, name = os.path.split(self.path)
         return tuple(os.path.join(os.path.realpath(folder), name) + end for end in SIDE_FILES)
 
-    def describe_room(self) -> str:
-        """Return what the temporary copy takes."""
-        return f"a temporary copy of {self.size >> 20} MiB in {SCRATCH}"
-
     @property
     def size(self) -> int:
         """Bytes of the database now; 0 if it is not there."""
@@ -95,8 +90,7 @@ class SQLite(Database):
             with open(fd, "rb") as made:
                 if not stat.S_ISREG(os.fstat(fd).st_mode) or os.fstat(fd).st_uid != owner.st_uid:
                     raise SourceError(f"the copy of {file} was replaced while it was made", "")
-                while block := made.read(BLOCK_BYTES):
-                    yield block
+                yield from blocks(made)
 
     def load(self, file: str, data: BinaryIO, tools: Tools, settings: Settings) -> None:  # noqa: ARG002
         """Replace the content of the present database; raises SourceError."""

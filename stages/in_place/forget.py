@@ -50,9 +50,8 @@ def forget(
     """Delete the working folders of a service's restores; raises TargetError.
 
     `places` has the folders of the service's roots now, by label. What was set aside after
-    `set_aside_until`, in seconds since 1970, stays.
-    Nothing is deleted while a restore or an undo is unfinished: its folder may hold the only copy
-    of the data. Call `recover` first.
+    `set_aside_until`, in seconds since 1970, stays. Nothing is deleted while a restore or an undo
+    is unfinished: its folder may hold the only copy of the data. Call `recover` first.
     """
     records = read_records(state_dir, service)
     if any(record.phase in UNFINISHED for record in records):
@@ -76,7 +75,7 @@ def forget(
             said = [str(error)]
         gone += not said
         failed += said
-    if not failed:
+    if not read_records(state_dir, service):
         drop_dumps(state_dir, service)
     return Forgotten(gone, tuple(failed))
 

@@ -1,6 +1,6 @@
 """In-place restore: write the tree into a working folder, then exchange it with the one in use.
 
-    with prepare(state_dir, service, destined, archive, now) as staging:
+    with prepare(state_dir, service, targets, archive, now) as staging:
         ...  write the tree of each of `staging.roots`, while the service runs
         ...  stop the service
         swapped = swap(state_dir, staging, patterns, never, check, now)

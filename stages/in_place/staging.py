@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ELSEWHERE = "nothing was changed; restore to a folder with --to, then copy"
 
 
-class Destined(msgspec.Struct, frozen=True):
+class TargetRoot(msgspec.Struct, frozen=True):
     """Root of a backup, the folder that it is restored to, and which paths of it."""
 
     label: str
@@ -91,7 +91,7 @@ class Staging:
 
 
 def prepare(
-    state_dir: str, service: str, destined: Sequence[Destined], archive: str, now: float
+    state_dir: str, service: str, targets: Sequence[TargetRoot], archive: str, now: float
 ) -> Staging:
     """Create the working folders of a restore, or open those of the same one, interrupted.
 
@@ -103,7 +103,7 @@ def prepare(
         try:
             records = read_records(state_dir, service)
             number = records[-1].number + 1 if records else 1
-            for one in sorted(destined, key=lambda one: one.label):
+            for one in sorted(targets, key=lambda one: one.label):
                 root = open_service(one.folder, create=True)
                 opened.callback(os.close, root)
                 roots.append(StagedRoot(_record(number, service, one, archive, root, now), root))
@@ -117,7 +117,7 @@ def prepare(
                 staged.tree = os.open(TREE, OPEN_FOLDER, dir_fd=staged.work)
                 opened.callback(os.close, staged.tree)
         except OSError as error:
-            where = ", ".join(one.folder for one in destined)
+            where = ", ".join(one.folder for one in targets)
             raise TargetError(
                 f"cannot restore in place below {where}: {error.strerror}", ELSEWHERE
             ) from error
@@ -150,7 +150,7 @@ def unmake(state_dir: str, record: Record, root: int) -> None:
 
 
 def _record(
-    number: int, service: str, destined: Destined, archive: str, root: int, now: float
+    number: int, service: str, target: TargetRoot, archive: str, root: int, now: float
 ) -> Record:
     """Return the record of a new restore to an open folder."""
     identity = identify(root, ".")
@@ -158,13 +158,13 @@ def _record(
     return Record(
         number=number,
         service=service,
-        path=destined.folder,
+        path=target.folder,
         root=identity,
         archive=archive,
-        paths=tuple(sorted(set(destined.paths))),
+        paths=tuple(sorted(set(target.paths))),
         folder=_free_name(root, now),
         phase="making",
-        label=destined.label,
+        label=target.label,
         mtime=os.fstat(root).st_mtime_ns,
     )
 

@@ -10,7 +10,7 @@ from stages.in_place.forget import forget
 from stages.in_place.recover import recover
 from stages.in_place.replaced import replaced_folders
 from stages.in_place.restore import swap
-from stages.in_place.staging import Destined, prepare
+from stages.in_place.staging import TargetRoot, prepare
 from stages.in_place.undo import newest_undoable, undo
 from tests.helpers.trees import fill
 
@@ -76,7 +76,7 @@ class Place:
 
     def prepare(self, paths=(), archive="1" * 32):
         return prepare(
-            self.state, "svc", [Destined("", str(self.path), tuple(paths))], archive, 1e9
+            self.state, "svc", [TargetRoot("", str(self.path), tuple(paths))], archive, 1e9
         )
 
     def write(self, staging):

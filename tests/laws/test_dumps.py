@@ -262,6 +262,30 @@ def test_sqlite_is_copied_as_the_owner_of_the_file(home):
     assert value() == (2,)
 
 
+def test_good_backup_keeps_the_replaced_dumps_as_long_as_the_replaced_files(home):
+    """Undo needs both, and a backup runs every night."""
+    path = home / "source/app.db"
+    house = House(home, settings={"databases": [{"sqlite": {"path": str(path)}}]})
+
+    def rows(*statements):
+        with closing(sqlite3.connect(path)) as db, db:
+            for statement in statements:
+                db.execute(statement)
+            return db.execute("SELECT n FROM t").fetchall()
+
+    rows("CREATE TABLE t (n INT)", "INSERT INTO t VALUES (1)")
+    house.backed_up()
+    rows("UPDATE t SET n = 2")
+    assert house.cli("restore", "svc", "--in-place", "--yes").returncode == 0
+    assert rows() == [(1,)]
+    house.backed_up()
+    done = house.cli("restore", "svc", "--undo")
+    assert done.returncode == 0, done.stderr
+    assert rows() == [(2,)]
+    house.cli("restore", "svc", "--forget")
+    assert not (house.state / "databases/svc").exists()
+
+
 def test_sqlite_of_another_user_is_read_with_that_users_rights_only(home):
     """A link that its owner puts in place of the database leads nowhere."""
     house = House(home, settings={"databases": [{"sqlite": {"path": str(home / "source/app.db")}}]})

@@ -21,7 +21,7 @@ from stages.in_place import moves
 from stages.in_place.record import read_records
 from stages.in_place.recover import recover
 from stages.in_place.restore import swap
-from stages.in_place.staging import Destined, prepare
+from stages.in_place.staging import TargetRoot, prepare
 from stages.in_place.undo import newest_undoable, undo
 from stages.source.roots import labels_of
 from tests.helpers.forked import ended, forked
@@ -206,7 +206,7 @@ class Two:
             place.state = self.state
 
     def restore(self, check=lambda: None):
-        there = [Destined(place.base.name, str(place.path)) for place in self.places]
+        there = [TargetRoot(place.base.name, str(place.path)) for place in self.places]
         with prepare(self.state, "svc", there, "1" * 32, 1e9) as staging:
             for place, root in zip(self.places, staging.roots, strict=True):
                 place.write(root)

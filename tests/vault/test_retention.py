@@ -8,7 +8,7 @@ from vault.archive.lineage import Pin, Root
 from vault.archive.statement import Statement
 from vault.catalog import retention
 from vault.catalog.catalog import Catalog, Listed
-from vault.catalog.forgotten import set_aside
+from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.renewal import renewable
 from vault.catalog.retention import PAST, Policy, Reason, expired
 from vault.catalog.rules import Rules, upcoming
@@ -363,7 +363,7 @@ def test_a_forgotten_archive_is_set_aside_unless_a_backup_there_needs_it():
     told = catalog([item(9)])
     told.statements.append(forgotten(1))
     free, needed = catalog([item(1), item(2)]), catalog([item(1), item(2, [1])])
-    set_aside([free, needed], [told])
+    take_out_forgotten([free, needed], [told])
     assert [one.stored.name for one in free.listed] == [name(2)]
     assert [one.stored.name for one in free.forgotten] == [name(1)]
     assert [one.stored.name for one in needed.listed] == [name(1), name(2)]

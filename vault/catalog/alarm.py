@@ -43,8 +43,3 @@ class Alarm(Struct, frozen=True, kw_only=True):
     """Root of the destination when it had the archives, if that is another one now."""
     inferred: bool = False
     """This machine never saw them there: another archive, or another destination, says so."""
-
-    @property
-    def hides_newest(self) -> bool:
-        """True if the newest backup that can be restored from there is an older one."""
-        return self.kind is not Kind.MISSING

@@ -17,7 +17,7 @@ from vault.archive.format import ArchiveName, StatementName, decode_summary, enc
 from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
-from vault.catalog.forgotten import set_aside
+from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.record import Record
 from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
@@ -142,7 +142,7 @@ class CatalogCache:
         with ThreadPoolExecutor(max(len(destinations), 1)) as threads:
             answers = dict(zip(destinations, threads.map(ask, destinations.values()), strict=True))
         found = {name: one for name, one in answers.items() if isinstance(one, Catalog)}
-        set_aside(found.values())
+        take_out_forgotten(found.values())
         return found, {name: why for name, why in answers.items() if isinstance(why, VaultError)}
 
     def known(self, destination: Store, service: str, keys: Keys) -> Catalog:
@@ -152,7 +152,7 @@ class CatalogCache:
             one = Stored(*row[:2])
             if item := _cached(keys, one, row):
                 (catalog.statements if item.statement else catalog.listed).append(item)
-        set_aside([catalog])
+        take_out_forgotten([catalog])
         return catalog
 
     def deleted(self, destination: Store, service: str, one: Stored) -> None:

@@ -27,7 +27,7 @@ def forgotten_ids(catalogs: Iterable[Catalog]) -> set[str]:
     return found
 
 
-def set_aside(catalogs: Collection[Catalog], known: Iterable[Catalog] = ()) -> None:
+def take_out_forgotten(catalogs: Collection[Catalog], known: Iterable[Catalog] = ()) -> None:
     """Move forgotten archives from `listed` to `forgotten` in each catalog.
 
     One that another backup at the same destination needs stays. `known` are catalogs whose

@@ -91,16 +91,16 @@ def superseded(catalogs: Iterable[Catalog], verdicts: Iterable[Verdict]) -> list
     """
     bad = {(one.destination, one.name) for one in verdicts if one.status in GRAVITY[2:]}
     good: set[str] = set()
-    hurt: set[str] = set()
+    damaged: set[str] = set()
     for catalog in catalogs:
         where = catalog.destination.name
         wrong = [item for item in catalog.listed if (where, item.stored.name) in bad]
         sound = {item.stored.name for item in backups_of(_without(catalog.listed, wrong))}
         whole = {item.stored.name for item in backups_of(catalog.listed)}
         good |= sound
-        hurt |= (whole - sound) | {item.stored.name for item in wrong}
+        damaged |= (whole - sound) | {item.stored.name for item in wrong}
     newest = max(good, default="")
-    return sorted(name for name in hurt - good if name < newest)
+    return sorted(name for name in damaged - good if name < newest)
 
 
 def _without(listed: list[Listed], left: list[Listed]) -> list[Listed]:

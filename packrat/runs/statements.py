@@ -12,15 +12,40 @@ from vault.catalog.statements import publish_statement
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from vault.archive.keys import Keys
     from vault.archive.lineage import Says
     from vault.catalog.catalog import Catalog
 
 
-def state(
-    catalogs: Iterable[Catalog],
+def make_statements(
+    service: str,
+    host: str,
+    line: str,
+    says: Says,
+    archives: Sequence[str],
+    now: float,
+    text: str = "",
+) -> list[Statement]:
+    """Return statements about archives, given by their ids; one holds a limited number."""
+    return [
+        Statement(
+            id=os.urandom(16).hex(),
+            service=service,
+            host=host,
+            line=line,
+            time=stamp(now),
+            says=says,
+            archives=list(archives[first : first + ARCHIVES_SAID]),
+            text=text,
+        )
+        for first in range(0, len(archives), ARCHIVES_SAID)
+    ]
+
+
+def publish_statements(
+    catalogs: Sequence[Catalog],
     keys: Keys,
     host: str,
     line: str,
@@ -34,23 +59,14 @@ def state(
     Return the destinations that have it, and the errors of the others; catch-up brings it there.
     Raises ValueError for a text that cannot be stored.
     """
-    places, told, failed = list(catalogs), dict[str, None](), list[VaultError]()
-    for first in range(0, len(archives), ARCHIVES_SAID):
-        statement = Statement(
-            id=os.urandom(16).hex(),
-            service=places[0].service if places else "",
-            host=host,
-            line=line,
-            time=stamp(now),
-            says=says,
-            archives=list(archives[first : first + ARCHIVES_SAID]),
-            text=text,
-        )
+    told, failed = dict[str, None](), list[VaultError]()
+    service = catalogs[0].service if catalogs else ""
+    for statement in make_statements(service, host, line, says, archives, now, text):
         data = seal_statement(statement, keys)
-        for catalog in places:
+        for catalog in catalogs:
             store = catalog.destination
             try:
-                publish_statement(store, catalog.service, statement.name, data, keys)
+                publish_statement(store, service, statement.name, data, keys)
                 told[store.name] = None
             except VaultError as error:
                 failed.append(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stages.errors import TargetError
-from stages.in_place.staging import Destined
+from stages.in_place.staging import TargetRoot
 from vault.archive.lineage import STREAMED
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from vault.archive.lineage import Root
 
 
-def destined(
+def target_roots(
     stored: Sequence[Root], roots: Roots, paths: Sequence[str], where: str
-) -> list[Destined]:
+) -> list[TargetRoot]:
     """Return the folder of each root of a backup that is restored; raises TargetError.
 
     It is that of the service's root with the same label, or else with the same source: labels
@@ -35,7 +35,7 @@ def destined(
                 " the service as it is configured now",
                 "restore it to a folder with --to, or choose other paths with --path",
             )
-        found.append(Destined(root.label, here.folder, inner))
+        found.append(TargetRoot(root.label, here.folder, inner))
     return found
 
 
