@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
@@ -83,7 +84,11 @@ class DumpStage(Link):
 
 def _load(database: Database, file: str, path: str, tools: Tools, settings: dict[str, str]) -> None:
     try:
-        with open(path, "rb") as data:
+        # An archive may have a symlink or a fifo there: nothing else of this machine is loaded.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as data:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise SourceError(f"{path} is no regular file", "the backup has no such dump")
             database.load(file, data, tools, settings)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}", "try again") from error

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 20
 MOST_NAMES = 10_000
 """Most databases of one server: a service's own user controls what is listed."""
+PRINTED_BYTES = 8 << 20
+"""Most output that is kept in memory."""
+FILE_NAME_BYTES = 255
+LONGEST_SUFFIX = ".dump.new"
+"""Of the file of a dump; `.new` while `set_aside` writes it."""
 
 Settings = dict[str, str]
 
@@ -133,19 +138,37 @@ class Server(Database):
         program = ContainerProgram(engine, self.container, f"{what} of {self.where}", tools.log)
         return program.run(self.script + script, arguments, environment, tools.check, content)
 
+    def printed(self, what: str, script: str, tools: Tools) -> bytes:
+        """Run a script that prints little, and return that; raises SourceError."""
+        found = bytearray()
+        for piece in self.program(what, script, (), tools):
+            found += piece
+            if len(found) > PRINTED_BYTES:
+                raise SourceError(
+                    f"{what} of {self.where} has more than {PRINTED_BYTES >> 20} MiB",
+                    f"look at what container {self.container} runs",
+                )
+        return bytes(found)
+
     def names(self, script: str, tools: Tools) -> list[str]:
         """Return names of databases, which a script prints as lines of hexadecimal digits."""
-        printed = b"".join(self.program("the list of databases", script, (), tools))
-        lines = printed.split()
+        lines = self.printed("the list of databases", script, tools).split()
         if len(lines) > MOST_NAMES:
             raise SourceError(f"{self.where} lists {len(lines):,} databases", "name those to dump")
         try:
-            return sorted(bytes.fromhex(line.decode()).decode() for line in lines)
+            names = sorted({bytes.fromhex(line.decode()).decode() for line in lines})
         except ValueError:
             raise SourceError(
                 f"{self.where} has a database whose name is not UTF-8",
                 "name the databases to dump: databases: [...]",
             ) from None
+        for name in names:
+            if "\0" in name or len(file_of(name, LONGEST_SUFFIX).encode()) > FILE_NAME_BYTES:
+                raise SourceError(
+                    f"{self.where} lists a database whose name no file can have: {name[:40]!r}",
+                    "name the databases to dump: databases: [...]",
+                )
+        return names
 
 
 def blocks(data: BinaryIO) -> Iterator[bytes]:

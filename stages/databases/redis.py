@@ -68,7 +68,7 @@ class Redis(Server):
 
     def settings(self, tools: Tools) -> Settings:
         """Return where the running server keeps its data, for `load`; raises SourceError."""
-        printed = b"".join(self.program("the look at the settings", SETTINGS, (), tools))
+        printed = self.printed("the look at the settings", SETTINGS, tools)
         lines = printed.decode(errors="replace").splitlines()
         found = dict(zip(lines[::2], lines[1::2], strict=False))
         if not {"dir", "dbfilename", "appendonly"} <= found.keys():

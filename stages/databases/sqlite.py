@@ -27,20 +27,42 @@ SCRATCH = "/var/tmp"  # noqa: S108 (the folder made in it is private)
 SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 COPY = """
-import os, sqlite3, sys
-source, target, uid, gid = sys.argv[1:]
+import ctypes, os, sqlite3, struct, sys
+source, target, uid, gid, *folders = sys.argv[1:]
 if int(uid) != os.geteuid():
     os.setgroups([])
     os.setgid(int(gid))
     os.setuid(int(uid))
-with sqlite3.connect(source, timeout=60) as old, sqlite3.connect(target, timeout=60) as new:
-    old.backup(new)
-    if new.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        sys.exit("the copy is not sound: the database is damaged")
+
+def confine():
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    every = (1 << 13) - 1  # rights to files in the first version of Landlock
+    rules = call(444, ctypes.c_char_p(struct.pack("=Q", every)), ctypes.c_size_t(8), 0)
+    if rules < 0:
+        return False
+    for folder in map(int, folders):
+        beneath = struct.pack("=Qi", every, folder)
+        if call(445, rules, 1, ctypes.c_char_p(beneath), 0):
+            return False
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    return not call(446, rules, 0)
+
+if not confine() and os.geteuid() == 0:
+    sys.exit("its owner is root, and this kernel has no Landlock to confine SQLite to its folder")
+try:
+    with sqlite3.connect(source, timeout=60) as old, sqlite3.connect(target, timeout=60) as new:
+        old.backup(new)
+        if new.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            sys.exit("the copy is not sound: the database is damaged")
+except sqlite3.Error as error:
+    sys.exit(str(error))
 """
 """Runs in an interpreter of its own: what a service's user can write is not parsed as root.
 
-It becomes that user by itself, who may not be able to reach Packrat's interpreter.
+It becomes that user by itself, who may not be able to reach Packrat's interpreter. Landlock
+confines it to the folder of the database, which root in a container may own: SQLite follows
+symlinks, and deletes the file that a journal names.
 """
 
 
@@ -84,7 +106,7 @@ class SQLite(Database):
         require_room(self.where, self.size)
         with scratch_folder(owner) as folder:
             copy = os.path.join(folder, "copy")
-            self._copy("dump", self.path, copy, owner, tools)
+            self._copy("dump", self.path, copy, folder, owner, tools)
             # The owner could have put anything there: a link, or a fifo that nobody writes to.
             fd = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(fd, "rb") as made:
@@ -104,38 +126,58 @@ class SQLite(Database):
                 os.fchmod(made.fileno(), 0o600)
                 os.fchown(made.fileno(), owner.st_uid, owner.st_gid)
                 shutil.copyfileobj(data, made, BLOCK_BYTES)
-            self._copy("load", copy, self.path, owner, tools)
+            self._copy("load", copy, self.path, folder, owner, tools)
 
     def _owner(self) -> os.stat_result:
         """Return the status of the file; raises SourceError."""
+        with self._opened() as (_, found):
+            return found
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[int, os.stat_result]]:
+        """Open its folder, and yield that with the status of the file; raises SourceError."""
         folder, name = os.path.split(self.path)
         try:
             fd = open_service(folder)
+        except (OSError, TargetError) as error:
+            raise self._unreadable(error) from error
+        try:
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            finally:
-                os.close(fd)
-        except (OSError, TargetError) as error:
-            what = getattr(error, "strerror", None) or error
-            raise SourceError(f"cannot open {self.where}: {what}", "correct its path") from error
-        if not stat.S_ISREG(found.st_mode):
-            raise SourceError(f"{self.where} is no regular file", "name the database itself")
-        return found
+            except OSError as error:
+                raise self._unreadable(error) from error
+            if not stat.S_ISREG(found.st_mode):
+                raise SourceError(f"{self.where} is no regular file", "name the database itself")
+            yield fd, found
+        finally:
+            os.close(fd)
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        what = getattr(error, "strerror", None) or error
+        return SourceError(f"cannot open {self.where}: {what}", "correct its path")
 
     def _copy(
-        self, what: str, source: str, target: str, owner: os.stat_result, tools: Tools
+        self, what: str, source: str, target: str, scratch: str, owner: os.stat_result, tools: Tools
     ) -> None:
         """Copy one database into another as `owner`; raises SourceError."""
-        ids = (str(owner.st_uid), str(owner.st_gid))
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", "-c", COPY, source, target, *ids],
-            cwd="/",
-            env={},
-            umask=0o077,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        work = os.open(scratch, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with self._opened() as (folder, found):
+                if found.st_uid != owner.st_uid:
+                    raise SourceError(f"{self.where} was replaced meanwhile", "try again")
+                numbers = map(str, (owner.st_uid, owner.st_gid, folder, work))
+                process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-I", "-S", "-c", COPY, source, target, *numbers],
+                    cwd="/",
+                    env={},
+                    umask=0o077,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(folder, work),
+                )
+        finally:
+            os.close(work)
         try:
             while process.poll() is None:
                 tools.check()
