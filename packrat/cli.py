@@ -221,7 +221,7 @@ def check(
     strict: Annotated[bool, Option("--strict", help="Fail if there are notes.")] = False,
     accept_empty: Annotated[
         bool,
-        Option("--accept-empty", help="With --connect: accept that backups were deleted."),
+        Option("--accept-empty", help="With --connect: accept destinations that are empty now."),
     ] = False,
     accept: Annotated[
         str | None,
@@ -543,7 +543,7 @@ def restore(
     ] = False,
     forget: Annotated[bool, Option("--forget", help="Delete the replaced files.")] = False,
     accept_older: Annotated[
-        bool, Option("--accept-older", help="Also if a newer backup has vanished.")
+        bool, Option("--accept-older", help="Restore latest even if a newer one has vanished.")
     ] = False,
     password_file: OtherPassword = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
