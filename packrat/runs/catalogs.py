@@ -49,7 +49,7 @@ def catalogs(
         every = alarms_of(program, service, item.values(), since, asked_all=source is None)
         alarms += map(alarm_text, every)
         silent |= {name for name, why in away.items() if isinstance(why, Retryable | UnknownHost)}
-        for why in away.values():  # the same cause is told once, not again for each service
+        for why in away.values():  # the same cause is reported once, not again for each service
             failures.setdefault(str(why).replace(f"cannot list {service}", ""), why)
     failed = list(failures.values())
     for other in failed if found else failed[1:]:

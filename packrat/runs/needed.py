@@ -42,7 +42,7 @@ def require_replaceable(
         for item in catalog.backups
         if item.stored.name not in chosen and (host is None or is_of(item, host))
     }
-    # The clock of whoever made a locked one is not compared: any good backup will do.
+    # A locked one may be from a machine with another clock: any good backup will do.
     locked = {item.stored.name for one in catalogs for item in one.listed if item.locked}
     newest = max(good, default="")
     if newer := [name for name in chosen if not newest or (name > newest and name not in locked)]:

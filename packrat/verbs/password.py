@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def change_password(program: Program, password_file: str | None) -> None:
     """Wrap the master key with a new password in the key file, and so in the next archives.
 
-    The key file is enough to do so: whoever can read it has the key.
+    The old password is not needed: who can read the key file has the key.
     """
     from vault.archive.derivation import SALT_BYTES, Derivation
     from vault.archive.key_file import write_key_file

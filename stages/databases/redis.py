@@ -103,7 +103,7 @@ class Redis(Server):
 class Snapshot:
     """Proof that a snapshot is whole: its beginning, its end and its checksum.
 
-    `redis-cli` prints 40 bytes behind it if the server makes it without a file: the mark by which
+    `redis-cli` prints 40 bytes after it if the server makes it without a file: the mark by which
     the server says where it ends.
     """
 

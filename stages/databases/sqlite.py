@@ -107,7 +107,7 @@ class SQLite(Database):
         with scratch_folder(owner) as folder:
             copy = os.path.join(folder, "copy")
             self._copy("dump", self.path, copy, folder, owner, tools)
-            # The owner could have put anything there: a link, or a fifo that nobody writes to.
+            # The owner could have put anything there: a link, or a fifo without a writer.
             fd = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(fd, "rb") as made:
                 if not stat.S_ISREG(os.fstat(fd).st_mode) or os.fstat(fd).st_uid != owner.st_uid:

@@ -74,7 +74,7 @@ def measure(state_dir: str, service: str) -> None:
 
     Nothing in one changes any more, so it is measured once. The caller holds the service's lock.
     """
-    with suppress(OSError, SourceError):  # without it, whoever needs the size measures again
+    with suppress(OSError, SourceError):  # without it, the size is measured again
         missing = {
             record.number
             for record in read_records(state_dir, service)

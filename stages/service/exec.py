@@ -64,7 +64,7 @@ class ContainerProgram:
             arguments: Its `$1`, `$2` and so on.
             environment: Variables with secrets. They are not visible in a list of processes.
             check: Called several times a second; what it raises ends the program.
-            data: Its standard input, which is closed behind it.
+            data: Its standard input, which is closed after it.
 
         Raises:
             SourceError: It failed, or its output was cut off.
@@ -204,7 +204,7 @@ class _Stream:
                     self._said.add(piece)
 
     def _exactly(self, count: int) -> bytes:
-        """Return so many bytes, none at the end of the stream; sets `cut` if it ends inside."""
+        """Return `count` bytes, none at the end of the stream; set `cut` if it ends in between."""
         while len(self._received) < count:
             self._check()
             try:
