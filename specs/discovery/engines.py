@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from stages.databases.mariadb import MariaDB
+from stages.databases.postgres import Postgres
+from stages.databases.redis import Redis
+
 if TYPE_CHECKING:
     from stages.service.inventory import ContainerEntry
 
@@ -26,7 +30,7 @@ class Engine(Struct, frozen=True):
     variables: tuple[str, ...]
     """Or the beginnings of variables, together with a mount at one of `folders`."""
     folders: tuple[str, ...]
-    """Where the server keeps its files."""
+    """Where the server keeps its files, as the stage that dumps it says."""
 
 
 ENGINES = (
@@ -44,7 +48,7 @@ ENGINES = (
         ),
         ("postgres",),
         ("POSTGRES_", "PGDATA"),
-        ("/var/lib/postgresql", "/bitnami/postgresql"),
+        Postgres.data_folders,
     ),
     Engine(
         "MariaDB",
@@ -52,7 +56,7 @@ ENGINES = (
         ("mariadb",),
         ("mariadbd", "mariadbd-safe"),
         ("MARIADB_",),
-        ("/var/lib/mysql", "/bitnami/mariadb"),
+        MariaDB.data_folders,
     ),
     Engine(
         "MySQL",
@@ -60,7 +64,7 @@ ENGINES = (
         ("mysql", "percona"),
         ("mysqld", "mysqld_safe"),
         ("MYSQL_",),
-        ("/var/lib/mysql", "/bitnami/mysql"),
+        MariaDB.data_folders,
     ),
     Engine(
         "Redis",
@@ -68,7 +72,7 @@ ENGINES = (
         ("redis",),
         ("redis-server",),
         ("REDIS_",),
-        ("/data", "/bitnami/redis"),
+        Redis.data_folders,
     ),
     Engine(
         "Valkey",
@@ -76,7 +80,7 @@ ENGINES = (
         ("valkey",),
         ("valkey-server",),
         ("VALKEY_",),
-        ("/data", "/bitnami/valkey"),
+        Redis.data_folders,
     ),
     Engine(
         "MongoDB",

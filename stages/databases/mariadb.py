@@ -58,7 +58,11 @@ class MariaDB(Server):
     )
     user_variable: ClassVar[str] = "PACKRAT_USER"
     password_variable: ClassVar[str] = "MYSQL_PWD"  # noqa: S105
-    data_folders: ClassVar[tuple[str, ...]] = ("/var/lib/mysql", "/bitnami/mariadb")
+    data_folders: ClassVar[tuple[str, ...]] = (
+        "/var/lib/mysql",
+        "/bitnami/mariadb",
+        "/bitnami/mysql",
+    )
 
     def files(self, tools: Tools) -> list[str]:
         """Return one file for each database; raises SourceError."""

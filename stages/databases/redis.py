@@ -47,7 +47,12 @@ class Redis(Server):
     )
     user_variable: ClassVar[str] = "PACKRAT_USER"
     password_variable: ClassVar[str] = "REDISCLI_AUTH"  # noqa: S105
-    data_folders: ClassVar[tuple[str, ...]] = ("/data", "/bitnami/redis/data", "/var/lib/redis")
+    data_folders: ClassVar[tuple[str, ...]] = (
+        "/data",
+        "/bitnami/redis",
+        "/bitnami/valkey",
+        "/var/lib/redis",
+    )
 
     def files(self, tools: Tools) -> list[str]:  # noqa: ARG002
         """Return the one file of a dump, with all databases of the server."""
