@@ -10,6 +10,7 @@ from specs.backup import TYPES
 from specs.checks import NO_VALUE
 from specs.document import Document, KeyPath
 from specs.faults import Fault
+from specs.retain import Retain
 
 _TYPES = f"write type: {', '.join(TYPES[:-1])} or {TYPES[-1]}"
 
@@ -73,6 +74,8 @@ def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at:
         return document.fault(path, "unknown key", hint, at_key=True)
     if detail["input"] is None:
         return document.fault(path, *NO_VALUE, at_key=True)
+    if path[0] == "services" and path[2:] == ("path",) and isinstance(detail["input"], list):
+        return document.fault(path, "is one folder", "write paths: for a list of folders")
     if kind == "missing":
         [example, *_] = _section(schema, loc).get("examples", ["…"])
         hint = f"write {path[-1]}: {example}"
@@ -89,6 +92,9 @@ def words_of(detail: ErrorDetails) -> tuple[str, str]:
 
 def _known_keys(key: str, section: dict[str, Any]) -> str:
     known = list(section.get("properties", {}))
+    rule = key.removeprefix("keep_")
+    if "retain" in known and rule in Retain.model_fields:
+        return f"write retain: {{{rule}: 7}}"
     near = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
 

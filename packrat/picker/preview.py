@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from packrat.picker.cells import fit, height, pieces, width
+from packrat.restore.target_roots import selected
 from packrat.runs.room import forgettable_text
 from packrat.text.report import bytes_text, count_text, time_text, when_text
 from stages.errors import SourceError
@@ -80,14 +81,14 @@ class Preview:
 
     def in_place(self) -> list[str]:
         """Return the lines of the preview of a restore in place."""
-        folders = self._folders()
+        folders, names = self._exchanged()
         several = len(folders) > 1
         mounts = [os.path.join(top * several, at) for top in folders for at in mounts_in(top)]
         where = "each of them" if several else "".join(folders)
         stopped = ", ".join(self._service.stopped)
         after, databases = self._service.post_restore, self._service.databases
         return self._lines(
-            *(("" if at else "to", name) for at, name in enumerate(self._service.reads.named)),
+            *(("" if at else "to", name) for at, name in enumerate(names)),
             ("", "in place; excluded files stay untouched"),
             ("aside", f"{where}/{PREFIX}…: what is there now"),
             *(("not", f"{at}: another filesystem is mounted there") for at in mounts),
@@ -98,12 +99,19 @@ class Preview:
             ("way back", f"packrat restore --undo {self._opened.service}"),
         )
 
-    def _folders(self) -> Sequence[str]:
-        """Return the folders that are exchanged, as far as they are known now."""
+    def _exchanged(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the folders that are exchanged, as far as they are known now, and all names."""
+        reads = self._service.reads
         try:
-            return self._service.reads.resolve(PATIENCE_SECONDS).folders
+            roots = reads.resolve(PATIENCE_SECONDS)
         except SourceError:  # the restore reports it
-            return self._service.folders
+            return self._service.folders, reads.named
+        labels = {root.label for root in selected(self._opened.manifest.roots, self._paths)}
+        some = [root for root in roots.roots if root.label in labels]
+        if not (self._paths and some):
+            return roots.folders, reads.named
+        folders = [root.folder for root in some if root.folder]
+        return folders, [root.folder or root.source for root in some]
 
     def _room(self, folder: str) -> str:
         free = shutil.disk_usage(existing(folder)).free

@@ -221,10 +221,11 @@ class Picker:
         return answer is Done.DONE
 
     def _where(self) -> Navigation | None:
-        path = ", ".join(self.program.config.services[self.service].reads.named)
+        named = self.program.config.services[self.service].reads.named
+        more = f" and {len(named) - 1} more" if len(named) > 1 else ""
         lines = [
             Line("a new folder; the service is not touched", "new"),
-            Line(f"in place: {path}", "in place"),
+            Line(f"in place: {named[0]}{more}", "in place"),
             BACK,
         ]
         if self.program.faults or self.service in self.program.adopted:

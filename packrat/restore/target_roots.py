@@ -36,6 +36,9 @@ def target_roots(
                 "restore it to a folder with --to, or choose other paths with --path",
             )
         found.append(TargetRoot(root.label, here.folder, inner))
+    if not found:
+        labels = ", ".join(root.label for root in stored)
+        raise TargetError(f"{where} has no {paths[0]!r}", f"--path begins with one of: {labels}")
     return found
 
 

@@ -21,7 +21,7 @@ def change_password(program: Program, password_file: str | None) -> None:
     from vault.archive.key_file import write_key_file
 
     old = program.keys
-    password = ask_password(password_file, new=True)
+    password = ask_password(password_file, new=True, prompt="New password: ")
     keys = old.with_password(password, Derivation(os.urandom(SALT_BYTES)))
     if password_file is None:
         rehearse(keys, "password")

@@ -46,6 +46,8 @@ def restore_with_options(
     """Restore, and ask for missing options on a terminal; return the exit status."""
     if given.target is not None and given.in_place:
         raise UsageError("pass only one of --to and --in-place")
+    if given.target == "-":
+        raise UsageError("--to needs a folder; packrat cat SERVICE BACKUP PATH prints one file")
     labels: Mapping[str, str] = {}
     if given.service is not None:
         [service] = program.services([given.service], stored=True)

@@ -387,6 +387,24 @@ def test_what_cannot_be_restored(house):
     assert "did you mean 'svc'?" in failing(house, "restore", "svcs", *to, status=2)
 
 
+def test_standard_output_is_no_folder_to_restore_to(house):
+    """It made a folder called `-`."""
+    fill(house.source, {"a": b"1"})
+    house.backed_up()
+    done = house.cli("restore", "svc", "--path", "a", "--to", "-", "--yes", wrap=None)
+    assert done.returncode == 2
+    assert "packrat cat SERVICE BACKUP PATH" in done.stderr
+
+
+def test_check_says_where_a_dumped_database_is(house):
+    file = house.source / "a.db"
+    file.touch()
+    document = yaml.safe_load(house.config_file.read_text())
+    document["services"]["svc"]["databases"] = [{"sqlite": {"path": str(file)}}]
+    house.config_file.write_text(yaml.safe_dump(document))
+    assert f"sqlite-a.db from SQLite {file}" in house.cli("check").stdout
+
+
 def test_names_are_shown_harmless(house):
     """Control characters in a name never reach the terminal."""
     fill(house.source, {"evil\x1b[31m": b"1", "ok": b"2"})

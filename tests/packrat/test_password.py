@@ -82,7 +82,7 @@ def test_a_password_that_is_not_confirmed_changes_nothing(house):
     before = house.key_file.read_bytes()
     child = terminal(house, "password")
     for question, answer in zip(
-        ("Password:", "Again:", "down:", "down:", "down:"),
+        ("New password:", "Again:", "down:", "down:", "down:"),
         (NEW, NEW, "wrong", "wrong", "wrong"),
         strict=True,
     ):

@@ -62,6 +62,15 @@ def test_a_word_instead_of_a_list_is_reported(faults):
     ]
 
 
+def test_what_other_programs_write_is_answered_with_the_key_that_does_it(faults):
+    """A list of folders is `paths:`, and borgmatic's `keep_daily` is a rule of `retain:`."""
+    text = "services: {a: {path: [/a, /b]}}\nbackup: {local: {path: /b}, keep_daily: 7}"
+    assert faults(text) == [
+        "f.yaml:1:22: services.a.path: is one folder; write paths: for a list of folders",
+        "f.yaml:2:29: backup.keep_daily: unknown key; write retain: {daily: 7}",
+    ]
+
+
 def test_an_empty_optional_section_is_reported(faults):
     """A key without a value is not a silent default: `s3:` alone does not mean no S3."""
     assert faults(SMALL + "listen:\nnotify:\n") == [

@@ -17,6 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.run import Clock
+from packrat.picker.preview import Preview
+from packrat.restore.opened import OpenedBackup
+from packrat.restore.unlock import choose_and_unlock
 from stages.in_place import moves
 from stages.in_place.record import read_records
 from stages.in_place.recover import recover
@@ -174,6 +177,29 @@ def test_some_roots_in_place_leave_the_others_alone(house):
     assert house.cli("restore", "svc", "--in-place", "--yes", "--path", "conf").returncode == 0
     assert [(folder / "x").read_bytes() for folder in house.folders.values()] == [
         b"changed", b"changed", b"x2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/x", "a-data2/x"])
+def test_a_path_of_no_root_is_refused_with_the_labels(house, path):
+    house.backed_up()
+    refused = house.cli("restore", "svc", "--in-place", "--yes", "--path", path)
+    assert refused.returncode == 4
+    assert f"has no {path!r}; --path begins with one of: a-data, b-data, conf" in refused.stderr
+
+
+def test_the_preview_names_only_the_roots_of_the_selection(house):
+    house.backed_up()
+    program = house.program
+    _, chosen = choose_and_unlock(program, "svc", "latest", None, None, print)
+    opened = OpenedBackup("svc", chosen, program.keys)
+
+    def preview(*paths):
+        return "".join(line[10:] for line in Preview(opened, paths, program.config).in_place())
+
+    some, everything = preview("conf/x"), preview()
+    assert str(house.folders["conf"]) in some
+    assert str(house.folders["a-data"]) not in some
+    assert all(str(folder) in everything for folder in house.folders.values())
 
 
 def test_backup_of_one_folder_goes_back_to_it_after_the_service_got_more(house):
