@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 
 from packrat.errors import Exit
 from packrat.notify.urls import unknown_urls
+from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
 from specs.faults import ConfigFaults, printable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from specs.config import Config
+    from vault.catalog.alarm import Alarm
     from vault.store.base import Store
 
 ASKING_SECONDS = 5
@@ -49,13 +51,21 @@ def check_all(
     read, of_containers, away = check_containers(program)
     notes = [*_notes(config, program.file), *of_containers]
     tried = check_destinations(program, accept_empty=accept_empty) if connect else []
+    if connect:
+        notes += map(alarm_text, _vanished(program))
     failed = [*(one for one in tried if one["problem"]), *(away if connect else [])]
     if as_json:
         document = {"valid": True, "notes": notes, "destinations": tried, "roots": read}
         print_json(document | ({"docker": away} if connect else {}))
     else:
         for name, roots in read.items():
-            if texts := [f"{one['label']} from {one['folder']}" for one in roots if one["label"]]:
+            # A dumped database has no folder.
+            texts = [
+                f"{one['label']} from {one['folder'] or one['source']}"
+                for one in roots
+                if one["label"]
+            ]
+            if texts:
                 say(printable(f"{name}: {', '.join(texts)}"))
         for note in notes:
             say(f"note: {printable(note)}")
@@ -93,6 +103,13 @@ def _notes(config: Config, file: str) -> Iterator[str]:
     yield from risky_commands(config)
     if warning := exposed_metrics(config):
         yield warning
+
+
+def _vanished(program: Program) -> Iterator[Alarm]:
+    """Yield what the record of each service misses at a destination."""
+    for name in program.config.services:
+        for alarms in program.cache.record.alarms(name).values():
+            yield from alarms
 
 
 def check_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, Any]]:

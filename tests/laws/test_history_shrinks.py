@@ -268,6 +268,25 @@ def test_accepting_that_a_destination_is_empty_ends_its_alarms(tmp_path):
     assert at_day(house, 2).alarms == []
 
 
+def test_accepting_that_one_service_is_empty_ends_no_alarm_of_another(tmp_path):
+    """And `check --connect` notes the alarm that it leaves."""
+    house = House(tmp_path)
+    document = yaml.safe_load(house.config_file.read_text())
+    document["services"]["other"] = document["services"]["svc"]
+    house.config_file.write_text(yaml.safe_dump(document))
+    grown(house, 0, 1)
+    assert house.cli("backup", "other").returncode == 0
+    house.archives[-1].unlink()
+    shutil.rmtree(house.stores["local"] / "other")
+    assert house.cli("list").returncode == 5
+    done = house.cli("check", "--connect", "--accept-empty")
+    assert done.returncode == 0
+    assert "note: svc at local: the newest backup is of" in done.stdout
+    assert "packrat check --connect --accept svc" in house.cli("check", "--connect").stdout
+    assert house.cli("list", "other").returncode == 0
+    assert house.cli("list", "svc").returncode == 5
+
+
 def test_an_acceptance_is_about_one_destination(tmp_path):
     """What vanishes at another one later is an alarm of its own."""
     house = House(tmp_path, ("one", "two"))

@@ -177,9 +177,20 @@ class CatalogCache:
             return sum(count for service, count in rows if not destination.archives(service))
 
     def forget(self, destination: Store) -> None:
-        """Accept that a destination lists less than it had."""
-        self.record.drop_all(destination.name)
-        self._file.note("DELETE FROM archives WHERE destination = ?", location(destination))
+        """Accept that a destination lists nothing of some services; raises Away.
+
+        What is missing of the others stays an alarm.
+        """
+        place = location(destination)
+        known = "SELECT DISTINCT service FROM archives WHERE destination = ?"
+        seen = {service for [service] in self._file.ask(tuple[str], known, place)}
+        with contained(destination):
+            empty = [one for one in seen | self.record.services() if not destination.archives(one)]
+        for service in empty:
+            self.record.drop_all(service, destination.name)
+            self._file.note(
+                "DELETE FROM archives WHERE destination = ? AND service = ?", place, service
+            )
 
     def prove(
         self, destination: Store, service: str, one: Stored, now: float, problem: str = ""

@@ -136,13 +136,17 @@ class Record:
             ],
         )
 
-    def drop_all(self, at: str) -> None:
+    def services(self) -> set[str]:
+        """Return the services that have a record."""
+        with suppress(OSError):
+            return {file.removesuffix(SUFFIX) for file in os.listdir(self._folder or "")}
+        return set()
+
+    def drop_all(self, service: str, at: str) -> None:
         """Record that a destination need not have anything: somebody accepted that it is empty."""
         with suppress(OSError):
-            for file in os.listdir(self._folder or ""):
-                service = file.removesuffix(SUFFIX)
-                held = self.state(service).held[at].values()
-                self.drop(service, at, [(one.name, one.id) for one in held], "accepted")
+            held = self.state(service).held[at].values()
+            self.drop(service, at, [(one.name, one.id) for one in held], "accepted")
 
     def pruned(self, service: str) -> dict[str, float]:
         """Return archive id -> when retention deleted it, at any destination."""
