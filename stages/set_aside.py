@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Link
@@ -76,18 +77,25 @@ def _write(database: Database, folder: str, file: str, tools: Tools, *, exists: 
     new = f"{path}.new"
     try:
         if exists:
-            with open(new, "wb") as made:
+            # The folder has what an earlier archive had in it, which may be a symlink of this name.
+            _unlink(new)
+            with open(new, "xb") as made:
                 made.writelines(database.dump(file, tools))
                 made.flush()
                 os.fsync(made.fileno())
             os.replace(new, path)
-        elif os.path.exists(path):
-            os.unlink(path)
+        else:
+            _unlink(path)
     except OSError as error:
         raise TargetError(
             f"cannot write the dump of {database.where} to {path}: {error.strerror}",
             "nothing was changed; make room in the state folder",
         ) from error
     finally:
-        if os.path.exists(new):
-            os.unlink(new)
+        with suppress(OSError):
+            _unlink(new)
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)

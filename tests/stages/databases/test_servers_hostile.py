@@ -10,6 +10,7 @@ from stages.databases.redis import Redis
 from stages.databases.sqlite import SQLite
 from stages.dump import _load
 from stages.errors import SourceError
+from stages.set_aside import _write
 
 
 def said(monkeypatch, kind, pieces):
@@ -54,3 +55,18 @@ def test_only_a_regular_file_is_loaded(tmp_path, tools, kind):
     database = SQLite(kind="sqlite", label="app", path=str(tmp_path / "secret"))
     with pytest.raises(SourceError, match=r"cannot read|is no regular file"):
         _load(database, "app.db", str(path), tools, {})
+
+
+def test_a_symlink_of_an_earlier_archive_is_not_written_through(tmp_path, tools, monkeypatch):
+    """The folder of dumps holds what the archive of the restore before had in it."""
+    precious = tmp_path / "precious"
+    precious.write_text("of root")
+    (tmp_path / "dumps").mkdir()
+    for name in ("app.dump", "app.dump.new"):
+        (tmp_path / "dumps" / name).symlink_to(precious)
+    server = said(monkeypatch, Postgres, [b"PGDMP"])
+    _write(server, str(tmp_path / "dumps"), "app.dump", tools, exists=True)
+    assert (tmp_path / "dumps" / "app.dump").read_bytes() == b"PGDMP"
+    assert not (tmp_path / "dumps" / "app.dump").is_symlink()
+    assert precious.read_text() == "of root"
+    assert sorted(os.listdir(tmp_path / "dumps")) == ["app.dump"]
