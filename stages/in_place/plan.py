@@ -109,8 +109,8 @@ class _Planner:
     def _replace(self, path: str, here: Place, slot: Place | None) -> bool:
         """Add the step for one path; return whether its content must be merged instead."""
         comes = slot is not None and exists(slot)
-        if path in self._found.stays:
-            why = self._found.stays[path]
+        why = self._found.stays.get(path)
+        if why and not (comes and why is Why.SOCKET):
             self.kept.append(path)
             # The empty folder below a mount point is not worth reporting.
             if comes and slot and (why is Why.EXCLUDED or not _is_empty_folder(slot)):

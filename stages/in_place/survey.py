@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ class Why(StrEnum):
     """Packrat writes there: a destination, the spool, the state, another restore."""
     MOUNT = "mount"
     """Another filesystem is mounted there."""
+    SOCKET = "socket"
+    """No backup has it, and a server that keeps running may listen on it."""
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -55,14 +58,18 @@ def survey(
     try:
         while stack:
             folder, fd, names = stack[-1]
-            name, is_folder = next(names, ("", False))
+            name, is_folder, is_socket = next(names, ("", False, False))
             if not name:
                 os.close(fd)
                 stack.pop()
                 continue
             path = f"{folder}/{name}" if folder else name
             try:
-                why = _why(path, fd, name, is_folder, excludes, own, mount, files_too)
+                why = (
+                    Why.SOCKET
+                    if is_socket
+                    else _why(path, fd, name, is_folder, excludes, own, mount, files_too)
+                )
                 if why:
                     found.stays[path] = why
                     _mark(found, [at for at, _, _ in stack])
@@ -130,6 +137,18 @@ def _mark(found: Survey, folders: list[str]) -> None:
         found.holding.add(folder)
 
 
-def _entries(folder: int) -> Iterator[tuple[str, bool]]:
+def _entries(folder: int) -> Iterator[tuple[str, bool, bool]]:
+    """Yield each name, whether it is a folder, and whether it is a socket."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        yield from [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        yield from [
+            (entry.name, entry.is_dir(follow_symlinks=False), _is_socket(entry))
+            for entry in entries
+        ]
+
+
+def _is_socket(entry: os.DirEntry[str]) -> bool:
+    if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
+        return False
+    with suppress(FileNotFoundError):
+        return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
+    return False  # deleted since it was listed

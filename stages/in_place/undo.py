@@ -159,7 +159,7 @@ def _inside(steps: Sequence[Step], found: Survey) -> Iterator[str]:
     for path, why in found.stays.items():
         names = path.split("/")
         above = ("/".join(names[:depth]) for depth in range(1, len(names) + 1))
-        if why is not Why.EXCLUDED and moving.intersection(above):
+        if why not in (Why.EXCLUDED, Why.SOCKET) and moving.intersection(above):
             yield path
 
 

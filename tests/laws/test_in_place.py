@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import subprocess
+from contextlib import ExitStack
 from itertools import count
 
 import pytest
@@ -67,6 +69,23 @@ def test_backed_up_files_are_restored_and_excluded_ones_stay(house):
     assert restored.target == str(house.source)
     assert restored.warnings == []
     assert [(folder.stat().st_mode, folder.stat().st_mtime_ns) for folder in folders] == states
+
+
+def test_sockets_stay_for_servers_that_keep_running(house):
+    """No backup has a socket; one where the backup has a file gives way to the file."""
+    with ExitStack() as listening:
+        for name in ("b/server.sock", "gone/only.sock", "b/c"):
+            path = house.source / name
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)
+            listening.enter_context(socket.socket(socket.AF_UNIX)).bind(str(path))
+        in_place(house)
+        assert (house.source / "b" / "server.sock").is_socket()
+        assert (house.source / "gone" / "only.sock").is_socket()
+        assert (house.source / "b" / "c").is_file()
+        undo(house.program, "svc")
+        assert (house.source / "b" / "server.sock").is_socket()
+        assert (house.source / "b" / "c").is_socket()
 
 
 def test_files_excluded_since_the_backup_stay(house):
