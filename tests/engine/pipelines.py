@@ -6,6 +6,7 @@ from engine.graph import Graph, GraphFaults
 from stages.given import GIVEN
 from stages.kinds import KINDS
 
+DATABASE = {"kind": "sqlite", "label": "sqlite-db", "path": "/srv/db"}
 PARAMS = {
     "preflight": {"read": {"path": "/srv"}},
     "warm": {},
@@ -20,6 +21,8 @@ PARAMS = {
     "post_restore": {"command": "true"},
     "containers": {"names": ["c"], "stop_timeout": 7},
     "undo": {"service": "svc", "read": {"path": "/srv"}},
+    "dump": {"databases": [DATABASE]},
+    "set_aside": {"service": "svc", "databases": [DATABASE]},
 }
 """Parameters of the kinds that require any."""
 
