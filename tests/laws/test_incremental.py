@@ -32,6 +32,7 @@ def stored(house):
     return house.backed_up().stat().st_size
 
 
+@pytest.mark.thorough
 def test_nothing_changed_opens_no_file_and_stores_next_to_nothing(large, request):
     """An unchanged run opens no file of the source, and stores at most 64 KiB."""
     trace = large.root / "trace"

@@ -229,6 +229,7 @@ def test_an_unmounted_disk_is_away(tmp_path):
     assert level(house, "one", "two")
 
 
+@pytest.mark.thorough
 def test_a_budget_smaller_than_the_archive(tmp_path, nas):
     """The spool never exceeds its budget while a slow destination is behind."""
     settings = {"slow": nas.destination("dir", limit="8 MiB/s")}

@@ -189,6 +189,7 @@ def test_one_file_of_a_large_backup_reads_little(tmp_path, s3, nas, which):
     line.close()
 
 
+@pytest.mark.thorough
 def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, monkeypatch):
     """It flushes in steps on a separate channel, and at the end on that of the writer."""
     flushed = []

@@ -133,6 +133,7 @@ def test_a_signal_ends_it_within_seconds_with_nothing_half_done(slow):
     assert not is_running(str(slow.state), "svc")
 
 
+@pytest.mark.thorough
 def test_a_job_that_takes_too_long_or_is_killed_is_written_down(slow):
     """`timeout:` ends a hung job; the daemon records the failure of a killed one."""
     schedule(slow, timeout="3s")

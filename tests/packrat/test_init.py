@@ -57,6 +57,7 @@ def typed(house, *answers):
     return status(child), plain(child.before)
 
 
+@pytest.mark.thorough
 def test_the_password_is_proven_once_more(fresh):
     """A typing error is reported; the right password creates the key."""
     code, said = typed(fresh, PASSWORD, PASSWORD, "a slip of it", PASSWORD)

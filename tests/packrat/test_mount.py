@@ -132,6 +132,7 @@ def test_two_mounted_backups_are_compared_byte_by_byte(house):
         assert f"Files {one}/large and {two}/large differ" in done.stdout
 
 
+@pytest.mark.thorough
 def test_many_readers_at_once_read_the_right_bytes(house):
     wanted = digest(house.source / "large")
     with mounted(house) as (folder, process):

@@ -29,6 +29,7 @@ def trap(house, tmp_path):
     return folder, mark
 
 
+@pytest.mark.thorough
 def test_a_module_in_the_working_folder_is_not_run_by_the_sender_of_messages(house, trap):
     folder, mark = trap
     text = house.config_file.read_text()
@@ -40,6 +41,7 @@ def test_a_module_in_the_working_folder_is_not_run_by_the_sender_of_messages(hou
     assert not mark.exists()
 
 
+@pytest.mark.thorough
 def test_a_module_in_the_working_folder_is_not_run_by_the_daemons_jobs(house, trap, monkeypatch):
     folder, mark = trap
     schedule(house)

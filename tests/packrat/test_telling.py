@@ -75,6 +75,7 @@ def test_sending_is_retried(house):
         assert len(server.posts()) == 1
 
 
+@pytest.mark.thorough
 def test_the_daemon_notifies_of_crashes_and_overdue_services(house):
     """A crash, the end of a job, and pings at start and end for the dead man's switch."""
     fill(house.source, {"a": b"1"})

@@ -297,6 +297,7 @@ def test_undo_killed_at_each_step_is_finished_for_both_roots(tmp_path, monkeypat
         assert two.states() == ["old"] * 2
 
 
+@pytest.mark.thorough
 def test_error_in_the_second_root_takes_the_first_one_back(tmp_path):
     two = Two(tmp_path)
     calls = count(1)

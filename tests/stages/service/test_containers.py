@@ -231,6 +231,7 @@ def test_a_run_that_is_alive_is_left_alone(tmp_path, engine, names):
     assert seen == [False]
 
 
+@pytest.mark.thorough
 def test_the_engine_dies_in_the_middle(tmp_path, engine, names):
     """SIGKILL of dockerd while the container is down: packrat waits, and starts the container."""
     name = engine.run(next(names))
