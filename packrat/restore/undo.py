@@ -42,15 +42,13 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     [service] = program.services([service])
     config, clock = program.config, clock or Clock()
     pipeline = compile_service(config, service, back=True)
-    where = ", ".join(config.services[service].reads.named)
+    named = config.services[service].reads.named
+    restored = f"{', '.join(named)} {'are as they were' if named[1:] else 'is as it was'} before"
     with service_lock(config.state_dir, service, clock.now() / 1e9):
         for sentence in require_repaired(config.state_dir, service):
             warn(sentence)
         if finished_later(config.state_dir, service):
-            say(
-                f"{service}: the interrupted undo was finished:"
-                f" {where} is as it was before the restore"
-            )
+            say(f"{service}: the interrupted undo was finished: {restored} the restore")
             return Exit.DONE
         records = newest_undoable(config.state_dir, service)
         if records is None:
@@ -69,7 +67,7 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
             raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
         measure(config.state_dir, service)
     when = f" of {time_text(stamp(records[0].since))[:-3]}" if records[0].since else ""
-    say(f"{service}: {where} is as it was before the restore{when}")
+    say(f"{service}: {restored} the restore{when}")
     now = clock.now() / 1e9
     until = until_text(stamp(now + config.keep_replaced_of(config.services[service])), now)
     folders = "\n  ".join(
