@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
     from vault.archive.keys import Keys
     from vault.catalog.cache import CatalogCache
+    from vault.catalog.record import Record
     from vault.catalog.rules import Rules
     from vault.store.base import Store
 
@@ -108,10 +109,16 @@ class Program:
         """Cache of the catalogs."""
         return open_cache(self.state_dir, aside=self._only_look)
 
+    @cached_property
+    def record(self) -> Record:
+        """Record of what destinations were seen to hold."""
+        return open_record(self.state_dir, aside=self._only_look)
+
     def under(self, keys: Keys) -> Program:
         """Return the same program with other keys; it does not write to the cache."""
         other = copy(self)
-        other.__dict__.pop("cache", None)
+        for opened in ("cache", "record"):
+            other.__dict__.pop(opened, None)
         other.__dict__ |= {"keys": keys, "_only_look": True}
         return other
 
@@ -265,12 +272,17 @@ def _without_key(state_dir: str, destinations: Iterable[Store]) -> str:
 
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
-    """Open the cache of a state folder, and the record; with `aside`, neither is changed."""
+    """Open the cache of a state folder; with `aside`, it is not changed."""
     from vault.catalog.cache import CatalogCache
+
+    return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside)
+
+
+def open_record(state_dir: str, *, aside: bool = False) -> Record:
+    """Open the record of a state folder; with `aside`, it is not changed."""
     from vault.catalog.record import Record
 
-    record = Record(os.path.join(state_dir, "record"), aside=aside)
-    return CatalogCache(os.path.join(state_dir, "catalog.sqlite"), aside=aside, record=record)
+    return Record(os.path.join(state_dir, "record"), aside=aside)
 
 
 def log_file(state_dir: str, service: str) -> str:

@@ -13,10 +13,10 @@ from stages.keep import Keep, policy_of
 from stages.source.previous_index import PreviousIndex
 from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
-from vault.catalog.cache import CatalogCache
 from vault.catalog.catalog import whole
 from vault.catalog.hosts import has_own, is_of
 from vault.catalog.lineage import next_lineage
+from vault.catalog.record import Record
 from vault.catalog.renewal import renewable
 from vault.catalog.rules import Rules
 from vault.errors import VaultError
@@ -37,7 +37,7 @@ class ChooseBase(Stage):
     """Stage that chooses the newest backup under this key as the parent."""
 
     kind: ClassVar[str] = "base"
-    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings)
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Record, Holdings)
     provides: ClassVar[tuple[type, ...]] = (Base, PreviousIndex)
 
     incremental: bool = True
@@ -58,7 +58,7 @@ class ChooseBase(Stage):
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
         parent = self._parent(run, holdings) if self.incremental else None
         usable = self._usable(run, parent, holdings) if parent else {}
-        pruned = run.fact(CatalogCache).record.pruned(job.service)
+        pruned = run.fact(Record).pruned(job.service)
         host = None if job.take_over else job.host
         lineage = next_lineage(catalogs, host, run.random, pruned)
         run.provide(Base(name, time, lineage, parent.manifest if parent else None, usable))

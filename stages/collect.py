@@ -75,7 +75,7 @@ class Collect(Stage):
     inverse_provides: ClassVar[tuple[type, ...]] = (Swapped,)
 
     read: Reads | None = None
-    """In a restore: what is exchanged. A backup gets it from `source`."""
+    """In a restore: what is exchanged. A backup gets it from `preflight`."""
 
     def forward(self, pieces: Iterator[Piece], run: Run) -> Iterator[Piece]:
         """Pass on what was read before, then walk and read what is new; raises SourceError."""

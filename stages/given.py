@@ -21,8 +21,9 @@ from stages.source.roots import HeldRoots, Roots
 from stages.spool_folder import SpoolFolder
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
+from vault.catalog.record import Record
 
-_CATALOG = (Job, Keys, Stores, CatalogCache, SpoolFolder)
+_CATALOG = (Job, Keys, Stores, CatalogCache, Record, SpoolFolder)
 _SERVICE = (
     Journal,
     Secrets,

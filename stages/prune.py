@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Link
 from stages.facts import Holdings, Job, Pruned, Stores
@@ -11,6 +11,7 @@ from stages.keep import Keep, policy_of
 from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.forgotten import take_out_forgotten
+from vault.catalog.record import Record
 from vault.catalog.retention import decide, expired, incomplete, shrunk, still_owed
 from vault.catalog.rules import upcoming
 
@@ -25,7 +26,7 @@ class Prune(Link):
     """Stage after the confirmation of the new backup, so that there is always a newer good one."""
 
     kind: ClassVar[str] = "prune"
-    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, Holdings)
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, Stores, CatalogCache, Record, Holdings)
     provides: ClassVar[tuple[type, ...]] = (Pruned,)
 
     destination: str
@@ -59,13 +60,13 @@ class Prune(Link):
             return
         deleted = []
         expired = self._expired(catalog, holdings, job, run.clock.now() / 1e9)
+        if not self.dry_run:  # first: a run that dies in between must not cause an alarm
+            record = run.fact(Record)
+            record.drop(job.service, store.name, map(_named, catalog.forgotten), "forgotten")
+            record.drop(job.service, store.name, map(_named, expired), "pruned")
         for item in (*reversed(catalog.forgotten), *expired):
             run.check()
             if not self.dry_run:
-                # First: a run that dies in between must not cause an alarm.
-                how: Literal["forgotten", "pruned"]
-                how = "forgotten" if item in catalog.forgotten else "pruned"
-                cache.record.drop(job.service, store.name, [_named(item)], how)
                 store.delete(job.service, item.stored.name)
                 cache.deleted(store, job.service, item.stored)
             deleted.append(item.stored)

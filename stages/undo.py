@@ -43,9 +43,8 @@ class Undo(Link):
         for path in done.left:
             run.warn(f"left {path!r} untouched: something in it is excluded or belongs to packrat")
         for path in done.odd:
-            run.warn(
-                f"{path!r} is kept in {done.folders[0]}: it is not what the restore left there"
-            )
+            kept = ", ".join(done.folders)
+            run.warn(f"{path!r} is kept in {kept}: it is not what the restore left there")
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return what is put back."""

@@ -11,6 +11,7 @@ from vault.archive.keys import Keys
 from vault.catalog.cache import CatalogCache
 from vault.catalog.lineage import sayings_of
 from vault.catalog.prover import Depth
+from vault.catalog.record import Record
 from vault.catalog.retention import bases
 from vault.catalog.verdict import Status, Verdict, remember
 from vault.catalog.verify import Verifier
@@ -27,7 +28,7 @@ class Verify(Link):
     """Stage that reads archives back. It repairs and deletes nothing."""
 
     kind: ClassVar[str] = "verify"
-    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Holdings, ScratchFolder)
+    needs: ClassVar[tuple[type, ...]] = (Job, Keys, CatalogCache, Record, Holdings, ScratchFolder)
     provides: ClassVar[tuple[type, ...]] = (Verified,)
 
     destination: str
@@ -67,14 +68,14 @@ class Verify(Link):
 
     def _verify(self, catalog: Catalog, names: set[str] | None, run: Run) -> list[Verdict]:
         """Return the verdicts on some archives, or on all; those pruned meanwhile have none."""
-        job, cache = run.fact(Job), run.fact(CatalogCache)
+        job = run.fact(Job)
         if self.backup:
             expired = {item.stored.name for item in catalog.listed} - {self.backup}
         else:
             holdings = run.fact(Holdings)
             policy = policy_of(self.keep, job, holdings)
             said = sayings_of(holdings.catalogs.values(), job.host)
-            known = said.explained | cache.record.pruned(job.service).keys()
+            known = said.explained | run.fact(Record).pruned(job.service).keys()
             expired = bases(catalog, policy, known)
         every = [item.stored for item in (*catalog.listed, *catalog.statements)]
         run.whole = sum(one.size for one in every if names is None or one.name in names)

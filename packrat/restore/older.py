@@ -28,7 +28,7 @@ def require_consent(
         return
     newer = [
         (one, alarm)
-        for alarms in program.cache.record.alarms(service).values()
+        for alarms in program.record.alarms(service).values()
         for alarm in alarms
         for one in (*alarm.lost, *([alarm.newest] if alarm.kind is Kind.BASE else []))
         if one and one.name > chosen.name

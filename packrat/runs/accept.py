@@ -73,7 +73,7 @@ def _accept(
 ) -> list[VaultError]:
     """Publish the statement and record it; return the errors of destinations."""
     ids = {one.id for alarm in alarms for one in alarm.lost}
-    now, record = time.time(), program.cache.record
+    now, record = time.time(), program.record
     own = [
         (catalog, item)
         for catalog in catalogs

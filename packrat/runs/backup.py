@@ -12,7 +12,7 @@ from msgspec import Struct
 from engine.events import Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Exit
-from packrat.program import open_cache, open_destinations, read_keys
+from packrat.program import open_cache, open_destinations, open_record, read_keys
 from packrat.runs.execute import execute_watched
 from packrat.runs.fates import rules_of
 from packrat.runs.forgetting import settle
@@ -95,7 +95,8 @@ def _run(
     stores = Stores(open_destinations(pipeline))
     keys = read_keys(pipeline.key_file, pipeline.state_dir, lambda: stores)
     cache = open_cache(pipeline.state_dir)
-    before = cache.record.state(pipeline.service)
+    record = open_record(pipeline.state_dir)
+    before = record.state(pipeline.service)
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     journal = Journal(pipeline.state_dir, pipeline.service)
     job = Job(
@@ -107,7 +108,7 @@ def _run(
         accept_shrink=choices.accept_shrink,
     )
     ours = service_given(pipeline, f"backup {job.own[:8]}")
-    given = (job, keys, stores, cache, spool, journal, *ours)
+    given = (job, keys, stores, cache, record, spool, journal, *ours)
     clear(spool.path)
     listeners = [note, *listeners]
     try:
@@ -119,7 +120,7 @@ def _run(
         if any(map(lacks_room, outcome.failed.values())):
             result.error = "; ".join(filter(None, (result.error, _forgettable(pipeline))))
         if holdings := outcome.fact(Holdings):
-            about = cache.record, job.host, rules_of(pipeline)
+            about = record, job.host, rules_of(pipeline)
             # As it was before catch-up brought back what had vanished.
             alarms = look_back(*about, [*holdings.catalogs.values()], since, state=before)
             result.raise_alarms(map(alarm_text, alarms))
@@ -127,7 +128,7 @@ def _run(
             now = _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
             look_back(*about, now, since, infer=False)
             there = [stores[name] for name in holdings.catalogs]
-            result.warnings += settle(pipeline.state_dir, there, keys, cache, job.service)
+            result.warnings += settle(pipeline.state_dir, there, keys, cache, record, job.service)
     finally:
         cache.close()
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vault.archive.keys import Keys
     from vault.catalog.cache import CatalogCache
     from vault.catalog.catalog import Catalog
+    from vault.catalog.record import Record
     from vault.store.base import Store
 
 FOLDER = "forget"
@@ -75,14 +76,14 @@ class Forgetting(msgspec.Struct, frozen=True):
             with contained(catalog.destination):
                 publish_statement(catalog.destination, self.service, one.name, data, keys)
 
-    def delete(self, catalog: Catalog, cache: CatalogCache) -> Iterator[Stored]:
+    def delete(self, catalog: Catalog, cache: CatalogCache, record: Record) -> Iterator[Stored]:
         """Delete the archives from a marked catalog, and yield each; raises VaultError."""
         store, deleted = catalog.destination, self.to_delete(catalog)
         for item in deleted:
             # First: a killed command must not leave a cache that misses these archives.
             cache.deleted(store, self.service, item.stored)
             id_ = item.summary.id if item.summary else ""
-            cache.record.drop(self.service, store.name, [(item.stored.name, id_)], "forgotten")
+            record.drop(self.service, store.name, [(item.stored.name, id_)], "forgotten")
             with contained(store), suppress(NotThere):
                 store.delete(self.service, item.stored.name)
             yield item.stored
@@ -127,7 +128,12 @@ def pending(state_dir: str) -> list[str]:
 
 
 def settle(
-    state_dir: str, stores: Collection[Store], keys: Keys, cache: CatalogCache, held: str = ""
+    state_dir: str,
+    stores: Collection[Store],
+    keys: Keys,
+    cache: CatalogCache,
+    seen: Record,
+    held: str = "",
 ) -> list[str]:
     """Delete at destinations that have returned what was forgotten while they were away.
 
@@ -141,7 +147,7 @@ def settle(
             for store in stores if record else ():
                 if record and location(store) in record.owed:
                     with suppress(VaultError):
-                        deleted = _carry_out(record, store, keys, cache)
+                        deleted = _carry_out(record, store, keys, cache, seen)
                         record = record.done_at(store)
                         record.save(state_dir)
                         if deleted:
@@ -149,11 +155,13 @@ def settle(
     return said
 
 
-def _carry_out(record: Forgetting, store: Store, keys: Keys, cache: CatalogCache) -> list[Stored]:
+def _carry_out(
+    record: Forgetting, store: Store, keys: Keys, cache: CatalogCache, seen: Record
+) -> list[Stored]:
     catalog = cache.catalog(store, record.service, keys)
     record.publish(catalog, keys)
     record.mark([catalog])
-    return list(record.delete(catalog, cache))
+    return list(record.delete(catalog, cache, seen))
 
 
 def _text(deleted: list[Stored]) -> str:

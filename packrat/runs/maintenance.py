@@ -16,20 +16,17 @@ if TYPE_CHECKING:
 
     from engine.events import Listener
     from engine.run import Outcome
+    from packrat.program import Program
     from specs.pipeline import Pipeline
-    from vault.archive.keys import Keys
-    from vault.catalog.cache import CatalogCache
 
 
-def maintain(
-    pipeline: Pipeline, keys: Keys, cache: CatalogCache, listeners: Sequence[Listener] = ()
-) -> Outcome:
+def maintain(pipeline: Pipeline, program: Program, listeners: Sequence[Listener] = ()) -> Outcome:
     """Run the document; raises an error that ended it before any destination was reached."""
     stores = Stores(open_destinations(pipeline))
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     scratch = ScratchFolder.of(pipeline.state_dir)
     job = Job(service=pipeline.service, host=pipeline.host)
-    given = (job, keys, stores, cache, spool, scratch)
+    given = (job, program.keys, stores, program.cache, program.record, spool, scratch)
     done = execute_watched(pipeline.service, pipeline.graph(), given, listeners)
     if done.problem and done.outcome.failed:
         raise done.problem

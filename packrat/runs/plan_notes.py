@@ -90,7 +90,7 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
     coming = int(pipeline.job == "backup")
     look = compile_prune(program.config, pipeline.service, dry_run=True, coming=coming, tidy=False)
     try:
-        outcome = maintain(look, program.keys, program.cache)
+        outcome = maintain(look, program)
     except (VaultError, SecretFault) as error:  # a plan must work without them
         warn(f"cannot tell what prune would delete: {error}")
         return {}

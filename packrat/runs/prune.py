@@ -36,12 +36,12 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
         what = "would delete" if dry_run else "deleted"
         since = time.time()
         with service_lock(pipeline.state_dir, name, since):
-            outcome = maintain(pipeline, program.keys, program.cache)
+            outcome = maintain(pipeline, program)
         pruned = list(outcome.facts_of(Pruned))
         alarms = []
         if found := outcome.fact(Holdings):
             catalogs = [*found.catalogs.values()]
-            about = program.cache.record, pipeline.host, rules_of(pipeline)
+            about = program.record, pipeline.host, rules_of(pipeline)
             alarms = look_back(*about, catalogs, since)
             if not dry_run:
                 _publish_pruned(pruned, catalogs, program.keys, pipeline.host)

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from packrat.program import open_cache
+from packrat.program import open_cache, open_record
 from packrat.runs.daemon_state import DAEMON
 from packrat.runs.lock import is_running
 from packrat.runs.schedule import Schedule, zone_of
@@ -46,7 +46,8 @@ def service_rows(config: Config, history: History, now: float) -> list[dict[str,
     daemon = is_running(config.state_dir, DAEMON)
     rows = []
     with closing(open_cache(config.state_dir)) as cache:
-        remembered, record = cache.remembered(config.roots()), cache.record
+        remembered = cache.remembered(config.roots())
+    record = open_record(config.state_dir)
     for name, service in config.services.items():
         seen = remembered.get(name, {})
         places = {place: seen.get(place) for place in config.destinations_of(service)}

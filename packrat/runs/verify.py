@@ -55,7 +55,7 @@ def verify_pipelines(
         depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
         titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
         with progress(pipeline.service, titles, detail=detail) as listener:
-            outcome = maintain(pipeline, program.keys, program.cache, [listener])
+            outcome = maintain(pipeline, program, [listener])
         holdings = outcome.fact(Holdings)
         answered |= bool(holdings and holdings.catalogs)
         failed += outcome.failed.values()
@@ -64,7 +64,7 @@ def verify_pipelines(
         if holdings:
             catalogs = [*holdings.catalogs.values()]
             old[pipeline.service] = superseded(catalogs, verdicts)
-            about = program.cache.record, pipeline.host, rules_of(pipeline)
+            about = program.record, pipeline.host, rules_of(pipeline)
             rows = with_alarms(rows, look_back(*about, catalogs, since, asked_all=asked_all))
     if failed and not answered:
         raise failed[0]

@@ -100,7 +100,7 @@ class DueVerification:
         policy = policies(self.pipelines[catalog.service])[catalog.destination.name]
         policy = structs.replace(policy, pins=pins_of([catalog], policy.host))
         explained = sayings_of([catalog], policy.host).explained
-        explained |= self.program.cache.record.pruned(catalog.service).keys()
+        explained |= self.program.record.pruned(catalog.service).keys()
         return bases(catalog, policy, explained)
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
             work.away.append(str(error))
         rules = rules_of(work.pipelines[service])
         catalogs = [*found.values()]
-        work.alarms += look_back(program.cache.record, program.host, rules, catalogs, since)
+        work.alarms += look_back(program.record, program.host, rules, catalogs, since)
         for catalog in found.values():
             proofs = program.cache.proofs(catalog.destination, service)
             for item in catalog.listed:

@@ -25,4 +25,4 @@ def alarms_of(
     """Return the alarms about a service; see `look_back` for the arguments."""
     own = [catalog for catalog in catalogs if catalog.service == service]
     rules = program.rules(service)
-    return look_back(program.cache.record, program.host, rules, own, since, asked_all=asked_all)
+    return look_back(program.record, program.host, rules, own, since, asked_all=asked_all)

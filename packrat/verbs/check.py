@@ -108,7 +108,7 @@ def _notes(config: Config, file: str) -> Iterator[str]:
 def _vanished(program: Program) -> Iterator[Alarm]:
     """Yield what the record of each service misses at a destination."""
     for name in program.config.services:
-        for alarms in program.cache.record.alarms(name).values():
+        for alarms in program.record.alarms(name).values():
             yield from alarms
 
 
@@ -190,7 +190,7 @@ def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any
         limits = store.probe(os.urandom(8).hex())
         free = store.free()
         if count:
-            program.cache.forget(store)
+            program.cache.forget(store, program.record)
     except UnknownHost as error:
         if _accepted(program, store, error):
             return _try(program, program.reopened(store.name), accept_empty=accept_empty)

@@ -257,7 +257,7 @@ def _delete(
         try:
             rows += [
                 {"destination": name, "archive": one.name, "bytes": one.size}
-                for one in record.delete(catalog, program.cache)
+                for one in record.delete(catalog, program.cache, program.record)
             ]
         except VaultError as error:
             failed[name] = error

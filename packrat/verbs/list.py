@@ -162,7 +162,7 @@ def _decided(
 def _missing(program: Program, service: str) -> dict[str, list[str]]:
     """Return archive -> destinations that had it, and where packrat did not delete it."""
     missing: dict[str, list[str]] = {}
-    for at, alarms in program.cache.record.alarms(service).items():
+    for at, alarms in program.record.alarms(service).items():
         for name in {lost.name for alarm in alarms for lost in alarm.lost}:
             missing.setdefault(name, []).append(at)
     return missing

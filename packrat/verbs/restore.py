@@ -128,7 +128,7 @@ def restore_to(
         )
         opened = OpenedBackup(service, chosen, program.keys)
     else:  # the picker has the whole screen, and does not warn
-        for alarms in program.cache.record.alarms(service).values():
+        for alarms in program.record.alarms(service).values():
             for alarm in alarms:
                 warn(alarm_text(alarm))
     consent = {"ask": ask and _is_interactive(), "accept": request.accept_older}

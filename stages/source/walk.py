@@ -94,9 +94,7 @@ def walk(
     Each filesystem is synced when the walk enters it. Raises SourceError if `root` cannot be
     listed, or is in a pseudo filesystem.
     """
-    one = _Walk(root, excludes, never, unreadable, listings)
-    one.one_file_system = one_file_system
-    return one.found()
+    return _Walk(root, excludes, never, unreadable, listings, one_file_system).found()
 
 
 class _Walk:
@@ -109,6 +107,7 @@ class _Walk:
         never: Collection[tuple[int, int]],
         unreadable: Callable[[str, OSError], None],
         listings: Listings | None,
+        one_file_system: bool,  # noqa: FBT001
     ) -> None:
         self.root = root
         self.excludes = excludes
@@ -119,7 +118,7 @@ class _Walk:
         self.levels: list[_Level] = []
         self.folder = root
         self.devices: set[int] = set()
-        self.one_file_system = False
+        self.one_file_system = one_file_system
 
     def found(self) -> Iterator[Found]:
         state = os.fstat(self.root)

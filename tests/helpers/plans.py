@@ -52,7 +52,7 @@ def verifying(house, *listeners):
 
 
 def _maintaining(house, pipeline, listeners):
-    return printed(pipeline), maintain(pipeline, house.program.keys, house.program.cache, listeners)
+    return printed(pipeline), maintain(pipeline, house.program, listeners)
 
 
 def assert_allowed(graph, events):

@@ -213,7 +213,7 @@ def test_a_listing_begun_before_a_deletion_revives_nothing(tmp_path):
     program, since = house.program, time.time()
     catalog = house.catalog()
     first = catalog.listed[0]
-    record = program.cache.record
+    record = program.record
     record.drop("svc", "local", [(first.stored.name, first.summary.id)], "pruned")
     house.archives[0].unlink()
     look_back(record, "here", {}, [catalog], since)

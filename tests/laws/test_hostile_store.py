@@ -74,9 +74,7 @@ def trial(root, seed):
         assert house.catalog("good").backups[-1].summary.id[:8] == result.id, said
     catalog = house.catalog("good")
     assert len(catalog.backups) >= KEEP
-    expired = bases(
-        catalog, Policy(Rules(last=KEEP), "here"), house.program.cache.record.pruned("svc")
-    )
+    expired = bases(catalog, Policy(Rules(last=KEEP), "here"), house.program.record.pruned("svc"))
     verdicts = Verifier(catalog, house.program.keys, Depth.CHUNKS, bases=expired).verify()
     bad = [one for one in verdicts if one.status is not Status.GOOD]
     assert not bad, f"seed {seed}, {world.kinds}: {bad}"

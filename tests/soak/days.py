@@ -167,7 +167,7 @@ class Days:
         self.note_new()
         for place in self.present():
             self.accepted[place] |= self.deleted[place]
-            assert not self.house.program.cache.record.alarms("svc").get(place)
+            assert not self.house.program.record.alarms("svc").get(place)
 
     def assert_caused(self, result):
         """Assert that a failure names archives, and only such as this campaign has harmed."""

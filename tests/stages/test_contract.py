@@ -54,6 +54,7 @@ from tests.helpers.trees import differences, fill, noise
 from vault.archive.format import ArchiveName, Entry
 from vault.archive.lineage import Lineage
 from vault.catalog.cache import CatalogCache
+from vault.catalog.record import Record
 from vault.errors import Damaged
 from vault.spool import Spool
 from vault.store.local import Local
@@ -130,7 +131,7 @@ class Archive:
         state = StateFolder(str(folder / "state"))
         facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
         facts += [WarmRecord(), Dump(), Dumped(), AtRest(), CaughtUp(), ScratchFolder()]
-        facts += [state, spool_folder, spool, Stores(nas=store), cache]
+        facts += [state, spool_folder, spool, Stores(nas=store), cache, Record()]
         facts += [Reads(path=str(source or "/source")).resolve(), HeldRoots()]
         if source:
             collect = Run.alone(*facts)

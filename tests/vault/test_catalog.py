@@ -10,6 +10,7 @@ from tests.helpers.house import House, cheap_keys
 from tests.helpers.trees import fill, noise
 from vault.catalog.cache import CatalogCache
 from vault.catalog.catalog import missing, open_archive
+from vault.catalog.record import Record
 from vault.errors import Away, Damaged
 from vault.store.local import Local
 
@@ -119,7 +120,7 @@ def test_an_empty_list_where_archives_were_is_away_until_accepted(place, cache, 
     for _ in range(2):
         with pytest.raises(Away, match="now lists none"):
             cache.catalog(place, "svc", cheap_keys())
-    cache.forget(place)
+    cache.forget(place, Record())
     assert cache.catalog(place, "svc", cheap_keys()).listed == []
 
 

@@ -18,7 +18,6 @@ from vault.archive.statement import decode_statement
 from vault.catalog.catalog import Catalog, Listed, examine
 from vault.catalog.contained import contained
 from vault.catalog.forgotten import take_out_forgotten
-from vault.catalog.record import Record
 from vault.catalog.seen import remembered
 from vault.catalog.sqlite_file import SqliteFile
 from vault.errors import Away, VaultError
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault.archive.keys import Keys
+    from vault.catalog.record import Record
     from vault.catalog.seen import Seen
     from vault.store.base import Check, Store
 
@@ -51,13 +51,11 @@ _Row = tuple[str, int, bytes, bytes, bytes]
 class CatalogCache:
     """Cache of earlier listings of destinations. It may be lost at any time."""
 
-    def __init__(self, path: str, *, aside: bool = False, record: Record | None = None) -> None:
+    def __init__(self, path: str, *, aside: bool = False) -> None:
         """Open or create the file; with `aside`, work on a copy in memory.
 
         If a disk is full or read-only, the copy is used as well: restoring must not need space.
         """
-        self.record = record or Record()
-        """What destinations were seen to hold, which is not a cache."""
         self._file = SqliteFile(path, _prepare, aside=aside)
 
     def catalog(
@@ -176,18 +174,18 @@ class CatalogCache:
         with contained(destination):
             return sum(count for service, count in rows if not destination.archives(service))
 
-    def forget(self, destination: Store) -> None:
+    def forget(self, destination: Store, record: Record) -> None:
         """Accept that a destination lists nothing of some services; raises Away.
 
-        What is missing of the others stays an alarm.
+        What is missing of the others stays an alarm in `record`.
         """
         place = location(destination)
         known = "SELECT DISTINCT service FROM archives WHERE destination = ?"
         seen = {service for [service] in self._file.ask(tuple[str], known, place)}
         with contained(destination):
-            empty = [one for one in seen | self.record.services() if not destination.archives(one)]
+            empty = [one for one in seen | record.services() if not destination.archives(one)]
         for service in empty:
-            self.record.drop_all(service, destination.name)
+            record.drop_all(service, destination.name)
             self._file.note(
                 "DELETE FROM archives WHERE destination = ? AND service = ?", place, service
             )

@@ -126,7 +126,8 @@ class Record:
         why: Literal["pruned", "forgotten", "accepted"],
     ) -> None:
         """Record that a destination need not have some archives, each a (name, id)."""
-        held, now = self.state(service).held[at], time.time()
+        archives = list(archives)
+        held, now = self.state(service).held[at] if archives else {}, time.time()
         self.add(
             service,
             [
