@@ -205,7 +205,7 @@ def one_file(work: Path, places: dict[str, dict[str, object]], size: int) -> dic
     found = {}
     for name in places:
         program = Program(config)
-        program.cache.forget(program.destination(name))
+        program.cache.forget(program.destination(name), program.record)
         with counting() as counts:
             chosen = choose(program, SERVICE, source=name)
             opened = OpenedBackup(SERVICE, chosen, program.keys)
