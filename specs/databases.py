@@ -94,7 +94,7 @@ class DatabaseEntry(Section):
 
     @property
     def source(self) -> str:
-        """What is dumped."""
+        """Container of the server, or path of the SQLite file."""
         return self.container or str(self.engine[1].path)
 
 

@@ -69,7 +69,7 @@ class Pipeline(Section):
 
     @property
     def reads(self) -> Reads | None:
-        """What a backup reads, or a restore in place exchanges; None for other jobs."""
+        """Data that a backup reads or a restore in place replaces; None for other jobs."""
         named = (params["read"] for params in self.stages.values() if params.get("read"))
         return next((Reads.model_validate(read) for read in named), None)
 

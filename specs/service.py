@@ -236,7 +236,7 @@ class Service(Section):
 
     @property
     def reads(self) -> Reads:
-        """What it reads, as its stages take it."""
+        """Folders, volumes and databases that it reads, as parameters of its stages."""
         return Reads(
             path=self.path,
             paths=self.paths,
@@ -250,7 +250,7 @@ class Service(Section):
 
     @property
     def database_parameters(self) -> list[dict[str, Any]]:
-        """What the stages that dump or load its databases need to know."""
+        """Parameters of the stages that dump or load its databases."""
         return parameters(self.databases, self.docker.host if self.docker else None)
 
     def dumped(self, *, back: bool = False) -> list[str]:

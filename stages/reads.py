@@ -1,4 +1,4 @@
-"""What a service reads, as a pipeline document names it, and the roots that this means here."""
+"""Data that a service reads, as a pipeline document names it, and its roots on this machine."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Reads(BaseModel):
 
     @property
     def named(self) -> list[str]:
-        """What is read, as the configuration names it."""
+        """Folders, volumes and databases, as the configuration names them."""
         return [
             *([self.path] if self.path else []),
             *self.paths,

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from collections import defaultdict
 from graphlib import TopologicalSorter
@@ -52,6 +53,12 @@ def test_no_file_is_long():
     long = {name_of(f) for f in files(*FOLDERS) if len(f.read_text().splitlines()) > MOST_LINES}
     assert long <= LONG, f"split {sorted(long - LONG)}"
     assert long >= LONG, f"take {sorted(LONG - long)} off the list"
+
+
+def test_docstrings_begin_with_a_noun_phrase_or_an_imperative():
+    """Not with a noun clause ("What …"), nor with "Give", "Say" or "Tell"."""
+    dialect = re.compile(r'"""(What|How well|Who|Whether|Gives?|Says?|Tells?)\b')
+    assert not [name_of(f) for f in files(*FOLDERS, "tests") if dialect.search(f.read_text())]
 
 
 def test_engine_is_small():

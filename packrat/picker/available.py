@@ -37,7 +37,7 @@ class BackupChoice:
 
     @property
     def news(self) -> str:
-        """What it has more than the one before it."""
+        """Summary of the changes since the backup before it."""
         if self.before is None or self.summary is None:
             return "the oldest"
         files = self.summary.files - self.before.files
@@ -99,7 +99,7 @@ class FoundBackups:
 
     @property
     def text(self) -> str:
-        """What there is, in a few words."""
+        """Newest backup and number of backups, or why there is none."""
         known = [choice for choice in self.choices if choice.summary]
         newest = newest_of(known)
         if newest and newest.summary:

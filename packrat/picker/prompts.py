@@ -30,7 +30,7 @@ class Line(Struct, frozen=True):
     text: str
     value: Any = None
     more: str = ""
-    """What is said about the line while the pointer is on it."""
+    """Note that is shown while the pointer is on the line."""
 
 
 class Menu(ListScreen):

@@ -53,7 +53,7 @@ class Covered(Struct, frozen=True):
 
     @property
     def state(self) -> State:
-        """How well the group is protected."""
+        """Level of protection of the group."""
         if self.ignored:
             return "ignored"
         if any(one.unprotected for one in self.places):

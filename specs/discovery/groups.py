@@ -45,7 +45,7 @@ class Place(Struct, frozen=True):
 
     @property
     def use(self) -> Use:
-        """What the names say about its content."""
+        """Kind of its content, guessed from the names."""
         if not self.volume and os.path.isfile(self.folder):
             return "file"
         tops = [self.volume or os.path.basename(self.folder)]

@@ -39,7 +39,7 @@ class BadLabel(Exception):  # noqa: N818 (it names the label)
 
 
 class Wishes(Struct, frozen=True):
-    """What the labels of a group's containers say together."""
+    """Combined settings from the labels of a group's containers."""
 
     enable: bool | None
     """None without a usable label."""

@@ -29,7 +29,7 @@ Settings = dict[str, str]
 
 
 class Tools(Struct, frozen=True):
-    """What a dump or a load uses of the run."""
+    """Parts of the run that a dump or a load uses."""
 
     secret: Callable[[Any], str]
     """Resolves the reference to a secret."""
@@ -50,7 +50,7 @@ class Database(BaseModel):
 
     @property
     def where(self) -> str:
-        """What is dumped, for people."""
+        """Description of the server or file, for messages."""
         raise NotImplementedError
 
     def require_ready(self) -> None:

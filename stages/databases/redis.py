@@ -120,7 +120,7 @@ class Snapshot:
         self._last = b""
         """The last byte that counts in the checksum so far."""
         self._held = b""
-        """What may be the checksum and the mark."""
+        """Last bytes so far, which may be the checksum and the mark."""
 
     def add(self, piece: bytes) -> bytes:
         """Take the next bytes; return those that belong to the snapshot for certain."""

@@ -26,7 +26,7 @@ class DataMount(Struct, frozen=True):
     """Name of the volume; empty for a folder."""
     folder: str
     label: str
-    """What it is called in an archive, unless something else is called that."""
+    """Its label in an archive, unless another root has the same one."""
 
 
 def stop_order(inventory: Inventory, project: str) -> list[ContainerEntry]:

@@ -45,7 +45,7 @@ class ReadRoot(Root, frozen=True):
 
 
 class Roots(Struct, frozen=True):
-    """What a run reads, or exchanges in place; a fact."""
+    """Roots that a run reads or replaces in place; a fact."""
 
     roots: tuple[ReadRoot, ...] = ()
     """In the order of the archive."""

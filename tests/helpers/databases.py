@@ -43,7 +43,7 @@ class Server:
 
     @property
     def params(self) -> dict:
-        """What the stages need to know."""
+        """Parameters of the stages."""
         return {"container": self.name, "host": self.engine.host}
 
     def exec(self, *words: str, data: str = "", check: bool = True) -> str:

@@ -26,7 +26,7 @@ SWAPS = (
     (r"\d+\.\d s\b", "N s"),
     (r" +$", ""),
 )
-"""What differs from run to run. Texts in columns are replaced by ones of the same length."""
+"""Texts that differ from run to run. In columns, the replacement has the same length."""
 
 
 class Screen:

@@ -288,7 +288,7 @@ def test_accepting_that_one_service_is_empty_ends_no_alarm_of_another(tmp_path):
 
 
 def test_an_acceptance_is_about_one_destination(tmp_path):
-    """What vanishes at another one later is an alarm of its own."""
+    """A backup that vanishes at another one later raises an alarm of its own."""
     house = House(tmp_path, ("one", "two"))
     grown(house, 0, 1)
     [gone] = house.archives[-1:]

@@ -199,7 +199,7 @@ def test_a_long_plan_fits_the_screen_and_shows_full_paths(filled):
 
 
 def test_the_plan_says_download_unless_the_destination_is_a_local_disk(filled):
-    """What is read is more than one small file, and the plan says why."""
+    """The download is larger than the one small file, and the plan says why."""
     document = yaml.safe_load(filled.config_file.read_text())
     remote = {"type": "fsspec", "url": f"local://{filled.stores['nas']}"}
     document["backup"]["destinations"] = {"remote": remote}

@@ -40,7 +40,7 @@ def test_a_database_engine_is_recognized_by_its_image(image, name):
 
 
 def test_a_project_with_a_cache_lists_the_rest_in_stop_order():
-    """What uses a database is stopped first; the database itself is dumped, and runs on."""
+    """Users of a database are stopped first; the database itself is dumped, and keeps running."""
     services, left = proposed(
         None,
         container("db", "pgdata:/var/lib/postgresql/data", project="app", image="postgres"),

@@ -83,7 +83,7 @@ def test_labels_of_a_container_without_an_image_do_nothing_and_are_named():
 
 
 def test_the_configuration_wins():
-    """What it backs up, and a service that it names, is not changed by labels."""
+    """Labels change neither the services that it names nor the data that they back up."""
     own = {"own": {"path": "/srv", "volumes": ["app-data"]}}
     found = labelled(app(ON | {"packrat.retain": "1"}), services=own)
     assert found.config.services == config(services=own).services

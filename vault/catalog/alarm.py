@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Kind(StrEnum):
-    """What is wrong with the history of a service at a destination."""
+    """Kind of gap in the history of a service at a destination."""
 
     MISSING = "missing"
     """Backups are gone that packrat did not delete."""

@@ -81,7 +81,7 @@ def pins_of(catalogs: Iterable[Catalog], host: str | None) -> dict[str, Pin]:
 
 
 class Sayings(Struct, frozen=True):
-    """What manifests and statements say about archives that are not there."""
+    """Statements and manifests about archives that are not there, combined."""
 
     accepted: Mapping[str, float]
     """Archive id -> time of the latest acceptance, in seconds since 1970."""

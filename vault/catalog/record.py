@@ -62,7 +62,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class State:
-    """What a record says in all."""
+    """Combined content of all lines of a record."""
 
     def __init__(self) -> None:
         self.held: defaultdict[str, dict[str, Held]] = defaultdict(dict)

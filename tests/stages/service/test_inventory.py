@@ -57,7 +57,7 @@ def test_project_service_dependencies_and_mounts_are_as_created(engine, shop):
 
 
 def test_a_label_of_the_image_is_not_the_containers_own(engine, shop):
-    """Who builds an image decides neither what packrat does nor which project it belongs to."""
+    """An image decides neither what packrat does nor which project its container belongs to."""
     plain = entry(read_inventory(DockerEngine(engine.host)), "plain")
     assert plain.labels["packrat.enable"] == "true"
     assert plain.own_labels("packrat.") == {"packrat.retain": "3"}
