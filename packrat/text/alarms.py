@@ -41,7 +41,7 @@ def alarm_sentence(alarm: Alarm) -> str:
         text = f"the backup of {last} is missing" if one else ""
         text = text or f"{count} backups are missing, the newest of {last}"
     text += f"; packrat did not delete {'it' if one else 'them'}"
-    moved = f"; before its path changed, it was {alarm.moved_from}" * bool(alarm.moved_from)
+    moved = f"; the destination's path was {alarm.moved_from} then" * bool(alarm.moved_from)
     return f"{alarm.service} at {alarm.destination}: {text}{moved}"
 
 

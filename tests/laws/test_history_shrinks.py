@@ -236,7 +236,7 @@ def test_a_new_path_is_an_alarm_unless_the_backups_moved_along(tmp_path):
     move_to("new")
     done = house.cli("list")
     assert done.returncode == 5
-    assert f"before its path changed, it was {tmp_path / 'store' / 'moved'}" in done.stderr
+    assert f"the destination's path was {tmp_path / 'store' / 'moved'} then" in done.stderr
     assert [kind for _, kind, _ in alarms(house)] == ["empty"]
     assert len(at_day(house, 2).alarms) == 1
     assert house.cli(*ACCEPT).returncode == 0
