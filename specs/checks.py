@@ -119,7 +119,7 @@ def _folders(service: dict[str, Any]) -> list[tuple[KeyPath, str]]:
 
 def _reads_nothing(document: Document, name: str, service: dict[str, Any]) -> Iterator[Fault]:
     if not any(key in service for key in ("path", "paths", "volumes", "compose", "databases")):
-        hint = "write path: /var/lib/gitea, or paths:, volumes: or compose:"
+        hint = "write path: /var/lib/gitea, or paths:, volumes:, compose: or databases:"
         yield document.fault(("services", name, "path"), "is missing", hint, at_key=True)
 
 
