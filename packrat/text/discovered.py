@@ -40,7 +40,7 @@ def print_discovered(
     if file is None:
         say("There is no configuration yet: packrat init --starter writes one to start with.")
     else:
-        say(f"packrat discover --write adds them to {file}.")
+        say(f"packrat discover --write adds {'it' if len(missing) == 1 else 'them'} to {file}.")
 
 
 def _rows(one: Covered, sizes: Mapping[str, FolderSize]) -> Iterator[list[str]]:
