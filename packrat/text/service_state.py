@@ -68,7 +68,7 @@ def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     else:
         yield "schedule", "none: backups are made by hand"
     limit = f"; overdue from {seconds_text(most)}" if most else ""
-    newest = "no backup yet"
+    newest = "none" if row["alarms"] else "no backup yet"
     if row["newest"]:
         newest = f"{time_text(row['newest'])}, {age_text(row['newest'], now)}"
         newest += " old" * (not row["dated_ahead"])
