@@ -674,7 +674,12 @@ def forget(
     ] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for the name.")] = False,
     other_keys: Annotated[
-        bool, Option("--other-keys", help="Also delete what is sealed under another key.")
+        bool,
+        Option(
+            "--other-keys",
+            help="Also delete what is sealed under another key;"
+            " of a configured service, delete only that.",
+        ),
     ] = False,
     other_hosts: Annotated[
         bool, Option("--other-hosts", help="Also delete what another host made.")

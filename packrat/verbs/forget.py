@@ -199,6 +199,11 @@ def _require_something(
             f"nothing of {record.service} is deleted without an option",
             "; ".join(f"what is {why} deletes" for why in sorted(left)),
         )
+    if any(one.listed for one in every):
+        raise NotThere(
+            f"no archive of {record.service} is sealed under another key",
+            f"packrat list {record.service} --all shows all of them",
+        )
     raise NotThere(
         f"no destination has an archive of {record.service}",
         "packrat list --all-services shows all services",

@@ -285,6 +285,8 @@ def test_old_keys_of_a_configured_service_can_be_cleared(configured):
     assert configured.cli(*words).returncode == 0
     assert configured.cli("backup", "notes").stderr == ""
     assert len(files(configured, "local")) == 3
+    again = configured.cli(*words)
+    assert (again.returncode, "sealed under another key" in again.stderr) == (4, True)
 
 
 def damage(archive):
