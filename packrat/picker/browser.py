@@ -36,14 +36,14 @@ class Browser(ListScreen):
 
     whole: ClassVar[bool] = True
     keys: ClassVar = (
-        ("space select", "Space", "select a file or a folder, or no longer"),
+        ("space select", "Space", "select or deselect a file or a folder"),
         ("d done", "d", "done: restore what is selected"),
         ("/ filter", "/", "filter while you type: part of a name, or a pattern like *.pdf"),
         ("enter open", "Enter or →", "open a folder; Enter selects a file"),
-        ("a all", "a", "select everything shown, or nothing of it"),
+        ("a all", "a", "select or deselect everything shown"),
         ("v versions", "v", "show a file's versions in all backups"),
         ("", "←", "go up to the folder above"),
-        ("", "changed, gone", "the file is another one now, or is not there"),
+        ("", "changed, gone", "the file now differs, or is not there"),
     )
 
     def __init__(self, tree: Tree, title: str, present: Mapping[str, str]) -> None:
