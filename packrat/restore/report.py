@@ -56,9 +56,9 @@ def restore_and_report(
         folders = "\n  ".join(map(printable, restored.replaced_folders))
         say(
             f"The replaced files are in\n  {folders}\n"
-            f"  packrat restore --undo {service}    puts it back\n"
-            f"  packrat restore --forget {service}  deletes it\n"
-            f"It stays until {until_text(restored.replaced_until or '', time.time())}."
+            f"  packrat restore --undo {service}    puts them back\n"
+            f"  packrat restore --forget {service}  deletes them\n"
+            f"They stay until {until_text(restored.replaced_until or '', time.time())}."
         )
     elif sys.stdout.isatty():
         print("The service's own files were not changed.")

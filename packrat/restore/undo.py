@@ -76,8 +76,8 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     )
     say(
         f"The restored files are in\n  {folders}\n"
-        f"  packrat restore --forget {service}  deletes it\n"
-        f"It stays until {until}."
+        f"  packrat restore --forget {service}  deletes them\n"
+        f"They stay until {until}."
     )
     return Exit.DONE
 

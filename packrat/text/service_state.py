@@ -88,7 +88,7 @@ def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
         yield "set aside", replaced_text(one, now)
         yield "", one["folder"]
     if row["replaced"]:
-        yield "", f"packrat restore --undo {service}, or --forget to delete it"
+        yield "", f"packrat restore --undo {service}, or --forget to delete the replaced files"
     if row["log"]:
         yield "output", row["log"]
 
