@@ -53,7 +53,8 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
         records = newest_undoable(config.state_dir, service)
         if records is None:
             raise SourceError(
-                f"there is nothing to undo for {service}: no restore in place is recorded",
+                f"there is nothing to undo for {service}: no restore in place is recorded, or every"
+                " one was undone",
                 f"packrat restore {service} --in-place restores another backup",
             )
         roots = reads_of(config, config.services[service]).resolve()
