@@ -88,7 +88,7 @@ def _load(database: Database, file: str, path: str, tools: Tools, settings: dict
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as data:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise SourceError(f"{path} is no regular file", "the backup has no such dump")
+                raise SourceError(f"{path} is not a regular file", "the backup has no such dump")
             database.load(file, data, tools, settings)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}", "try again") from error

@@ -31,5 +31,5 @@ def change_password(program: Program, password_file: str | None) -> None:
         "  1. packrat backup --all  brings it to the destinations. Until then, a new machine needs"
         " the old password.\n"
         "  2. packrat sheet         prints the recovery sheet again: its salt has changed.\n"
-        "Archives that exist already still open with the old password, for whoever has it."
+        "Archives that exist already still open with the old password, for anyone who has it."
     )

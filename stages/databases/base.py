@@ -146,7 +146,7 @@ class Server(Database):
             if len(found) > PRINTED_BYTES:
                 raise SourceError(
                     f"{what} of {self.where} has more than {PRINTED_BYTES >> 20} MiB",
-                    f"look at what container {self.container} runs",
+                    f"look at what container {self.container} is running",
                 )
         return bytes(found)
 

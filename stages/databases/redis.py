@@ -89,7 +89,7 @@ class Redis(Server):
         if engine.inspect(self.container).running:
             raise SourceError(
                 f"{self.where} runs: it would overwrite {file} when it stops",
-                "restore in place stops it; see that nothing starts it meanwhile",
+                "restore in place stops it; make sure that nothing starts it meanwhile",
             )
         folder = settings["dir"]
         if settings["appendonly"] != "yes":

@@ -147,7 +147,7 @@ class SQLite(Database):
             except OSError as error:
                 raise self._unreadable(error) from error
             if not stat.S_ISREG(found.st_mode):
-                raise SourceError(f"{self.where} is no regular file", "name the database itself")
+                raise SourceError(f"{self.where} is not a regular file", "name the database itself")
             yield fd, found
         finally:
             os.close(fd)
@@ -189,7 +189,7 @@ class SQLite(Database):
             [*_, last] = ["", *said.decode(errors="replace").strip().splitlines()]
             raise SourceError(
                 f"the {what} of {self.where} failed: {last[:300]}",
-                "see that its owner may write to its folder and that the disk has room",
+                "make sure that its owner may write to its folder and that the disk has room",
             )
 
 

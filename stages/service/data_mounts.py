@@ -1,4 +1,4 @@
-"""Volumes and folders that containers keep data in, told from those of the system."""
+"""Volumes and folders that containers keep data in, distinguished from those of the system."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class ContainerProgram:
             why = "was cut off: Docker closed its output before the program ended"
         else:
             why = "ended without its mark"
-        hint = f"see that container {self._name} runs, and try it by hand with docker exec"
+        hint = f"check that container {self._name} is running, and try it by hand with docker exec"
         return SourceError(f"{self._what} {why}{said.last}", hint)
 
     def _end(self, pid: int) -> None:

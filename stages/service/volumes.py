@@ -20,7 +20,7 @@ def volume_folder(inventory: Inventory, name: str) -> tuple[str, bool]:
     """
     volume = inventory.volume(name)
     if volume is None:
-        raise SourceError(f"there is no volume {name}", "docker volume ls shows those there are")
+        raise SourceError(f"there is no volume {name}", "docker volume ls lists the volumes")
     on_demand = is_mounted_on_demand(volume)
     if on_demand and os.path.realpath(volume.mountpoint) not in _mount_points():
         raise SourceError(

@@ -293,7 +293,7 @@ def test_sqlite_of_another_user_is_read_with_that_users_rights_only(home):
         db.execute("CREATE TABLE t (n INT)")
     (home / "secret.db").chmod(0o600)
     (house.source / "app.db").symlink_to(home / "secret.db")
-    failed(house, "is no regular file")
+    failed(house, "is not a regular file")
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def test_only_a_regular_file_is_loaded(tmp_path, tools, kind):
     path = tmp_path / "app.db"
     path.symlink_to(tmp_path / "secret") if kind == "symlink" else os.mkfifo(path)
     database = SQLite(kind="sqlite", label="app", path=str(tmp_path / "secret"))
-    with pytest.raises(SourceError, match=r"cannot read|is no regular file"):
+    with pytest.raises(SourceError, match=r"cannot read|is not a regular file"):
         _load(database, "app.db", str(path), tools, {})
 
 
