@@ -401,8 +401,9 @@ def list_(
     from packrat.verbs.list import list_backups
 
     program = _repaired_program(ctx, config, partial=True)
-    choice = {"all_archives": all_, "all_services": all_services}
-    return list_backups(program, service, last, **choice, as_json=json)
+    return list_backups(
+        program, service, last, all_archives=all_, all_services=all_services, as_json=json
+    )
 
 
 @app.command(cls=Command, rich_help_panel="Look")
