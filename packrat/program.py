@@ -117,9 +117,9 @@ class Program:
     def under(self, keys: Keys) -> Program:
         """Return the same program with other keys; it does not write to the cache."""
         other = copy(self)
-        for opened in ("cache", "record"):
-            other.__dict__.pop(opened, None)
-        other.__dict__ |= {"keys": keys, "_only_look": True}
+        other.keys = keys
+        other.cache = open_cache(self.state_dir, aside=True)
+        other.record = open_record(self.state_dir, aside=True)
         return other
 
     def destinations(self, service: str | None = None) -> dict[str, Store]:
