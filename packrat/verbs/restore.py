@@ -131,8 +131,14 @@ def restore_to(
         for alarms in program.record.alarms(service).values():
             for alarm in alarms:
                 warn(alarm_text(alarm))
-    consent = {"ask": ask and _is_interactive(), "accept": request.accept_older}
-    require_consent(program, service, request.backup, opened.manifest, **consent)
+    require_consent(
+        program,
+        service,
+        request.backup,
+        opened.manifest,
+        ask=ask and _is_interactive(),
+        accept=request.accept_older,
+    )
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
     paths = () if "" in request.paths else request.paths
     pipeline = compile_restore(
