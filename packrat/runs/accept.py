@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, Interrupted, UsageError
 from packrat.runs.lock import service_lock
-from packrat.runs.statements import publish_statements
+from packrat.runs.statements import make_statements, publish_statements
 from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_keys, alarm_sentence, named
 from packrat.text.report import print_json, say, warn
@@ -84,10 +84,11 @@ def _accept(
     if own:  # else there is no line to say anything about
         newest = max(own, key=lambda each: each[1].stored.name)[1].summary
         assert newest is not None
-        about = program.keys, program.host, newest.line
-        told, failed = publish_statements(catalogs, *about, "accepted", sorted(ids), now)
+        host, line = program.host, newest.line
+        statements = make_statements(service, host, line, "accepted", sorted(ids), now)
+        published, failed = publish_statements(catalogs, program.keys, statements)
         problems += failed
-        if not told:
+        if not published:
             raise failed[0]
     for alarm in alarms:
         lost = [(one.name, one.id) for one in alarm.lost]

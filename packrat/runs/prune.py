@@ -9,7 +9,7 @@ from packrat.errors import Exit
 from packrat.runs.fates import counts_text, fates, policies, rules_of
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
-from packrat.runs.statements import publish_statements
+from packrat.runs.statements import make_statements, publish_statements
 from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say, warn
 from stages.facts import Holdings, Pruned
@@ -44,7 +44,7 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
             about = program.record, pipeline.host, rules_of(pipeline)
             alarms = look_back(*about, catalogs, since)
             if not dry_run:
-                _publish_pruned(pruned, catalogs, program.keys, pipeline.host)
+                _publish_pruned(name, pruned, catalogs, program.keys, pipeline.host)
         if dry_run and (holdings := outcome.fact(Holdings)):
             for where, decided in fates(policies(pipeline), holdings, time.time()).items():
                 if stay := [fate for fate in decided if fate.stays]:
@@ -75,7 +75,7 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
 
 
 def _publish_pruned(
-    pruned: Iterable[Pruned], catalogs: list[Catalog], keys: Keys, host: str
+    service: str, pruned: Iterable[Pruned], catalogs: list[Catalog], keys: Keys, host: str
 ) -> None:
     """Publish what no destination has any more: the rules may change before the next backup.
 
@@ -92,6 +92,7 @@ def _publish_pruned(
     gone = {summary.id: summary.line for at, summary in listed if at in deleted}
     for line in {line for id_, line in gone.items() if id_ not in left}:
         ids = sorted(id_ for id_, of in gone.items() if of == line and id_ not in left)
-        _, failed = publish_statements(catalogs, keys, host, line, "pruned", ids, time.time())
+        statements = make_statements(service, host, line, "pruned", ids, time.time())
+        _, failed = publish_statements(catalogs, keys, statements)
         for error in failed:
             warn(str(error))

@@ -12,7 +12,7 @@ from vault.catalog.statements import publish_statement
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from vault.archive.keys import Keys
     from vault.archive.lineage import Says
@@ -45,29 +45,21 @@ def make_statements(
 
 
 def publish_statements(
-    catalogs: Sequence[Catalog],
-    keys: Keys,
-    host: str,
-    line: str,
-    says: Says,
-    archives: Sequence[str],
-    now: float,
-    text: str = "",
+    catalogs: Sequence[Catalog], keys: Keys, statements: Iterable[Statement]
 ) -> tuple[list[str], list[VaultError]]:
-    """Publish what is said about archives, given by their ids.
+    """Publish statements at all destinations of some catalogs.
 
-    Return the destinations that have it, and the errors of the others; catch-up brings it there.
-    Raises ValueError for a text that cannot be stored.
+    Return the destinations that have them, and the errors of the others; catch-up brings them
+    there. Raises ValueError for a text that cannot be stored.
     """
-    told, failed = dict[str, None](), list[VaultError]()
-    service = catalogs[0].service if catalogs else ""
-    for statement in make_statements(service, host, line, says, archives, now, text):
+    published, failed = dict[str, None](), list[VaultError]()
+    for statement in statements:
         data = seal_statement(statement, keys)
         for catalog in catalogs:
             store = catalog.destination
             try:
-                publish_statement(store, service, statement.name, data, keys)
-                told[store.name] = None
+                publish_statement(store, statement.service, statement.name, data, keys)
+                published[store.name] = None
             except VaultError as error:
                 failed.append(error)
-    return list(told), failed
+    return list(published), failed

@@ -9,7 +9,7 @@ from packrat.errors import Exit, UsageError
 from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
 from packrat.runs.lock import service_lock
-from packrat.runs.statements import publish_statements
+from packrat.runs.statements import make_statements, publish_statements
 from packrat.text.report import print_json, warn
 from vault.archive.format import unstamp
 from vault.catalog.lineage import pins_of
@@ -42,21 +42,22 @@ def state_pin(
         if says == "unpin" and pin is None:
             raise NotThere(f"backup {summary.id[:8]} of {service} is not pinned")
         now = max(int(time.time()), unstamp(pin.time) + 1 if pin else 0)
-        about = found, program.keys, program.host, summary.line
+        host, line = program.host, summary.line
+        statements = make_statements(service, host, line, says, [summary.id], now, text)
         try:
-            told, failed = publish_statements(*about, says, [summary.id], now, text)
+            published, failed = publish_statements(found, program.keys, statements)
         except ValueError as error:
             raise UsageError(f"the text cannot be stored: {error}") from None
-    if not told:
+    if not published:
         raise failed[0]
     for refusal in failed:
         warn(f"{refusal}; the next backup brings the {says} there")
         status = Exit.PARTIAL
     row = {"service": service, "id": summary.id[:8], "says": says, "text": text}
     if as_json:
-        print_json(row | {"destinations": told})
+        print_json(row | {"destinations": published})
     else:
-        print(f"{service}: {says}ned backup {summary.id[:8]} at {', '.join(told)}")
+        print(f"{service}: {says}ned backup {summary.id[:8]} at {', '.join(published)}")
     return status
 
 
