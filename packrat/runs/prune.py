@@ -17,7 +17,7 @@ from vault.catalog.retention import Reason
 from vault.catalog.watch import look_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from packrat.program import Program
     from specs.pipeline import Pipeline
@@ -39,16 +39,14 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
             outcome = maintain(pipeline, program)
         pruned = list(outcome.facts_of(Pruned))
         alarms = []
-        if found := outcome.fact(Holdings):
-            catalogs = [*found.catalogs.values()]
+        if holdings := outcome.fact(Holdings):
+            catalogs = [*holdings.catalogs.values()]
             about = program.record, pipeline.host, rules_of(pipeline)
             alarms = look_back(*about, catalogs, since)
-            if not dry_run:
+            if dry_run:
+                kept += _kept(pipeline, holdings)
+            else:
                 _publish_pruned(name, pruned, catalogs, program.keys, pipeline.host)
-        if dry_run and (holdings := outcome.fact(Holdings)):
-            for where, decided in fates(policies(pipeline), holdings, time.time()).items():
-                if stay := [fate for fate in decided if fate.stays]:
-                    kept.append(f"{name} at {where} keeps {counts_text(stay)}")
         problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
         problems += map(alarm_text, alarms)
         for problem in problems:
@@ -72,6 +70,13 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
     total = bytes_text(sum(row["bytes"] for row in rows))
     say(f"{count_text(len(rows), 'archive')}, {total}" if rows else "nothing to delete")
     return status
+
+
+def _kept(pipeline: Pipeline, holdings: Holdings) -> Iterator[str]:
+    """Yield a sentence for each destination about the archives that stay there."""
+    for where, decided in fates(policies(pipeline), holdings, time.time()).items():
+        if stay := [fate for fate in decided if fate.stays]:
+            yield f"{pipeline.service} at {where} keeps {counts_text(stay)}"
 
 
 def _publish_pruned(
