@@ -136,12 +136,12 @@ class Program:
 
     def rules(self, service: str) -> dict[str, Rules]:
         """Return the rules of retention of each destination of a service, as far as known."""
-        from stages.keep import rules_of
+        from stages.keep import parse_keep
 
         if (section := self.config.services.get(service)) is None:
             return {}
         named = self.config.destinations_of(section)
-        return {name: rules_of(self.config.retention_of(section, name)) for name in named}
+        return {name: parse_keep(self.config.retention_of(section, name)) for name in named}
 
     def destination(self, name: str) -> Store:
         """Return one destination; raises UsageError if there is none of that name."""

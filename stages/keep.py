@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stages.facts import Holdings, Job
 
 
-def rules_of(value: Any) -> Rules:
+def parse_keep(value: Any) -> Rules:
     """Return the rules that a parameter `keep` means; raises ValueError."""
     if isinstance(value, Rules):
         return value
@@ -34,7 +34,7 @@ def _plain(rules: Rules) -> Any:
     return plain["last"] if plain.keys() == {"last"} else plain
 
 
-Keep = Annotated[Rules, PlainValidator(rules_of), PlainSerializer(_plain)]
+Keep = Annotated[Rules, PlainValidator(parse_keep), PlainSerializer(_plain)]
 """Parameter of what a destination keeps: `14`, or for example `{last: 7, monthly: 12}`."""
 
 
