@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -165,10 +166,12 @@ def _in_stop_order(group: Group) -> list[ContainerEntry]:
 
 
 def _outermost(folders: list[str]) -> list[str]:
-    """Return the folders without those that are inside another one."""
-    real = {folder: f"{os.path.realpath(folder)}/" for folder in folders}
+    """Return the folders without those that are, or are inside, another one."""
+    first: dict[str, str] = {}
+    for folder in folders:
+        first.setdefault(os.path.realpath(folder), folder)
     return [
-        one
-        for one in folders
-        if not any(real[one].startswith(real[other]) for other in folders if other != one)
+        folder
+        for real, folder in first.items()
+        if not any(PurePath(real).is_relative_to(other) for other in first if other != real)
     ]

@@ -84,6 +84,15 @@ def test_a_shared_volume_is_proposed_once():
     assert left == ["volume shared: in service app"]
 
 
+def test_a_folder_with_two_names_is_proposed_once(tmp_path):
+    (tmp_path / "real" / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    services, _ = proposed(
+        None, container("a", *(f"{tmp_path}/{at}:/{at}" for at in ("link", "real", "real/in")))
+    )
+    assert services["a"]["paths"] == [f"{tmp_path}/link"]
+
+
 def test_a_folder_counts_unless_the_service_excludes_it():
     own = {"own": {"path": "/srv", "exclude": ["/b/cache/", "!/x"]}}
     found = covered(
