@@ -6,6 +6,7 @@ They read the plain document, so that their faults are reported together with al
 import difflib
 import os
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from specs.document import Document, KeyPath
@@ -88,21 +89,17 @@ def _overlaps(document: Document, name: str, service: dict[str, Any]) -> Iterato
     if service.get("one_file_system"):
         return  # then a folder inside another one may be left out there; a run looks
     here = os.path.dirname(document.file)
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, PurePath]] = []
     for key, folder in _folders(service):
-        real = os.path.realpath(os.path.join(here, os.path.expanduser(folder)))
+        real = PurePath(os.path.realpath(os.path.join(here, os.path.expanduser(folder))))
         for other, top in found:
-            inside, around = _is_in(real, top), _is_in(top, real)
+            inside, around = real.is_relative_to(top), top.is_relative_to(real)
             if inside or around:
                 what = f"is inside {other}" if inside else f"contains {other}"
                 message = f"{what}, which would be stored twice"
                 yield document.fault(("services", name, *key), message, "leave one of them out")
                 break
         found.append((folder, real))
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def _folders(service: dict[str, Any]) -> list[tuple[KeyPath, str]]:

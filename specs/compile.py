@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from engine.graph import Graph, Node
@@ -283,6 +284,4 @@ def _own_folders(config: Config, service: Service) -> list[str]:
     tops = [os.path.realpath(folder) for folder in service.folders]
     real = {os.path.realpath(path) for path in own}
     everywhere = bool(service.volumes or service.compose)  # their folders are not known yet
-    return sorted(
-        p for p in real if everywhere or any(os.path.commonpath([p, top]) == top for top in tops)
-    )
+    return sorted(p for p in real if everywhere or any(map(PurePath(p).is_relative_to, tops)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -90,7 +91,7 @@ class Reads(BaseModel):
             for one in self.databases
             if isinstance(one, SQLite)
             for path in one.own_files
-            if os.path.commonpath([path, top]) == top
+            if PurePath(path).is_relative_to(top)
         ]
         return tuple("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", path) for path in inside)
 
@@ -189,8 +190,7 @@ def _text(root: ReadRoot) -> str:
 
 def _inside(path: str, folder: str) -> bool:
     """Return whether a path is a folder, or in it."""
-    path, folder = os.path.realpath(path), os.path.realpath(folder)
-    return os.path.commonpath([path, folder]) == folder
+    return PurePath(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _same(one: ReadRoot, other: ReadRoot) -> bool:

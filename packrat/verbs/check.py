@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
@@ -172,8 +173,8 @@ def check_containers(
 
 
 def _covered(folder: str, paths: list[str]) -> bool:
-    folder = os.path.realpath(folder)
-    return any(os.path.commonpath([folder, path]) == path for path in paths)
+    real = PurePath(os.path.realpath(folder))
+    return any(map(real.is_relative_to, paths))
 
 
 def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -134,5 +135,4 @@ def _reads(folder: str, service: Service, wanted: str) -> bool:
 
 
 def _inside(folder: str, other: str) -> bool:
-    other = os.path.realpath(other)
-    return bool(folder) and os.path.commonpath([folder, other]) == other
+    return PurePath(folder).is_relative_to(os.path.realpath(other))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -118,7 +119,7 @@ def engine_of(container: ContainerEntry) -> Engine | None:
 
 def is_data_folder(engine: Engine, folder: str) -> bool:
     """Return whether a folder of a container is that of the server's files, or inside it."""
-    return any(f"{folder}/".startswith(f"{data}/") for data in engine.folders)
+    return any(map(PurePath(folder).is_relative_to, engine.folders))
 
 
 def _words(image: str) -> set[str]:

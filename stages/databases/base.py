@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from msgspec import Struct
@@ -109,7 +110,7 @@ class Server(Database):
         return tuple(
             source
             for (source, _), target in zip(found.mounts, found.targets, strict=True)
-            if any(target == at or target.startswith(f"{at}/") for at in self.data_folders)
+            if any(map(PurePath(target).is_relative_to, self.data_folders))
         )
 
     def require_ready(self) -> None:
