@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from stages.service.data_mounts import may_hold_data
+from stages.service.volumes import is_mounted_on_demand
 
 if TYPE_CHECKING:
     from stages.service.inventory import ContainerEntry, Inventory
@@ -102,7 +103,7 @@ def _places(inventory: Inventory) -> list[Place]:
                 folder,
                 tuple(users),
                 anonymous=bool(volume and volume.anonymous),
-                remote=bool(volume and (volume.options or volume.driver not in ("", "local"))),
+                remote=bool(volume and is_mounted_on_demand(volume)),
             )
         )
     return found
