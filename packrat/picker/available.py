@@ -98,18 +98,18 @@ class FoundBackups:
         return found
 
     @property
-    def text(self) -> str:
-        """Newest backup and number of backups, or why there is none."""
+    def cells(self) -> list[str]:
+        """Time and size of the newest backup, and what there is in a few words."""
         known = [choice for choice in self.choices if choice.summary]
         newest = newest_of(known)
         if newest and newest.summary:
             size, count = bytes_text(newest.summary.size), count_text(len(known), "backup")
-            return f"{when_text(newest.time):<16} {size:>10}  {count}"
+            return [when_text(newest.time), size, count]
         if known:
-            return count_text(len(known), "damaged backup")
+            return ["", "", count_text(len(known), "damaged backup")]
         if self.choices:
-            return f"{count_text(len(self.choices), 'backup')} under another key"
-        return "no destination answers" if self.failed else "no backup yet"
+            return ["", "", f"{count_text(len(self.choices), 'backup')} under another key"]
+        return ["", "", "no destination answers" if self.failed else "no backup yet"]
 
 
 class BackupFinder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from packrat.browse.library import AllBackups
 from packrat.picker.available import BackupFinder, newest_of, rows_of
 from packrat.picker.browser import Browser, Done
-from packrat.picker.cells import width
+from packrat.picker.cells import aligned, width
 from packrat.picker.preview import Preview
 from packrat.picker.prompts import Line, ask_secret, notice, pick
 from packrat.picker.screen import Navigation
@@ -96,16 +96,16 @@ class Picker:
         )
 
     def _which_service(self) -> Navigation | None:
-        lines: list[Line] = []
+        rows: list[list[str]] = []
         away: dict[str, VaultError] = {}
         notice("looking for backups …")
         names = self._finder.services()
-        wide = max(map(len, names)) + 2
         for name in names:
             found = self._finder.find(name)
             away |= found.failed
-            left = "  (not in the configuration)" * (name in self.program.adopted)
-            lines.append(Line(f"{printable(name):<{wide}}{found.text}{left}", name))
+            left = "(not in the configuration)" * (name in self.program.adopted)
+            rows.append([printable(name), *found.cells, left])
+        lines = list(map(Line, aligned(rows, width() - 4, drop=(2, 1), right=(2,)), names))
         first = self.service or None
         answer = pick("Restore which service?", [*_away_lines(away), *lines, LEAVE], at=first)
         if answer is Navigation.BACK:
