@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,9 @@ from specs.retain import Retain
 from specs.secret import Secret
 from specs.section import Section
 from specs.values import Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
-from stages.reads import Reads
+
+if TYPE_CHECKING:
+    from stages.reads import Reads
 
 
 def check_container(text: str) -> str:
@@ -235,8 +237,10 @@ class Service(Section):
         return [*([("path", self.path)] if self.path else []), *more]
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> "Reads":
         """Folders, volumes and databases that it reads, as parameters of its stages."""
+        from stages.reads import Reads
+
         return Reads(
             path=self.path,
             paths=self.paths,
