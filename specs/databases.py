@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from specs.secret import Password
 from specs.section import Section
-from specs.values import LocalPath, refusal
+from specs.values import Container, LocalPath, refusal
 from stages.source.roots import distinct
 
 
@@ -24,15 +24,12 @@ def check_database(text: str) -> str:
 
 
 DatabaseName = Annotated[str, AfterValidator(check_database), Field(examples=["app"])]
-ContainerName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", examples=["immich-db"])
-]
 
 
 class ServerSection(Section):
     """A database server in a container."""
 
-    container: ContainerName
+    container: Container
     """The container that runs it."""
     user: str | None = Field(None, min_length=1)
     """Its user for dumps; by default as the container's environment says."""

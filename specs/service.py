@@ -17,21 +17,10 @@ from specs.databases import DatabaseEntry, parameters
 from specs.retain import Retain
 from specs.secret import Secret
 from specs.section import Section
-from specs.values import Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
+from specs.values import Container, Duration, LocalPath, Name, Pattern, Schedule, Wait, refusal
 
 if TYPE_CHECKING:
     from stages.reads import Reads
-
-
-def check_container(text: str) -> str:
-    """Accept the name or the id of a container.
-
-    Raises:
-        PydanticCustomError: Docker would refuse it.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
-        raise refusal("not a container's name", "write it as `docker ps` shows it")
-    return text
 
 
 def check_volume(text: str) -> str:
@@ -81,7 +70,6 @@ def check_user(value: Any) -> str:
     return text
 
 
-Container = Annotated[str, AfterValidator(check_container), Field(examples=["gitea"])]
 Volume = Annotated[str, AfterValidator(check_volume), Field(examples=["pgdata"])]
 Project = Annotated[str, AfterValidator(check_project), Field(examples=["immich"])]
 Variable = Annotated[str, AfterValidator(check_variable)]

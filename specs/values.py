@@ -156,6 +156,17 @@ def check_name(text: str) -> str:
     return text
 
 
+def check_container(text: str) -> str:
+    """Accept the name or the id of a container.
+
+    Raises:
+        PydanticCustomError: Docker would refuse it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
+        raise refusal("not a container's name", "write it as `docker ps` shows it")
+    return text
+
+
 def local_path(text: str, info: ValidationInfo) -> str:
     """Return a local path as an absolute one; a relative path starts at the configuration.
 
@@ -225,6 +236,9 @@ Schedule = Annotated[str, AfterValidator(check_schedule), Field(examples=["0 2 *
 
 Pattern = Annotated[str, AfterValidator(check_pattern), Field(examples=["**/*.log", "/cache/"])]
 """One gitignore pattern, relative to the service's path."""
+
+Container = Annotated[str, AfterValidator(check_container), Field(examples=["gitea"])]
+"""Name or id of a container."""
 
 Name = Annotated[str, AfterValidator(check_name), Field(examples=["gitea"])]
 """The name of a service or a destination, which is also the name of a folder."""

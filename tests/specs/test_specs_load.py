@@ -54,6 +54,13 @@ def test_parts_that_do_not_fit(faults):
     assert faults(text % "container: a, containers: [b]") == [f"f.yaml:1:34: {one}"]
 
 
+def test_container_of_a_database_is_checked_like_any_other(faults):
+    text = "services: {a: {databases: [{redis: {container: a b}}]}}\nbackup: {local: {path: /b}}"
+    where = "f.yaml:1:48: services.a.databases[0].redis.container"
+    said = "not a container's name; write it as `docker ps` shows it"
+    assert faults(text) == [f"{where}: {said}"]
+
+
 def test_a_word_instead_of_a_list_is_reported(faults):
     """Also a list instead of a mapping."""
     assert faults("services: {a: {path: /a, exclude: '*.log'}}\nbackup: [local]") == [
