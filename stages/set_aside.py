@@ -47,6 +47,7 @@ class SetAside(Link):
         for database in self.databases:
             folder = dump_folder(state, self.service, database.label)
             if names := coming.get(folder):
+                database.require_ready()
                 settings[database.label] = database.settings(tools)
                 folders[database.label], files[database.label] = folder, names
                 there = database.files(tools)

@@ -229,6 +229,17 @@ def test_nothing_is_loaded_if_the_present_database_cannot_be_dumped(home, engine
     assert pg.sql("SELECT count(*) FROM later") == "0"
 
 
+@pytest.mark.thorough
+def test_restore_in_place_says_how_to_start_a_database_that_is_stopped(home, engine, pg):
+    house = house_with_pg(home, engine)
+    house.backed_up()
+    engine.docker("stop", "db")
+    done = house.cli("restore", "svc", "--in-place", "--yes")
+    assert done.returncode == 4
+    assert "container db is not running" in done.stderr
+    assert "docker start db" in done.stderr
+
+
 def test_sqlite_is_copied_as_the_owner_of_the_file(home):
     """A writer in WAL mode goes on; the database and its side files are not read as files."""
     house = House(home, settings={"databases": [{"sqlite": {"path": str(home / "source/app.db")}}]})
