@@ -59,7 +59,7 @@ def notify_service(secret: Secret, messages: list[Message]) -> list[str]:
     try:
         url = secret.resolve()
     except SecretFault as error:
-        return [f"notify.urls: {error}"]
+        return [f"notification service: {error}"]
     where = f"notification service {urlsplit(url).scheme}"
     service = apprise.Apprise()
     if not service.add(url):
