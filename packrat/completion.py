@@ -50,8 +50,9 @@ def _services(ctx: Any) -> Candidates:
 
 def _stored_services(ctx: Any) -> Candidates:
     """Return the configured services, and others that were listed at a destination."""
-    with closing(_program(ctx).cache) as cache:
-        return dict.fromkeys([*_services(ctx), *cache.remembered()])
+    program = _program(ctx)
+    with closing(program.cache) as cache:
+        return dict.fromkeys([*program.config.services, *cache.remembered()])
 
 
 def _destinations(ctx: Any) -> Candidates:
