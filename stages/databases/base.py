@@ -44,8 +44,6 @@ class Database(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stops: ClassVar[bool] = False
-    """The server is stopped while a dump is loaded."""
     label: str
     """Name of its folder in a backup."""
 

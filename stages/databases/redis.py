@@ -39,7 +39,6 @@ class Redis(Server):
     kind: Literal["redis", "valkey"]
 
     title: ClassVar[str] = "Redis"
-    stops: ClassVar[bool] = True
     script: ClassVar[str] = (
         from_environment("REDISCLI_AUTH", "REDIS_PASSWORD", "VALKEY_PASSWORD")
         + 'if [ -z "$REDISCLI_AUTH" ]; then unset REDISCLI_AUTH;'
