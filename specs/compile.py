@@ -42,8 +42,7 @@ def compile_service(
         whole["keep_at"] = unusual
     line.then("base", keep=usual, **whole)
     _read(line, config, service, back=back)
-    line.then("gather")
-    for stage in ("chunk", "pack", "compress", "encrypt", "spool"):
+    for stage in ("gather", "chunk", "pack", "compress", "encrypt", "spool"):
         line.then(stage)
     for destination in destinations:
         line.last = "spool"
