@@ -32,9 +32,9 @@ def newly_unprotected(state_dir: str, groups: Collection[Covered]) -> list[Cover
     with suppress(MsgspecError):
         known = set(read_state(file, list[str]) or ())
     missing = {one.group.name: one for one in groups if one.unprotected}
-    told = known - {one.group.name for one in groups} | missing.keys()
-    if told != known:
-        write_state(file, sorted(told, key=lambda name: name not in missing)[:MOST])
+    recorded = known - {one.group.name for one in groups} | missing.keys()
+    if recorded != known:
+        write_state(file, sorted(recorded, key=lambda name: name not in missing)[:MOST])
     return [missing[name] for name in sorted(missing.keys() - known)]
 
 

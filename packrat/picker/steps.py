@@ -17,7 +17,7 @@ from packrat.picker.prompts import Line, ask_secret, notice, pick
 from packrat.picker.screen import Navigation
 from packrat.picker.target import absolute, ask_folder
 from packrat.picker.tree import load_ahead
-from packrat.picker.undoing import sure_to_undo, undo_line, undoable
+from packrat.picker.undoing import confirm_undo, undo_line, undoable
 from packrat.picker.versions import VersionPicker
 from packrat.restore.choose import OtherKey, choose
 from packrat.restore.opened import OpenedBackup
@@ -133,7 +133,7 @@ class Picker:
             if answer is Navigation.BACK:
                 return Navigation.BACK
             if isinstance(answer, Replaced):
-                if (way := sure_to_undo(self.program.config, answer)) is Navigation.BACK:
+                if (way := confirm_undo(self.program.config, answer)) is Navigation.BACK:
                     continue
                 self.undo = way is None
                 return Navigation.LEAVE

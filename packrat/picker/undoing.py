@@ -39,7 +39,7 @@ def undo_line(one: Replaced) -> Line:
     return Line(f"undo the restore in place of {when_text(stamp(one.since))}: {size} back", one)
 
 
-def sure_to_undo(config: Config, one: Replaced) -> Navigation | None:
+def confirm_undo(config: Config, one: Replaced) -> Navigation | None:
     """Show what the undo does and ask for confirmation; None for yes."""
     service = config.services[one.service]
     stopped = ", ".join(service.stopped)

@@ -93,7 +93,7 @@ def forget(
         if not as_json and any(map(record.to_delete, every)):
             _show(record, there, remembered)
         if not (as_json or single):
-            _say_left(record, there, scope, program.host)
+            _print_kept(record, there, scope, program.host)
         if not yes and any(map(record.to_delete, every)):
             _ask(service)
         record.save(program.state_dir)
@@ -225,7 +225,7 @@ def _show(record: Forgetting, there: list[Catalog], remembered: list[Catalog]) -
     table(["AT", "ARCHIVES", "SIZE", "WHICH"], rows, right=["ARCHIVES", "SIZE"])
 
 
-def _say_left(record: Forgetting, there: list[Catalog], scope: Scope, host: str) -> None:
+def _print_kept(record: Forgetting, there: list[Catalog], scope: Scope, host: str) -> None:
     """Print what stays at each destination, by reason."""
     for one in there:
         left = [item for item in one.listed if item not in record.to_delete(one)]

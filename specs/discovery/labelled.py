@@ -8,7 +8,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from specs.discovery.coverage import coverage
-from specs.discovery.labels import wishes_of
+from specs.discovery.labels import settings_of
 from specs.discovery.proposal import collisions, propose, service_name, usual_schedule
 from specs.faults import printable
 from specs.service import Service
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from specs.config import Config
     from specs.discovery.coverage import Covered
-    from specs.discovery.labels import Wishes
+    from specs.discovery.labels import LabelSettings
     from stages.service.inventory import Inventory
 
 Record = dict[str, dict[str, Any]]
@@ -52,11 +52,11 @@ def with_labels(config: Config, inventory: Inventory | None, record: Record) -> 
     if inventory is None:
         return _extended(config, {name: _unpruned(one) for name, one in known.items()}, known)
     groups = [one for one in coverage(config, inventory) if not one.ignored]
-    wishes = {one.group.name: wishes_of(one.group) for one in groups}
-    faults = [fault for said in wishes.values() for fault in said.faults]
-    made, refused = _made(config, groups, wishes)
+    labels = {one.group.name: settings_of(one.group) for one in groups}
+    faults = [fault for said in labels.values() for fault in said.faults]
+    made, refused = _made(config, groups, labels)
     faults += refused.values()
-    unsure = {service_name(name) for name, said in wishes.items() if said.faults}
+    unsure = {service_name(name) for name, said in labels.items() if said.faults}
     unsure |= {service_name(name) for name in refused}
     services = {name: _unpruned(one) if name in unsure else one for name, one in made.items()}
     for name, settings in known.items():
@@ -68,15 +68,15 @@ def with_labels(config: Config, inventory: Inventory | None, record: Record) -> 
                     " another service has their data; no new backups are made, and the present ones"
                     f" are kept. To drop the service, add {name} to docker.ignore"
                 )
-    more = [name for name, said in wishes.items() if said.enable is False]
+    more = [name for name, said in labels.items() if said.enable is False]
     return _extended(config, services, known | made, faults, more)
 
 
 def _made(
-    config: Config, groups: list[Covered], wishes: Mapping[str, Wishes]
+    config: Config, groups: list[Covered], labels: Mapping[str, LabelSettings]
 ) -> tuple[Record, dict[str, str]]:
     """Return the services of the enabled groups, and group -> why it has none."""
-    enabled = [one for one in groups if wishes[one.group.name].enable]
+    enabled = [one for one in groups if labels[one.group.name].enable]
     proposals = propose(enabled, usual_schedule(config))
     refused = collisions(proposals, config.services)
     refused |= {
@@ -87,7 +87,7 @@ def _made(
     }
     made = {}
     for one in proposals:
-        settings = _with_own_rules(one.settings | wishes[one.group].settings)
+        settings = _with_own_rules(one.settings | labels[one.group].settings)
         try:
             _service(settings)
         except ValidationError as error:  # for example the name of a plugin's volume

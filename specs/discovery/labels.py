@@ -38,7 +38,7 @@ class BadLabel(Exception):  # noqa: N818 (it names the label)
         super().__init__(printable(f"label {key[:SHOWN]}: {reason}"))
 
 
-class Wishes(Struct, frozen=True):
+class LabelSettings(Struct, frozen=True):
     """Combined settings from the labels of a group's containers."""
 
     enable: bool | None
@@ -49,7 +49,7 @@ class Wishes(Struct, frozen=True):
     """A sentence for each container whose labels do not count."""
 
 
-def wishes_of(group: Group) -> Wishes:
+def settings_of(group: Group) -> LabelSettings:
     """Return what the labels of a group say; a bad label makes all of its container void."""
     enable: bool | None = None
     settings: dict[str, Any] = {}
@@ -68,7 +68,7 @@ def wishes_of(group: Group) -> Wishes:
         settings |= own | ({"exclude": list(dict.fromkeys(exclude))} if exclude else {})
     if settings and enable is None and not faults:
         faults.append(f"container {group.containers[0].name}: packrat.enable=true is missing")
-    return Wishes(enable, settings, tuple(faults))
+    return LabelSettings(enable, settings, tuple(faults))
 
 
 def _require_same(own: dict[str, Any], said: dict[str, Any], named: dict[str, str]) -> None:
