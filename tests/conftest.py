@@ -1,6 +1,7 @@
 """Fixtures of all tests: the marker `root`, one set of keys, a home for a whole packrat."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +24,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A run that is terminated still ends its servers and unmounts its disks, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if config.getoption("--soak"):
         os.environ[SOAK] = "1"
     settings.register_profile(

@@ -20,6 +20,7 @@ def forked(work: Callable[[], int]) -> int:
     """Run a function that returns an exit status in a child; return the process id."""
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         status = 99
         try:
             status = int(work())
