@@ -3,6 +3,7 @@
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,27 @@ PASSWORD = "geheim-47-wort"
 def postgres_program(name):
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(found[-1]) if found else need(name, "apt install postgresql")
+
+
+def _cluster() -> Path:
+    """Return a folder with a new PostgreSQL cluster, which is made once for each release."""
+    program = postgres_program("initdb")
+    uid = pwd.getpwnam("postgres").pw_uid
+    made = Path(f"/var/tmp/packrat-tests-postgres-{Path(program).parts[-3]}-{uid}")
+    if made.exists():
+        return made
+    new = Path(tempfile.mkdtemp(prefix=f"{made.name}-", dir=made.parent))
+    shutil.chown(new, "postgres")
+    (new / "word").write_text(PASSWORD)
+    (new / "word").chmod(0o644)
+    initdb = [program, "-D", f"{new}/data", "-A", "scram-sha-256", "--pwfile", f"{new}/word",
+              "--no-sync", "-E", "UTF8", "--locale", "C"]  # fmt: skip
+    subprocess.run(["runuser", "-u", "postgres", "--", *initdb], check=True, capture_output=True)
+    try:
+        new.rename(made)
+    except OSError:  # another process of this test run was faster
+        shutil.rmtree(new)
+    return made
 
 
 class Server:
@@ -72,21 +94,7 @@ class PostgresServer(Server):
     kind = "postgres"
 
     def create(self):
-        ids = pwd.getpwnam("postgres")
-        made = Path(f"/var/tmp/packrat-tests-postgres-{ids.pw_uid}")
-        if not (made / "data" / "PG_VERSION").exists():
-            shutil.rmtree(made, ignore_errors=True)
-            made.mkdir()
-            shutil.chown(made, "postgres")
-            (made / "word").write_text(PASSWORD)
-            (made / "word").chmod(0o644)
-            initdb = [postgres_program("initdb"), "-D", f"{made}/data", "-A", "scram-sha-256",
-                      "--pwfile", f"{made}/word", "--no-sync", "-E", "UTF8",
-                      "--locale", "C"]  # fmt: skip
-            subprocess.run(
-                ["runuser", "-u", "postgres", "--", *initdb], check=True, capture_output=True
-            )
-        subprocess.run(["cp", "-a", made / "data", self.data], check=True)
+        subprocess.run(["cp", "-a", _cluster() / "data", self.data], check=True)
 
     def options(self):
         ids = pwd.getpwnam("postgres")
