@@ -94,6 +94,18 @@ class Engine:
         """Return whether all these containers run."""
         return all(self.state(name)["Running"] for name in names)
 
+    def commands(self, name: str) -> str:
+        """Return the command lines of all processes of a container."""
+        return self.docker("top", name, "-eo", "pid,args")
+
+    def ended(self, name: str, words: str) -> bool:
+        """Wait up to ten seconds until no command line of a container has these words."""
+        for _ in range(100):
+            if words not in self.commands(name):
+                return True
+            time.sleep(0.1)
+        return False
+
     def _words(self, *words: str) -> list[str]:
         return ["docker", "-H", self.host, *words]
 
