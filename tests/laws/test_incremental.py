@@ -84,7 +84,7 @@ def test_full_refers_to_nothing(large):
     assert item.summary.archives == []
 
 
-@pytest.mark.parametrize("size", daily([256, 1024], [256]))
+@pytest.mark.parametrize("size", [256, 1024])
 @pytest.mark.thorough
 def test_a_large_file_stores_what_was_added(house, size):
     """1 MiB appended to a file, and 1 MiB inserted in its middle: at most 8 MiB each."""

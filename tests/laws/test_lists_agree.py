@@ -9,6 +9,7 @@ import pytest
 
 import rescue
 from tests.helpers.house import cheap_keys
+from tests.helpers.sampling import daily
 from tests.tiny_writer import Draft
 from vault.archive.ranges import BLOCK_ENTRIES, LIST_MOST, LISTED_FROM
 from vault.errors import VaultError
@@ -207,8 +208,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-@pytest.mark.thorough
+@pytest.mark.parametrize("name", daily([*BOMBS], ["blocks"]))
 def test_a_small_archive_takes_no_gigabyte(house, draft, name):
     """An index of a few KB that expands to millions of items is refused with 1 GiB of memory."""
     first, item, last, count = BOMBS[name]

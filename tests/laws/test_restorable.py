@@ -129,10 +129,9 @@ def test_late_and_early_times_come_back_also_by_rescue(house):
 
 
 @pytest.mark.root
-@pytest.mark.thorough
 def test_a_full_temporary_folder_stops_no_restore(house, tmp_path):
     """The layout of a restore is kept in the state folder."""
-    fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(3000)})
+    fill(house.source, {f"{n // 100}/file with a name {n}": b"%d" % n for n in range(300)})
     house.backed_up()
     with disk(tmp_path / "tiny", "size=64k") as tiny:
         (tiny / "full").write_bytes(bytes(60_000))

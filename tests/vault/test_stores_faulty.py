@@ -196,7 +196,6 @@ def test_a_limit_holds_on_average(at):
     assert at.reader.read(at.service, at.name, 0, len(DATA)) == DATA
 
 
-@pytest.mark.thorough
 def test_reads_from_several_threads_at_once(far):
     """A restore reads ahead in threads."""
     send(far.writer, far)

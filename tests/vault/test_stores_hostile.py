@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.helpers.hostile import HostileS3, HostileSftp
-from tests.helpers.sampling import sample
+from tests.helpers.sampling import daily
 
 SECONDS = 60
 MEMORY_MB = 300
@@ -57,8 +57,7 @@ def trial(kind, port, call, key=""):
     return said
 
 
-@pytest.mark.parametrize("mode", sample(HostileS3.MODES, every=2))
-@pytest.mark.thorough
+@pytest.mark.parametrize("mode", daily(HostileS3.MODES, ["too much"]))
 def test_a_hostile_s3_server_is_reported(mode):
     """Reading a range of 100 bytes, and listing, end with one error of that destination."""
     server = HostileS3(mode)
@@ -71,8 +70,7 @@ def test_a_hostile_s3_server_is_reported(mode):
     server.shutdown()
 
 
-@pytest.mark.parametrize("call", ["read", "files"])
-@pytest.mark.thorough
+@pytest.mark.parametrize("call", daily(["read", "files"], ["read"]))
 def test_a_hostile_sftp_server_is_reported(call):
     """More than was requested, and a folder without an end."""
     server = HostileSftp()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.house import House
+from tests.helpers.sampling import daily
 from tests.helpers.servers import need
 
 pytestmark = pytest.mark.root
@@ -68,8 +69,7 @@ def engine_with_tls(folder, tls):
             it.terminate()
 
 
-@pytest.mark.parametrize("by", ["docker.host", "DOCKER_HOST", "context"])
-@pytest.mark.thorough
+@pytest.mark.parametrize("by", daily(["docker.host", "DOCKER_HOST", "context"], ["context"]))
 def test_an_engine_with_tls_is_reached_as_docker_reaches_it(tmp_path, tls, monkeypatch, by):
     """With the certificates of the environment, or of the current context."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they would replace the engine's CA
