@@ -47,7 +47,7 @@ def test_a_service_comes_behind_the_last_and_nothing_else_changes(tmp_path, text
     assert len(after) > len(text)
     at = text.index(behind) + len(behind) if behind in text else len(text)
     assert after.startswith(text[:at])
-    assert after.endswith(text[at:].strip() or "\n") or text[at:].strip() in after
+    assert after.endswith(text[at:].lstrip())
     data = read_document(str(file)).data
     assert data == before | {"services": before["services"] | {"new": NEW.settings}}
     assert list(data["services"]) == ["a", "new"]
