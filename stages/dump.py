@@ -68,7 +68,7 @@ class DumpStage(Link):
             for file in sorted(present.files.get(database.label, ()), key=database.loads_late):
                 path = os.path.join(present.folders[database.label], file)
                 settings = dict(present.settings[database.label])
-                _load(database, file, path, tools, settings)
+                load_dump(database, file, path, tools, settings)
                 run.advance(1, os.stat(path).st_size)
 
     def describe(self, *, backwards: bool = False) -> str:
@@ -82,7 +82,10 @@ class DumpStage(Link):
         )
 
 
-def _load(database: Database, file: str, path: str, tools: Tools, settings: dict[str, str]) -> None:
+def load_dump(
+    database: Database, file: str, path: str, tools: Tools, settings: dict[str, str]
+) -> None:
+    """Load a dump that a restore has written; raises SourceError unless it is a regular file."""
     try:
         # An archive may have a symlink or a fifo there: nothing else of this machine is loaded.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -52,7 +52,7 @@ class SetAside(Link):
                 folders[database.label], files[database.label] = folder, names
                 there = database.files(tools)
                 for file in names:
-                    _write(database, folder, file, tools, exists=file in there)
+                    write_dump(database, folder, file, tools, exists=file in there)
         run.provide(Present(folders, files, settings))
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
@@ -72,7 +72,7 @@ def _replaced(state: str, service: str) -> dict[str, tuple[str, ...]]:
     return {one.path: tuple(step.path for step in one.steps if step.old) for one in records}
 
 
-def _write(database: Database, folder: str, file: str, tools: Tools, *, exists: bool) -> None:
+def write_dump(database: Database, folder: str, file: str, tools: Tools, *, exists: bool) -> None:
     """Write a dump, and put it in its place once it is whole."""
     path = os.path.join(folder, file)
     new = f"{path}.new"

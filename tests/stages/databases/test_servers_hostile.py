@@ -8,9 +8,9 @@ from stages.databases.base import PRINTED_BYTES
 from stages.databases.postgres import Postgres
 from stages.databases.redis import Redis
 from stages.databases.sqlite import SQLite
-from stages.dump import _load
+from stages.dump import load_dump
 from stages.errors import SourceError
-from stages.set_aside import _write
+from stages.set_aside import write_dump
 
 
 def said(monkeypatch, kind, pieces):
@@ -54,7 +54,7 @@ def test_only_a_regular_file_is_loaded(tmp_path, tools, kind):
     path.symlink_to(tmp_path / "secret") if kind == "symlink" else os.mkfifo(path)
     database = SQLite(kind="sqlite", label="app", path=str(tmp_path / "secret"))
     with pytest.raises(SourceError, match=r"cannot read|is not a regular file"):
-        _load(database, "app.db", str(path), tools, {})
+        load_dump(database, "app.db", str(path), tools, {})
 
 
 def test_a_symlink_of_an_earlier_archive_is_not_written_through(tmp_path, tools, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_symlink_of_an_earlier_archive_is_not_written_through(tmp_path, tools,
     for name in ("app.dump", "app.dump.new"):
         (tmp_path / "dumps" / name).symlink_to(precious)
     server = said(monkeypatch, Postgres, [b"PGDMP"])
-    _write(server, str(tmp_path / "dumps"), "app.dump", tools, exists=True)
+    write_dump(server, str(tmp_path / "dumps"), "app.dump", tools, exists=True)
     assert (tmp_path / "dumps" / "app.dump").read_bytes() == b"PGDMP"
     assert not (tmp_path / "dumps" / "app.dump").is_symlink()
     assert precious.read_text() == "of root"
