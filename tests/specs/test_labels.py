@@ -9,6 +9,7 @@ from msgspec import structs
 
 from specs.compile import compile_prune, compile_service
 from specs.discovery.coverage import coverage
+from specs.discovery.label_record import read_labels
 from specs.discovery.labelled import with_labels
 from specs.discovery.proposal import propose
 from tests.helpers.inventories import config, container, inventory
@@ -49,8 +50,6 @@ def test_a_number_is_retained_and_the_usual_schedule_is_used():
 
 def test_without_the_key_in_the_configuration_labels_do_nothing(house):
     """`docker: labels: true` is needed, and no engine is asked without it."""
-    from specs.discovery.label_record import read_labels
-
     given = house.program.config
     assert read_labels(given, remember=True).config is given
 
