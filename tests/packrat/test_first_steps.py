@@ -10,6 +10,7 @@ import pexpect
 import pytest
 
 from tests.helpers.booted import booted
+from tests.helpers.databases import removed
 from tests.helpers.first_steps import PAGE, blocks, lacks
 
 DOCS = PAGE.parent
@@ -97,8 +98,9 @@ class Person:
 @pytest.mark.thorough
 def test_first_steps_of_an_ordinary_user_with_sudo_on_a_booted_machine(engine):
     """A user service first; then, as root, a service that stops a container."""
-    container = engine.run("wiki")
-    with booted(engine) as machine:
+    with removed(engine, "wiki"), booted(engine) as machine:
+        engine.run("wiki")
+        started = engine.state("wiki")["StartedAt"]
         machine.run("sh", "-c", "useradd -m -s /bin/bash ann; mkdir /srv/wiki; date > /srv/wiki/a")
         machine.run("sh", "-c", "echo 'ann ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ann")
         machine.run("ln", "-s", engine.host.removeprefix("unix://"), "/run/docker.sock")
@@ -114,13 +116,13 @@ def test_first_steps_of_an_ordinary_user_with_sudo_on_a_booted_machine(engine):
         )
         assert ann.types("systemctl --user is-active packrat") == "active\n"
         ann.before = ""  # sudo has a PATH of its own, and so has who follows the page from here
-        assert container == "wiki"
         ann.does(
             blocks(as_root=True),
             lambda text: ann.types(f"sudo tee /etc/packrat/config.yaml <<'E'\n{text}E"),
         )
         assert ann.types("systemctl is-active packrat; sudo packrat list").startswith("active\n")
-        assert engine.running(container)
+        assert engine.running("wiki")
+        assert engine.state("wiki")["StartedAt"] != started
 
 
 def test_every_key_of_status_and_history_is_documented(house):
