@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.service.inventory import COMPOSE
 from tests.helpers.house import House
 from tests.helpers.servers import need
 from tests.helpers.trees import fill, noise
@@ -151,6 +152,17 @@ def done(result):
     return result
 
 
+def compose_labels(project: str, service: str, needs: str = "") -> dict[str, str]:
+    """Return the labels that Compose gives a container."""
+    labels = {"project": project, "service": service, "container-number": "1", "depends_on": needs}
+    return {f"{COMPOSE}{key}": value for key, value in labels.items()}
+
+
+def label_words(labels: dict[str, str]) -> list[str]:
+    """Return the options of docker that set labels."""
+    return [word for pair in labels.items() for word in ("--label", "=".join(pair))]
+
+
 def create(
     engine: Engine,
     name: str,
@@ -160,8 +172,8 @@ def create(
 ) -> str:
     """Create a container that is not started; return its name."""
     network = () if "--network" in options else ("--network", "none")
-    pairs = (word for pair in (labels or {}).items() for word in ("--label", "=".join(pair)))
-    engine.docker("create", "--name", name, *network, *pairs, *options, image, "cat")
+    words = label_words(labels or {})
+    engine.docker("create", "--name", name, *network, *words, *options, image, "cat")
     return name
 
 

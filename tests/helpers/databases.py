@@ -4,7 +4,9 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -177,6 +179,39 @@ class RedisServer(Server):
                 return
             time.sleep(0.1)
         pytest.fail(self.engine.docker("logs", self.name, check=False))
+
+
+@contextmanager
+def reachable_folder():
+    """Make a folder that every user can reach, with a short path for sockets."""
+    with tempfile.TemporaryDirectory(prefix="db-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def written(insert):
+    """Insert numbers all the time; yield the list of those that were acknowledged.
+
+    An insertion that fails ends the test.
+    """
+    acknowledged, ended = [], threading.Event()
+
+    def write():
+        while not ended.is_set():
+            insert(len(acknowledged))
+            acknowledged.append(len(acknowledged))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            while len(acknowledged) < 5 and not writing.done():
+                time.sleep(0.05)
+            if not writing.done():
+                yield acknowledged
+        finally:
+            ended.set()
+        writing.result()
 
 
 @contextmanager

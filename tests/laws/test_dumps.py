@@ -5,15 +5,21 @@ import os
 import signal
 import sqlite3
 import subprocess
-import tempfile
 import threading
 import time
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.helpers.databases import PASSWORD, MariaServer, PostgresServer, RedisServer, removed
+from tests.helpers.databases import (
+    PASSWORD,
+    MariaServer,
+    PostgresServer,
+    RedisServer,
+    reachable_folder,
+    removed,
+    written,
+)
 from tests.helpers.disks import disk
 from tests.helpers.house import House
 
@@ -22,9 +28,8 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def home():
-    with tempfile.TemporaryDirectory(prefix="db-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with reachable_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -107,7 +112,7 @@ def house_with_pg(home, engine, **more):
 
 
 def failed(house, *said):
-    """Back up in vain: the error has the cause, and nothing is listed."""
+    """Assert that a backup fails with this cause, and that nothing is listed."""
     result = house.back_up()
     assert result.status == "failed", result
     for text in said:
@@ -126,7 +131,9 @@ def at_the_dump(engine, pg, act):
         return [pid for pid, name in rows if name == "pg_dump"]
 
     def wait():
-        while not pids():
+        for _ in range(600):
+            if pids():
+                break
             time.sleep(0.05)
         time.sleep(0.3)
         act(pids())
@@ -137,11 +144,14 @@ def at_the_dump(engine, pg, act):
              "-U", "postgres", "-c", hold]  # fmt: skip
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as lock:
         while pg.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'") == "0":
+            assert lock.poll() is None
             time.sleep(0.05)
         thread = threading.Thread(target=wait)
         thread.start()
-        yield
-        thread.join()
+        try:
+            yield
+        finally:
+            thread.join()
 
 
 def kill(pids):
@@ -301,27 +311,6 @@ def test_sqlite_of_another_user_is_read_with_that_users_rights_only(home):
     (home / "secret.db").chmod(0o600)
     (house.source / "app.db").symlink_to(home / "secret.db")
     failed(house, "is not a regular file")
-
-
-@contextmanager
-def written(insert):
-    """Insert numbers all the time; yield the list of those that were acknowledged."""
-    acked, over = [], threading.Event()
-
-    def write():
-        while not over.is_set():
-            insert(len(acked))
-            acked.append(len(acked))
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        while not acked:
-            over.wait(0.05)
-        yield acked
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.thorough

@@ -5,14 +5,19 @@ import re
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.helpers.databases import MariaServer, PostgresServer, RedisServer, removed
+from tests.helpers.databases import (
+    MariaServer,
+    PostgresServer,
+    RedisServer,
+    reachable_folder,
+    removed,
+)
 from tests.helpers.house import House
 
 PAGE = Path(__file__).parents[2] / "docs" / "databases.md"
@@ -24,11 +29,9 @@ NAMES = ("shop-db", "shop-wiki-db", "shop-cache", "shop-web")
 def test_page_about_databases_word_for_word(engine, hasty, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", engine.host)
     with (
-        tempfile.TemporaryDirectory(prefix="db-", dir="/var/tmp") as folder,
+        reachable_folder() as home,
         removed(engine, *NAMES),
     ):
-        home = Path(folder)
-        home.chmod(0o755)
         text = PAGE.read_text().replace("/srv/", f"{home}/")
         [settings] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)

@@ -1,14 +1,12 @@
 """One server of each engine for the tests of its dumps."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from stages.databases.base import Tools
 from stages.facts import CommandLog
-from tests.helpers.databases import MariaServer, PostgresServer, RedisServer
+from tests.helpers.databases import MariaServer, PostgresServer, RedisServer, reachable_folder
 
 
 @pytest.fixture
@@ -18,10 +16,8 @@ def tools(tmp_path):
 
 @pytest.fixture(scope="module")
 def home():
-    """Folder that every user can reach, with a short path for sockets."""
-    with tempfile.TemporaryDirectory(prefix="db-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with reachable_folder() as folder:
+        yield folder
 
 
 def _server(engine, home, kind, name):
