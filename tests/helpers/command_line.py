@@ -22,9 +22,11 @@ from contextlib import (
     redirect_stdout,
     suppress,
 )
+from functools import cache
 from unittest.mock import patch
 
 import pytest
+import typer.main
 
 from packrat import cli
 from packrat.runs import signals
@@ -32,6 +34,7 @@ from packrat.surroundings import UMASK
 from stages import masking
 
 PROGRAM = (sys.executable, "-m", "packrat")
+_commands = cache(typer.main.get_command)  # Typer takes 40 ms to build them, at each start
 Done = subprocess.CompletedProcess[str]
 
 
@@ -59,6 +62,7 @@ def packrat(
         for number in (signal.SIGTERM, signal.SIGINT):
             changed.callback(signal.signal, number, signal.getsignal(number))
         for target, name, value in (
+            (typer.main, "get_command", _commands),
             (sys, "argv", arguments),
             (sys, "stdin", changed.enter_context(open(os.devnull))),
             (tempfile, "tempdir", None),
