@@ -101,7 +101,7 @@ def pg(engine, place):
     with removed(engine, "db"):
         server = PostgresServer(engine, "db", place("pg"))
         server.sql(
-            "CREATE TABLE t AS SELECT n, md5(random()::text) || md5(random()::text) AS filling"
+            "CREATE TABLE t AS SELECT n, md5(n::text) || md5((-n)::text) AS filling"
             " FROM generate_series(1, 400000) n"
         )
         yield server
