@@ -78,6 +78,7 @@ def test_plugin_is_planned_run_and_reversed_by_a_restore(packrat, tmp_path):
     assert len(house.archives) == 1
 
 
+@pytest.mark.thorough
 def test_configuration_without_the_package_says_what_to_do(packrat):
     """It is not installed here."""
     done = packrat.house.cli("check")

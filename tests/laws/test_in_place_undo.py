@@ -48,6 +48,7 @@ def undone(house, fault):
 
 
 @pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.thorough
 def test_an_undo_on_a_disk_that_fails_for_good_says_why_and_is_not_repeated(twice, broken):
     """Whatever has failed, the next undo leaves the state before the newest restore."""
     hits = 0

@@ -37,6 +37,7 @@ def listed_backups_restore(house, first=0):
             shutil.rmtree(house.root / "out")
 
 
+@pytest.mark.thorough
 def test_killed_at_every_stage_edge(two):
     """SIGKILL at each event: what is listed restores, the next run works and cleans up."""
     for number in count(1):

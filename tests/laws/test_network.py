@@ -95,6 +95,7 @@ def spoiled(fault, server, destination, line):
     ("which", "fault"),
     sample([(w, f) for f, (kinds, _) in FAULTS.items() for w in kinds.split()], every=2),
 )
+@pytest.mark.thorough
 def test_one_destinations_fault_is_its_own(tmp_path, s3, nas, which, fault):
     """The others finish, exit 5, the message names it and the remedy; later it catches up."""
     server = {"s3": s3, "nas": nas}[which]

@@ -66,6 +66,7 @@ def watching(house, host):
         yield daemon
 
 
+@pytest.mark.thorough
 def test_a_new_container_without_a_backup_is_told_once(house, engine, made):
     """Also across a lost stream of events, an update of the container and a restart."""
     made("there")

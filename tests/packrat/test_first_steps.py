@@ -28,6 +28,7 @@ def answer(child):
     assert child.exitstatus == 0, child.before
 
 
+@pytest.mark.thorough
 def test_first_steps_word_for_word(tmp_path):
     """Every command of the page works in order, and prints what the page shows."""
     env = {

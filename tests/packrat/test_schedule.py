@@ -145,6 +145,7 @@ def test_a_day_and_a_weekday_follow_the_rule_of_cron():
 
 @settings(max_examples=examples(8))
 @given(st.sampled_from(FIXED + WILD[1:4]), zones, sleeps)
+@pytest.mark.thorough
 def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     """Instants run at once while awake; those of one sleep cause one run, for the last."""
     whole, clock, gaps = instants(text, zone), BEGIN, []

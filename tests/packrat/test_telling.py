@@ -51,6 +51,7 @@ def test_a_manual_run_sends_messages_and_pings(house):
     assert ends == ["", "/fail", ""]
 
 
+@pytest.mark.thorough
 def test_by_default_good_runs_send_no_message(house):
     """The first good run after a bad one sends a message."""
     fill(house.source, {"a": b"1"})
@@ -125,6 +126,7 @@ def test_the_ping_is_a_success_only_if_no_service_fails(house):
     assert body.startswith("svc: 1 file"), "the message is about svc alone"
 
 
+@pytest.mark.thorough
 def test_damage_that_a_verification_by_hand_finds_is_notified(house):
     """However the verification was started."""
     fill(house.source, {"a": noise(5000)})
@@ -158,6 +160,7 @@ def test_a_test_message_is_sent_to_each_service(house):
     ]
 
 
+@pytest.mark.thorough
 def test_a_configuration_that_breaks_under_the_daemon_is_notified(house):
     """Once, and again when it is repaired; health and metrics show it in between."""
     fill(house.source, {"a": b"1"})
@@ -217,6 +220,7 @@ def test_a_failed_notification_is_reported_without_the_secret(house, url, monkey
     assert "secret-token" not in said
 
 
+@pytest.mark.thorough
 def test_backups_that_vanished_are_notified(house):
     """By a backup that is itself done, as a partial run; by a verification, as damage."""
     fill(house.source, {"a": b"1"})
