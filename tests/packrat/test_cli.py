@@ -1,6 +1,7 @@
 """Command line as a user sees it: statuses, messages, documents."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -47,7 +48,9 @@ def test_plan_draws_the_seeds_services():
     """The plan of the example equals the golden file; no key is needed."""
     done = packrat("-c", SEED, "plan")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == (GOLDEN / "seed_plan.txt").read_text()
+    absent = "[now: /var/lib/gitea does not exist]"
+    shown = re.sub(r"\[\d+ files?, .*?\]", absent, done.stdout)  # a machine may have it
+    assert shown == (GOLDEN / "seed_plan.txt").read_text()
 
 
 def test_plans_parse():
