@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.house import House
 from tests.helpers.indexes import entries_of
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 from tests.helpers.trees import digest
 from tests.vectors.make import IDENTITY, PASSWORD, first_tree, listing, second_tree
 from vault.archive.lineage import Says

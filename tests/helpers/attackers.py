@@ -1,7 +1,5 @@
 """Attacks by a service's own user on a restore in the service's folder."""
 
-import os
-import shutil
 import stat
 import subprocess
 from contextlib import contextmanager, suppress
@@ -11,6 +9,7 @@ import pytest
 
 from stages.errors import TargetError
 from tests.helpers.in_place import OLD, Place, look
+from tests.helpers.needs import need
 
 UID = 4242
 SOURCE = Path(__file__).parents[1] / "stages" / "in_place" / "race.c"
@@ -18,19 +17,9 @@ MOVED_AWAY = ("Not a directory", "No such file", "is not the recorded file")
 MODES = ("link", "own", "flip", "entries")
 
 
-def require_compiler():
-    """Skip without a C compiler; fail in CI, where there is one."""
-    if shutil.which("cc"):
-        return
-    words = "needs a C compiler (Debian: apt-get install gcc libc6-dev)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(words)
-    pytest.skip(words)
-
-
 def compiled(folder: Path) -> Path:
     """Compile the attacker's program; return its path."""
-    require_compiler()
+    need("cc", "apt install gcc libc6-dev")
     program = folder / "race"
     subprocess.run(["cc", "-O2", "-w", "-o", program, SOURCE], check=True)
     program.chmod(0o755)

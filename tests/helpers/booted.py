@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.containers import Engine
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "booted"

@@ -16,7 +16,7 @@ import pytest
 
 from stages.service.inventory import COMPOSE
 from tests.helpers.house import House
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 from tests.helpers.trees import fill, noise
 
 IMAGE = "busybox"

@@ -14,7 +14,7 @@ import pytest
 
 from stages.databases.postgres import connection
 from tests.helpers.containers import HOST_FOLDERS, IMAGE, Engine
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 
 PROGRAMS = [word for folder in HOST_FOLDERS for word in ("-v", f"{folder}:{folder}:ro")]
 PASSWORD = "geheim-47-wort"

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.helpers.needs import need_mounts
+
 
 @contextmanager
 def disk(at: Path, options: str) -> Iterator[Path]:
     """Mount a tmpfs; needs root."""
+    need_mounts()
     at.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},mode=0700", "tmpfs", at], check=True)
     try:

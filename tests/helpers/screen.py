@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.helpers.house import House
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 
 PATIENCE = 30
 SWAPS = (

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,29 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.needs import need
+
 KEY, SECRET = "AKIDTEST", "secretsecretsecret"
 NEWER_HEADERS = ("x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-trailer")
-
-
-PACKAGES = {
-    "dot": "graphviz",
-    "node": "nodejs",
-    "setfacl": "acl",
-    "ssh-keygen": "openssh-client",
-}
-"""Program -> Debian's package, if that has another name."""
-
-
-def need(program: str, how: str = "") -> str:
-    """Return the path of a program; skip the test without it, or fail in CI."""
-    how = how or f"apt install {PACKAGES.get(program, program)}"
-    found = shutil.which(
-        program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
-    )
-    if found is None:
-        message = f"needs {program}: {how}"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    return found
 
 
 def free_port() -> int:

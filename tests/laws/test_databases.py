@@ -18,8 +18,8 @@ from packrat.restore.undo import undo
 from packrat.runs.backup import back_up
 from tests.helpers.containers import HOST_FOLDERS
 from tests.helpers.house import House
+from tests.helpers.needs import need
 from tests.helpers.restoring import restore
-from tests.helpers.servers import need
 
 pytestmark = pytest.mark.root
 PROGRAMS = [word for folder in HOST_FOLDERS for word in ("-v", f"{folder}:{folder}:ro")]

@@ -10,6 +10,7 @@ import pytest
 
 from packrat.errors import explain
 from tests.helpers.house import House, cheap_keys
+from tests.helpers.needs import need_readable_code
 from tests.helpers.transcript import check_golden
 from tests.helpers.trees import digest
 from tests.test_rescue import ATTACKS
@@ -141,6 +142,7 @@ def test_a_manifest_that_lies_is_an_error(trap, lie):
 @pytest.mark.root
 def test_without_root_devices_and_owners_are_counted_and_the_rest_is_there(trap):
     """Unset properties are reported with the names; exit 5; nothing else is missing."""
+    need_readable_code()
     entries = [
         entry("disk", type="block", device=[7, 0]),
         entry("f", uid=1234),

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from tests.helpers.house import House
+from tests.helpers.needs import need
 from tests.helpers.sampling import daily
-from tests.helpers.servers import need
 from tests.helpers.trees import noise, settle
 
 MIB = 1 << 20

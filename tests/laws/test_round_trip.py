@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.house import House
+from tests.helpers.needs import need, need_readable_code
 from tests.helpers.sampling import examples
-from tests.helpers.servers import need
 from tests.helpers.trees import differences, noise
 
 NS_1901, NS_2100 = -2_000_000_000_123_456_789, 4_102_444_800_987_654_321
@@ -169,6 +169,7 @@ def test_a_socket_is_reported_and_the_rest_is_backed_up(house):
 @pytest.mark.root
 def test_an_unreadable_file_makes_a_partial_backup_of_the_rest(tmp_path, monkeypatch):
     """An unreadable file is named, everything else is stored, and the exit status is 5."""
+    need_readable_code()
     house = House(tmp_path / "house")
     (house.source / "good").write_bytes(b"g")
     (house.source / "secret").write_bytes(b"s")

@@ -16,7 +16,7 @@ from packrat.runs.backup import Choices, back_up
 from tests.helpers import command_line
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.mermaid import parsed
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 from tests.helpers.trees import fill, noise
 from vault.archive.key_file import write_key_file
 

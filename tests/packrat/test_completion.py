@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.command_line import in_a_process
 from tests.helpers.house import House
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 from tests.helpers.trees import fill
 
 SHELLS = {

@@ -20,6 +20,7 @@ from specs.service import Service
 from tests.helpers.daemons import HOUR, Running, schedule, settle
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
+from tests.helpers.needs import need_readable_code
 from tests.helpers.transcript import check_golden, seen
 from tests.helpers.trees import fill, noise
 
@@ -302,6 +303,7 @@ def test_what_was_pruned_and_caught_up_is_said(tmp_path):
 @pytest.mark.root
 def test_status_says_whose_state_it_is(root):
     """`sudo packrat` and `packrat` have different states."""
+    need_readable_code()
     house = House(root)
     backed_up(house)
     house.cli("status")  # imports what nobody may not read

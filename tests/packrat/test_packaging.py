@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from packrat.daemon.unit import HARDENING, unit_text
 from specs.document import read_document
 from tests.helpers.command_line import in_a_process, packrat
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [p for p in sorted((ROOT / "examples").glob("*.yaml")) if p.name != "compose.yaml"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.daemons import Running, schedule
 from tests.helpers.house import House
-from tests.helpers.servers import need
+from tests.helpers.needs import need, need_mounts
 from tests.helpers.trees import fill
 
 PROGRAM = str(Path(sys.executable).with_name("packrat"))
@@ -88,10 +88,10 @@ def test_what_packrat_writes_is_its_users_only_whatever_the_umask(house):
 def test_without_proc_packrat_refuses_to_run(house):
     """Every symlink and fifo was once left out silently."""
     fill(house.source, {"a": b"1"})
-    unshare = need("unshare", "apt install util-linux")
+    need_mounts()
     config = str(house.config_file)
     script = f'umount -l /proc && exec "{PROGRAM}" -c "{config}" backup svc'
-    words = [unshare, "-m", "--propagation", "private", "bash", "-c", script]
+    words = ["unshare", "-m", "--propagation", "private", "bash", "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 4
     assert "/proc is not mounted; mount it" in done.stderr

@@ -16,7 +16,7 @@ from packrat.daemon.unit import unit_text
 from tests.helpers.booted import booted
 from tests.helpers.daemons import schedule, settle
 from tests.helpers.house import House
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 from tests.helpers.trees import differences, fill, noise
 
 pytestmark = [pytest.mark.root, pytest.mark.thorough]

@@ -155,7 +155,7 @@ def test_lesser_faults_come_together(read):
 )  # fmt: skip
 def test_alias_bombs(read, bomb):
     """Aliases that would expand to gigabytes are refused, not expanded."""
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ConfigFaults, match=r"aliases|nested too deeply"):
         read(bomb)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10

@@ -8,7 +8,7 @@ import pytest
 from specs.faults import ConfigFaults
 from specs.load import find_config, load_config
 from specs.trust import TRUST_UID, distrust, trusted_uids
-from tests.helpers.servers import need
+from tests.helpers.needs import need
 
 STRANGER = 4242
 pytestmark = pytest.mark.root

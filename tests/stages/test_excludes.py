@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.source.exclude import Excludes
+from tests.helpers.needs import need
 from tests.helpers.sampling import examples
-from tests.helpers.servers import need
 from tests.helpers.trees import fill
 
 SEED = [

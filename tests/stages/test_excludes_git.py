@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from specs.values import check_pattern
 from stages.source.exclude import Excludes
+from tests.helpers.needs import need
 from tests.helpers.sampling import examples
-from tests.helpers.servers import need
 from tests.helpers.trees import fill
 
 ATOMS = [

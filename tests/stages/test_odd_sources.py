@@ -160,17 +160,6 @@ def test_a_source_that_cannot_be_listed_ends_the_backup(source):
     assert "cannot list the service's folder: Input/output error" in result.error
 
 
-def test_without_proc_a_backup_is_refused(tmp_path):
-    """Attributes of links and fifos are read through /proc: nothing is left out silently."""
-    house = House(tmp_path)
-    os.symlink("a", house.source / "link")
-    script = 'umount -l /proc && exec "$@"'
-    unshared = ("unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh")
-    done = house.cli("backup", "svc", wrap=unshared)
-    assert done.returncode == 4
-    assert "/proc is not mounted" in done.stderr
-
-
 @pytest.mark.parametrize("folder", sample([".packrat-before-20200101T000000Z", ".packrat-restore"]))
 def test_a_fifo_in_a_folder_that_looks_like_packrats_own_stops_nothing(house, folder):
     """Packrat opens nothing that a service's user has planted; it is data like any other."""

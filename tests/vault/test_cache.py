@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from tests.helpers.disks_in_place import require_loop
 from tests.helpers.house import House, cheap_keys
+from tests.helpers.needs import need_loop_devices
 from tests.helpers.trees import fill, noise
 from vault.catalog.cache import CatalogCache
 from vault.catalog.sqlite_file import SqliteFile
@@ -178,7 +178,7 @@ def test_two_processes_may_write_at_once(tmp_path):
 @pytest.mark.root
 def test_a_full_small_disk_is_no_sigbus(tmp_path):
     """SQLite's shared memory is mapped; touching it on a full ext4 with 1 KiB blocks kills."""
-    require_loop("ext4")
+    need_loop_devices()
     image, disk = tmp_path / "image", tmp_path / "disk"
     disk.mkdir()
     with open(image, "wb") as file:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.helpers.disks_in_place import require_loop
 from tests.helpers.faults import KILL
 from tests.helpers.house import House
 from tests.helpers.in_place import Place
 from tests.helpers.in_place_faults import OPERATIONS, PowerCut, campaign, names
+from tests.helpers.needs import need_loop_devices
 from tests.helpers.trees import fill
 
 pytestmark = pytest.mark.root
@@ -16,7 +16,7 @@ STEP = 19
 @pytest.fixture
 def power(tmp_path):
     """Disk whose content at any moment can be mounted elsewhere."""
-    require_loop("ext4")
+    need_loop_devices()
     with PowerCut(tmp_path) as power:
         yield power
 

@@ -13,10 +13,11 @@ from stages.restore_target import target as target_module
 from stages.restore_target.attributes import set_attributes
 from stages.restore_target.resume import Marker
 from stages.restore_target.target import Target
-from tests.helpers.attackers import UID, own, require_compiler
+from tests.helpers.attackers import UID, own
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.in_place_faults import PowerCut
+from tests.helpers.needs import need
 from tests.helpers.trees import differences, fill, noise
 from vault.archive.format import Entry
 
@@ -128,7 +129,7 @@ def test_a_symlink_in_the_path_that_a_user_made_is_refused(room):
 
 def test_the_mode_of_a_fifo_never_reaches_what_a_user_puts_in_its_place(room):
     """As in security/07, by the program of the case: a user who exchanges new fifos for links."""
-    require_compiler()
+    need("cc", "apt install gcc libc6-dev")
     source = Path(__file__).parent / "swap_fifos.c"
     subprocess.run(["cc", "-O2", "-w", "-o", room / "swap", source], check=True)
     (room / "swap").chmod(0o755)

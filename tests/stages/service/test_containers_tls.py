@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.house import House
+from tests.helpers.needs import need
 from tests.helpers.sampling import daily
-from tests.helpers.servers import need
 
 pytestmark = pytest.mark.root
 
