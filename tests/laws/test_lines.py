@@ -164,7 +164,8 @@ def several_roots(house):
     chunks = draft.store(b"d", *texts)
 
     def entry(path, number, **more):
-        return {"path": path, "size": len(texts[number]), "chunks": [chunks[number]]} | more
+        own = {"mode": 0o600, "size": len(texts[number]), "chunks": [chunks[number]]}
+        return {"path": path} | own | more
 
     folders = [{"path": name, "type": "dir", "mode": 0o755} for name in ("", "data", "v", "dumps")]
     draft.index(
@@ -172,9 +173,9 @@ def several_roots(house):
             *folders,
             entry("data/file", 0, mode=0o640),
             entry("v/file", 1),
-            entry("db.sql", 2, type="stream", mode=0o600),
+            entry("db.sql", 2, type="stream"),
             entry("dumps/one", 3, type="stream"),
-            {"path": "dumps/empty", "type": "stream"},
+            {"path": "dumps/empty", "type": "stream", "mode": 0o600},
             entry("service", 4, type="stream"),
         ]
     )

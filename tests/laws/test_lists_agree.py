@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 def common(path, **more):
-    return {"path": path, "mode": 0o644, "mtime": 10**18} | more
+    return {"path": path, "mode": 0o755, "mtime": 10**18} | more
 
 
 def listed(draft, parts=PARTS, length=70):

@@ -128,6 +128,7 @@ def test_a_schedule_with_day_and_weekday_is_explained(tmp_path, schedule, how):
     assert [f"days that match {how} of" in note for note in notes] == [True] * bool(how)
 
 
+@pytest.mark.root
 def test_a_planted_journal_is_not_run(tmp_path):
     """Root would execute the commands that the journal says are still to be run."""
     house = House(tmp_path)
