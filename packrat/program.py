@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from packrat.errors import Unusable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from specs.backup import Destination as DestinationSpec
     from specs.config import Config
@@ -101,8 +101,40 @@ class Program:
 
     @cached_property
     def keys(self) -> Keys:
-        """The keys of the key file; raises KeyFileError."""
-        return read_keys(self.key_file, self.state_dir, self.destinations)
+        """The keys of the key file; raises KeyFileError.
+
+        If the file is missing, the destinations decide the advice: a new key cannot open old
+        backups.
+        """
+        from vault.archive.key_file import read_key_file
+        from vault.errors import KeyFileError
+
+        try:
+            return read_key_file(self.key_file)
+        except KeyFileError as error:
+            if os.path.lexists(self.key_file):
+                raise
+            raise KeyFileError(str(error), self._without_key()) from None
+
+    def _without_key(self) -> str:
+        """Return advice for a missing key file."""
+        from vault.catalog.contained import contained
+        from vault.errors import VaultError
+
+        again = "packrat rekey recreates the key file from their password"
+        away = []
+        cache = open_cache(self.state_dir, aside=True)
+        for store in self.destinations().values():
+            try:
+                with contained(store):
+                    if any(store.archives(service) for service in store.services()):
+                        return f"{store.name} holds backups: {again}"
+                    away += [store.name] * bool(cache.emptied(store))  # is its disk mounted?
+            except VaultError:
+                away.append(store.name)
+        if away:
+            return f"{', '.join(away)} may hold backups that cannot be listed now: {again}"
+        return "first time: packrat init"
 
     @cached_property
     def cache(self) -> CatalogCache:
@@ -127,7 +159,7 @@ class Program:
         named = self.config.destinations()
         if service is not None and service in self.config.services:
             named = self.config.destinations_of(self.config.services[service])
-        return self._open(named)
+        return self.opened(named)
 
     def nearest(self, service: str) -> list[str]:
         """Return the names of a service's destinations, the fastest to read from first."""
@@ -148,17 +180,20 @@ class Program:
         named = self.config.destinations()
         if name not in named:
             raise UsageError(f"there is no destination {name!r}; there are: {', '.join(named)}")
-        return self._open({name: named[name]})[name]
+        return self.opened({name: named[name]})[name]
 
     def reopened(self, name: str) -> Store:
         """Return a destination that has not connected yet, after its settings have changed."""
         self._stores.pop(name, None)
         return self.destination(name)
 
-    def _open(self, specs: dict[str, DestinationSpec]) -> dict[str, Store]:
-        # Each once: reading a secret may need a terminal, and connecting takes time.
-        new = {name: spec for name, spec in specs.items() if name not in self._stores}
-        self._stores |= _open(new, self.key_file)
+    def opened(self, specs: Mapping[str, DestinationSpec]) -> dict[str, Store]:
+        """Return destinations, each of which is opened once; raises SecretFault."""
+        # Reading a secret may need a terminal, and connecting takes time.
+        beside = os.path.join(os.path.dirname(self.key_file), "known_hosts")
+        for name, spec in specs.items():
+            if name not in self._stores:
+                self._stores[name] = spec.open(name, beside)
         return {name: self._stores[name] for name in specs}
 
     def services(self, names: Iterable[str], *, stored: bool = False) -> list[str]:
@@ -221,54 +256,19 @@ class DocumentProgram(Program):
     def destinations(self, service: str | None = None) -> dict[str, Store]:
         """Return the destinations of one document, or of all."""
         pipelines = [self._pipelines[service]] if service else self._pipelines.values()
-        return self._open({n: spec for one in pipelines for n, spec in one.destinations.items()})
+        return self.opened({n: spec for one in pipelines for n, spec in one.destinations.items()})
 
     def nearest(self, service: str) -> list[str]:
         """Return their names, in the order of the document."""
         return list(self._pipelines[service].destinations)
 
-    def rules(self, service: str) -> dict[str, Rules]:  # noqa: ARG002
-        """Return none: it is the documents' stages that have rules, except those of a restore."""
-        return {}
+    def rules(self, service: str) -> dict[str, Rules]:
+        """Return the rules of retention from the stages of a document; a restore has none."""
+        from stages.prune import Prune
+        from stages.verify import Verify
 
-
-def read_keys(
-    key_file: str, state_dir: str, destinations: Callable[[], Mapping[str, Store]]
-) -> Keys:
-    """Return the keys of the key file; raises KeyFileError.
-
-    If the file is missing, the destinations decide the advice: a new key cannot open old backups.
-    """
-    from vault.archive.key_file import read_key_file
-    from vault.errors import KeyFileError
-
-    try:
-        return read_key_file(key_file)
-    except KeyFileError as error:
-        if os.path.lexists(key_file):
-            raise
-        raise KeyFileError(str(error), _without_key(state_dir, destinations().values())) from None
-
-
-def _without_key(state_dir: str, destinations: Iterable[Store]) -> str:
-    """Return advice for a missing key file."""
-    from vault.catalog.contained import contained
-    from vault.errors import VaultError
-
-    again = "packrat rekey recreates the key file from their password"
-    away = []
-    cache = open_cache(state_dir, aside=True)
-    for store in destinations:
-        try:
-            with contained(store):
-                if any(store.archives(service) for service in store.services()):
-                    return f"{store.name} holds backups: {again}"
-                away += [store.name] * bool(cache.emptied(store))  # is its disk mounted?
-        except VaultError:
-            away.append(store.name)
-    if away:
-        return f"{', '.join(away)} may hold backups that cannot be listed now: {again}"
-    return "first time: packrat init"
+        stages = [node.stage for node in self._pipelines[service].graph().order]
+        return {one.destination: one.keep for one in stages if isinstance(one, Prune | Verify)}
 
 
 def open_cache(state_dir: str, *, aside: bool = False) -> CatalogCache:
@@ -288,13 +288,3 @@ def open_record(state_dir: str, *, aside: bool = False) -> Record:
 def log_file(state_dir: str, service: str) -> str:
     """Return the path of the log with the output of a service's commands."""
     return os.path.join(state_dir, "logs", f"{service}.log")
-
-
-def open_destinations(pipeline: Pipeline) -> dict[str, Store]:
-    """Open the destinations of a pipeline; raises SecretFault."""
-    return _open(pipeline.destinations, pipeline.key_file)
-
-
-def _open(specs: dict[str, DestinationSpec], key_file: str) -> dict[str, Store]:
-    beside = os.path.join(os.path.dirname(key_file), "known_hosts")
-    return {name: spec.open(name, beside) for name, spec in specs.items()}

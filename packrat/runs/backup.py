@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -12,9 +12,8 @@ from msgspec import Struct
 from engine.events import Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Exit
-from packrat.program import open_cache, open_destinations, open_record, read_keys
+from packrat.program import DocumentProgram
 from packrat.runs.execute import execute_watched
-from packrat.runs.fates import rules_of
 from packrat.runs.forgetting import settle
 from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
@@ -22,6 +21,7 @@ from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.room import forgettable_text, lacks_room
+from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_text
 from specs.destinations.local import Local
 from stages.facts import Holdings, Job, Stores
@@ -32,16 +32,14 @@ from stages.masking import masked
 from stages.source.roots import Roots
 from stages.spool_folder import SpoolFolder
 from stages.upload import Upload
-from vault.catalog.watch import look_back
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.events import Event, Listener
+    from packrat.program import Program
     from specs.pipeline import Pipeline
-    from vault.archive.keys import Keys
-    from vault.catalog.cache import CatalogCache
     from vault.catalog.catalog import Catalog
 
 
@@ -92,11 +90,9 @@ def _run(
             result.warnings.append(masked(event.text))
 
     graph, since = pipeline.graph(), time.time()
-    stores = Stores(open_destinations(pipeline))
-    keys = read_keys(pipeline.key_file, pipeline.state_dir, lambda: stores)
-    cache = open_cache(pipeline.state_dir)
-    record = open_record(pipeline.state_dir)
-    before = record.state(pipeline.service)
+    program = DocumentProgram([pipeline])
+    stores, keys = Stores(program.destinations()), program.keys
+    before = program.record.state(pipeline.service)
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     journal = Journal(pipeline.state_dir, pipeline.service)
     job = Job(
@@ -108,10 +104,10 @@ def _run(
         accept_shrink=choices.accept_shrink,
     )
     ours = service_given(pipeline, f"backup {job.own[:8]}")
-    given = (job, keys, stores, cache, record, spool, journal, *ours)
+    given = (job, keys, stores, program.cache, program.record, spool, journal, *ours)
     clear(spool.path)
     listeners = [note, *listeners]
-    try:
+    with closing(program.cache):
         done = execute_watched(job.service, graph, given, listeners, clock, pipeline.timeout)
         outcome = done.outcome
         sum_up(graph, outcome, job, result, done.problem)
@@ -120,17 +116,14 @@ def _run(
         if any(map(lacks_room, outcome.failed.values())):
             result.error = "; ".join(filter(None, (result.error, _forgettable(pipeline))))
         if holdings := outcome.fact(Holdings):
-            about = record, job.host, rules_of(pipeline)
+            found = holdings.catalogs
             # As it was before catch-up brought back what had vanished.
-            alarms = look_back(*about, [*holdings.catalogs.values()], since, state=before)
+            alarms = alarms_of(program, job.service, found.values(), since, state=before)
             result.raise_alarms(map(alarm_text, alarms))
             since = time.time()
-            now = _drop_delivered(result, stores, job, keys, cache, holdings.waiting)
-            look_back(*about, now, since, infer=False)
-            there = [stores[name] for name in holdings.catalogs]
-            result.warnings += settle(pipeline.state_dir, there, keys, cache, record, job.service)
-    finally:
-        cache.close()
+            now = _drop_delivered(result, stores, program, holdings.waiting)
+            alarms_of(program, job.service, now, since, infer=False)
+            result.warnings += settle(program, [stores[name] for name in found], job.service)
 
 
 def _forget_replaced(pipeline: Pipeline, roots: Roots, now: float) -> list[str]:
@@ -148,7 +141,7 @@ def _forgettable(pipeline: Pipeline) -> str:
 
 
 def _drop_delivered(
-    result: Result, stores: Stores, job: Job, keys: Keys, cache: CatalogCache, waiting: Catalog
+    result: Result, stores: Stores, program: Program, waiting: Catalog
 ) -> list[Catalog]:
     """Delete spooled archives that are at a destination which also has the new backup.
 
@@ -157,10 +150,10 @@ def _drop_delivered(
     catalogs = []
     for name in result.holders:
         with suppress(VaultError):
-            catalog = cache.catalog(stores[name], job.service, keys)
+            catalog = program.cache.catalog(stores[name], result.service, program.keys)
             catalogs.append(catalog)
             there = [item.stored for item in catalog.listed]
             for item in [item for item in waiting.listed if item.stored in there]:
-                waiting.destination.delete(job.service, item.stored.name)
+                waiting.destination.delete(result.service, item.stored.name)
                 waiting.listed.remove(item)
     return catalogs

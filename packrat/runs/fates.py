@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from packrat.text.report import bytes_text, count_text
-from stages.prune import Prune
-from stages.verify import Verify
 from vault.catalog.hosts import is_of
 from vault.catalog.lineage import pins_of
 from vault.catalog.renewal import renewable
@@ -19,29 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from packrat.program import Program
-    from specs.pipeline import Pipeline
     from stages.facts import Holdings
     from vault.archive.format import Referred
     from vault.catalog.catalog import Catalog
     from vault.catalog.retention import Fate
-    from vault.catalog.rules import Rules
 
     Policies = Mapping[str, Policy]
 
 
-def policies(pipeline: Pipeline) -> dict[str, Policy]:
-    """Return destination -> what it keeps, from the stages of a document."""
-    return {name: Policy(rules, pipeline.host) for name, rules in rules_of(pipeline).items()}
-
-
-def rules_of(pipeline: Pipeline) -> dict[str, Rules]:
-    """Return destination -> its rules, from the stages of a document; a restore has none."""
-    stages = [node.stage for node in pipeline.graph().order]
-    return {one.destination: one.keep for one in stages if isinstance(one, Prune | Verify)}
-
-
-def configured(program: Program, service: str) -> dict[str, Policy]:
-    """Return destination -> what it keeps of a service, from the configuration."""
+def policies(program: Program, service: str) -> dict[str, Policy]:
+    """Return destination -> what it keeps of a service."""
     return {name: Policy(rules, program.host) for name, rules in program.rules(service).items()}
 
 

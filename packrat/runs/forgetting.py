@@ -30,10 +30,9 @@ from vault.store.base import Stored
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from packrat.program import Program
     from vault.archive.keys import Keys
-    from vault.catalog.cache import CatalogCache
     from vault.catalog.catalog import Catalog
-    from vault.catalog.record import Record
     from vault.store.base import Store
 
 FOLDER = "forget"
@@ -76,14 +75,15 @@ class Forgetting(msgspec.Struct, frozen=True):
             with contained(catalog.destination):
                 publish_statement(catalog.destination, self.service, one.name, data, keys)
 
-    def delete(self, catalog: Catalog, cache: CatalogCache, record: Record) -> Iterator[Stored]:
+    def delete(self, catalog: Catalog, program: Program) -> Iterator[Stored]:
         """Delete the archives from a marked catalog, and yield each; raises VaultError."""
         store, deleted = catalog.destination, self.to_delete(catalog)
         for item in deleted:
             # First: a killed command must not leave a cache that misses these archives.
-            cache.deleted(store, self.service, item.stored)
+            program.cache.deleted(store, self.service, item.stored)
             id_ = item.summary.id if item.summary else ""
-            record.drop(self.service, store.name, [(item.stored.name, id_)], "forgotten")
+            named = item.stored.name, id_
+            program.record.drop(self.service, store.name, [named], "forgotten")
             with contained(store), suppress(NotThere):
                 store.delete(self.service, item.stored.name)
             yield item.stored
@@ -127,19 +127,13 @@ def pending(state_dir: str) -> list[str]:
     return []
 
 
-def settle(
-    state_dir: str,
-    stores: Collection[Store],
-    keys: Keys,
-    cache: CatalogCache,
-    seen: Record,
-    held: str = "",
-) -> list[str]:
+def settle(program: Program, stores: Collection[Store], held: str = "") -> list[str]:
     """Delete at destinations that have returned what was forgotten while they were away.
 
     Returns a sentence for each. `held` is the service whose lock the caller holds.
     """
     said: list[str] = []
+    state_dir = program.state_dir
     for service in pending(state_dir):
         lock = service_lock(state_dir, service, time.time())
         with suppress(Locked), nullcontext() if service == held else lock:
@@ -147,7 +141,7 @@ def settle(
             for store in stores if record else ():
                 if record and location(store) in record.owed:
                     with suppress(VaultError):
-                        deleted = _carry_out(record, store, keys, cache, seen)
+                        deleted = _carry_out(record, store, program)
                         record = record.done_at(store)
                         record.save(state_dir)
                         if deleted:
@@ -155,13 +149,11 @@ def settle(
     return said
 
 
-def _carry_out(
-    record: Forgetting, store: Store, keys: Keys, cache: CatalogCache, seen: Record
-) -> list[Stored]:
-    catalog = cache.catalog(store, record.service, keys)
-    record.publish(catalog, keys)
+def _carry_out(record: Forgetting, store: Store, program: Program) -> list[Stored]:
+    catalog = program.cache.catalog(store, record.service, program.keys)
+    record.publish(catalog, program.keys)
     record.mark([catalog])
-    return list(record.delete(catalog, cache, seen))
+    return list(record.delete(catalog, program))
 
 
 def _text(deleted: list[Stored]) -> str:

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from engine.run import Cancelled
-from packrat.program import open_destinations
 from packrat.runs.execute import execute_watched
 from stages.facts import Job, ScratchFolder, Stores
 from stages.spool_folder import SpoolFolder
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 def maintain(pipeline: Pipeline, program: Program, listeners: Sequence[Listener] = ()) -> Outcome:
     """Run the document; raises an error that ended it before any destination was reached."""
-    stores = Stores(open_destinations(pipeline))
+    stores = Stores(program.opened(pipeline.destinations))
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
     scratch = ScratchFolder.of(pipeline.state_dir)
     job = Job(service=pipeline.service, host=pipeline.host)

@@ -101,10 +101,11 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
         if pruned.problem or names:
             said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}: expired"
             notes[f"prune:{pruned.destination}"] = said
-    if holdings and coming and (again := renewals(policies(look), holdings, time.time())):
+    policy = policies(program, pipeline.service)
+    if holdings and coming and (again := renewals(policy, holdings, time.time())):
         size = bytes_text(sum(one.used for one in again))
         notes["base"] = f"stores again {size} of {count_text(len(again), 'expired archive')}"
-    for name, decided in fates(policies(look), holdings, time.time()).items() if holdings else ():
+    for name, decided in fates(policy, holdings, time.time()).items() if holdings else ():
         if not coming and (stay := [fate for fate in decided if fate.stays]):
             before = notes.get(stage := f"prune:{name}")
             notes[stage] = "; ".join([*([before] if before else []), f"keeps {counts_text(stay)}"])

@@ -6,15 +6,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.runs.fates import counts_text, fates, policies, rules_of
+from packrat.runs.fates import counts_text, fates, policies
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
 from packrat.runs.statements import make_statements, publish_statements
+from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say, warn
 from stages.facts import Holdings, Pruned
 from vault.catalog.retention import Reason
-from vault.catalog.watch import look_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,10 +41,9 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
         alarms = []
         if holdings := outcome.fact(Holdings):
             catalogs = [*holdings.catalogs.values()]
-            about = program.record, pipeline.host, rules_of(pipeline)
-            alarms = look_back(*about, catalogs, since)
+            alarms = alarms_of(program, name, catalogs, since)
             if dry_run:
-                kept += _kept(pipeline, holdings)
+                kept += _kept(program, name, holdings)
             else:
                 _publish_pruned(name, pruned, catalogs, program.keys, pipeline.host)
         problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
@@ -72,11 +71,11 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
     return status
 
 
-def _kept(pipeline: Pipeline, holdings: Holdings) -> Iterator[str]:
+def _kept(program: Program, service: str, holdings: Holdings) -> Iterator[str]:
     """Yield a sentence for each destination about the archives that stay there."""
-    for where, decided in fates(policies(pipeline), holdings, time.time()).items():
+    for where, decided in fates(policies(program, service), holdings, time.time()).items():
         if stay := [fate for fate in decided if fate.stays]:
-            yield f"{pipeline.service} at {where} keeps {counts_text(stay)}"
+            yield f"{service} at {where} keeps {counts_text(stay)}"
 
 
 def _publish_pruned(

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.runs.fates import rules_of
 from packrat.runs.maintenance import maintain
+from packrat.runs.watch import alarms_of
 from packrat.text.progress import Detail, progress
 from packrat.text.report import print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, with_alarms
@@ -15,7 +15,6 @@ from stages.facts import Holdings, Verified
 from stages.verify import Verify
 from vault.catalog.prover import Depth
 from vault.catalog.verdict import Status, superseded
-from vault.catalog.watch import look_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -64,8 +63,8 @@ def verify_pipelines(
         if holdings:
             catalogs = [*holdings.catalogs.values()]
             old[pipeline.service] = superseded(catalogs, verdicts)
-            about = program.record, pipeline.host, rules_of(pipeline)
-            rows = with_alarms(rows, look_back(*about, catalogs, since, asked_all=asked_all))
+            alarms = alarms_of(program, pipeline.service, catalogs, since, asked_all=asked_all)
+            rows = with_alarms(rows, alarms)
     if failed and not answered:
         raise failed[0]
     for error in failed:

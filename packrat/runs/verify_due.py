@@ -17,11 +17,12 @@ from engine.events import Progress
 from engine.run import Clock
 from packrat.errors import Exit, Locked
 from packrat.program import DocumentProgram
-from packrat.runs.fates import policies, rules_of
+from packrat.runs.fates import policies
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
 from packrat.runs.signals import raise_if_interrupted
+from packrat.runs.watch import alarms_of
 from packrat.text.progress import Detail, progress
 from packrat.text.report import bytes_text, print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, with_alarms
@@ -34,7 +35,6 @@ from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import bases
 from vault.catalog.verdict import Status, remember
 from vault.catalog.verify import Verifier
-from vault.catalog.watch import look_back
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class DueVerification:
 
     def _bases(self, catalog: Catalog) -> set[str]:
         """Return the names of archives that retention keeps only as bases."""
-        policy = policies(self.pipelines[catalog.service])[catalog.destination.name]
+        policy = policies(self.program, catalog.service)[catalog.destination.name]
         policy = structs.replace(policy, pins=pins_of([catalog], policy.host))
         explained = sayings_of([catalog], policy.host).explained
         explained |= self.program.record.pruned(catalog.service).keys()
@@ -192,9 +192,7 @@ def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
         for error in away.values():
             warn(str(error))
             work.away.append(str(error))
-        rules = rules_of(work.pipelines[service])
-        catalogs = [*found.values()]
-        work.alarms += look_back(program.record, program.host, rules, catalogs, since)
+        work.alarms += alarms_of(program, service, found.values(), since)
         for catalog in found.values():
             proofs = program.cache.proofs(catalog.destination, service)
             for item in catalog.listed:

@@ -1,8 +1,8 @@
-"""Alarms of the services whose destinations a command has listed."""
+"""Alarms of the services whose destinations a run or a command has listed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vault.catalog.watch import look_back
 
@@ -15,14 +15,8 @@ if TYPE_CHECKING:
 
 
 def alarms_of(
-    program: Program,
-    service: str,
-    catalogs: Iterable[Catalog],
-    since: float,
-    *,
-    asked_all: bool = True,
+    program: Program, service: str, catalogs: Iterable[Catalog], since: float, **how: Any
 ) -> list[Alarm]:
     """Return the alarms about a service; see `look_back` for the arguments."""
-    own = [catalog for catalog in catalogs if catalog.service == service]
     rules = program.rules(service)
-    return look_back(program.record, program.host, rules, own, since, asked_all=asked_all)
+    return look_back(program.record, program.host, rules, list(catalogs), since, **how)

@@ -262,7 +262,7 @@ def _delete(
         try:
             rows += [
                 {"destination": name, "archive": one.name, "bytes": one.size}
-                for one in record.delete(catalog, program.cache, program.record)
+                for one in record.delete(catalog, program)
             ]
         except VaultError as error:
             failed[name] = error

@@ -18,10 +18,7 @@ def prune(program: Program, service: str | None, *, dry_run: bool, as_json: bool
     services = program.services([service]) if service else list(program.config.services)
     if not dry_run and pending(program.state_dir):
         # Finish what `forget` could not delete at destinations that were away.
-        stores = program.destinations().values()
-        for sentence in settle(
-            program.state_dir, stores, program.keys, program.cache, program.record
-        ):
+        for sentence in settle(program, program.destinations().values()):
             warn(sentence)
     pipelines = [compile_prune(program.config, name, dry_run=dry_run) for name in services]
     return prune_pipelines(pipelines, program, as_json=as_json)
