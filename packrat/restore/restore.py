@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from engine.events import Warned
-from engine.run import Cancelled, Clock
+from engine.run import Clock
 from packrat.errors import Interrupted
 from packrat.restore.target_roots import selected, target_roots
-from packrat.runs.execute import execute_watched
-from packrat.runs.given import service_given
+from packrat.runs.execute import execute_watched, service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.runs.room import room_hints
@@ -26,7 +25,6 @@ from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import drop_unused
 from stages.in_place.replaced import measure
 from stages.in_place.staging import prepare
-from stages.journal import Journal
 from stages.masking import masked
 from stages.restore_target.layout import Layout
 from stages.restore_target.target import Target
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
     from engine.events import Event, Listener
     from engine.graph import Graph
-    from engine.run import Outcome
     from packrat.restore.opened import OpenedBackup
     from specs.pipeline import Pipeline
     from stages.source.attributes import Unset
@@ -153,19 +150,17 @@ def _run(
             warnings.append(masked(event.text))
             about_files.extend([] if event.stage in containers else warnings[-1:])
 
-    journal = Journal(pipeline.state_dir, pipeline.service)
-    run_name = f"restore of {opened.manifest.id[:8]}"
-    given = (job, *where, opened.replicas, opened.keys, journal, *service_given(pipeline, run_name))
+    ours = service_given(pipeline, f"restore of {opened.manifest.id[:8]}")
+    given = (job, *where, opened.replicas, opened.keys, *ours)
     done = execute_watched(job.service, graph, given, [note, *listeners], clock)
     run, outcome = done.run, done.outcome
     swapped = outcome.fact(Swapped)
-    for stage, error in outcome.failed.items():
-        ended: BaseException = KeyboardInterrupt(stage) if isinstance(error, Cancelled) else error
-        ended = done.problem or ended
+    if ended := done.error:
         if swapped:
-            raise _after_the_swap(job.service, ended) from error
+            raise _after_the_swap(job.service, ended) from ended
         raise ended
-    written = _written(outcome)
+    written = outcome.fact(Written)
+    assert written is not None  # no stage has failed
     for what, unset in written.unset.items():
         run.warn(unset_text(what, unset))
     if written.lost and (layout := outcome.fact(Layout)):
@@ -199,12 +194,6 @@ def _run(
         made=job.backup.made,
         replaced_until=stamp(swapped.since + pipeline.keep_replaced) if swapped else None,
     )
-
-
-def _written(outcome: Outcome) -> Written:
-    written = outcome.fact(Written)
-    assert written is not None  # no stage has failed
-    return written
 
 
 def _after_the_swap(service: str, error: BaseException) -> Exception:

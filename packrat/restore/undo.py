@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.events import Warned
 from engine.graph import Graph
-from engine.run import Cancelled, Clock
+from engine.run import Clock
 from packrat.errors import Exit
-from packrat.runs.execute import execute_watched
-from packrat.runs.given import service_given
+from packrat.runs.execute import execute_watched, service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.text.replaced import until_text
@@ -25,7 +24,6 @@ from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import forget
 from stages.in_place.replaced import measure
 from stages.in_place.undo import finished_later, newest_undoable
-from stages.journal import Journal
 from stages.kinds import KINDS
 from stages.masking import masked
 from stages.source.roots import HeldRoots
@@ -61,11 +59,10 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
         roots = with_dump_folders(roots, config.state_dir, service)
         with closing(HeldRoots()) as held:
             held.hold(roots)
-            journal = Journal(config.state_dir, service)
-            given = (journal, roots, held, *service_given(pipeline, "undo"))
+            given = (roots, held, *service_given(pipeline, "undo"))
             done = execute_watched(service, _graph(pipeline), given, [_warned], clock)
-        for error in done.outcome.failed.values():
-            raise done.problem or (KeyboardInterrupt if isinstance(error, Cancelled) else error)
+        if ended := done.error:
+            raise ended
         measure(config.state_dir, service)
     when = f" of {time_text(stamp(records[0].since))[:-3]}" if records[0].since else ""
     say(f"{service}: {restored} the restore{when}")

@@ -13,9 +13,8 @@ from engine.events import Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.program import DocumentProgram
-from packrat.runs.execute import execute_watched
+from packrat.runs.execute import execute_watched, service_given
 from packrat.runs.forgetting import settle
-from packrat.runs.given import service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
@@ -27,7 +26,6 @@ from specs.destinations.local import Local
 from stages.facts import Holdings, Job, Stores
 from stages.in_place.forget import forget
 from stages.in_place.replaced import measure
-from stages.journal import Journal
 from stages.masking import masked
 from stages.source.roots import Roots
 from stages.spool_folder import SpoolFolder
@@ -94,7 +92,6 @@ def _run(
     stores, keys = Stores(program.destinations()), program.keys
     before = program.record.state(pipeline.service)
     spool = SpoolFolder(os.path.join(pipeline.spool, pipeline.service))
-    journal = Journal(pipeline.state_dir, pipeline.service)
     job = Job(
         service=pipeline.service,
         host=pipeline.host,
@@ -104,7 +101,7 @@ def _run(
         accept_shrink=choices.accept_shrink,
     )
     ours = service_given(pipeline, f"backup {job.own[:8]}")
-    given = (job, keys, stores, program.cache, program.record, spool, journal, *ours)
+    given = (job, keys, stores, program.cache, program.record, spool, *ours)
     clear(spool.path)
     listeners = [note, *listeners]
     with closing(program.cache):
