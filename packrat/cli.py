@@ -309,13 +309,14 @@ def plan(
     commands. Without SERVICE, every service is shown. packrat run executes what --format yaml
     prints.
     """
-    from packrat.verbs.plan import PlannedRestore, show_plan
+    from packrat.restore.request import Request
+    from packrat.verbs.plan import show_plan
 
     if in_place and to is not None:
         raise UsageError("pass only one of --to and --in-place")
     if not restore and (in_place or to is not None or source or paths):
         raise UsageError("--in-place, --to, --from and --path go with --restore")
-    back = PlannedRestore(to, backup, source, tuple(paths or ())) if restore else None
+    back = Request("", backup, source, tuple(paths or ()), to, in_place) if restore else None
     show_plan(_program(ctx, config, only_look=True), what or [], format, back)
 
 
@@ -558,7 +559,7 @@ def restore(
     On a terminal it asks for missing options, and for confirmation before it writes. packrat plan
     --restore shows a restore without doing it.
     """
-    from packrat.restore.request import RestoreOptions
+    from packrat.restore.request import Request
     from packrat.verbs.restore import restore_with_options
 
     if undo or forget:
@@ -572,9 +573,7 @@ def restore(
             )
         return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
     paths = tuple(path) if path else None
-    given = RestoreOptions(
-        service, backup, source, paths, to, in_place, password_file, accept_older
-    )
+    given = Request(service or "", backup, source, paths, to, in_place, password_file, accept_older)
     program = _repaired_program(ctx, config, partial=not in_place)
     detail = _detail(quiet, verbose)
     return restore_with_options(program, given, yes=yes, as_json=json, detail=detail)

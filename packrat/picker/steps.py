@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from packrat.browse.library import AllBackups
 from packrat.picker.available import BackupFinder, newest_of, rows_of
 from packrat.picker.browser import Browser, Done
@@ -21,7 +23,6 @@ from packrat.picker.undoing import confirm_undo, undo_line, undoable
 from packrat.picker.versions import VersionPicker
 from packrat.restore.choose import OtherKey, choose
 from packrat.restore.opened import OpenedBackup
-from packrat.restore.request import Request
 from packrat.restore.unlock import LockedArchive
 from packrat.text.report import bytes_text, count_text, when_text
 from specs.faults import printable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from packrat.picker.tree import Tree
     from packrat.program import Program
-    from packrat.restore.request import RestoreOptions
+    from packrat.restore.request import Request
     from vault.archive.keys import Keys
     from vault.store.base import Store
 
@@ -45,14 +46,14 @@ LEAVE = Line("← leave; nothing was changed", Navigation.BACK)
 class Picker:
     """Questions for the options that the command line does not give, step by step."""
 
-    def __init__(self, program: Program, given: RestoreOptions) -> None:
+    def __init__(self, program: Program, given: Request) -> None:
         self.program = program
         """The program to restore with; for a backup under another key, it has other keys."""
         self._given = given
         self._finder = BackupFinder(program, given.source)
         self._known = [program.keys]
         """Keys whose password was given; backups under any of them are unlocked."""
-        self.service = given.service or ""
+        self.service = given.service
         self._backup = given.backup or ""
         self._paths: tuple[str, ...] = given.paths or ()
         self._target = absolute(given.target) if given.target is not None else None
@@ -68,7 +69,7 @@ class Picker:
     def request(self) -> Request | None:
         """Return the request that the user chooses, None if they leave."""
         steps = [
-            (self._which_service, self._given.service is None),
+            (self._which_service, not self._given.service),
             (self._which_backup, self._given.backup is None),
             (self._what, self._given.paths is None),
             (self._where, self._given.target is None and not self._given.in_place),
@@ -91,8 +92,12 @@ class Picker:
             at = max((n for n in range(at) if steps[n][1]), default=-1)
             if at < 0:
                 return None
-        return Request(
-            self.service, self._backup or "latest", self._given.source, self._paths, self._target
+        return structs.replace(
+            self._given,
+            service=self.service,
+            backup=self._backup or "latest",
+            paths=self._paths,
+            target=self._target,
         )
 
     def _which_service(self) -> Navigation | None:
@@ -159,7 +164,7 @@ class Picker:
         return [undo_line(one)] if one else []
 
     def _last_line(self) -> Line:
-        return BACK if self._given.service is None else LEAVE
+        return LEAVE if self._given.service else BACK
 
     def _unlock(self, destination: Store, name: str) -> bool:
         """Ask for the password of an archive under another key; return whether it was given."""

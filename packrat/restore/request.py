@@ -5,47 +5,32 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from vault.archive.lineage import PATH_ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 
 class Request(Struct, frozen=True):
-    """All options of one restore, complete."""
+    """Options of one restore; "" or None for those that were left out."""
 
-    service: str
-    backup: str = "latest"
-    """The name of an archive; a prefix of an id or of a time; or `latest`."""
+    service: str = ""
+    backup: str | None = None
+    """The name of an archive; a prefix of an id or of a time; or `latest`, the default."""
     source: str | None = None
     """The destination to read from; None is the nearest one that has the backup."""
-    paths: tuple[str, ...] = ()
+    paths: tuple[str, ...] | None = None
     """Selection: each path with everything below it; empty for the whole backup."""
     target: str | None = None
     """The folder to restore to; None restores in place."""
+    in_place: bool = False
+    """The target was not left out."""
     password_file: str | None = None
     """File with the password of a backup under another key."""
     accept_older: bool = False
     """Restore `latest` also if a destination had a newer one."""
-
-
-class RestoreOptions(Struct, frozen=True):
-    """Options of the command line; None for those that were left out."""
-
-    service: str | None = None
-    backup: str | None = None
-    source: str | None = None
-    paths: tuple[str, ...] | None = None
-    target: str | None = None
-    in_place: bool = False
-    password_file: str | None = None
-    accept_older: bool = False
-
-    def at(self, paths: Iterable[str]) -> RestoreOptions:
-        """Return the same options with other paths."""
-        return structs.replace(self, paths=tuple(paths))
 
 
 def inside(path: str, folder: str) -> str | None:

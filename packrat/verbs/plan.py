@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from packrat.errors import UsageError
 from packrat.program import Program
 from packrat.restore.choose import choose
@@ -25,12 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engine.graph import Graph
+    from packrat.restore.request import Request
     from specs.pipeline import Pipeline
 
 
-def show_plan(
-    program: Program, what: Sequence[str], form: str, back: PlannedRestore | None
-) -> None:
+def show_plan(program: Program, what: Sequence[str], form: str, back: Request | None) -> None:
     """Print the graphs of some or all services: of backups, or of the restore `back`.
 
     `what` is one of prune, verify and FILE, or neither, and then names of services.
@@ -49,10 +46,11 @@ def show_plan(
         raise UsageError(f"{spec} is a pipeline document already: plan {spec} shows it")
     said: dict[str, str] = {}
     if job or back:
-        stored = back is not None and back.to is not None
+        stored = back is not None and back.target is not None
         names = program.services(what, stored=stored) if what else list(program.config.services)
         pipelines = [
-            back.of(program, name, said) if back else JOBS[job](program, name) for name in names
+            _restore_of(program, name, back, said) if back else JOBS[job](program, name)
+            for name in names
         ]
     else:
         pipelines = pipelines_of(program, spec, what)
@@ -91,37 +89,29 @@ def print_plans(
             say(drawing.tree(graphs[pipeline.service], notes))
 
 
-class PlannedRestore(Struct, frozen=True):
-    """Options of the restore whose plan is shown."""
+def _restore_of(program: Program, service: str, back: Request, said: dict[str, str]) -> Pipeline:
+    """Compile a restore from the destination that it would read from.
 
-    to: str | None = None
-    """The folder; None for in place."""
-    backup: str = "latest"
-    source: str | None = None
-    paths: tuple[str, ...] = ()
-
-    def of(self, program: Program, service: str, said: dict[str, str]) -> Pipeline:
-        """Compile the restore from the destination that it would read from.
-
-        Without the key or an answer, that is the nearest configured destination. The id and time of
-        the backup are added to `said`.
-        """
-        try:
-            chosen = choose(program, service, self.backup, self.source, warn)
-            manifest, source = chosen.archive.manifest, chosen.catalog.destination.name
-            backup = manifest.id
-            said[service] = f"{backup[:8]}, {time_text(manifest.made)}"
-            of = program.config.services[service]
-            target = self.to or (of.folders[0] if of.folders and len(of.reads.named) == 1 else "")
-            if target and not self.paths:  # the sizes of paths and of roots are not known here
-                for text in room_faults(program.config.state_dir, target, manifest.size):
-                    warn(text)
-        except (VaultError, SecretFault) as error:
-            backup, source = self.backup, self.source or program.nearest(service)[0]
-            said[service] = backup
-            warn(f"the backup could not be looked up: {error}")
-        to = self.to and os.path.abspath(os.path.expanduser(self.to))
-        return compile_restore(program.config, service, backup, source, self.paths, to)
+    Without the key or an answer, that is the nearest configured destination. The id and time of
+    the backup are added to `said`.
+    """
+    backup, paths = back.backup or "latest", back.paths or ()
+    try:
+        chosen = choose(program, service, backup, back.source, warn)
+        manifest, source = chosen.archive.manifest, chosen.catalog.destination.name
+        backup = manifest.id
+        said[service] = f"{backup[:8]}, {time_text(manifest.made)}"
+        of = program.config.services[service]
+        target = back.target or (of.folders[0] if of.folders and len(of.reads.named) == 1 else "")
+        if target and not paths:  # the sizes of paths and of roots are not known here
+            for text in room_faults(program.config.state_dir, target, manifest.size):
+                warn(text)
+    except (VaultError, SecretFault) as error:
+        source = back.source or program.nearest(service)[0]
+        said[service] = backup
+        warn(f"the backup could not be looked up: {error}")
+    to = back.target and os.path.abspath(os.path.expanduser(back.target))
+    return compile_restore(program.config, service, backup, source, paths, to)
 
 
 JOBS: dict[str, Callable[[Program, str], Pipeline]] = {

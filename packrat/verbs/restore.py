@@ -12,7 +12,7 @@ from packrat.errors import Exit, Interrupted, UsageError
 from packrat.restore.older import require_consent
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
-from packrat.restore.request import Request, in_roots, inside
+from packrat.restore.request import in_roots, inside
 from packrat.restore.undo import undo
 from packrat.restore.unlock import choose_and_unlock
 from packrat.text.alarms import alarm_text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packrat.program import Program
-    from packrat.restore.request import RestoreOptions
+    from packrat.restore.request import Request
 
 
 def _path_in_backup(path: str, labels: Mapping[str, str]) -> str:
@@ -41,7 +41,7 @@ def _path_in_backup(path: str, labels: Mapping[str, str]) -> str:
 
 
 def restore_with_options(
-    program: Program, given: RestoreOptions, *, yes: bool, as_json: bool, detail: Detail
+    program: Program, given: Request, *, yes: bool, as_json: bool, detail: Detail
 ) -> int:
     """Restore, and ask for missing options on a terminal; return the exit status."""
     if given.target is not None and given.in_place:
@@ -49,43 +49,34 @@ def restore_with_options(
     if given.target == "-":
         raise UsageError("--to needs a folder; packrat cat SERVICE BACKUP PATH prints one file")
     labels: Mapping[str, str] = {}
-    if given.service is not None:
+    if given.service:
         [service] = program.services([given.service], stored=True)
         if given.in_place:
             _require_configured(program, service)
         labels = program.config.services[service].reads.labels
     if given.paths is not None:
         paths = [_path_in_backup(path, labels) for path in given.paths]
-        given = given.at([] if "" in paths else paths)
+        given = structs.replace(given, paths=() if "" in paths else tuple(paths))
     if not yes and _is_interactive():
         from packrat.picker.steps import Picker
 
         picker = Picker(program, given)
         try:
-            picked = picker.request()
+            request = picker.request()
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was restored") from None
         if picker.undo:
             return undo(picker.program, picker.service)
-        if picked is None:
+        if request is None:
             print("nothing was restored", file=sys.stderr)
             return Exit.INTERRUPTED
-        program, request, opened = picker.program, picked, picker.opened
+        program, opened = picker.program, picker.opened
     else:
-        if given.service is None or (given.target is None and not given.in_place):
+        if not given.service or (given.target is None and not given.in_place):
             raise UsageError("name the service and the target: packrat restore SERVICE --to DIR")
         if not yes:
             raise UsageError("restore asks for confirmation; without a terminal, pass --yes")
-        opened = None
-        request = Request(
-            given.service,
-            "latest" if given.backup is None else given.backup,
-            given.source,
-            given.paths or (),
-            given.target,
-            given.password_file,
-        )
-    request = structs.replace(request, accept_older=given.accept_older)
+        request, opened = given, None
     return restore_to(program, request, opened, ask=not yes, as_json=as_json, detail=detail)
 
 
@@ -118,13 +109,13 @@ def restore_to(
     `opened` is the backup if the picker has already opened it. With `ask`, on a terminal, ask
     whether `latest` may be older than one that a destination had.
     """
-    service = request.service
+    service, backup = request.service, request.backup or "latest"
     if request.target is None:  # the picker may have chosen it
         program.require_whole()
         _require_configured(program, service)
     if opened is None:
         program, chosen = choose_and_unlock(
-            program, service, request.backup, request.source, request.password_file, warn
+            program, service, backup, request.source, request.password_file, warn
         )
         opened = OpenedBackup(service, chosen, program.keys)
     else:  # the picker has the whole screen, and does not warn
@@ -134,13 +125,14 @@ def restore_to(
     require_consent(
         program,
         service,
-        request.backup,
+        backup,
         opened.manifest,
         ask=ask and _is_interactive(),
         accept=request.accept_older,
     )
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
-    paths = () if "" in request.paths else request.paths
+    paths = request.paths or ()
+    paths = () if "" in paths else paths
     pipeline = compile_restore(
         program.config, service, opened.manifest.id, opened.source, paths, target
     )
