@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from packrat.restore.match import (
     steps_back,
     unique,
 )
-from packrat.runs.watch import alarms_of
+from packrat.runs.catalogs import list_service
 from packrat.text.alarms import alarm_text
 from packrat.text.report import count_text
 from vault.catalog.hosts import has_own, intruder, is_of
@@ -82,17 +81,17 @@ def look(
     Warn of destinations that do not answer, or lack backups that they had. Raises Away if none
     answers.
     """
-    since = time.time()
-    destinations = {one.name: one for one in _nearest(program, service, source)}
-    found, away = program.cache.catalogs(destinations, service, program.keys)
-    catalogs, failed = list(found.values()), list(away.values())
+    found, away, alarms = list_service(program, service, source)
+    names = program.nearest(service) if source is None else [source]
+    catalogs = [found[name] for name in names if name in found]
+    failed = [away[name] for name in names if name in away]
     for other in failed if catalogs else failed[1:]:
         warn(str(other))
     if not catalogs and not failed:
         raise NotThere(f"{service} has no destination", "correct the configuration: packrat check")
     if not catalogs:
         raise failed[0]
-    for alarm in alarms_of(program, service, catalogs, since, asked_all=source is None):
+    for alarm in alarms:
         warn(alarm_text(alarm))
     return catalogs, failed
 
@@ -119,13 +118,6 @@ def open_nearest(
                 continue
             return Chosen(catalog, archive, [one for one in catalogs if one is not catalog])
     raise failed[-1] if failed else Away(f"no destination has {wanted}")
-
-
-def _nearest(program: Program, service: str, source: str | None) -> list[Store]:
-    if source is not None:
-        return [program.destination(source)]
-    found = program.destinations(service)
-    return [found[name] for name in program.nearest(service)]
 
 
 def _holders(catalogs: list[Catalog], name: str, *, damaged: bool = False) -> list[Catalog]:

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, Interrupted, UsageError
+from packrat.runs.catalogs import alarms_of, list_service
 from packrat.runs.lock import service_lock
 from packrat.runs.statements import make_statements, publish_statements
-from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_keys, alarm_sentence, named
 from packrat.text.report import print_json, say, warn
 from vault.catalog.hosts import is_of
@@ -29,14 +29,10 @@ def accept_history(program: Program, service: str, *, yes: bool, as_json: bool) 
     """
     program.services([service])
     with service_lock(program.state_dir, service, time.time()):
-        since = time.time()
-        destinations = program.destinations(service)
-        catalogs, away = program.cache.catalogs(destinations, service, program.keys)
-        if not catalogs:
-            raise next(iter(away.values()))
-        found = [*catalogs.values()]
-        alarms = alarms_of(program, service, found, since)
-        problems = [*away.values()]
+        listed, away, alarms = list_service(program, service)
+        found, problems = [*listed.values()], [*away.values()]
+        if not found:
+            raise problems[0]
         if alarms:
             _ask(alarms, yes=yes)
             problems += _accept(program, service, found, alarms)

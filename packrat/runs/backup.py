@@ -13,6 +13,7 @@ from engine.events import Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Exit
 from packrat.program import DocumentProgram
+from packrat.runs.catalogs import alarms_of
 from packrat.runs.execute import execute_watched, service_given
 from packrat.runs.forgetting import settle
 from packrat.runs.lock import service_lock
@@ -20,7 +21,6 @@ from packrat.runs.recorder import Recorder
 from packrat.runs.repair import clear, require_repaired
 from packrat.runs.result import Result, sum_up
 from packrat.runs.room import forgettable_text, lacks_room
-from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_text
 from specs.destinations.local import Local
 from stages.facts import Holdings, Job, Stores

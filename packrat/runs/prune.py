@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
+from packrat.runs.catalogs import alarms_of
 from packrat.runs.fates import counts_text, fates, policies
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
 from packrat.runs.statements import make_statements, publish_statements
-from packrat.runs.watch import alarms_of
 from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say, warn
 from stages.facts import Holdings, Pruned

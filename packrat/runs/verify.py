@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
+from packrat.runs.catalogs import alarms_of
 from packrat.runs.maintenance import maintain
-from packrat.runs.watch import alarms_of
 from packrat.text.progress import Detail, progress
 from packrat.text.report import print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, with_alarms

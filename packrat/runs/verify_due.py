@@ -17,12 +17,12 @@ from engine.events import Progress
 from engine.run import Clock
 from packrat.errors import Exit, Locked
 from packrat.program import DocumentProgram
+from packrat.runs.catalogs import list_service
 from packrat.runs.fates import policies
 from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
 from packrat.runs.signals import raise_if_interrupted
-from packrat.runs.watch import alarms_of
 from packrat.text.progress import Detail, progress
 from packrat.text.report import bytes_text, print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, with_alarms
@@ -187,12 +187,11 @@ def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
     """Yield every archive at every destination that answers."""
     program = work.program
     for service in work.pipelines:
-        destinations, since = program.destinations(service), time.time()
-        found, away = program.cache.catalogs(destinations, service, program.keys, marks=False)
+        found, away, alarms = list_service(program, service, marks=False)
         for error in away.values():
             warn(str(error))
             work.away.append(str(error))
-        work.alarms += alarms_of(program, service, found.values(), since)
+        work.alarms += alarms
         for catalog in found.values():
             proofs = program.cache.proofs(catalog.destination, service)
             for item in catalog.listed:
