@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from packrat.errors import Locked
+from packrat.errors import Locked, explain
 from packrat.program import log_file
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
@@ -22,16 +21,7 @@ from stages.service.container_lock import ContainerLocks
 from vault.store.base import unfinished_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@dataclass
-class Repaired:
-    """Results of a repair: a sentence for each thing that a killed run left behind."""
-
-    done: list[str] = field(default_factory=list)
-    owed: list[str] = field(default_factory=list)
-    """Things that could not be repaired; the journal keeps them for the next command."""
+    from collections.abc import Iterable, Mapping
 
 
 def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]:
@@ -86,82 +76,80 @@ def require_repaired(state_dir: str, service: str) -> list[str]:
     return repaired.done
 
 
-def put_back(state_dir: str, service: str) -> Repaired:
-    """Repair what a killed run of one service left behind; the caller holds the lock.
-
-    The notes of its journal are handled in reverse order; one that fails does not stop the others.
-    """
-    journal = Journal(state_dir, service)
-    repaired = Repaired()
-    try:
-        notes = list(journal.recall().items())
-    except SourceError as error:
-        repaired.owed.append(masked(f"{service}: {error}; {error.hint}"))
-        return repaired
-    locks = ContainerLocks(state_dir, service)
-    try:
-        _recover_files(state_dir, service, notes, repaired, locks)
-        log = CommandLog(log_file(state_dir, service), "repair after a killed run")
-        _put_back_stages(journal, notes, repaired, locks, log)
-    finally:
-        locks.release()
-    return repaired
+def put_back(state_dir: str, service: str) -> Repair:
+    """Repair what a killed run of one service left behind; the caller holds the lock."""
+    done = Repair(state_dir, service)
+    done.run()
+    return done
 
 
-def _put_back_stages(
-    journal: Journal,
-    notes: list[tuple[str, dict[str, Any]]],
-    repaired: Repaired,
-    locks: ContainerLocks,
-    log: CommandLog,
-) -> None:
-    """Let every stage put back what it held, the last one first."""
-    service = journal.service
-    for stage, note in reversed(notes):
+class Repair:
+    """Repair of what a killed run of one service left behind."""
+
+    def __init__(self, state_dir: str, service: str) -> None:
+        self.done: list[str] = []
+        """A sentence for each thing that was repaired."""
+        self.owed: list[str] = []
+        """Things that could not be repaired; the journal keeps them for the next command."""
+        self._state_dir, self._service = state_dir, service
+        self._journal = Journal(state_dir, service)
+        self._locks = ContainerLocks(state_dir, service)
+
+    def run(self) -> None:
+        """Handle the notes of the journal, the last one first; one may fail without the others."""
+        try:
+            notes = list(self._journal.recall().items())
+        except SourceError as error:
+            self.owed.append(f"{self._service}: {explain(error)[1]}")
+            return
+        try:
+            self._recover_files([note for _, note in notes])
+            for stage, note in reversed(notes):
+                self._put_back(stage, note)
+        finally:
+            self._locks.release()
+
+    def _put_back(self, stage: str, note: dict[str, Any]) -> None:
+        """Let a stage put back what it held."""
+        log = CommandLog(log_file(self._state_dir, self._service), "repair after a killed run")
         try:
             holder = _holder(note)
-            said = holder.put_back(note["found"], resolve, locks, log)
-            repaired.done.append(masked(f"{service}: {said}"))
-            if not (holder.guards and repaired.owed):
-                journal.done(stage)
-        except SourceError as error:
-            repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
-        except SecretFault as error:
-            repaired.owed.append(f"{service}: a run was killed, and {error}")
+            said = holder.put_back(note["found"], resolve, self._locks, log)
+            self.done += self._texts([said])
+            if not (holder.guards and self.owed):
+                self._journal.done(stage)
+        except (SourceError, SecretFault) as error:
+            self._owe(error)
         except Exception as error:  # noqa: BLE001 (a note of another version may contain anything)
             what = (
-                f"{service}: a run was killed, and what its {stage} left cannot be undone:"
+                f"a run was killed, and what its {stage} left cannot be undone:"
                 f" {type(error).__name__}: {error}; the version of packrat that wrote"
-                f" {journal.file} can undo it; or do it yourself and delete that file"
+                f" {self._journal.file} can undo it; or do it yourself and delete that file"
             )
-            repaired.owed.append(masked(what))
+            self.owed += self._texts([what])
 
+    def _recover_files(self, notes: list[dict[str, Any]]) -> None:
+        """Finish an in-place restore or its undo, with the service's containers stopped."""
+        with ExitStack() as opened:
+            try:
+                places = open_moving(self._state_dir, self._service, opened)
+                if must_move(self._state_dir, self._service):
+                    for note in notes:
+                        with suppress(KeyError, ValueError):  # another version's; reported later
+                            _holder(note).stand_still(note["found"], self._locks)
+            except SourceError as error:
+                self._owe(error)
+                return
+            found = recover(self._state_dir, self._service, time.time(), places)
+        again = (f"could not delete {what}; the next command tries again" for what in found.pending)
+        self.done += self._texts([*found.done, *again])
+        self.owed += self._texts(found.owed)
 
-def _recover_files(
-    state_dir: str,
-    service: str,
-    notes: list[tuple[str, dict[str, Any]]],
-    repaired: Repaired,
-    locks: ContainerLocks,
-) -> None:
-    """Finish an in-place restore or its undo, with the service's containers stopped."""
-    with ExitStack() as opened:
-        try:
-            places = open_moving(state_dir, service, opened)
-            if must_move(state_dir, service):
-                for _, note in notes:
-                    with suppress(KeyError, ValueError):  # another version's: `put_back` reports it
-                        _holder(note).stand_still(note["found"], locks)
-        except SourceError as error:
-            repaired.owed.append(masked(f"{service}: a run was killed, and {error}; {error.hint}"))
-            return
-        recovered = recover(state_dir, service, time.time(), places)
-    repaired.done += [masked(f"{service}: {said}") for said in recovered.done]
-    repaired.done += [
-        masked(f"{service}: could not delete {what}; the next command tries again")
-        for what in recovered.pending
-    ]
-    repaired.owed += [masked(f"{service}: {said}") for said in recovered.owed]
+    def _owe(self, error: Exception) -> None:
+        self.owed.append(f"{self._service}: a run was killed, and {explain(error)[1]}")
+
+    def _texts(self, sentences: Iterable[str]) -> list[str]:
+        return [masked(f"{self._service}: {sentence}") for sentence in sentences]
 
 
 def _holder(note: dict[str, Any]) -> Journaled:
