@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stages.replicas import Replicas
 from vault.archive.index import blocks_of, read_entries, read_layout
 from vault.archive.lists import ChunkLists
+from vault.store.base import never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from packrat.restore.choose import Chosen
     from vault.archive.format import Block, Entry, Manifest, Reference
@@ -40,26 +42,19 @@ class OpenedBackup:
         if opened is None:  # otherwise the readers of several backups share a cache
             self.replicas.remember_index()
         self._blocks: list[Block] = []
-        self._lists = ChunkLists(
-            lambda archive, number: self.replicas.index(archive, number, lambda: None), self.where
-        )
+        self._fetch = partial(self.segment, True)
+        self._lists = ChunkLists(self._fetch, self.where)
 
     def segment(self, is_index: bool, archive_id: str, number: int) -> bytes:  # noqa: FBT001
         """Return the plaintext of a segment of this backup; raises VaultError."""
         read = self.replicas.index if is_index else self.replicas.data
-        return read(archive_id, number, lambda: None)
+        return read(archive_id, number, never)
 
-    def entries(
-        self, paths: Sequence[str] = (), check: Callable[[], None] = lambda: None
-    ) -> Iterator[Entry]:
+    def entries(self, paths: Sequence[str] = ()) -> Iterator[Entry]:
         """Yield all entries, or at least those of some paths; raises VaultError."""
-
-        def fetch(archive_id: str, number: int) -> bytes:
-            return self.replicas.index(archive_id, number, check)
-
-        self._blocks = self._blocks or read_layout(self.manifest.index, fetch, self.where)
+        self._blocks = self._blocks or read_layout(self.manifest.index, self._fetch, self.where)
         blocks = blocks_of(self._blocks, paths) if paths else self._blocks
-        return read_entries(blocks, fetch, self.where)
+        return read_entries(blocks, self._fetch, self.where)
 
     def chunks(self, entry: Entry) -> Iterable[Reference]:
         """Return the references of an entry's chunks; raises VaultError."""

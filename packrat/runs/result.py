@@ -83,10 +83,15 @@ class Result:
         if self.alarms and self.exit == Exit.DONE:
             self.exit = Exit.PARTIAL
 
+    def end(self, status: Exit) -> None:
+        """Record how the run ended."""
+        ends: dict[Exit, Status] = {Exit.DONE: "done", Exit.PARTIAL: "partial"}
+        self.status, self.exit = ends.get(status, "failed"), status
+
     def fail(self, error: BaseException) -> None:
         """Record the error that ended the run."""
-        self.status = "failed"
-        self.exit, self.error = explain(error)
+        status, self.error = explain(error)
+        self.end(status)
 
 
 def sum_up(
@@ -137,13 +142,13 @@ def sum_up(
         result.exit = worst(status for status, _ in problems)
         result.error = "; ".join(text for _, text in problems)
     elif problems or missed:
-        result.status, result.exit = "partial", Exit.PARTIAL
+        result.end(Exit.PARTIAL)
         texts = [text for _, text in problems]
         if missed:
             texts.append(f"{count_text(missed, 'file')} could not be read")
         result.error = "; ".join(texts)
     else:
-        result.status, result.exit = "done", Exit.DONE
+        result.end(Exit.DONE)
     if spool and spool.kept:
         result.error = (
             f"{result.error}. The backup {result.id} waits in the spool;"

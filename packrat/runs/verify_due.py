@@ -23,6 +23,7 @@ from packrat.runs.lock import service_lock
 from packrat.runs.recorder import Recorder
 from packrat.runs.result import Result
 from packrat.runs.signals import raise_if_interrupted
+from packrat.runs.verify import exit_of
 from packrat.text.progress import Detail, progress
 from packrat.text.report import bytes_text, print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, with_alarms
@@ -55,7 +56,6 @@ class StoredArchive(Struct, frozen=True):
     """An archive at a destination, with the time of its last proof."""
 
     proven: float
-    service: str
     catalog: Catalog
     stored: Stored
 
@@ -64,7 +64,7 @@ class DueVerification:
     """State of one verification: its rows, and a verifier for each catalog."""
 
     def __init__(self, pipelines: Sequence[Pipeline], recorder: Recorder) -> None:
-        self.pipelines = {pipeline.service: pipeline for pipeline in pipelines}
+        self.services = [pipeline.service for pipeline in pipelines]
         self.program = DocumentProgram(pipelines)
         self.rows: list[dict[str, Any]] = []
         self.alarms: list[Alarm] = []
@@ -151,12 +151,8 @@ def verify_due(
 
 def _sum_up(result: Result, work: DueVerification) -> None:
     bad = [row for row in work.rows if row["status"] != Status.GOOD]
-    statuses = {row["status"] for row in bad}
-    result.status, result.exit = "done", Exit.DONE
-    if statuses & {Status.DAMAGED, Status.MISSING}:
-        result.status, result.exit = "failed", Exit.FAILED
-    elif bad or work.away:
-        result.status, result.exit = "partial", Exit.PARTIAL
+    least = Exit.PARTIAL if bad or work.away else Exit.DONE
+    result.end(exit_of((row["status"] for row in bad), least))
     if problems := [*work.away, *(problem for row in bad for problem in row["problems"])]:
         result.error = masked("; ".join(problems))
 
@@ -186,7 +182,7 @@ def _prove_due(work: DueVerification, percent: float, detail: Detail) -> None:
 def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
     """Yield every archive at every destination that answers."""
     program = work.program
-    for service in work.pipelines:
+    for service in work.services:
         found, away, alarms = list_service(program, service, marks=False)
         for error in away.values():
             warn(str(error))
@@ -198,9 +194,8 @@ def _candidates(work: DueVerification) -> Iterator[StoredArchive]:
                 if not item.locked:
                     name = ArchiveName.parse(item.stored.name)
                     made = unstamp(name.time) if name else 0  # it was read back at that time
-                    yield StoredArchive(
-                        proofs.get(item.stored.name, made), service, catalog, item.stored
-                    )
+                    proven = proofs.get(item.stored.name, made)
+                    yield StoredArchive(proven, catalog, item.stored)
 
 
 def _examine(
@@ -215,7 +210,7 @@ def _examine(
     if verdicts[0].status is Status.PRUNED:
         return None
     remember(program.cache, catalog, verdicts, Depth.FRAMES, now)
-    row = row_of(one.service, verdicts[0])
+    row = row_of(catalog.service, verdicts[0])
     if verdicts[0].status is Status.DAMAGED:
         status, how = _repair(program, one, candidates)
         row |= {"status": status, "problems": [*row["problems"], masked(how)]}
@@ -226,33 +221,29 @@ def _repair(
     program: Program, one: StoredArchive, candidates: list[StoredArchive]
 ) -> tuple[str, str]:
     """Replace a damaged archive by a good replica; return a status and an explanation."""
-    destination = one.catalog.destination
+    service, destination = one.catalog.service, one.catalog.destination
     others = [
         other.catalog.destination
         for other in candidates
-        if (other.service, other.stored) == (one.service, one.stored)
-        and other.catalog.destination is not destination
+        if (other.catalog.service, other.stored) == (service, one.stored)
         and other.catalog.destination.name != destination.name
     ]
     failed = []
+
+    def check(_: int) -> None:
+        raise_if_interrupted()  # what repairs read is not part of the share
+
     try:
-        with service_lock(program.state_dir, one.service, time.time()):
+        with service_lock(program.state_dir, service, time.time()):
             for source in others:
                 try:
-                    copy_archive(
-                        source, destination, one.service, one.stored, program.keys, _check_signal
-                    )
+                    copy_archive(source, destination, service, one.stored, program.keys, check)
                 except VaultError as error:
                     failed.append(str(error))
                     continue
-                program.cache.prove(destination, one.service, one.stored, time.time())
+                program.cache.prove(destination, service, one.stored, time.time())
                 return "mended", f"repaired from {source.name}"
     except Locked:
         return "damaged", "a backup is running; it, or the next one, will replace the archive"
     what = "; ".join(failed) or "no other destination has it"
     return "damaged", f"not repaired: {what}. The next backup stores its data again"
-
-
-def _check_signal(_: int) -> None:
-    """Check for a signal, without counting bytes: repairs are not part of the share."""
-    raise_if_interrupted()
