@@ -28,8 +28,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+
+def _config_file(ctx: typer.Context, file: str | None) -> str | None:
+    """Return the file of the option, which may come before or after the command."""
+    return file or ctx.find_root().params.get("config")
+
+
 ConfigFile = Annotated[
-    str | None, Option("--config", "-c", metavar="FILE", help="Configuration file to use.")
+    str | None,
+    Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration file to use.",
+        callback=_config_file,
+    ),
 ]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 PasswordFile = Annotated[
@@ -107,14 +120,11 @@ def _detail(quiet: bool, verbose: bool) -> Detail:
     return Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
 
 
-def _program(
-    ctx: typer.Context, config: str | None, *, only_look: bool = False, partial: bool = False
-) -> Program:
+def _program(config: str | None, *, only_look: bool = False, partial: bool = False) -> Program:
     """Return the program; with `partial`, warn of the faults of a broken configuration."""
     from packrat.program import Program
     from packrat.text.report import warn
 
-    config = config or ctx.find_root().params.get("config")
     program = Program(config, only_look=only_look, partial=partial)
     if partial and program.faults:
         for fault in program.faults:
@@ -123,12 +133,12 @@ def _program(
     return program
 
 
-def _repaired_program(ctx: typer.Context, config: str | None, *, partial: bool = False) -> Program:
+def _repaired_program(config: str | None, *, partial: bool = False) -> Program:
     """Return the program, after repairing what killed runs left behind."""
     from packrat.runs.repair import repair
     from packrat.text.report import warn
 
-    program = _program(ctx, config, partial=partial)
+    program = _program(config, partial=partial)
     spool = program.config.spool_path
     names = [] if program.faults else program.config.services  # the spool may be elsewhere
     spools = {name: os.path.join(spool, name) for name in names}
@@ -174,7 +184,6 @@ def version() -> None:
 
 @app.command(cls=Command, rich_help_panel="Set up")
 def init(
-    ctx: typer.Context,
     password_file: PasswordFile = None,
     starter: Annotated[
         bool, Option("--starter", help="Write a commented configuration to start with.")
@@ -187,23 +196,19 @@ def init(
     """
     from packrat.verbs.init import initialize
 
-    initialize(_program(ctx, config), password_file, starter=starter)
+    initialize(_program(config), password_file, starter=starter)
 
 
 @app.command(cls=Command, rich_help_panel="Recover")
-def rekey(
-    ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
-) -> None:
+def rekey(password_file: PasswordFile = None, config: ConfigFile = None) -> None:
     """Recreate the key file from the password and any backup."""
     from packrat.verbs.rekey import recreate_key_file
 
-    recreate_key_file(_repaired_program(ctx, config), password_file)
+    recreate_key_file(_repaired_program(config), password_file)
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
-def password(
-    ctx: typer.Context, password_file: PasswordFile = None, config: ConfigFile = None
-) -> None:
+def password(password_file: PasswordFile = None, config: ConfigFile = None) -> None:
     """Change the password of the key file.
 
     The key stays, so nothing is stored again. An archive that exists already still opens with the
@@ -211,12 +216,11 @@ def password(
     """
     from packrat.verbs.password import change_password
 
-    change_password(_program(ctx, config), password_file)
+    change_password(_program(config), password_file)
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
 def check(
-    ctx: typer.Context,
     connect: Annotated[bool, Option("--connect", help="Also test every destination.")] = False,
     strict: Annotated[bool, Option("--strict", help="Fail if there are notes.")] = False,
     accept_empty: Annotated[
@@ -239,7 +243,7 @@ def check(
     """Validate the configuration, and report every fault."""
     from packrat.verbs.check import check_all
 
-    program = _program(ctx, config)
+    program = _program(config)
     if accept is not None:
         from packrat.runs.accept import accept_history
 
@@ -255,7 +259,6 @@ def check(
 
 @app.command(cls=Command, rich_help_panel="Set up")
 def discover(
-    ctx: typer.Context,
     names: Annotated[
         list[str] | None, Argument(metavar="[PROJECT|CONTAINER]...", hidden=True)
     ] = None,
@@ -272,13 +275,12 @@ def discover(
     """
     from packrat.verbs.discover import discover as discover_
 
-    program = _program(ctx, config, only_look=not write)
+    program = _program(config, only_look=not write)
     return discover_(program, names or [], write=write, yes=yes, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def plan(
-    ctx: typer.Context,
     what: Annotated[
         list[str] | None,
         Argument(metavar="[SPEC] [SERVICE]...", hidden=True, autocompletion=completion.plannable),
@@ -317,12 +319,11 @@ def plan(
     if not restore and (in_place or to is not None or source or paths):
         raise UsageError("--in-place, --to, --from and --path go with --restore")
     back = Request("", backup, source, tuple(paths or ()), to, in_place) if restore else None
-    show_plan(_program(ctx, config, only_look=True), what or [], format, back)
+    show_plan(_program(config, only_look=True), what or [], format, back)
 
 
 @app.command(cls=Command, rich_help_panel="Back up")
 def run(
-    ctx: typer.Context,
     spec: Annotated[str, Argument(metavar="SPEC", hidden=True)],
     services: SomeServices = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before a restore.")] = False,
@@ -335,12 +336,11 @@ def run(
     """
     from packrat.verbs.run import run_spec
 
-    return run_spec(_program(ctx, spec), spec, services or [], yes=yes, as_json=json)
+    return run_spec(_program(spec), spec, services or [], yes=yes, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Back up")
 def backup(
-    ctx: typer.Context,
     services: SomeServices = None,
     all_: Annotated[bool, Option("--all", help="Back up every service.")] = False,
     full: Annotated[bool, Option("--full", help="Store everything again.")] = False,
@@ -365,12 +365,12 @@ def backup(
     if dry_run:
         from packrat.verbs.plan import print_plans
 
-        program = _program(ctx, config, only_look=True)
+        program = _program(config, only_look=True)
         pipelines = pipelines_of(program, services or [], all_services=all_, full=full)
         print_plans(program, pipelines, "json" if json else "tree")
         return Exit.DONE
     return back_up_services(
-        _program(ctx, config),
+        _program(config),
         services or [],
         Choices(take_over, accept_shrink),
         all_services=all_,
@@ -382,7 +382,6 @@ def backup(
 
 @app.command("list", cls=Command, rich_help_panel="Look")
 def list_(
-    ctx: typer.Context,
     service: OneService = None,
     all_: Annotated[
         bool, Option("--all", help="List every archive, with the reason why it is there.")
@@ -401,7 +400,7 @@ def list_(
     """List the retained backups, and the destinations of each."""
     from packrat.verbs.list import list_backups
 
-    program = _repaired_program(ctx, config, partial=True)
+    program = _repaired_program(config, partial=True)
     return list_backups(
         program, service, last, all_archives=all_, all_services=all_services, as_json=json
     )
@@ -409,7 +408,6 @@ def list_(
 
 @app.command(cls=Command, rich_help_panel="Look")
 def ls(
-    ctx: typer.Context,
     service: Service,
     backup: Annotated[
         str, Argument(metavar="[BACKUP]", hidden=True, autocompletion=completion.backups)
@@ -427,13 +425,12 @@ def ls(
     """
     from packrat.verbs.ls import list_files
 
-    program = _program(ctx, config, only_look=True, partial=True)
+    program = _program(config, only_look=True, partial=True)
     list_files(program, service, backup, path, source, password_file, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def cat(
-    ctx: typer.Context,
     service: Service,
     backup: Backup,
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
@@ -448,13 +445,12 @@ def cat(
     """
     from packrat.verbs.cat import print_file
 
-    program = _program(ctx, config, only_look=True, partial=True)
+    program = _program(config, only_look=True, partial=True)
     print_file(program, service, backup, path, source, password_file)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def find(
-    ctx: typer.Context,
     pattern: Annotated[str, Argument(metavar="PATTERN", hidden=True)],
     services: SomeServices = None,
     source: Source = None,
@@ -468,13 +464,12 @@ def find(
     """
     from packrat.verbs.find import find_paths
 
-    program = _program(ctx, config, only_look=True, partial=True)
+    program = _program(config, only_look=True, partial=True)
     return find_paths(program, pattern, services or [], source, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def diff(
-    ctx: typer.Context,
     service: Service,
     a: Annotated[str, Argument(metavar="A", hidden=True, autocompletion=completion.backups)],
     b: Annotated[
@@ -492,23 +487,20 @@ def diff(
     """
     from packrat.verbs.diff import show_changes
 
-    program = _program(ctx, config, only_look=True, partial=True)
+    program = _program(config, only_look=True, partial=True)
     show_changes(program, service, (a, b), source, password_file, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
-def usage(
-    ctx: typer.Context, service: OneService = None, config: ConfigFile = None, json: AsJson = False
-) -> int:
+def usage(service: OneService = None, config: ConfigFile = None, json: AsJson = False) -> int:
     """Show what services, and the backups of one, take at each destination."""
     from packrat.verbs.usage import show_usage
 
-    return show_usage(_program(ctx, config, only_look=True, partial=True), service, as_json=json)
+    return show_usage(_program(config, only_look=True, partial=True), service, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def mount(
-    ctx: typer.Context,
     folder: Annotated[str, Argument(metavar="DIR", hidden=True)],
     source: Source = None,
     allow_other: Annotated[
@@ -520,13 +512,12 @@ def mount(
     from packrat.verbs.mount import mount as mount_now
 
     mount_now(
-        _program(ctx, config, only_look=True, partial=True), folder, source, allow_other=allow_other
+        _program(config, only_look=True, partial=True), folder, source, allow_other=allow_other
     )
 
 
 @app.command(cls=Command, rich_help_panel="Recover")
 def restore(
-    ctx: typer.Context,
     service: OneService = None,
     backup: Annotated[str | None, WhichBackup] = None,
     source: Source = None,
@@ -571,17 +562,16 @@ def restore(
             raise UsageError(
                 "--undo and --forget take a service only: packrat restore --undo SERVICE"
             )
-        return (undo_restore if undo else forget_replaced)(_repaired_program(ctx, config), service)
+        return (undo_restore if undo else forget_replaced)(_repaired_program(config), service)
     paths = tuple(path) if path else None
     given = Request(service or "", backup, source, paths, to, in_place, password_file, accept_older)
-    program = _repaired_program(ctx, config, partial=not in_place)
+    program = _repaired_program(config, partial=not in_place)
     detail = _detail(quiet, verbose)
     return restore_with_options(program, given, yes=yes, as_json=json, detail=detail)
 
 
 @app.command(cls=Command, rich_help_panel="Keep")
 def verify(
-    ctx: typer.Context,
     service: OneService = None,
     backup: Annotated[str | None, WhichBackup] = None,
     source: Source = None,
@@ -611,14 +601,13 @@ def verify(
             raise UsageError(
                 "--due selects the archives itself; it takes no SERVICE, --backup, --from or --deep"
             )
-        return verify_share(_repaired_program(ctx, config), as_json=json, detail=detail)
-    program = _repaired_program(ctx, config, partial=True)
+        return verify_share(_repaired_program(config), as_json=json, detail=detail)
+    program = _repaired_program(config, partial=True)
     return verify_stored(program, service, backup, source, deep=deep, as_json=json, detail=detail)
 
 
 @app.command(cls=Command, rich_help_panel="Keep")
 def prune(
-    ctx: typer.Context,
     service: OneService = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Only show what would be deleted.")] = False,
     config: ConfigFile = None,
@@ -627,12 +616,11 @@ def prune(
     """Delete the backups that retention no longer keeps."""
     from packrat.verbs.prune import prune as prune_now
 
-    return prune_now(_repaired_program(ctx, config), service, dry_run=dry_run, as_json=json)
+    return prune_now(_repaired_program(config), service, dry_run=dry_run, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Keep")
 def pin(
-    ctx: typer.Context,
     service: Service,
     backup: Backup,
     text: Annotated[str, Argument(metavar="TEXT", hidden=True)],
@@ -645,26 +633,19 @@ def pin(
     """
     from packrat.verbs.pin import state_pin
 
-    return state_pin(_repaired_program(ctx, config), service, backup, "pin", text, as_json=json)
+    return state_pin(_repaired_program(config), service, backup, "pin", text, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Keep")
-def unpin(
-    ctx: typer.Context,
-    service: Service,
-    backup: Backup,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
+def unpin(service: Service, backup: Backup, config: ConfigFile = None, json: AsJson = False) -> int:
     """Let the rules of retention decide on a backup again."""
     from packrat.verbs.pin import state_pin
 
-    return state_pin(_repaired_program(ctx, config), service, backup, "unpin", as_json=json)
+    return state_pin(_repaired_program(config), service, backup, "unpin", as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Keep")
 def forget(
-    ctx: typer.Context,
     service: Annotated[
         str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.stored_services)
     ],
@@ -696,13 +677,12 @@ def forget(
     from packrat.verbs.forget import forget as forget_now
 
     scope = Scope(other_keys, other_hosts)
-    program = _repaired_program(ctx, config)
+    program = _repaired_program(config)
     return forget_now(program, service, backups or [], scope, yes=yes, as_json=json)
 
 
 @app.command("explain", cls=Command, rich_help_panel="Look")
 def explain_(
-    ctx: typer.Context,
     service: Service,
     path: Annotated[str, Argument(metavar="PATH", hidden=True)],
     config: ConfigFile = None,
@@ -714,7 +694,7 @@ def explain_(
     """
     from packrat.verbs.explain import explain_path
 
-    explain_path(_program(ctx, config), service, path, as_json=json)
+    explain_path(_program(config), service, path, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
@@ -731,7 +711,6 @@ def schema() -> None:
 
 @app.command(cls=Command, rich_help_panel="Back up")
 def daemon(
-    ctx: typer.Context,
     log_format: Annotated[
         str,
         Option(
@@ -755,16 +734,11 @@ def daemon(
     if log_format not in LOG_FORMATS:
         known = ", ".join(LOG_FORMATS)
         raise UsageError(f"there is no log format {log_format!r}; there are: {known}")
-    return run_daemon(_program(ctx, config).file, Log(log_format))
+    return run_daemon(_program(config).file, Log(log_format))
 
 
 @app.command(cls=Command, rich_help_panel="Look")
-def status(
-    ctx: typer.Context,
-    service: OneService = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
+def status(service: OneService = None, config: ConfigFile = None, json: AsJson = False) -> int:
     """Show the state of each service, or of one in full.
 
     It contacts no destination, but shows what was last seen there. The exit status is 0 when all is
@@ -773,12 +747,11 @@ def status(
     """
     from packrat.verbs.status import show_status
 
-    return show_status(_repaired_program(ctx, config, partial=True), service, as_json=json)
+    return show_status(_repaired_program(config, partial=True), service, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def history(
-    ctx: typer.Context,
     service: OneService = None,
     last: Annotated[int, Option("--last", metavar="N", help="Number of runs.", min=1)] = 50,
     config: ConfigFile = None,
@@ -787,13 +760,12 @@ def history(
     """Show past runs, the newest first."""
     from packrat.verbs.history import show_history
 
-    program = _repaired_program(ctx, config, partial=True)
+    program = _repaired_program(config, partial=True)
     return show_history(program, service, last, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
 def notify(
-    ctx: typer.Context,
     test: Annotated[bool, Option("--test", help="Send a test message.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
@@ -803,15 +775,15 @@ def notify(
 
     if not test:
         raise UsageError("pass --test to send a test message to each of notify.urls")
-    return send_test(_program(ctx, config), as_json=json)
+    return send_test(_program(config), as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Recover")
-def sheet(ctx: typer.Context, config: ConfigFile = None) -> None:
+def sheet(config: ConfigFile = None) -> None:
     """Print the recovery sheet again, for the loss of this machine."""
     from packrat.verbs.sheet import print_sheet
 
-    print_sheet(_program(ctx, config))
+    print_sheet(_program(config))
 
 
 @app.command(cls=Command, rich_help_panel="Recover")
@@ -842,9 +814,9 @@ def examples(
 
 
 @app.command(cls=Command, hidden=True)
-def repair(ctx: typer.Context, config: ConfigFile = None) -> None:
+def repair(config: ConfigFile = None) -> None:
     """Repair what killed runs left behind."""
-    _repaired_program(ctx, config)
+    _repaired_program(config)
 
 
 @app.command(cls=Command, hidden=True)
@@ -862,7 +834,6 @@ app.add_typer(service_app, name="service", rich_help_panel="Set up")
 
 @service_app.command("install", cls=Command)
 def service_install(
-    ctx: typer.Context,
     only_print: Annotated[
         bool, Option("--print", help="Print the unit without installing it.")
     ] = False,
@@ -871,4 +842,4 @@ def service_install(
     """Install the systemd unit of the daemon: a system unit for root, else a user unit."""
     from packrat.daemon.unit import install
 
-    install(_program(ctx, config).file, only_print=only_print)
+    install(_program(config).file, only_print=only_print)
