@@ -76,10 +76,7 @@ def progress(
     timer.daemon = True
 
     def listen(event: Event) -> None:
-        if isinstance(event, Warned):
-            bars.console.print(f"warning: {printable(event.text)}", style="yellow", markup=False)
-        elif isinstance(event, Waiting) and event.reason:
-            bars.console.print(f"waiting for {printable(event.reason)}", markup=False)
+        _only_messages(event)  # above the bars: they redirect standard error
         if event.stage not in stages or not isinstance(event, Progress | Finished):
             return
         if event.stage not in tasks and not event.bytes:
