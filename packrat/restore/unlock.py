@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from packrat.restore.choose import OtherKey, choose
@@ -25,11 +26,8 @@ class LockedArchive:
     def __init__(self, destination: Store, service: str, name: str) -> None:
         """Read its header; raises VaultError."""
         self.where = f"{destination.name}:{service}/{name}"
-        self._header: Header = read_header(
-            lambda offset, length: destination.read(service, name, offset, length),
-            destination.size(service, name),
-            self.where,
-        )
+        size, read = destination.size(service, name), partial(destination.read, service, name)
+        self._header: Header = read_header(read, size, self.where)
 
     def fits(self, keys: Keys) -> bool:
         """Return whether the archive is sealed under these keys."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from itertools import islice, zip_longest
+from functools import partial
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from packrat.program import Program
-    from vault.archive.derivation import Derivation
     from vault.archive.header import Header
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
@@ -49,11 +49,6 @@ class Candidate(Struct, frozen=True):
     header: Header
     slot: PasswordSlot
     where: str
-
-    @property
-    def derivation(self) -> Derivation:
-        """Parameters that decide what it costs to try the slot."""
-        return self.slot.derivation
 
     @property
     def identity(self) -> Identity:
@@ -84,26 +79,17 @@ def recreate_key_file(program: Program, password_file: str | None) -> None:
     from vault.errors import VaultError, WrongKey
 
     batches = (batch for batch in _batches(program) if batch)
-    batch = next(batches, None)
-    if batch is None:
+    first = next(batches, None)
+    if first is None:
         raise VaultError(
             "no key file and no backup to take the salt from",
             "if there never was a backup: packrat init",
         )
     password = ask_password(password_file, new=False)
-    costly: list[Candidate] = []
     tried: list[str] = []
-    while batch is not None:
-        costly += [one for one in batch if one.derivation.is_costly]
-        cheap = [one for one in batch if not one.derivation.is_costly]
-        tried += [one.where for one in cheap]
-        if keys := _matching(cheap, password):
-            _write(program, keys)
-            return
-        batch = next(batches, None)
-    if costly and _accepts_cost(costly):
-        tried += [one.where for one in costly]
-        if keys := _matching(costly, password):
+    for some in _cheap_first(chain([first], batches)):
+        tried += [one.where for one in some]
+        if keys := _matching(some, password):
             _write(program, keys)
             return
     others = f" and {len(tried) - 3} others" if len(tried) > 3 else ""  # noqa: PLR2004 (a sentence)
@@ -112,6 +98,16 @@ def recreate_key_file(program: Program, password_file: str | None) -> None:
         f"this is not the password of {places}",
         "nothing was written; rekey needs the present password, packrat password changes it",
     )
+
+
+def _cheap_first(batches: Iterable[list[Candidate]]) -> Iterator[list[Candidate]]:
+    """Yield the cheap candidates of each batch, and last, if the user agrees, the costly ones."""
+    costly: list[Candidate] = []
+    for batch in batches:
+        costly += [one for one in batch if one.slot.derivation.is_costly]
+        yield [one for one in batch if not one.slot.derivation.is_costly]
+    if costly and _accepts_cost(costly):
+        yield costly
 
 
 def _write(program: Program, keys: Keys) -> None:
@@ -134,7 +130,8 @@ def _matching(candidates: list[Candidate], password: str) -> Keys | None:
     """Return the keys of the first candidate that the password opens, or None."""
     for number, one in enumerate(candidates, 1):
         if len(candidates) > 1:
-            cost = f"{one.derivation.memory >> 10} MiB, {one.derivation.passes} passes"
+            derivation = one.slot.derivation
+            cost = f"{derivation.memory >> 10} MiB, {derivation.passes} passes"
             print(f"Key {number} of {len(candidates)}: {one.where} ({cost}) …", file=sys.stderr)
         try:
             keys = one.header.keys(one.slot, password)
@@ -148,7 +145,7 @@ def _matching(candidates: list[Candidate], password: str) -> Keys | None:
 
 def _accepts_cost(costly: list[Candidate]) -> bool:
     """Ask whether to try keys that are costlier than packrat's own."""
-    dearest = max(one.derivation.memory for one in costly)
+    dearest = max(one.slot.derivation.memory for one in costly)
     warn(
         f"{count_text(len(costly), 'header')} with a costlier key derivation than packrat uses,"
         f" up to {dearest >> 10} MiB of memory, for example {costly[0].where}; it may be"
@@ -180,18 +177,18 @@ def _batches(program: Program) -> Iterator[list[Candidate]]:
         one = Candidate(header, keys.password_slot, "the key file")
         seen.add(one.identity)
         yield [one]
-    rows = [(place, iter(stored)) for place, stored in _archives(program)]
+    rows = [iter(places) for places in _archives(program)]
     warned: dict[tuple[str, str], int] = {}
     for size in BATCHES:
         found: dict[Identity, tuple[Candidate, set[str]]] = {}
-        columns = zip_longest(*(islice(stored, size) for _, stored in rows))
+        columns = zip_longest(*(islice(row, size) for row in rows))
         for place in (one for column in columns for one in column if one is not None):
             for one in _candidates(place, warned):
                 if one.identity not in seen:
                     _, destinations = found.setdefault(one.identity, (one, set()))
                     destinations.add(place.destination.name)
         seen |= set(found)
-        ordered = sorted(found.values(), key=lambda at: (-len(at[1]), at[0].derivation.cost))
+        ordered = sorted(found.values(), key=lambda at: (-len(at[1]), at[0].slot.derivation.cost))
         yield [one for one, _ in ordered]
 
 
@@ -202,13 +199,8 @@ def _candidates(place: _Place, warned: dict[tuple[str, str], int]) -> list[Candi
 
     at = place.destination.name, place.service
     try:
-        header = read_header(
-            lambda offset, length: place.destination.read(
-                place.service, place.name, offset, length
-            ),
-            place.size,
-            place.where,
-        )
+        read = partial(place.destination.read, place.service, place.name)
+        header = read_header(read, place.size, place.where)
     except VaultError as error:  # one damaged archive must not hide the others
         warned[at] = warned.get(at, 0) + 1
         if warned[at] <= MOST_WARNINGS:
@@ -217,7 +209,7 @@ def _candidates(place: _Place, warned: dict[tuple[str, str], int]) -> list[Candi
     return [Candidate(header, slot, place.where) for slot in header.password_slots]
 
 
-def _archives(program: Program) -> Iterator[tuple[str, Iterable[_Place]]]:
+def _archives(program: Program) -> Iterator[list[_Place]]:
     """Yield the archives of each service at each destination, plausible and new ones first."""
     for destination in program.destinations().values():
         try:
@@ -227,7 +219,7 @@ def _archives(program: Program) -> Iterator[tuple[str, Iterable[_Place]]]:
             continue
         for service, stored in listed:
             ordered = _by_plausibility(stored)
-            yield service, [_Place(destination, service, one.name, one.size) for one in ordered]
+            yield [_Place(destination, service, one.name, one.size) for one in ordered]
 
 
 def _by_plausibility(stored: list[Stored]) -> list[Stored]:
@@ -246,11 +238,11 @@ def _prove(program: Program, keys: Keys) -> Archive | None:
     from vault.catalog.catalog import open_archive
     from vault.errors import Damaged, VaultError, WrongKey
 
-    for service, places in _archives(program):
+    for places in _archives(program):
         try:
             for place in places:
                 try:
-                    return open_archive(place.destination, service, place.name, keys)
+                    return open_archive(place.destination, place.service, place.name, keys)
                 except (WrongKey, Damaged):
                     continue
         except VaultError as error:
