@@ -22,10 +22,6 @@ from vault.catalog.sqlite_file import opened
 VERSION = 1
 KEPT = 1000
 """Runs of one service that are kept."""
-COLUMNS = (
-    "service", "job", "by", "scheduled", "started", "ended", "status", "document", "stages",
-    "progress",
-)  # fmt: skip
 
 
 class PastRun(Struct, frozen=True):
@@ -70,6 +66,7 @@ class History:
         self._path = path = os.path.join(state_dir, "history.sqlite")
         self._warned = False
         self._db = opened(path, _prepare)
+        self._db.row_factory = sqlite3.Row
 
     def begin(self, service: str, job: str, now: float, **more: Any) -> int:
         """Record the start of a run; return its number, 0 if it cannot be written."""
@@ -141,28 +138,21 @@ class History:
 
         Runs that ended in the future, by a wrong clock, do not count.
         """
-        with suppress(sqlite3.Error):
-            rows = self._db.execute(
-                "SELECT service, max(ended) FROM runs WHERE job = 'backup' AND ended <= ?"
-                " AND status IN ('done', 'partial') GROUP BY service",
-                (now,),
-            )
-            return dict(rows)
-        return {}
+        rows = self._rows(
+            "SELECT service, max(ended) FROM runs WHERE job = 'backup' AND ended <= ?"
+            " AND status IN ('done', 'partial') GROUP BY service",
+            now,
+        )
+        return dict(rows)
 
     def instants(self, service: str, last: int = 500) -> list[float]:
         """Return the instants whose runs ended without interruption, the newest first."""
-        with suppress(sqlite3.Error):
-            return [
-                instant
-                for (instant,) in self._db.execute(
-                    "SELECT scheduled FROM runs WHERE service = ? AND scheduled IS NOT NULL"
-                    " AND ended IS NOT NULL AND status != 'interrupted'"
-                    " ORDER BY number DESC LIMIT ?",
-                    (service, last),
-                )
-            ]
-        return []
+        rows = self._rows(
+            "SELECT scheduled FROM runs WHERE service = ? AND scheduled IS NOT NULL"
+            " AND ended IS NOT NULL AND status != 'interrupted' ORDER BY number DESC LIMIT ?",
+            *(service, last),
+        )
+        return [instant for (instant,) in rows]
 
     def mark(self, service: str, schedule: str, now: float) -> float:
         """Return up to when a schedule is handled; for a new or changed one, that is now."""
@@ -173,10 +163,8 @@ class History:
 
     def marks(self) -> dict[tuple[str, str], float]:
         """Return up to when each (service, schedule) is handled."""
-        with suppress(sqlite3.Error):
-            rows = self._db.execute("SELECT service, schedule, mark FROM marks")
-            return {(service, schedule): mark for service, schedule, mark in rows}
-        return {}
+        rows = self._rows("SELECT service, schedule, mark FROM marks")
+        return {(service, schedule): mark for service, schedule, mark in rows}
 
     def set_mark(self, service: str, schedule: str, mark: float) -> None:
         """Record up to when a schedule is handled."""
@@ -190,20 +178,15 @@ class History:
         with suppress(sqlite3.Error):  # a cache: it may be full or read-only
             self._db.execute(statement, values)
 
-    def _read(self, rest: str, *values: Any) -> list[PastRun]:
-        try:
-            rows = self._db.execute(
-                f"SELECT number, {', '.join(COLUMNS)} FROM runs {rest}",  # noqa: S608
-                values,
-            ).fetchall()
-        except sqlite3.Error:
-            return []
-        return self._pasts(rows)
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        with suppress(sqlite3.Error):
+            return self._db.execute(query, values).fetchall()
+        return []
 
-    def _pasts(self, rows: list[Any]) -> list[PastRun]:
+    def _read(self, rest: str, *values: Any) -> list[PastRun]:
+        rows = self._rows(f"SELECT * FROM runs {rest}", *values)  # noqa: S608 (our own words)
         found = []
-        for number, *row in rows:
-            one = {"number": number} | dict(zip(COLUMNS, row, strict=True))
+        for one in map(dict, rows):
             try:
                 for key in ("document", "stages", "progress"):
                     one[key] = json.loads(one[key] or "{}")
