@@ -48,14 +48,17 @@ def _services(ctx: Any) -> Candidates:
     return [name for name in _program(ctx).config.services if name not in given]
 
 
-def _stored_services(ctx: Any) -> Candidates:
+@completer
+def stored_services(ctx: Any) -> Candidates:
     """Return the configured services, and others that were listed at a destination."""
     program = _program(ctx)
     with closing(program.cache) as cache:
         return dict.fromkeys([*program.config.services, *cache.remembered()])
 
 
-def _destinations(ctx: Any) -> Candidates:
+@completer
+def destinations(ctx: Any) -> Candidates:
+    """Return the destinations of a service, or all."""
     program, service = _program(ctx), ctx.params.get("service")
     named = program.config.destinations()
     if service in program.config.services:
@@ -63,7 +66,8 @@ def _destinations(ctx: Any) -> Candidates:
     return list(named)
 
 
-def _backups(ctx: Any) -> Candidates:
+@completer
+def backups(ctx: Any) -> Candidates:
     """Yield the ids of a service's backups, the newest first, with their times."""
     from packrat.text.report import time_text, when_text
     from vault.archive.format import ArchiveName
@@ -79,17 +83,15 @@ def _backups(ctx: Any) -> Candidates:
             yield parts.short, f"{when_text(parts.time)} ({time_text(parts.time)})"
 
 
-def _examples(_: Any) -> Candidates:
+@completer
+def examples(_: Any) -> Candidates:
+    """Return the names of the example configurations."""
     from packrat.text.shipped import shipped
 
     return sorted(file.stem for file in shipped("examples").glob("*.yaml"))
 
 
 services = completer(_services)
-stored_services = completer(_stored_services)
 plannable = completer(lambda ctx: [*_services(ctx), "prune", "verify"])
-destinations = completer(_destinations)
-backups = completer(_backups)
 plan_formats = completer(lambda _: PLAN_FORMATS)
-examples = completer(_examples)
 log_formats = completer(lambda _: LOG_FORMATS)

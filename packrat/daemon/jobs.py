@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import Struct
@@ -69,7 +69,7 @@ class Child:
     config_file: str
     """For the list of processes only."""
     _process: asyncio.subprocess.Process | None = None
-    _stopped: bool = field(default=False)
+    _stopped: bool = False
 
     async def run(self) -> JobResult:
         """Run the job to its end, or stop it at its timeout."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from packrat.daemon import systemd
 from packrat.daemon.active_config import ActiveConfig
 from packrat.daemon.docker_watch import DockerWatch
-from packrat.daemon.jobs import Child, Job, JobResult
+from packrat.daemon.jobs import Child, Job
 from packrat.daemon.reporter import Reporter, notify_unusable
 from packrat.daemon.timetables import VERIFY, Timetables
 from packrat.daemon.work import work_of
@@ -177,12 +177,8 @@ class Daemon:
             return  # the next daemon runs its instant
         self._reporter.ended(ended, self._tables.next_text(job.name, self._now()))
         self._tables.mark_handled(job.name, job.instant)
-        self._clean_up(ended)
-
-    def _clean_up(self, ended: JobResult) -> None:
-        """Start a repair at once after a job that was killed: a container may be down."""
         if ended.status < 0 and not self._stopping and REPAIR not in self._running:
-            self._repair()
+            self._repair()  # at once: a container may be down
 
     def _repair(self) -> None:
         """Start the job that repairs what killed runs left behind."""
@@ -287,13 +283,9 @@ class Daemon:
 
 def run_daemon(config_file: str, log: Log, now: Callable[[], float] = time.time) -> int:
     """Run the daemon in the foreground, by that clock; return the exit status."""
-    return asyncio.run(_run(config_file, log, now))
-
-
-async def _run(config_file: str, log: Log, now: Callable[[], float]) -> int:
     try:
         daemon = Daemon(config_file, log, now)
     except ConfigFaults as error:
         notify_unusable(config_file, error, log)
         raise
-    return await daemon.run()
+    return asyncio.run(daemon.run())

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from specs.discovery.groups import Group, Place
     from stages.service.folder_sizes import FolderSize
 
+NOTHING = {
+    "data": "nothing",
+    "file": "nothing (a single file)",
+    "cache": "nothing (a cache)",
+    "media": "nothing (can be fetched again)",
+}
+"""Use of a place without a backup -> what backs it up, and why that may be right."""
 ORDER = ("unprotected", "partial", "optional", "protected", "ignored")
 
 
@@ -49,8 +56,8 @@ def _rows(one: Covered, sizes: Mapping[str, FolderSize]) -> Iterator[list[str]]:
     rest = [part for part in one.places if part.service or part.ignored or one.ignored]
     for part in one.places:
         if part not in rest:
-            place = part.place
-            yield [name, _place_text(one.group, place), _size_text(place, sizes), _by(part)]
+            place, by = part.place, NOTHING[part.place.use]
+            yield [name, _place_text(one.group, place), _size_text(place, sizes), by]
             name = ""
     if rest:
         yield [name, count_text(len(rest), "place"), "", ", ".join(one.services) or "ignored"]
@@ -78,16 +85,6 @@ def _size_text(place: Place, sizes: Mapping[str, FolderSize]) -> str:
     if size is None:
         return "unknown"
     return bytes_text(size.bytes) if size.complete else f"more than {bytes_text(size.bytes)}"
-
-
-def _by(part: CoveredPlace) -> str:
-    """Return that nothing backs a place up, and why that may be right."""
-    return {
-        "data": "nothing",
-        "file": "nothing (a single file)",
-        "cache": "nothing (a cache)",
-        "media": "nothing (can be fetched again)",
-    }[part.place.use]
 
 
 def _advice(found: Iterable[Covered]) -> Iterator[str]:
