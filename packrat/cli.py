@@ -68,16 +68,14 @@ WhichBackup = Option(
 )
 OneService = Annotated[
     str | None,
-    Argument(metavar="[SERVICE]", hidden=True, autocompletion=completion.services),
+    Argument(metavar="[SERVICE]", autocompletion=completion.services),
 ]
 SomeServices = Annotated[
     list[str] | None,
-    Argument(metavar="[SERVICE]...", hidden=True, autocompletion=completion.services),
+    Argument(metavar="[SERVICE]...", autocompletion=completion.services),
 ]
-Service = Annotated[
-    str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.services)
-]
-Backup = Annotated[str, Argument(metavar="BACKUP", hidden=True, autocompletion=completion.backups)]
+Service = Annotated[str, Argument(metavar="SERVICE", autocompletion=completion.services)]
+Backup = Annotated[str, Argument(metavar="BACKUP", autocompletion=completion.backups)]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print only warnings and errors.")]
 Verbose = Annotated[bool, Option("--verbose", "-v", help="Also print each stage as it ends.")]
 
@@ -170,7 +168,7 @@ def _options(
 @app.command("help", cls=Command, rich_help_panel="Help")
 def help_(
     ctx: typer.Context,
-    command: Annotated[list[str] | None, Argument(metavar="[COMMAND]", hidden=True)] = None,
+    command: Annotated[list[str] | None, Argument(metavar="[COMMAND]")] = None,
 ) -> None:
     """Explain a command, or list all of them."""
     print(help_of(ctx, command or []))
@@ -259,9 +257,7 @@ def check(
 
 @app.command(cls=Command, rich_help_panel="Set up")
 def discover(
-    names: Annotated[
-        list[str] | None, Argument(metavar="[PROJECT|CONTAINER]...", hidden=True)
-    ] = None,
+    names: Annotated[list[str] | None, Argument(metavar="[PROJECT|CONTAINER]...")] = None,
     write: Annotated[
         bool, Option("--write", help="Add a service for what lacks a backup, after a question.")
     ] = False,
@@ -283,7 +279,7 @@ def discover(
 def plan(
     what: Annotated[
         list[str] | None,
-        Argument(metavar="[SPEC] [SERVICE]...", hidden=True, autocompletion=completion.plannable),
+        Argument(metavar="[SPEC] [SERVICE]...", autocompletion=completion.plannable),
     ] = None,
     restore: Annotated[bool, Option("--restore", help="Show a restore instead.")] = False,
     in_place: Annotated[bool, Option("--in-place", help="With --restore: in place.")] = False,
@@ -324,7 +320,7 @@ def plan(
 
 @app.command(cls=Command, rich_help_panel="Back up")
 def run(
-    spec: Annotated[str, Argument(metavar="SPEC", hidden=True)],
+    spec: Annotated[str, Argument(metavar="SPEC")],
     services: SomeServices = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before a restore.")] = False,
     json: AsJson = False,
@@ -410,9 +406,9 @@ def list_(
 def ls(
     service: Service,
     backup: Annotated[
-        str, Argument(metavar="[BACKUP]", hidden=True, autocompletion=completion.backups)
+        str, Argument(metavar="[BACKUP]", autocompletion=completion.backups)
     ] = "latest",
-    path: Annotated[str, Argument(metavar="[PATH]", hidden=True)] = "",
+    path: Annotated[str, Argument(metavar="[PATH]")] = "",
     source: Source = None,
     password_file: OtherPassword = None,
     config: ConfigFile = None,
@@ -433,7 +429,7 @@ def ls(
 def cat(
     service: Service,
     backup: Backup,
-    path: Annotated[str, Argument(metavar="PATH", hidden=True)],
+    path: Annotated[str, Argument(metavar="PATH")],
     source: Source = None,
     password_file: OtherPassword = None,
     config: ConfigFile = None,
@@ -451,7 +447,7 @@ def cat(
 
 @app.command(cls=Command, rich_help_panel="Look")
 def find(
-    pattern: Annotated[str, Argument(metavar="PATTERN", hidden=True)],
+    pattern: Annotated[str, Argument(metavar="PATTERN")],
     services: SomeServices = None,
     source: Source = None,
     config: ConfigFile = None,
@@ -471,10 +467,8 @@ def find(
 @app.command(cls=Command, rich_help_panel="Look")
 def diff(
     service: Service,
-    a: Annotated[str, Argument(metavar="A", hidden=True, autocompletion=completion.backups)],
-    b: Annotated[
-        str, Argument(metavar="[B]", hidden=True, autocompletion=completion.backups)
-    ] = "latest",
+    a: Annotated[str, Argument(metavar="A", autocompletion=completion.backups)],
+    b: Annotated[str, Argument(metavar="[B]", autocompletion=completion.backups)] = "latest",
     source: Source = None,
     password_file: OtherPassword = None,
     config: ConfigFile = None,
@@ -501,7 +495,7 @@ def usage(service: OneService = None, config: ConfigFile = None, json: AsJson = 
 
 @app.command(cls=Command, rich_help_panel="Look")
 def mount(
-    folder: Annotated[str, Argument(metavar="DIR", hidden=True)],
+    folder: Annotated[str, Argument(metavar="DIR")],
     source: Source = None,
     allow_other: Annotated[
         bool, Option("--allow-other", help="Let other users in, as far as file modes do.")
@@ -623,7 +617,7 @@ def prune(
 def pin(
     service: Service,
     backup: Backup,
-    text: Annotated[str, Argument(metavar="TEXT", hidden=True)],
+    text: Annotated[str, Argument(metavar="TEXT")],
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
@@ -646,12 +640,10 @@ def unpin(service: Service, backup: Backup, config: ConfigFile = None, json: AsJ
 
 @app.command(cls=Command, rich_help_panel="Keep")
 def forget(
-    service: Annotated[
-        str, Argument(metavar="SERVICE", hidden=True, autocompletion=completion.stored_services)
-    ],
+    service: Annotated[str, Argument(metavar="SERVICE", autocompletion=completion.stored_services)],
     backups: Annotated[
         list[str] | None,
-        Argument(metavar="[BACKUP]...", hidden=True, autocompletion=completion.backups),
+        Argument(metavar="[BACKUP]...", autocompletion=completion.backups),
     ] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for the name.")] = False,
     other_keys: Annotated[
@@ -684,7 +676,7 @@ def forget(
 @app.command("explain", cls=Command, rich_help_panel="Look")
 def explain_(
     service: Service,
-    path: Annotated[str, Argument(metavar="PATH", hidden=True)],
+    path: Annotated[str, Argument(metavar="PATH")],
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
@@ -804,7 +796,7 @@ def rescue(
 def examples(
     name: Annotated[
         str | None,
-        Argument(metavar="[NAME]", hidden=True, autocompletion=completion.examples),
+        Argument(metavar="[NAME]", autocompletion=completion.examples),
     ] = None,
 ) -> None:
     """List the example configurations, or print one."""

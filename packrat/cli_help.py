@@ -16,10 +16,15 @@ PANELS = ("Set up", "Back up", "Look", "Recover", "Keep", "Help")
 class Command(TyperCommand):
     """Command whose arguments appear in the usage line, and are explained in its help text."""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._arguments: list[Any] = [p for p in self.params if p.param_type_name == "argument"]
+        for argument in self._arguments:
+            argument.hidden = True  # they have no list of their own
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the parts of the usage line after the command's name."""
-        arguments = [p for p in self.get_params(ctx) if p.param_type_name == "argument"]
-        return ["[OPTIONS]", *(str(argument.metavar) for argument in arguments)]
+        return ["[OPTIONS]", *(str(argument.metavar) for argument in self._arguments)]
 
 
 class Group(TyperGroup):
