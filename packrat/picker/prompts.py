@@ -94,12 +94,6 @@ def ask_secret(title: str) -> Any:
     return _ask(questionary.password(title, qmark="", **_surroundings()))
 
 
-def confirm(question: str) -> bool:
-    """Return the answer to a yes-or-no question; the default is no."""
-    lines = [Line("yes", value=True), Line("no, change nothing", value=False)]
-    return pick(question, lines, at=False) is True
-
-
 def notice(text: str) -> None:
     """Show that something takes a moment; the next prompt overwrites the line."""
     print(f"{fit(text, width() - 1)}\r", end="", file=sys.stderr, flush=True)

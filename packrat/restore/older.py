@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from typer import confirm
+
 from packrat.errors import Interrupted
 from packrat.restore.match import steps_back
 from packrat.text.alarms import alarm_sentence, named
@@ -38,11 +40,9 @@ def require_consent(
     last, alarm = max(newer, key=lambda each: each[0].name)
     name = ArchiveName.parse(chosen.name)
     if ask and sys.stdin.isatty():
-        import typer
-
         print(f"{alarm_sentence(alarm)}.", file=sys.stderr)
         question = f"Restore the older backup, of {name and name.time} ({chosen.id[:8]})?"
-        if typer.confirm(question, err=True):
+        if confirm(question, err=True):
             return
         raise Interrupted("nothing was restored")
     raise NotThere(

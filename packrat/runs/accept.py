@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from typer import confirm
+
 from packrat.errors import Exit, Interrupted, UsageError
 from packrat.runs.catalogs import alarms_of, list_service
 from packrat.runs.lock import service_lock
@@ -58,9 +60,7 @@ def _ask(alarms: list[Alarm], *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("--accept asks for confirmation; without a terminal, pass --yes")
-    import typer
-
-    if not typer.confirm("Accept that?", err=True):
+    if not confirm("Accept that?", err=True):
         raise Interrupted("nothing was accepted")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from getpass import getpass
 from typing import TYPE_CHECKING
 
 from packrat.errors import UsageError
 from packrat.text.report import say, warn
+from vault.errors import WrongKey
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
@@ -39,8 +41,6 @@ def ask_password(password_file: str | None, *, new: bool, prompt: str = "Passwor
         return password
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to enter a password; pass --password-file FILE")
-    from getpass import getpass
-
     while True:
         password = getpass(prompt)
         if not new:
@@ -58,10 +58,6 @@ def rehearse(keys: Keys, command: str) -> None:
 
     Raises WrongKey after some attempts, naming the `command` to start again.
     """
-    from getpass import getpass
-
-    from vault.errors import WrongKey
-
     say(
         "Write the password down now, in a place that survives this machine. Then enter it again.",
         sys.stderr,

@@ -12,15 +12,19 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
+from typer import confirm
 
 from packrat.errors import Exit
 from packrat.notify.urls import unknown_urls
 from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say
+from specs.compile import compile_service
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
 from specs.faults import ConfigFaults, printable
 from specs.load import secrets_of
 from specs.secret import SecretFault
+from stages.errors import SourceError
+from stages.service.docker import DockerEngine, EngineAway
 from vault.errors import UnknownHost, VaultError
 
 if TYPE_CHECKING:
@@ -42,8 +46,6 @@ def check_all(
 
     With `strict`, notes are a failure as well.
     """
-    from specs.compile import compile_service
-
     config = program.config
     if faults := list(unknown_urls(config, program.file)):
         raise ConfigFaults(faults)
@@ -133,9 +135,6 @@ def check_containers(
     They are the roots of each service, as far as they are known; folders that no service covers;
     and engines that do not answer.
     """
-    from stages.errors import SourceError
-    from stages.service.docker import DockerEngine, EngineAway
-
     services = program.config.services
     notes: list[str] = []
     problems: dict[str | None, str] = {}
@@ -210,18 +209,14 @@ def _empty_on_purpose(destination: Store, had: str) -> bool:
     """Ask on a terminal whether the missing backups were deleted on purpose."""
     if not sys.stdin.isatty():
         return False
-    import typer
-
     question = f"{destination.name} ({printable(destination.root)}) {had}: accept that?"
-    return typer.confirm(question, err=True)
+    return confirm(question, err=True)
 
 
 def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
     """Ask on a terminal whether to trust a host key; store it beside the key file."""
     if not (sys.stdin.isatty() and error.line):
         return False
-    import typer
-
     print(
         f"The server of {destination.name} has a host key that was not accepted yet:\n"
         f"  {printable(error.fingerprint)}\n"
@@ -229,7 +224,7 @@ def _accepted(program: Program, destination: Store, error: UnknownHost) -> bool:
         "  for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done",
         file=sys.stderr,
     )
-    if not typer.confirm("Is it the same?", err=True):
+    if not confirm("Is it the same?", err=True):
         return False
     folder = os.path.dirname(program.config.encryption.key_file)
     os.makedirs(folder, mode=0o700, exist_ok=True)

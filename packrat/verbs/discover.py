@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from typer import confirm
+
 from packrat.errors import Exit, UsageError
 from packrat.text.discovered import discovered_document, print_discovered
 from packrat.text.report import print_json, say, warn
 from specs.discovery.coverage import coverage
 from specs.discovery.proposal import collisions, propose, usual_schedule
 from specs.faults import ConfigFaults, printable
+from specs.insert_services import NewService
+from specs.load import load_config
+from specs.rewrite import add_services
 from stages.service.docker import DockerEngine
 from stages.service.folder_sizes import measure_folders
 from stages.service.inventory import read_inventory
@@ -52,12 +57,10 @@ def discover(
         change, added = rewrite
         if not as_json:
             print("\n".join(map(printable, change.diff())))
-        if not (yes or _confirmed(program.file)):
+        if not (yes or confirm(f"Write this to {program.file}?", err=True)):
             say("nothing was written")
             return Exit.PARTIAL
         change.write()
-        from specs.load import load_config
-
         found = coverage(load_config(program.file), inventory)
     if as_json:
         print_json(discovered_document(found, sizes) | {"added": [one.name for one in added]})
@@ -81,9 +84,6 @@ def _change(
     program: Program, config: Config | None, found: Iterable[Covered], names: Sequence[str]
 ) -> tuple[Rewrite, list[Proposal]] | None:
     """Return the change of the configuration, None if there is nothing to add."""
-    from specs.insert_services import NewService
-    from specs.rewrite import add_services
-
     missing = [one for one in found if one.unprotected]
     groups = {one.group.name for one in missing}
     for name in names:
@@ -103,12 +103,6 @@ def _change(
         for one in proposals
     ]
     return add_services(program.file, services), proposals
-
-
-def _confirmed(file: str) -> bool:
-    import typer
-
-    return typer.confirm(f"Write this to {file}?", err=True)
 
 
 def _to_measure(found: Iterable[Covered]) -> list[str]:

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from typer import confirm
+
 from packrat.errors import UsageError
 from packrat.text.password import LEAST, ask_password, rehearse
 from packrat.text.recovery_sheet import recovery_sheet
@@ -13,6 +15,10 @@ from packrat.text.report import say
 from packrat.text.shipped import shipped
 from specs.faults import ConfigFaults
 from specs.load import PLACES
+from vault.archive.derivation import SALT_BYTES, Derivation
+from vault.archive.key_file import write_key_file
+from vault.archive.keys import Keys
+from vault.errors import KeyFileError
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -25,11 +31,6 @@ def initialize(program: Program, password_file: str | None, *, starter: bool) ->
     """
     if _writes_starter(program, starter=starter):
         return
-    from vault.archive.derivation import SALT_BYTES, Derivation
-    from vault.archive.key_file import write_key_file
-    from vault.archive.keys import Keys
-    from vault.errors import KeyFileError
-
     path = program.config.encryption.key_file
     if os.path.lexists(path):
         raise KeyFileError(
@@ -56,8 +57,6 @@ def _writes_starter(program: Program, *, starter: bool) -> bool:
         if starter:
             raise UsageError(f"configuration {file} exists and is never overwritten")
         return False
-    from typer import confirm
-
     question = f"There is no configuration yet. Write a commented one to {file}?"
     if not starter and not (sys.stdin.isatty() and confirm(question)):
         if fault:

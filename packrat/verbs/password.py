@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from packrat.text.password import ask_password, rehearse
 from packrat.text.report import say
+from vault.archive.derivation import SALT_BYTES, Derivation
+from vault.archive.key_file import write_key_file
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -17,9 +19,6 @@ def change_password(program: Program, password_file: str | None) -> None:
 
     The old password is not needed: who can read the key file has the key.
     """
-    from vault.archive.derivation import SALT_BYTES, Derivation
-    from vault.archive.key_file import write_key_file
-
     old = program.keys
     password = ask_password(password_file, new=True, prompt="New password: ")
     keys = old.with_password(password, Derivation(os.urandom(SALT_BYTES)))

@@ -19,15 +19,19 @@ from msgspec import Struct
 from packrat.text.password import ask_password
 from packrat.text.report import count_text, warn
 from vault.archive.format import ArchiveName, stamp
+from vault.archive.header import Header
+from vault.archive.key_file import read_key_file, write_key_file
+from vault.archive.reader import read_header
+from vault.archive.slots import PasswordSlot
+from vault.catalog.catalog import open_archive
+from vault.errors import Damaged, VaultError, WrongKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from packrat.program import Program
-    from vault.archive.header import Header
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
-    from vault.archive.slots import PasswordSlot
     from vault.store.base import Store, Stored
 
     Identity = tuple[bytes, PasswordSlot]
@@ -76,8 +80,6 @@ def recreate_key_file(program: Program, password_file: str | None) -> None:
         VaultError: There is neither a key file nor a backup.
         WrongKey: The password belongs to none of the keys that were found.
     """
-    from vault.errors import VaultError, WrongKey
-
     batches = (batch for batch in _batches(program) if batch)
     first = next(batches, None)
     if first is None:
@@ -111,9 +113,6 @@ def _cheap_first(batches: Iterable[list[Candidate]]) -> Iterator[list[Candidate]
 
 
 def _write(program: Program, keys: Keys) -> None:
-    from vault.archive.key_file import write_key_file
-    from vault.archive.slots import PasswordSlot
-
     proof = _prove(program, keys)
     # Only an archive that was opened proves the other slots in its header: they are not secret.
     others = proof.header.slots if proof else ()
@@ -163,10 +162,6 @@ def _batches(program: Program) -> Iterator[list[Candidate]]:
 
     In each batch, a slot at more destinations comes first, then the cheaper one.
     """
-    from vault.archive.header import Header
-    from vault.archive.key_file import read_key_file
-    from vault.errors import VaultError
-
     seen: set[Identity] = set()
     try:
         keys = read_key_file(program.config.encryption.key_file)
@@ -194,9 +189,6 @@ def _batches(program: Program) -> Iterator[list[Candidate]]:
 
 def _candidates(place: _Place, warned: dict[tuple[str, str], int]) -> list[Candidate]:
     """Return the password slots of an archive; none if its header cannot be read."""
-    from vault.archive.reader import read_header
-    from vault.errors import VaultError
-
     at = place.destination.name, place.service
     try:
         read = partial(place.destination.read, place.service, place.name)
@@ -235,9 +227,6 @@ def _by_plausibility(stored: list[Stored]) -> list[Stored]:
 
 def _prove(program: Program, keys: Keys) -> Archive | None:
     """Open the newest backup under these keys and return it, or None if there is none."""
-    from vault.catalog.catalog import open_archive
-    from vault.errors import Damaged, VaultError, WrongKey
-
     for places in _archives(program):
         try:
             for place in places:

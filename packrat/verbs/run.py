@@ -5,8 +5,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from typer import confirm
+
 from packrat.errors import Exit, UsageError, worst
+from packrat.notify.message import notifier
+from packrat.program import DocumentProgram
+from packrat.restore.older import require_consent
+from packrat.restore.opened import OpenedBackup
+from packrat.restore.report import restore_and_report
+from packrat.restore.unlock import choose_and_unlock
+from packrat.runs.backups import back_up_all
+from packrat.runs.prune import prune_pipelines
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
+from packrat.runs.verify import verify_pipelines
 from packrat.text.report import warn
 
 if TYPE_CHECKING:
@@ -30,9 +41,6 @@ def run_spec(
     others = [pipeline for pipeline in pipelines if pipeline.job != "backup"]
     statuses: list[int] = []
     if backups or not others:
-        from packrat.notify.message import notifier
-        from packrat.runs.backups import back_up_all
-
         notify = None if is_pipeline_file(spec) else notifier(program.config)
         statuses.append(back_up_all(backups, as_json=as_json, notify=notify))
     for pipeline in others:
@@ -44,19 +52,12 @@ def run_spec(
 
 
 def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
-    from packrat.picker.prompts import confirm
-    from packrat.program import DocumentProgram
-    from packrat.restore.older import require_consent
-    from packrat.restore.opened import OpenedBackup
-    from packrat.restore.report import restore_and_report
-    from packrat.restore.unlock import choose_and_unlock
-
     where = pipeline.to or "its own folder, in place"
     backup = (pipeline.backup or "latest")[:8]
     question = f"Restore backup {backup} of {pipeline.service} to {where}?"
     if not yes and not sys.stdin.isatty():
         raise UsageError("a restore asks for confirmation; without a terminal, pass --yes")
-    if not yes and not confirm(question):
+    if not yes and not confirm(question, err=True):
         print("nothing was restored", file=sys.stderr)
         return Exit.INTERRUPTED
     program, chosen = choose_and_unlock(
@@ -75,9 +76,5 @@ def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
 
 
 def _maintain(pipeline: Pipeline, *, as_json: bool) -> int:
-    from packrat.program import DocumentProgram
-    from packrat.runs.prune import prune_pipelines
-    from packrat.runs.verify import verify_pipelines
-
     work = prune_pipelines if pipeline.job == "prune" else verify_pipelines
     return work([pipeline], DocumentProgram([pipeline]), as_json=as_json)
