@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, worst
@@ -16,7 +16,8 @@ from stages.count_source import count_source
 from stages.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from engine.events import Listener
     from packrat.notify.message import ManualNotifier
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from specs.pipeline import Pipeline
 
 
-@contextmanager
-def show_backup(pipeline: Pipeline, detail: Detail = Detail.NORMAL) -> Iterator[Listener]:
+def show_backup(pipeline: Pipeline, detail: Detail) -> AbstractContextManager[Listener]:
     """Show the progress of a backup: bytes read, and bytes sent to each destination."""
     stages = {"collect": "reading"}
     if "warm" in pipeline.stages:
@@ -34,8 +34,7 @@ def show_backup(pipeline: Pipeline, detail: Detail = Detail.NORMAL) -> Iterator[
         stages |= {f"catch_up:{name}": f"{name} catches up", f"upload:{name}": f"to {name}"}
     bars = detail is Detail.NORMAL and sys.stderr.isatty()
     total = _count_ahead(pipeline) if bars else lambda: None
-    with progress(pipeline.service, stages, total, detail) as listener:
-        yield listener
+    return progress(pipeline.service, stages, total, detail)
 
 
 def back_up_all(
