@@ -108,25 +108,17 @@ def open_nearest(
     Raises the last error if there is none; `failed` are errors of destinations that do not answer.
     """
     failed = list(failed)
-    for holders in (_holders(catalogs, wanted), _holders(catalogs, wanted, damaged=True)):
-        for catalog in holders:
-            try:
-                archive = catalog.open(wanted, keys)
-            except VaultError as error:
-                failed.append(error)
-                warn(str(error))
-                continue
-            return Chosen(catalog, archive, [one for one in catalogs if one is not catalog])
+    good = [one for one in catalogs if wanted in _names(one.backups)]
+    damaged = [one for one in catalogs if wanted in _names(one.damaged)]
+    for catalog in (*good, *damaged):
+        try:
+            archive = catalog.open(wanted, keys)
+        except VaultError as error:
+            failed.append(error)
+            warn(str(error))
+            continue
+        return Chosen(catalog, archive, [one for one in catalogs if one is not catalog])
     raise failed[-1] if failed else Away(f"no destination has {wanted}")
-
-
-def _holders(catalogs: list[Catalog], name: str, *, damaged: bool = False) -> list[Catalog]:
-    """Return the catalogs that have a backup; with `damaged`, those in which it is damaged."""
-    return [
-        catalog
-        for catalog in catalogs
-        if name in _names(catalog.damaged if damaged else catalog.backups)
-    ]
 
 
 def _names(items: Iterable[Listed], host: str | None = None) -> set[str]:
@@ -206,11 +198,7 @@ def _match(
     if older := newest_before(sound, backup, made):
         warn(f"the newest backup of {service} at or before {backup!r}: {described(older, made)}")
         return older
-    raise _no_such_backup(service, backup)
-
-
-def _no_such_backup(service: str, backup: str) -> NotThere:
-    return NotThere(
+    raise NotThere(
         f"there is no backup {backup!r} of {service}", f"packrat list {service} shows them"
     )
 
