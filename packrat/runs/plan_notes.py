@@ -101,14 +101,16 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
         if pruned.problem or names:
             said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}: expired"
             notes[f"prune:{pruned.destination}"] = said
-    policy = policies(program, pipeline.service)
-    if holdings and coming and (again := renewals(policy, holdings, time.time())):
-        size = bytes_text(sum(one.used for one in again))
-        notes["base"] = f"stores again {size} of {count_text(len(again), 'expired archive')}"
-    for name, decided in fates(policy, holdings, time.time()).items() if holdings else ():
-        if not coming and (stay := [fate for fate in decided if fate.stays]):
-            before = notes.get(stage := f"prune:{name}")
-            notes[stage] = "; ".join([*([before] if before else []), f"keeps {counts_text(stay)}"])
+    policy, now = policies(program, pipeline.service), time.time()
+    if holdings and coming:
+        if again := renewals(policy, holdings, now):
+            size = bytes_text(sum(one.used for one in again))
+            notes["base"] = f"stores again {size} of {count_text(len(again), 'expired archive')}"
+    elif holdings:
+        for name, decided in fates(policy, holdings, now).items():
+            if stay := [fate for fate in decided if fate.stays]:
+                texts = notes.get(f"prune:{name}"), f"keeps {counts_text(stay)}"
+                notes[f"prune:{name}"] = "; ".join(filter(None, texts))
     return notes
 
 
