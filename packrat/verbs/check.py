@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from specs.config import Config
-    from vault.catalog.alarm import Alarm
     from vault.store.base import Store
 
 ASKING_SECONDS = 5
@@ -51,11 +50,20 @@ def check_all(
         raise ConfigFaults(faults)
     for name in config.services:
         compile_service(config, name).graph()
-    read, of_containers, away = check_containers(program)
+    read, of_containers, away = _check_containers(program)
     notes = [*_notes(config, program.file), *of_containers]
-    tried = check_destinations(program, accept_empty=accept_empty) if connect else []
+    tried: list[dict[str, Any]] = []
     if connect:
-        notes += map(alarm_text, _vanished(program))
+        tried = [
+            {"destination": name} | _try(program, store, accept_empty=accept_empty)
+            for name, store in program.destinations().items()
+        ]
+        notes += [
+            alarm_text(alarm)
+            for name in config.services
+            for alarms in program.record.alarms(name).values()
+            for alarm in alarms
+        ]
     failed = [*(one for one in tried if one["problem"]), *(away if connect else [])]
     if as_json:
         document = {"valid": True, "notes": notes, "destinations": tried, "roots": read}
@@ -108,26 +116,7 @@ def _notes(config: Config, file: str) -> Iterator[str]:
         yield warning
 
 
-def _vanished(program: Program) -> Iterator[Alarm]:
-    """Yield what the record of each service misses at a destination."""
-    for name in program.config.services:
-        for alarms in program.record.alarms(name).values():
-            yield from alarms
-
-
-def check_destinations(program: Program, *, accept_empty: bool) -> list[dict[str, Any]]:
-    """Test each destination; return {destination, free, problem, limits} for each.
-
-    `limits` are sentences about what its filesystem cannot do. A destination that had backups and
-    now lists none is a problem unless the user accepts it.
-    """
-    return [
-        {"destination": name} | _try(program, store, accept_empty=accept_empty)
-        for name, store in program.destinations().items()
-    ]
-
-
-def check_containers(
+def _check_containers(
     program: Program,
 ) -> tuple[dict[str, list[dict[str, Any]]], list[str], list[str]]:
     """Return (roots, notes, problems).
@@ -177,7 +166,11 @@ def _covered(folder: str, paths: list[str]) -> bool:
 
 
 def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any]:
-    """Return a destination's free space and limits, or its problem with advice."""
+    """Test a destination; return its free space and limits, or its problem with advice.
+
+    `limits` are sentences about what its filesystem cannot do. A destination that had backups and
+    now lists none is a problem unless the user accepts it.
+    """
     try:
         # First, because the test creates the folder, and an empty mount point must stay empty.
         if count := program.cache.emptied(store):
