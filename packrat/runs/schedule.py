@@ -135,19 +135,13 @@ class Timetable:
     """Everything up to this instant has been handled."""
     ran: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     """Instants that were run: they are not due again if the clock is set back."""
-    _coming: tuple[float, float] = (0.0, 0.0)
-    """Cached (mark, the instant after it), because the daemon asks in every turn."""
 
     def next(self, now: float) -> float:
         """Return the instant that is due or comes next; a clock set far back is followed."""
         self.mark = min(self.mark, now) if self.mark > now + CORRECTION else self.mark
-        if self._coming[0] != self.mark:
-            instant = self.schedule.after(self.mark)
-            while instant in self.ran:
-                self.mark = instant
-                instant = self.schedule.after(instant)
-            self._coming = (self.mark, instant)
-        return self._coming[1]
+        while (instant := self.schedule.after(self.mark)) in self.ran:
+            self.mark = instant
+        return instant
 
     def due(self, now: float) -> float | None:
         """Return the newest due instant, which covers all missed ones before it, or None."""
