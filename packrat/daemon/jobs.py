@@ -36,18 +36,14 @@ class Job(Struct, frozen=True):
 
 
 class JobResult(Struct, frozen=True):
-    """Result of a job, with its document if it ended in order."""
+    """Result of a job."""
 
     job: Job
     status: int
     """Exit status of the process; negative for a signal."""
     timed_out: bool
     document: list[dict[str, Any]] | None
-
-    @property
-    def in_order(self) -> bool:
-        """True if the child reported its result itself."""
-        return self.document is not None and not self.timed_out
+    """What the child reported, None if it did not end in order."""
 
     @property
     def fault(self) -> str:
@@ -95,7 +91,8 @@ class Child:
             with suppress(TimeoutError):  # a grandchild may keep the pipe open
                 await asyncio.wait_for(listening, 1)
             output.seek(0)
-            return JobResult(self.job, status, timed_out, _parse(output.read()))
+            document = None if timed_out else _parse(output.read())
+            return JobResult(self.job, status, timed_out, document)
 
     def stop(self) -> None:
         """Request the job to end in order."""

@@ -59,7 +59,7 @@ class Reporter:
             self._verified(ended, following)
             return
         document: dict[str, Any] = {"service": name, "status": "failed", "error": ended.fault}
-        if ended.in_order and ended.document:
+        if ended.document:
             document = ended.document[0]
         else:
             self._history.amend(name, ended.job.instant, time.time(), ended.fault)
@@ -138,7 +138,7 @@ class Reporter:
         self._sender.close(5.0)
 
     def _verified(self, ended: JobResult, following: str) -> None:
-        if not ended.in_order or ended.document is None:
+        if ended.document is None:
             self._log.error(f"verification: {ended.fault}")
             title = f"packrat on {self._active.config.host}: verification failed"
             self._send(Message("failure", title, ended.fault))

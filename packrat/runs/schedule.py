@@ -42,20 +42,17 @@ REMEMBERED = 500
 """Instants of past runs that a timetable keeps."""
 
 
-def local_zone() -> tzinfo:
-    """Return the machine's zone: $TZ, else /etc/localtime, else UTC."""
+def zone_of(name: str | None) -> tzinfo:
+    """Return the zone of that name; for None the machine's: $TZ, /etc/localtime, or UTC."""
+    if name:
+        return ZoneInfo(name)
     try:
-        if name := os.environ.get("TZ", "").removeprefix(":"):
-            return ZoneInfo(name)
+        if local := os.environ.get("TZ", "").removeprefix(":"):
+            return ZoneInfo(local)
         with open("/etc/localtime", "rb") as file:
             return ZoneInfo.from_file(file)
     except (OSError, LookupError, ValueError):
         return UTC
-
-
-def zone_of(name: str | None) -> tzinfo:
-    """Return the zone of that name, or the machine's for None."""
-    return ZoneInfo(name) if name else local_zone()
 
 
 class Schedule(Struct, frozen=True):
