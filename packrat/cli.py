@@ -131,6 +131,11 @@ def _program(config: str | None, *, only_look: bool = False, partial: bool = Fal
     return program
 
 
+def _looking(config: str | None) -> Program:
+    """Return the program of a command that changes nothing and needs no part in particular."""
+    return _program(config, only_look=True, partial=True)
+
+
 def _repaired_program(config: str | None, *, partial: bool = False) -> Program:
     """Return the program, after repairing what killed runs left behind."""
     from packrat.runs.repair import repair
@@ -421,8 +426,7 @@ def ls(
     """
     from packrat.verbs.ls import list_files
 
-    program = _program(config, only_look=True, partial=True)
-    list_files(program, service, backup, path, source, password_file, as_json=json)
+    list_files(_looking(config), service, backup, path, source, password_file, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -441,8 +445,7 @@ def cat(
     """
     from packrat.verbs.cat import print_file
 
-    program = _program(config, only_look=True, partial=True)
-    print_file(program, service, backup, path, source, password_file)
+    print_file(_looking(config), service, backup, path, source, password_file)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -460,8 +463,7 @@ def find(
     """
     from packrat.verbs.find import find_paths
 
-    program = _program(config, only_look=True, partial=True)
-    return find_paths(program, pattern, services or [], source, as_json=json)
+    return find_paths(_looking(config), pattern, services or [], source, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -481,8 +483,7 @@ def diff(
     """
     from packrat.verbs.diff import show_changes
 
-    program = _program(config, only_look=True, partial=True)
-    show_changes(program, service, (a, b), source, password_file, as_json=json)
+    show_changes(_looking(config), service, (a, b), source, password_file, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -490,7 +491,7 @@ def usage(service: OneService = None, config: ConfigFile = None, json: AsJson = 
     """Show what services, and the backups of one, take at each destination."""
     from packrat.verbs.usage import show_usage
 
-    return show_usage(_program(config, only_look=True, partial=True), service, as_json=json)
+    return show_usage(_looking(config), service, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -505,9 +506,7 @@ def mount(
     """Show all backups as read-only folders below DIR, until it is unmounted."""
     from packrat.verbs.mount import mount as mount_now
 
-    mount_now(
-        _program(config, only_look=True, partial=True), folder, source, allow_other=allow_other
-    )
+    mount_now(_looking(config), folder, source, allow_other=allow_other)
 
 
 @app.command(cls=Command, rich_help_panel="Recover")
@@ -752,8 +751,7 @@ def history(
     """Show past runs, the newest first."""
     from packrat.verbs.history import show_history
 
-    program = _repaired_program(config, partial=True)
-    return show_history(program, service, last, as_json=json)
+    return show_history(_repaired_program(config, partial=True), service, last, as_json=json)
 
 
 @app.command(cls=Command, rich_help_panel="Set up")
