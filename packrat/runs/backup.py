@@ -107,7 +107,7 @@ def _run(
     with closing(program.cache):
         done = execute_watched(job.service, graph, given, listeners, clock, pipeline.timeout)
         outcome = done.outcome
-        sum_up(graph, outcome, job, result, done.problem)
+        sum_up(graph, done, result)
         if result.exit == Exit.DONE and (roots := outcome.fact(Roots)):
             result.warnings += _forget_replaced(pipeline, roots, clock.now() / 1e9)
         if any(map(lacks_room, outcome.failed.values())):

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from engine.graph import Graph
-    from engine.run import Outcome
-    from stages.errors import SourceError
-    from stages.facts import Job
+    from packrat.runs.execute import Executed
     from vault.store.base import Stored
 
 Status = Literal["done", "partial", "failed"]
@@ -94,17 +92,9 @@ class Result:
         self.end(status)
 
 
-def sum_up(
-    graph: Graph,
-    outcome: Outcome,
-    job: Job,
-    result: Result,
-    ended: SourceError | None = None,
-) -> None:
-    """Fill in a result: each destination by itself, and the whole.
-
-    `ended` is why the watchdog ended the run, if it did.
-    """
+def sum_up(graph: Graph, done: Executed, result: Result) -> None:
+    """Fill in a result from the run of its graph: each destination by itself, and the whole."""
+    outcome = done.outcome
     if manifest := outcome.fact(Manifest):
         result.id, result.kind = manifest.id[:8], manifest.kind
         result.files, result.size, result.read = manifest.files, manifest.size, manifest.read
@@ -118,10 +108,8 @@ def sum_up(
     deleted = {at.destination: at.archives for at in outcome.facts_of(Pruned)}
     holders = {published.destination for published in outcome.facts_of(Published)}
     branches = _branches(graph)
-    for destination in job.destinations:
-        errors = [
-            explain(outcome.failed[n])[1] for n in branches[destination] if n in outcome.failed
-        ]
+    for destination, names in branches.items():
+        errors = [explain(outcome.failed[n])[1] for n in names if n in outcome.failed]
         holds = destination in holders
         result.destinations[destination] = {
             "status": "failed" if not holds else "partial" if errors else "done",
@@ -135,7 +123,7 @@ def sum_up(
     cancelled = [e for e in outcome.failed.values() if isinstance(e, Cancelled)]
     problems = [explain(error) for error in outcome.failed.values()]
     if cancelled or trunk:
-        result.fail(ended or [*cancelled, *trunk][0])
+        result.fail(done.problem or [*cancelled, *trunk][0])
         if result.holders:
             result.error = f"{result.error}. The backup {result.id} is stored all the same"
     elif not result.holders:
