@@ -207,11 +207,8 @@ class Program:
         for name in names:
             if name not in self.config.services and not (stored and self._adopt({name})):
                 near = difflib.get_close_matches(name, self.config.services, 1)
-                hint = (
-                    f"did you mean {near[0]!r}?"
-                    if near
-                    else "there are: " + ", ".join(self.config.services)
-                )
+                known = ", ".join(self.config.services)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
                 raise UsageError(f"there is no service {name!r}; {hint}")
         return list(names)
 

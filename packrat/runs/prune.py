@@ -52,12 +52,10 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
             warn(problem)
             status = Exit.PARTIAL
         for at in pruned:
-            row: dict[str, Any] = {"service": name, "destination": at.destination}
-            rows += [
-                row | {"archive": one.name, "bytes": one.size, "reason": reason}
-                for one in at.archives
-                for reason in ["forgotten" if one.name in at.forgotten else Reason.EXPIRED]
-            ]
+            for one in at.archives:
+                reason = "forgotten" if one.name in at.forgotten else Reason.EXPIRED
+                where = {"service": name, "destination": at.destination}
+                rows.append(where | {"archive": one.name, "bytes": one.size, "reason": reason})
     if as_json:
         print_json(rows)
         return status
