@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from packrat.runs.lock import is_running
+from packrat.text.report import time_text
+from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from packrat.runs.history import History
@@ -18,25 +18,16 @@ RUNS = 100
 """Newest runs among which one of the daemon is looked for."""
 
 
-class DaemonState(Struct, frozen=True):
-    """State of the daemon of a state folder."""
-
-    running: bool
-    ended: float | None = None
-    """When it ended in order, in seconds since 1970."""
-    seen: float | None = None
-    """When one that was killed was last seen: it started, or a run of its ended."""
-
-
-def daemon_state(state_dir: str, history: History) -> DaemonState:
-    """Return the state of the daemon."""
+def daemon_absence(state_dir: str, history: History) -> str:
+    """Return since when no daemon runs, to continue a sentence; "" while one runs."""
     if is_running(state_dir, DAEMON):
-        return DaemonState(True)
+        return ""
     try:
         lock = os.stat(os.path.join(state_dir, "locks", f"{DAEMON}.lock"))
     except OSError:
-        return DaemonState(False)
-    if not lock.st_size:  # emptied at its end
-        return DaemonState(False, ended=lock.st_mtime)
+        return " and was never started"
+    if not lock.st_size:  # emptied when it ends in order
+        return f" since {time_text(stamp(lock.st_mtime))[:-3]}"
+    # One that was killed was last seen when it started, or when a run of its ended.
     ends = [past.ended for past in history.runs(last=RUNS) if past.by == "daemon" and past.ended]
-    return DaemonState(False, seen=max([lock.st_mtime, *ends]))
+    return f"; last seen {time_text(stamp(max([lock.st_mtime, *ends])))[:-3]}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit, Unusable
 from packrat.program import log_file
-from packrat.runs.daemon_state import daemon_state
+from packrat.runs.daemon_state import daemon_absence
 from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
 from packrat.text.alarms import accept_hint
@@ -19,11 +19,9 @@ from packrat.text.service_state import age_text, full_lines, next_text, result_t
 from specs.faults import printable
 from specs.trust import trusted_uids, user_name
 from stages.in_place.replaced import replaced_by
-from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from packrat.runs.daemon_state import DaemonState
 
 
 def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
@@ -33,7 +31,7 @@ def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
     _check_owner(program)
     with closing(History(config.state_dir)) as history:
         rows = [row for row in service_rows(config, history, now) if row["service"] in services]
-        daemon = daemon_state(config.state_dir, history)
+        absence = daemon_absence(config.state_dir, history)
     for row in rows:
         of, log = config.services[row["service"]], log_file(config.state_dir, row["service"])
         row |= {"path": next(iter(of.folders), None), "set_aside": []}
@@ -46,7 +44,7 @@ def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        _print_daemon(daemon, rows)
+        _print_daemon(absence, rows)
         if service:
             _print_in_full(rows[0], now)
         else:
@@ -73,17 +71,12 @@ def _check_owner(program: Program) -> None:
         )
 
 
-def _print_daemon(daemon: DaemonState, rows: list[dict[str, Any]]) -> None:
+def _print_daemon(absence: str, rows: list[dict[str, Any]]) -> None:
     """Print that no daemon runs, if anything has a schedule."""
     names = [row["service"] for row in rows if row["schedule"]]
-    if daemon.running or not names:
+    if not absence or not names:
         return
-    since = " and was never started"
-    if daemon.ended is not None:
-        since = f" since {time_text(stamp(daemon.ended))[:-3]}"
-    elif daemon.seen is not None:
-        since = f"; last seen {time_text(stamp(daemon.seen))[:-3]}"
-    say(f"daemon: NOT RUNNING{since}")
+    say(f"daemon: NOT RUNNING{absence}")
     say(f"    not backed up on schedule: {', '.join(names)}")
     say("    start it with: systemctl start packrat, or packrat daemon")
 
