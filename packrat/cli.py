@@ -812,7 +812,7 @@ def repair(config: ConfigFile = None) -> None:
 @app.command(cls=Command, hidden=True)
 def job(name: str) -> int:
     """Do the work that the daemon hands over on standard input; NAME is for lists of processes."""
-    from packrat.daemon.worker import run_work
+    from packrat.daemon.work import run_work
 
     del name
     return run_work()

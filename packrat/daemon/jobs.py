@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import Struct
 
+from packrat.daemon.work import DAEMON
 from packrat.runs.recorder import INSTANT
 from packrat.surroundings import PYTHON
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 60.0
 """Seconds for a child to end in order, its containers up again, before it is killed."""
-DAEMON = "PACKRAT_DAEMON"
-"""Variable with the daemon's process id, for its children."""
 
 
 class Job(Struct, frozen=True):
