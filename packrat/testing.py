@@ -20,10 +20,10 @@ from engine.run import Run, Shared
 from packrat.program import Program
 from packrat.restore.choose import choose
 from packrat.restore.opened import OpenedBackup
-from packrat.restore.restore import restore
+from packrat.restore.restore import Restored, restore
 from packrat.runs.backup import back_up
 from specs.compile import compile_restore, compile_service
-from specs.pipeline import load_pipelines, to_yaml
+from specs.pipeline import Pipeline, load_pipelines, to_yaml
 from stages.items import Piece
 from vault.archive.derivation import Derivation
 from vault.archive.format import Entry, order, text
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.stage import Stage
-    from packrat.restore.restore import Restored
     from packrat.runs.result import Result
-    from specs.pipeline import Pipeline
 
 SERVICE = "trial"
 TREE = {"a": b"first", "b/c": b"second" * 100, "b/empty": b"", "big": bytes(range(256)) * 40_000}

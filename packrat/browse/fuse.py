@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 import mfusepy
 
 from packrat.text.report import warn
-from vault.archive.format import untext
-from vault.browse import describe
+from vault.archive.format import Entry, untext
+from vault.browse import BackupFile, PackratFileSystem, describe
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault.archive.format import Entry
-    from vault.browse import BackupFile, PackratFileSystem
 
 TIMEOUT_SECONDS = 60
 """Time for which the kernel remembers attributes: nothing in a backup changes."""

@@ -6,12 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from specs.discovery.label_record import read_labels, use_labels
-from specs.faults import ConfigFaults
+from specs.faults import ConfigFaults, Fault
 from specs.load import load_config
 
 if TYPE_CHECKING:
     from specs.discovery.labelled import Labelled
-    from specs.faults import Fault
     from stages.service.inventory import Inventory
 
 

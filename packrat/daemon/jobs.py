@@ -42,7 +42,7 @@ class JobResult(Struct, frozen=True):
     """Exit status of the process; negative for a signal."""
     timed_out: bool
     document: list[dict[str, Any]] | None
-    """What the child reported, None if it did not end in order."""
+    """Its report, None if it did not end in order."""
 
     @property
     def fault(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from packrat.daemon import systemd
 from packrat.daemon.active_config import ActiveConfig
-from packrat.daemon.docker_watch import DockerWatch
+from packrat.daemon.docker_watch import DockerWatch, Looked
 from packrat.daemon.jobs import Child, Job
 from packrat.daemon.reporter import Reporter, notify_unusable
 from packrat.daemon.timetables import VERIFY, Timetables
@@ -31,7 +31,6 @@ from vault.archive.format import stamp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from packrat.daemon.docker_watch import Looked
     from packrat.daemon.log import Log
 
 TICK_SECONDS = 10.0

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.notify.sender import Message, Sender
-from packrat.runs.history import History
-from packrat.runs.result import upkeep_text
+from packrat.runs.history import History, PastRun
+from packrat.runs.result import Result, upkeep_text
 from packrat.text.report import bytes_text, count_text, warn
 
 if TYPE_CHECKING:
-    from packrat.runs.history import PastRun
-    from packrat.runs.result import Result
     from specs.config import Config, Outcome
 
 FEW = 5

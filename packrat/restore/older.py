@@ -10,13 +10,12 @@ from typer import confirm
 from packrat.errors import Interrupted
 from packrat.restore.match import steps_back
 from packrat.text.alarms import alarm_sentence, named
-from vault.archive.format import ArchiveName
+from vault.archive.format import ArchiveName, Summary
 from vault.catalog.alarm import Kind
 from vault.errors import NotThere
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from vault.archive.format import Summary
 
 
 def require_consent(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from engine.events import Warned
+from engine.events import Event, Listener, Warned
 from engine.run import Clock
 from packrat.errors import Interrupted
 from packrat.restore.target_roots import selected, target_roots
@@ -35,7 +35,6 @@ from vault.archive.format import stamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.events import Event, Listener
     from engine.graph import Graph
     from packrat.restore.opened import OpenedBackup
     from specs.pipeline import Pipeline

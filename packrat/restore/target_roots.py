@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from stages.errors import TargetError
 from stages.in_place.staging import TargetRoot
-from vault.archive.lineage import STREAMED
+from vault.archive.lineage import STREAMED, Root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stages.source.roots import ReadRoot, Roots
-    from vault.archive.lineage import Root
 
 
 def target_roots(

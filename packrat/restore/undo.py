@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from engine.events import Warned
+from engine.events import Event, Warned
 from engine.graph import Graph
 from engine.run import Clock
 from packrat.errors import Exit
@@ -30,7 +30,6 @@ from stages.source.roots import HeldRoots
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
-    from engine.events import Event
     from packrat.program import Program
     from specs.pipeline import Pipeline
 

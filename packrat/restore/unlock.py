@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from packrat.restore.choose import OtherKey, choose
+from packrat.restore.choose import Chosen, OtherKey, choose
 from vault.archive.reader import read_header
 from vault.errors import WrongKey
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from packrat.program import Program
-    from packrat.restore.choose import Chosen
     from vault.archive.header import Header
     from vault.archive.keys import Keys
     from vault.store.base import Store

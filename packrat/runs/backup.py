@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from engine.events import Warned
+from engine.events import Event, Listener, Warned
 from engine.run import Cancelled, Clock
 from packrat.errors import Exit
-from packrat.program import DocumentProgram
+from packrat.program import DocumentProgram, Program
 from packrat.runs.catalogs import alarms_of
 from packrat.runs.execute import execute_watched, service_given
 from packrat.runs.forgetting import settle
@@ -35,8 +35,6 @@ from vault.errors import VaultError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.events import Event, Listener
-    from packrat.program import Program
     from specs.pipeline import Pipeline
     from vault.catalog.catalog import Catalog
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from packrat.errors import Exit, worst
-from packrat.runs.backup import back_up
+from packrat.runs.backup import Choices, back_up
 from packrat.runs.repair import repair
 from packrat.text.progress import Detail, progress
 from packrat.text.report import print_error, print_json, say, warn
@@ -17,11 +17,9 @@ from stages.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from engine.events import Listener
     from packrat.notify.message import ManualNotifier
-    from packrat.runs.backup import Choices
     from specs.pipeline import Pipeline
 
 

@@ -9,7 +9,7 @@ from packrat.errors import Exit
 from packrat.text.alarms import alarm_text
 from packrat.text.report import warn
 from vault.catalog.watch import look_back
-from vault.errors import Retryable, UnknownHost
+from vault.errors import Retryable, UnknownHost, VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from packrat.program import Program
     from vault.catalog.alarm import Alarm
     from vault.catalog.catalog import Catalog
-    from vault.errors import VaultError
 
 
 def catalogs(

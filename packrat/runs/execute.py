@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from engine.facts import Facts
-from engine.run import Cancelled, Clock, Run, Shared
+from engine.run import Cancelled, Clock, Outcome, Run, Shared
 from engine.wiring import execute
 from packrat.program import log_file
 from packrat.runs.repair import resolve
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from engine.events import Listener
     from engine.graph import Graph
-    from engine.run import Outcome
     from specs.pipeline import Pipeline
     from stages.errors import SourceError
 

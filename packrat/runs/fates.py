@@ -11,7 +11,7 @@ from packrat.text.report import bytes_text, count_text
 from vault.catalog.hosts import is_of
 from vault.catalog.lineage import pins_of
 from vault.catalog.renewal import renewable
-from vault.catalog.retention import Policy, decide, still_owed
+from vault.catalog.retention import Fate, Policy, decide, still_owed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stages.facts import Holdings
     from vault.archive.format import Referred
     from vault.catalog.catalog import Catalog
-    from vault.catalog.retention import Fate
 
     Policies = Mapping[str, Policy]
 

@@ -20,20 +20,18 @@ from packrat.text.report import bytes_text, count_text
 from specs.state_file import read_state, write_state
 from vault.archive.statement import Statement, seal_statement
 from vault.catalog.cache import location
-from vault.catalog.catalog import Listed
+from vault.catalog.catalog import Catalog, Listed
 from vault.catalog.contained import contained
 from vault.catalog.forgotten import take_out_forgotten
 from vault.catalog.statements import publish_statement
 from vault.errors import NotThere, VaultError
-from vault.store.base import Stored
+from vault.store.base import Store, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from packrat.program import Program
     from vault.archive.keys import Keys
-    from vault.catalog.catalog import Catalog
-    from vault.store.base import Store
 
 FOLDER = "forget"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from engine.run import Cancelled
+from engine.run import Cancelled, Outcome
 from packrat.runs.execute import execute_watched
 from stages.facts import Job, ScratchFolder, Stores
 from stages.spool_folder import SpoolFolder
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.events import Listener
-    from engine.run import Outcome
     from packrat.program import Program
     from specs.pipeline import Pipeline
 

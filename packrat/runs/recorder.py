@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from engine.events import Finished, Progress
+from engine.events import Event, Finished, Progress
 from packrat.errors import Exit
 from packrat.runs.history import History
 
 if TYPE_CHECKING:
-    from engine.events import Event
     from engine.run import Clock
     from packrat.runs.result import Result
 

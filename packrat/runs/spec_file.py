@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from packrat.errors import UsageError
 from specs.compile import compile_service
 from specs.faults import ConfigFaults
-from specs.pipeline import is_pipeline, load_pipelines
+from specs.pipeline import Pipeline, is_pipeline, load_pipelines
 from specs.trust import distrusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from packrat.program import Program
-    from specs.pipeline import Pipeline
 
 
 def pipelines_of(program: Program, spec: str | None, services: Sequence[str]) -> list[Pipeline]:

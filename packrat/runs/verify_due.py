@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from engine.events import Progress
+from engine.events import Listener, Progress
 from engine.run import Clock
 from packrat.errors import Exit, Locked
-from packrat.program import DocumentProgram
+from packrat.program import DocumentProgram, Program
 from packrat.runs.catalogs import list_service
 from packrat.runs.fates import policies
 from packrat.runs.lock import service_lock
@@ -41,8 +41,6 @@ from vault.errors import VaultError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from engine.events import Listener
-    from packrat.program import Program
     from specs.pipeline import Pipeline
     from vault.catalog.alarm import Alarm
     from vault.catalog.catalog import Catalog

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packrat.text.report import time_text
-from vault.catalog.alarm import Kind
-
-if TYPE_CHECKING:
-    from vault.catalog.alarm import Alarm, Lost
+from vault.catalog.alarm import Alarm, Kind, Lost
 
 
 def alarm_text(alarm: Alarm) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from packrat.text.report import bytes_text, count_text, say, table
-from specs.discovery.engines import engine_of, is_data_folder
+from specs.discovery.engines import Engine, engine_of, is_data_folder
 from specs.faults import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from specs.discovery.coverage import Covered, CoveredPlace
-    from specs.discovery.engines import Engine
     from specs.discovery.groups import Group, Place
     from stages.service.folder_sizes import FolderSize
 

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.events import Failed, Finished, Progress, Skipped, Warned
+from engine.events import Event, Failed, Finished, Listener, Progress, Skipped, Warned
 from packrat.text.report import bytes_text, count_text, say, warn
 from specs.faults import printable
 from stages.waiting import Waiting
@@ -17,7 +17,6 @@ from stages.waiting import Waiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from engine.events import Event, Listener
 
 QUIET_SECONDS = 1.0
 

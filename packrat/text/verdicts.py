@@ -10,14 +10,11 @@ from packrat.text.report import bytes_text, count_text, say
 from specs.faults import printable
 from stages.masking import masked
 from vault.archive.format import StatementName
-from vault.catalog.alarm import Kind
-from vault.catalog.verdict import Status
+from vault.catalog.alarm import Alarm, Kind
+from vault.catalog.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from vault.catalog.alarm import Alarm
-    from vault.catalog.verdict import Verdict
 
 
 def row_of(service: str, verdict: Verdict) -> dict[str, Any]:

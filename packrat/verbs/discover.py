@@ -10,12 +10,12 @@ from typer import confirm
 from packrat.errors import Exit, UsageError
 from packrat.text.discovered import discovered_document, print_discovered
 from packrat.text.report import print_json, say, warn
-from specs.discovery.coverage import coverage
-from specs.discovery.proposal import collisions, propose, usual_schedule
+from specs.discovery.coverage import Covered, coverage
+from specs.discovery.proposal import Proposal, collisions, propose, usual_schedule
 from specs.faults import ConfigFaults, printable
 from specs.insert_services import NewService
 from specs.load import load_config
-from specs.rewrite import add_services
+from specs.rewrite import Rewrite, add_services
 from stages.service.docker import DockerEngine
 from stages.service.folder_sizes import measure_folders
 from stages.service.inventory import read_inventory
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from specs.config import Config
-    from specs.discovery.coverage import Covered
-    from specs.discovery.proposal import Proposal
-    from specs.rewrite import Rewrite
 
 ASKING_SECONDS = 20
 """Time that `discover` waits for an answer of the Docker engine."""

@@ -11,7 +11,7 @@ from packrat.browse.opened import opened_ahead
 from packrat.errors import Exit
 from packrat.restore.request import in_roots
 from packrat.text.report import bytes_text, count_text, print_json, table, time_text, warn
-from vault.archive.compare import Search
+from vault.archive.compare import Search, Sighting
 from vault.browse import PackratFileSystem
 from vault.errors import VaultError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from packrat.program import Program
-    from vault.archive.compare import Sighting
     from vault.archive.format import Summary
 
 

@@ -6,14 +6,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
-from packrat.runs.history import History
+from packrat.runs.history import History, PastRun
 from packrat.runs.result import upkeep_text
 from packrat.text.report import bytes_text, print_json, table, time_text
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from packrat.runs.history import PastRun
 
 
 def show_history(program: Program, service: str | None, last: int, *, as_json: bool) -> int:

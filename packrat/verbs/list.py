@@ -13,14 +13,13 @@ from packrat.text.report import bytes_text, print_json, say, table, time_text, w
 from stages.facts import Holdings
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import ArchiveName
-from vault.catalog.retention import PAST, Reason
+from vault.catalog.retention import PAST, Fate, Reason
 from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from packrat.errors import Exit
     from packrat.program import Program
     from vault.catalog.catalog import Catalog
-    from vault.catalog.retention import Fate
 
 
 def list_backups(

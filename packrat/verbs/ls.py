@@ -11,13 +11,12 @@ from packrat.browse.library import ChosenBackups
 from packrat.restore.request import path_in_backup
 from packrat.text.report import bytes_text, print_json
 from specs.faults import printable
-from vault.archive.format import untext
+from vault.archive.format import Entry, untext
 from vault.browse import MODES, PackratFileSystem
 from vault.errors import NotThere
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from vault.archive.format import Entry
 
 
 def list_files(

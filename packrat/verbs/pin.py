@@ -11,13 +11,12 @@ from packrat.runs.catalogs import catalogs
 from packrat.runs.lock import service_lock
 from packrat.runs.statements import make_statements, publish_statements
 from packrat.text.report import print_json, warn
-from vault.archive.format import unstamp
+from vault.archive.format import Summary, unstamp
 from vault.catalog.lineage import pins_of
 from vault.errors import NotThere
 
 if TYPE_CHECKING:
     from packrat.program import Program
-    from vault.archive.format import Summary
     from vault.catalog.catalog import Catalog
 
 

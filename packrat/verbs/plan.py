@@ -15,7 +15,7 @@ from packrat.text import drawing
 from packrat.text.formats import PLAN_FORMATS
 from packrat.text.report import print_json, say, time_text, warn
 from specs.compile import compile_prune, compile_restore, compile_verify
-from specs.pipeline import to_yaml
+from specs.pipeline import Pipeline, to_yaml
 from specs.secret import SecretFault
 from vault.errors import VaultError
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from engine.graph import Graph
     from packrat.restore.request import Request
-    from specs.pipeline import Pipeline
 
 
 def show_plan(program: Program, what: Sequence[str], form: str, back: Request | None) -> None:

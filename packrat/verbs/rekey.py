@@ -21,7 +21,7 @@ from packrat.text.report import count_text, warn
 from vault.archive.format import ArchiveName, stamp
 from vault.archive.header import Header
 from vault.archive.key_file import read_key_file, write_key_file
-from vault.archive.reader import read_header
+from vault.archive.reader import Archive, read_header
 from vault.archive.slots import PasswordSlot
 from vault.catalog.catalog import open_archive
 from vault.errors import Damaged, VaultError, WrongKey
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from vault.archive.keys import Keys
-    from vault.archive.reader import Archive
     from vault.store.base import Store, Stored
 
     Identity = tuple[bytes, PasswordSlot]

@@ -12,7 +12,7 @@ from packrat.errors import Exit, Interrupted, UsageError
 from packrat.restore.older import require_consent
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
-from packrat.restore.request import in_roots, inside
+from packrat.restore.request import Request, in_roots, inside
 from packrat.restore.undo import undo
 from packrat.restore.unlock import choose_and_unlock
 from packrat.text.alarms import alarm_text
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packrat.program import Program
-    from packrat.restore.request import Request
 
 
 def _path_in_backup(path: str, labels: Mapping[str, str]) -> str:

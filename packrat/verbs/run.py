@@ -9,7 +9,7 @@ from typer import confirm
 
 from packrat.errors import Exit, UsageError, worst
 from packrat.notify.message import notifier
-from packrat.program import DocumentProgram
+from packrat.program import DocumentProgram, Program
 from packrat.restore.older import require_consent
 from packrat.restore.opened import OpenedBackup
 from packrat.restore.report import restore_and_report
@@ -23,7 +23,6 @@ from packrat.text.report import warn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from packrat.program import Program
     from specs.pipeline import Pipeline
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packrat.errors import Exit, Unusable
-from packrat.program import log_file
+from packrat.program import Program, log_file
 from packrat.runs.daemon_state import daemon_absence
 from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
@@ -19,9 +19,6 @@ from packrat.text.service_state import age_text, full_lines, next_text, result_t
 from specs.faults import printable
 from specs.trust import trusted_uids, user_name
 from stages.in_place.replaced import replaced_by
-
-if TYPE_CHECKING:
-    from packrat.program import Program
 
 
 def show_status(program: Program, service: str | None, *, as_json: bool) -> int:
