@@ -21,12 +21,11 @@ from packrat.runs.daemon_state import DAEMON
 from packrat.runs.history import History
 from packrat.runs.lock import is_running, service_lock
 from packrat.runs.status import LATE_SECONDS
-from packrat.text.report import time_text
+from packrat.text.report import minute_text
 from specs.exposure import exposed_metrics
 from specs.faults import ConfigFaults
 from specs.load import secrets_of
 from stages.journal import journals
-from vault.archive.format import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +150,7 @@ class Daemon:
         self._running[job.name] = child
         if job.name != REPAIR:
             late = self._now() - job.instant > LATE_SECONDS
-            why = f", for the missed run of {time_text(stamp(job.instant))[:-3]}" * late
+            why = f", for the missed run of {minute_text(job.instant)}" * late
             self._log.info(f"{job.name}: starts{why}", service=job.name)
             self._reporter.begins(job)
         task = asyncio.create_task(self._follow(child))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from packrat.runs.schedule import Schedule, Timetable, zone_of
-from packrat.text.report import time_text
-from vault.archive.format import stamp
+from packrat.text.report import minute_text
 
 if TYPE_CHECKING:
     from packrat.runs.history import History
@@ -51,7 +50,7 @@ class Timetables(dict[str, Timetable]):
     def next_text(self, name: str, now: float) -> str:
         """Return the time of the next run of a job after now, "" without a schedule."""
         table = self.get(name)
-        return time_text(stamp(table.schedule.after(now)))[:-3] if table else ""
+        return minute_text(table.schedule.after(now)) if table else ""
 
     def summary(self, now: float) -> str:
         """Return how many services have a schedule, and which job is due first."""
@@ -60,6 +59,6 @@ class Timetables(dict[str, Timetable]):
         if self:
             due, name = min((table.next(now), name) for name, table in self.items())
             what = "verification" if name == VERIFY else name
-            when = "now" if due <= now else f"at {time_text(stamp(due))[:-3]}"
+            when = "now" if due <= now else f"at {minute_text(due)}"
             text += f"; next run: {what} {when}"
         return text

@@ -15,7 +15,7 @@ from packrat.runs.execute import execute_watched, service_given
 from packrat.runs.lock import service_lock
 from packrat.runs.repair import require_repaired
 from packrat.text.replaced import until_text
-from packrat.text.report import count_text, say, time_text, warn
+from packrat.text.report import count_text, minute_text, say, warn
 from specs.compile import compile_service, reads_of
 from specs.faults import printable
 from stages.errors import SourceError
@@ -63,7 +63,7 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
         if ended := done.error:
             raise ended
         measure(config.state_dir, service)
-    when = f" of {time_text(stamp(records[0].since))[:-3]}" if records[0].since else ""
+    when = f" of {minute_text(records[0].since)}" if records[0].since else ""
     say(f"{service}: {restored} the restore{when}")
     now = clock.now() / 1e9
     until = until_text(stamp(now + config.keep_replaced_of(config.services[service])), now)

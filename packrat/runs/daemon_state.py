@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from packrat.runs.lock import is_running
-from packrat.text.report import time_text
-from vault.archive.format import stamp
+from packrat.text.report import minute_text
 
 if TYPE_CHECKING:
     from packrat.runs.history import History
@@ -27,7 +26,7 @@ def daemon_absence(state_dir: str, history: History) -> str:
     except OSError:
         return " and was never started"
     if not lock.st_size:  # emptied when it ends in order
-        return f" since {time_text(stamp(lock.st_mtime))[:-3]}"
+        return f" since {minute_text(lock.st_mtime)}"
     # One that was killed was last seen when it started, or when a run of its ended.
     ends = [past.ended for past in history.runs(last=RUNS) if past.by == "daemon" and past.ended]
-    return f"; last seen {time_text(stamp(max([lock.st_mtime, *ends])))[:-3]}"
+    return f"; last seen {minute_text(max([lock.st_mtime, *ends]))}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from packrat.text.report import bytes_text, time_text
+from packrat.text.report import bytes_text, minute_text
 from vault.archive.format import stamp, unstamp
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def replaced_text(document: dict[str, Any], now: float) -> str:
     """Return what a restore or an undo set aside, since when, and until when."""
     by = "an undo" if document["by"] == "undo" else "a restore in place"
     return (
-        f"{by} set aside {bytes_text(document['bytes'])} at {time_text(document['since'])[:-3]};"
+        f"{by} set aside {bytes_text(document['bytes'])} at {minute_text(document['since'])};"
         f" {until_text(document['until'], now)} deletes it"
     )
 
@@ -36,4 +36,4 @@ def until_text(until: str, now: float) -> str:
     """Return which backup deletes a replaced folder."""
     if unstamp(until) <= now:
         return "the next good backup"
-    return f"the first good backup after {time_text(until)[:-3]}"
+    return f"the first good backup after {minute_text(until)}"

@@ -93,6 +93,13 @@ def time_text(stamp: str) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def minute_text(when: str | float) -> str:
+    """Return an archive's time, or seconds since 1970, in the local time zone, to the minute."""
+    if isinstance(when, str):
+        return time_text(when).rpartition(":")[0]
+    return f"{datetime.fromtimestamp(when).astimezone():%Y-%m-%d %H:%M}"
+
+
 def when_text(stamp: str, now: float | None = None) -> str:
     """Return an archive's time in words: yesterday 02:00, Sunday 02:00, 12 days ago."""
     moment = datetime.fromisoformat(stamp).astimezone()

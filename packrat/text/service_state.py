@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.text.alarms import accept_hint
 from packrat.text.replaced import replaced_text
-from packrat.text.report import bytes_text, count_text, time_text
+from packrat.text.report import bytes_text, count_text, minute_text, time_text
 from vault.archive.format import unstamp
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def result_text(row: dict[str, Any]) -> str:
 def next_text(row: dict[str, Any], now: float) -> str:
     """Return when a service is backed up next."""
     if row["missed"]:
-        return f"missed {time_text(row['missed'])[:-3]}"
+        return f"missed {minute_text(row['missed'])}"
     if row["next"] is None:
         return "by hand"
     if not row["daemon"]:
         return "no daemon"
-    return time_text(row["next"])[:-3] if unstamp(row["next"]) > now else "is due"
+    return minute_text(row["next"]) if unstamp(row["next"]) > now else "is due"
 
 
 def age_text(when: str | None, now: float) -> str:
@@ -41,7 +41,7 @@ def age_text(when: str | None, now: float) -> str:
     if when is None:
         return "never"
     if unstamp(when) > now + CLOCK_SECONDS:
-        return f"dated {time_text(when)[:-3]}, in the future"
+        return f"dated {minute_text(when)}, in the future"
     return seconds_text(max(now - unstamp(when), 0))
 
 

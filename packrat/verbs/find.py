@@ -10,7 +10,7 @@ from packrat.browse.library import AllBackups
 from packrat.browse.opened import opened_ahead
 from packrat.errors import Exit
 from packrat.restore.request import in_roots
-from packrat.text.report import bytes_text, count_text, print_json, table, time_text, warn
+from packrat.text.report import bytes_text, count_text, minute_text, print_json, table, warn
 from vault.archive.compare import Search, Sighting
 from vault.browse import PackratFileSystem
 from vault.errors import VaultError
@@ -81,8 +81,8 @@ def _report(rows: list[dict[str, Any]], pattern: str, searched: int, *, as_json:
             [
                 [
                     row["service"],
-                    time_text(row["first"])[:10],
-                    time_text(row["last"])[:16],
+                    minute_text(row["first"])[:10],
+                    minute_text(row["last"]),
                     row["last_id"],
                     f"{row['versions']:,}",
                     bytes_text(row["size"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.runs.catalogs import catalogs
 from packrat.runs.fates import counts_text, fates, policies
-from packrat.text.report import bytes_text, print_json, say, table, time_text, warn
+from packrat.text.report import bytes_text, minute_text, print_json, say, table, warn
 from stages.facts import Holdings
 from stages.spool_folder import SpoolFolder
 from vault.archive.format import ArchiveName
@@ -174,7 +174,7 @@ def _print_backups(rows: list[dict[str, Any]]) -> None:
             [
                 row["service"],
                 row["id"],
-                time_text(row["made"])[:-3],  # the id distinguishes two in one minute
+                minute_text(row["made"]),  # the id distinguishes two in one minute
                 row["kind"][:4],
                 f"{row['files']:,}" + f" ({row['missed']:,} missed)" * bool(row["missed"]),
                 bytes_text(row["size"]),
@@ -201,7 +201,7 @@ def _print_all(rows: list[dict[str, Any]]) -> None:
             [
                 row["service"],
                 row["id"],
-                time_text(row["made"])[:-3],
+                minute_text(row["made"]),
                 bytes_text(row["stored"]),
                 "; ".join(
                     f"{', '.join(at for at, why in row['reasons'].items() if why == text)}: {text}"

@@ -14,7 +14,7 @@ from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
 from packrat.text.alarms import accept_hint
 from packrat.text.replaced import replaced_document, replaced_text
-from packrat.text.report import print_json, say, table, time_text, warn
+from packrat.text.report import minute_text, print_json, say, table, time_text, warn
 from packrat.text.service_state import age_text, full_lines, next_text, result_text
 from specs.faults import printable
 from specs.trust import trusted_uids, user_name
@@ -101,7 +101,7 @@ def _cells(row: dict[str, Any], now: float) -> list[str]:
     ]
     return [
         row["service"],
-        time_text(last["started"])[:-3] if last else "-",
+        minute_text(last["started"]) if last else "-",
         result_text(row),
         next_text(row, now),
         "; ".join(places),

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from packrat.runs.catalogs import catalogs
-from packrat.text.report import bytes_text, growth_text, print_json, table, time_text
+from packrat.text.report import bytes_text, growth_text, minute_text, print_json, table
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def show_usage(program: Program, service: str | None, *, as_json: bool) -> int:
         table(
             ["ID", "TIME", "SIZE", "STORED", "UNIQUE", "SHARED"],
             [
-                [one["id"], time_text(one["made"])[:16]]
+                [one["id"], minute_text(one["made"])]
                 + [bytes_text(one[key]) for key in ("size", "stored", "unique", "shared")]
                 for one in row["backups"]
             ],
