@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.daemon.unprotected import newly_unprotected, unprotected_text
 from packrat.notify.message import message_of, verified_message
-from packrat.notify.sender import Message, Sender
+from packrat.notify.sender import Message, Ping, Sender
 from packrat.runs.status import newest_overdue
 from packrat.text.report import bytes_text, count_text, time_text
 from specs.faults import ConfigFaults
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from packrat.daemon.jobs import Job, JobResult
     from packrat.daemon.log import Log
     from packrat.runs.history import History
+    from specs.config import Outcome
     from specs.discovery.coverage import Covered
 
 LOOK_SECONDS = 300.0
@@ -88,8 +89,7 @@ class Reporter:
                 when = f"its newest backup is of {time_text(newest)}" if newest else None
                 text = f"{name}: {when or 'has no backup yet'}"
                 self._log.error(text, service=name)
-                title = f"packrat on {config.host}: {name} is overdue"
-                self._send(Message("overdue", title, text, ping="fail"))
+                self._notify("overdue", f"{name} is overdue", text, ping="fail")
 
     def check_labels(self) -> None:
         """Log each label of a container that is not used, once."""
@@ -114,24 +114,21 @@ class Reporter:
             lines = [unprotected_text(one) for one in new]
             self._log.warn(f"without a backup: {'; '.join(lines)}")
             body = "\n".join([*lines, "packrat discover --write adds what is missing."])
-            title = f"packrat on {config.host}: {names} without a backup"
-            self._send(Message("unprotected", title, body))
+            self._notify("unprotected", f"{names} without a backup", body)
 
     def check_config(self, now: float) -> None:
         """Notify a configuration file that stays broken, and its repair."""
-        faults, host = self._active.faults, self._active.config.host
+        faults = self._active.faults
         if not faults:
             if self._broken_notified:
-                title = f"packrat on {host}: the configuration is valid again"
-                self._send(Message("recovery", title, self._active.file))
+                self._notify("recovery", "the configuration is valid again", self._active.file)
             self._broken, self._broken_notified = None, False
             return
         self._broken = now if self._broken is None else self._broken
         if not self._broken_notified and abs(now - self._broken) >= BROKEN_SECONDS:
             self._broken_notified = True
             body = [*map(str, faults), "The previous configuration stays in use until a restart."]
-            title = f"packrat on {host}: the configuration has faults"
-            self._send(Message("failure", title, "\n".join(body)))
+            self._notify("failure", "the configuration has faults", "\n".join(body))
 
     def close(self) -> None:
         """Wait briefly until the last messages are sent."""
@@ -140,8 +137,7 @@ class Reporter:
     def _verified(self, ended: JobResult, following: str) -> None:
         if ended.document is None:
             self._log.error(f"verification: {ended.fault}")
-            title = f"packrat on {self._active.config.host}: verification failed"
-            self._send(Message("failure", title, ended.fault))
+            self._notify("failure", "verification failed", ended.fault)
             return
         read = sum(row["bytes_read"] for row in ended.document)
         good = sum(row["status"] == "ok" for row in ended.document)
@@ -151,6 +147,10 @@ class Reporter:
         if message := verified_message(ended.document, self._active.config.host):
             self._log.error(message.body)
             self._send(message)
+
+    def _notify(self, outcome: Outcome, title: str, body: str, ping: Ping | None = None) -> None:
+        title = f"packrat on {self._active.config.host}: {title}"
+        self._send(Message(outcome, title, body, ping))
 
     def _send(self, message: Message) -> None:
         self._sender.send(message, self._active.config)

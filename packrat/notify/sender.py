@@ -27,6 +27,9 @@ BY_HAND_SECONDS = 45.0
 """Longest time that a command waits at its end for its messages."""
 
 
+Ping = Literal["start", "success", "fail"]
+
+
 class Message(Struct, frozen=True):
     """A message to the notification services, to the dead man's switch, or to both."""
 
@@ -34,7 +37,7 @@ class Message(Struct, frozen=True):
     """None for a ping only."""
     title: str = ""
     body: str = ""
-    ping: Literal["start", "success", "fail"] | None = None
+    ping: Ping | None = None
     ping_body: str = ""
     """Text of the ping, if it differs from the body."""
 
