@@ -94,7 +94,7 @@ def _restore_of(program: Program, service: str, back: Request, said: dict[str, s
     Without the key or an answer, that is the nearest configured destination. The id and time of
     the backup are added to `said`.
     """
-    backup, paths = back.backup or "latest", back.paths or ()
+    backup, paths = "latest" if back.backup is None else back.backup, back.paths or ()
     try:
         chosen = choose(program, service, backup, back.source, warn)
         manifest, source = chosen.archive.manifest, chosen.catalog.destination.name

@@ -108,7 +108,7 @@ def restore_to(
     `opened` is the backup if the picker has already opened it. With `ask`, on a terminal, ask
     whether `latest` may be older than one that a destination had.
     """
-    service, backup = request.service, request.backup or "latest"
+    service, backup = request.service, "latest" if request.backup is None else request.backup
     if request.target is None:  # the picker may have chosen it
         program.require_whole()
         _require_configured(program, service)
