@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from packrat.runs.fates import fates, policies
+from packrat.runs.fates import fates
 from stages.facts import Holdings
 from vault.archive.format import ArchiveName
 from vault.catalog.catalog import Catalog
@@ -63,10 +63,10 @@ def _needing(
     program: Program, service: str, ids: Collection[str], catalogs: list[Catalog]
 ) -> set[str]:
     """Return the names of other archives that would be damaged: backups, or retained ones."""
-    ruling = policies(program, service)
-    ruled = {one.destination.name: one for one in catalogs if one.destination.name in ruling}
+    rules = program.rules(service)
+    ruled = {one.destination.name: one for one in catalogs if one.destination.name in rules}
     nothing = Catalog(catalogs[0].destination, service)
-    decided = fates(ruling, Holdings(ruled, {}, nothing), time.time())
+    decided = fates(program, service, Holdings(ruled, {}, nothing), time.time())
     past = {
         (name, fate.listed.stored.name)
         for name, some in decided.items()

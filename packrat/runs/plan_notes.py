@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from packrat.runs.fates import counts_text, fates, policies, renewals
+from packrat.runs.fates import counts_text, fates, renewals
 from packrat.runs.maintenance import maintain
 from packrat.text.report import bytes_text, count_text, warn
 from specs.compile import compile_prune
@@ -101,13 +101,13 @@ def prune_notes(program: Program, pipeline: Pipeline) -> dict[str, str]:
         if pruned.problem or names:
             said = f"now: {pruned.problem}" if pruned.problem else f"would delete {names}: expired"
             notes[f"prune:{pruned.destination}"] = said
-    policy, now = policies(program, pipeline.service), time.time()
+    service, now = pipeline.service, time.time()
     if holdings and coming:
-        if again := renewals(policy, holdings, now):
+        if again := renewals(program, service, holdings, now):
             size = bytes_text(sum(one.used for one in again))
             notes["base"] = f"stores again {size} of {count_text(len(again), 'expired archive')}"
     elif holdings:
-        for name, decided in fates(policy, holdings, now).items():
+        for name, decided in fates(program, service, holdings, now).items():
             if stay := [fate for fate in decided if fate.stays]:
                 texts = notes.get(f"prune:{name}"), f"keeps {counts_text(stay)}"
                 notes[f"prune:{name}"] = "; ".join(filter(None, texts))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from packrat.errors import Exit
 from packrat.runs.catalogs import alarms_of
-from packrat.runs.fates import counts_text, fates, policies
+from packrat.runs.fates import counts_text, fates
 from packrat.runs.lock import service_lock
 from packrat.runs.maintenance import maintain
 from packrat.runs.statements import make_statements, publish_statements
@@ -71,7 +71,7 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
 
 def _kept(program: Program, service: str, holdings: Holdings) -> Iterator[str]:
     """Yield a sentence for each destination about the archives that stay there."""
-    for where, decided in fates(policies(program, service), holdings, time.time()).items():
+    for where, decided in fates(program, service, holdings, time.time()).items():
         if stay := [fate for fate in decided if fate.stays]:
             yield f"{service} at {where} keeps {counts_text(stay)}"
 

@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from engine.events import Listener, Progress
 from engine.run import Clock
@@ -30,7 +30,7 @@ from packrat.text.verdicts import print_verdicts, row_of, with_alarms
 from stages.facts import ScratchFolder
 from stages.masking import masked
 from vault.archive.format import ArchiveName, unstamp
-from vault.catalog.lineage import pins_of, sayings_of
+from vault.catalog.lineage import sayings_of
 from vault.catalog.prover import Depth
 from vault.catalog.replicate import copy_archive
 from vault.catalog.retention import bases
@@ -95,8 +95,7 @@ class DueVerification:
 
     def _bases(self, catalog: Catalog) -> set[str]:
         """Return the names of archives that retention keeps only as bases."""
-        policy = policies(self.program, catalog.service)[catalog.destination.name]
-        policy = structs.replace(policy, pins=pins_of([catalog], policy.host))
+        policy = policies(self.program, catalog.service, [catalog])[catalog.destination.name]
         explained = sayings_of([catalog], policy.host).explained
         explained |= self.program.record.pruned(catalog.service).keys()
         return bases(catalog, policy, explained)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from packrat.runs.catalogs import catalogs
-from packrat.runs.fates import counts_text, fates, policies
+from packrat.runs.fates import counts_text, fates
 from packrat.text.report import bytes_text, minute_text, print_json, say, table, warn
 from stages.facts import Holdings
 from stages.spool_folder import SpoolFolder
@@ -154,7 +154,7 @@ def _decided(
     with suppress(VaultError):  # a list must not need the state folder
         waiting = spool.waiting(program.keys)
     holdings = Holdings(by_name, {}, waiting)
-    decided = fates(policies(program, service), holdings, time.time())
+    decided = fates(program, service, holdings, time.time())
     return [(catalog, decided[name]) for name, catalog in by_name.items()]
 
 
