@@ -51,7 +51,7 @@ class ChosenBackups:
         """Choose a backup and open it, and warn about files that it lacks; raises VaultError."""
         self._program.services([service])
         program, chosen = choose_and_unlock(
-            self._program, service, backup, self._source, self._password_file, warn
+            self._program, service, backup, self._source, self._password_file
         )
         if chosen.archive.manifest.missed:
             warn(missed_text(chosen.archive.manifest))

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def require_consent(
-    program: Program, service: str, backup: str, chosen: Summary, *, ask: bool, accept: bool
+    program: Program, service: str, backup: str, chosen: Summary, *, ask: bool
 ) -> None:
     """Require that the user accepts an older backup, if `latest` no longer is the latest.
 
     With `ask`, on a terminal, ask whether to go on. Raises NotThere or Interrupted.
     """
-    if steps_back(backup) is None or accept:
+    if steps_back(backup) is None:
         return
     newer = [
         (one, alarm)

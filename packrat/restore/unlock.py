@@ -7,12 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from packrat.restore.choose import Chosen, OtherKey, choose
+from packrat.text.report import warn
 from vault.archive.reader import read_header
 from vault.errors import WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from packrat.program import Program
     from vault.archive.header import Header
     from vault.archive.keys import Keys
@@ -75,7 +74,6 @@ def choose_and_unlock(
     backup: str,
     source: str | None,
     password_file: str | None,
-    warn: Callable[[str], None] = lambda _: None,
 ) -> tuple[Program, Chosen]:
     """Choose a backup, if necessary by its own password; return it with a matching program."""
     try:

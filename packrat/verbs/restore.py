@@ -114,21 +114,16 @@ def restore_to(
         _require_configured(program, service)
     if opened is None:
         program, chosen = choose_and_unlock(
-            program, service, backup, request.source, request.password_file, warn
+            program, service, backup, request.source, request.password_file
         )
         opened = OpenedBackup(service, chosen, program.keys)
     else:  # the picker has the whole screen, and does not warn
         for alarms in program.record.alarms(service).values():
             for alarm in alarms:
                 warn(alarm_text(alarm))
-    require_consent(
-        program,
-        service,
-        backup,
-        opened.manifest,
-        ask=ask and _is_interactive(),
-        accept=request.accept_older,
-    )
+    if not request.accept_older:
+        ask = ask and _is_interactive()
+        require_consent(program, service, backup, opened.manifest, ask=ask)
     target = request.target and os.path.abspath(os.path.expanduser(request.target))
     paths = request.paths or ()
     paths = () if "" in paths else paths

@@ -18,7 +18,6 @@ from packrat.runs.backups import back_up_all
 from packrat.runs.prune import prune_pipelines
 from packrat.runs.spec_file import is_pipeline_file, pipelines_of
 from packrat.runs.verify import verify_pipelines
-from packrat.text.report import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,25 +51,16 @@ def run_spec(
 
 def _restore(pipeline: Pipeline, *, yes: bool, as_json: bool) -> int:
     where = pipeline.to or "its own folder, in place"
-    backup = (pipeline.backup or "latest")[:8]
-    question = f"Restore backup {backup} of {pipeline.service} to {where}?"
+    service, backup = pipeline.service, pipeline.backup or "latest"
+    question = f"Restore backup {backup[:8]} of {service} to {where}?"
     if not yes and not sys.stdin.isatty():
         raise UsageError("a restore asks for confirmation; without a terminal, pass --yes")
     if not yes and not confirm(question, err=True):
         print("nothing was restored", file=sys.stderr)
         return Exit.INTERRUPTED
-    program, chosen = choose_and_unlock(
-        DocumentProgram([pipeline]), pipeline.service, pipeline.backup or "latest", None, None, warn
-    )
-    opened = OpenedBackup(pipeline.service, chosen, program.keys)
-    require_consent(
-        program,
-        pipeline.service,
-        pipeline.backup or "latest",
-        opened.manifest,
-        ask=not yes,
-        accept=False,
-    )
+    program, chosen = choose_and_unlock(DocumentProgram([pipeline]), service, backup, None, None)
+    opened = OpenedBackup(service, chosen, program.keys)
+    require_consent(program, service, backup, opened.manifest, ask=not yes)
     return restore_and_report(pipeline, opened, as_json=as_json)
 
 

@@ -190,7 +190,7 @@ def test_a_path_of_no_root_is_refused_with_the_labels(house, path):
 def test_the_preview_names_only_the_roots_of_the_selection(house):
     house.backed_up()
     program = house.program
-    _, chosen = choose_and_unlock(program, "svc", "latest", None, None, print)
+    _, chosen = choose_and_unlock(program, "svc", "latest", None, None)
     opened = OpenedBackup("svc", chosen, program.keys)
 
     def preview(*paths):
