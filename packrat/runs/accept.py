@@ -80,9 +80,8 @@ def _accept(
     if own:  # else there is no line to say anything about
         newest = max(own, key=lambda each: each[1].stored.name)[1].summary
         assert newest is not None
-        host, line = program.host, newest.line
-        statements = make_statements(service, host, line, "accepted", sorted(ids), now)
-        published, failed = publish_statements(catalogs, program.keys, statements)
+        said = make_statements(program, service, newest.line, "accepted", sorted(ids), now)
+        published, failed = publish_statements(catalogs, program.keys, said)
         problems += failed
         if not published:
             raise failed[0]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from packrat.program import Program
     from specs.pipeline import Pipeline
-    from vault.archive.keys import Keys
     from vault.catalog.catalog import Catalog
 
 
@@ -45,7 +44,7 @@ def prune_pipelines(pipelines: Sequence[Pipeline], program: Program, *, as_json:
             if dry_run:
                 kept += _kept(program, name, holdings)
             else:
-                _publish_pruned(name, pruned, catalogs, program.keys, pipeline.host)
+                _publish_pruned(program, name, pruned, catalogs)
         problems = [*map(str, outcome.failed.values()), *(p.problem for p in pruned if p.problem)]
         problems += map(alarm_text, alarms)
         for problem in problems:
@@ -77,7 +76,7 @@ def _kept(program: Program, service: str, holdings: Holdings) -> Iterator[str]:
 
 
 def _publish_pruned(
-    service: str, pruned: Iterable[Pruned], catalogs: list[Catalog], keys: Keys, host: str
+    program: Program, service: str, pruned: Iterable[Pruned], catalogs: list[Catalog]
 ) -> None:
     """Publish what no destination has any more: the rules may change before the next backup.
 
@@ -94,7 +93,7 @@ def _publish_pruned(
     gone = {summary.id: summary.line for at, summary in listed if at in deleted}
     for line in {line for id_, line in gone.items() if id_ not in left}:
         ids = sorted(id_ for id_, of in gone.items() if of == line and id_ not in left)
-        statements = make_statements(service, host, line, "pruned", ids, time.time())
-        _, failed = publish_statements(catalogs, keys, statements)
+        statements = make_statements(program, service, line, "pruned", ids, time.time())
+        _, failed = publish_statements(catalogs, program.keys, statements)
         for error in failed:
             warn(str(error))

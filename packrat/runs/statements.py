@@ -14,14 +14,15 @@ from vault.errors import VaultError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from packrat.program import Program
     from vault.archive.keys import Keys
     from vault.archive.lineage import Says
     from vault.catalog.catalog import Catalog
 
 
 def make_statements(
+    program: Program,
     service: str,
-    host: str,
     line: str,
     says: Says,
     archives: Sequence[str],
@@ -33,7 +34,7 @@ def make_statements(
         Statement(
             id=os.urandom(16).hex(),
             service=service,
-            host=host,
+            host=program.host,
             line=line,
             time=stamp(now),
             says=says,

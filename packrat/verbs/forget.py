@@ -176,9 +176,7 @@ def _record(
     statements = [
         statement
         for line, some in ids.items()
-        for statement in make_statements(
-            service, program.host, line, "forgotten", sorted(some), now
-        )
+        for statement in make_statements(program, service, line, "forgotten", sorted(some), now)
     ]
     places = {*before.owed, *map(location, stores)}
     return Forgetting(

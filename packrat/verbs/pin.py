@@ -41,10 +41,9 @@ def state_pin(
         if says == "unpin" and pin is None:
             raise NotThere(f"backup {summary.id[:8]} of {service} is not pinned")
         now = max(int(time.time()), unstamp(pin.time) + 1 if pin else 0)
-        host, line = program.host, summary.line
-        statements = make_statements(service, host, line, says, [summary.id], now, text)
+        said = make_statements(program, service, summary.line, says, [summary.id], now, text)
         try:
-            published, failed = publish_statements(found, program.keys, statements)
+            published, failed = publish_statements(found, program.keys, said)
         except ValueError as error:
             raise UsageError(f"the text cannot be stored: {error}") from None
     if not published:
