@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packrat.restore.match import (
-    described,
-    made_times,
-    matching,
-    newest_before,
-    steps_back,
-    unique,
-)
+from packrat.restore.match import described, made_times, match, newest_before, steps_back
 from packrat.runs.catalogs import list_service
 from packrat.text.alarms import alarm_text
 from packrat.text.report import count_text
@@ -66,7 +59,7 @@ def choose(
     catalogs, failed = look(program, service, source, warn)
     latest = steps_back(backup) is not None
     host = _host_of_latest(program, service, catalogs, warn) if latest else None
-    wanted = _match(catalogs, service, backup, warn, host)
+    wanted = _name_of(catalogs, service, backup, warn, host)
     return open_nearest(catalogs, wanted, program.keys, warn, failed)
 
 
@@ -145,7 +138,7 @@ def _host_of_latest(
     return None
 
 
-def _match(
+def _name_of(
     catalogs: list[Catalog],
     service: str,
     backup: str,
@@ -170,24 +163,24 @@ def _match(
     back = steps_back(backup)
     if back is not None:
         if back < len(sound):
-            name = sound[-1 - back]
+            latest = sound[-1 - back]
             for newer in sorted({*damaged, *problems}):
-                if not back and newer > name:
+                if not back and newer > latest:
                     warn(f"{problems.get(newer, newer)}: so the latest is an older backup")
-            return name
+            return latest
         if sound:
             raise NotThere(
                 f"there is no {backup}: {service} has {count_text(len(sound), 'backup')}",
                 f"packrat list {service} shows them",
             )
         if locked and not damaged:
-            name = max(locked)
-            raise OtherKey(locked[name].destination, service, name)
+            newest = max(locked)
+            raise OtherKey(locked[newest].destination, service, newest)
         based = any(catalog.listed for catalog in catalogs)
         raise _not_restorable(service, damaged, problems, based=based)
     made = made_times(catalogs)
     for names in (sound, damaged, sorted(locked), sorted(problems)):
-        for name in unique(matching(names, backup, made), service, backup, made):
+        if name := match(names, service, backup, made):
             if names is damaged:
                 warn(f"{name} is damaged or refers to a damaged archive: only good files come back")
             elif name in locked and names is not sound:
@@ -218,16 +211,16 @@ def find_archives(catalogs: Iterable[Catalog], backup: str, host: str) -> dict[s
         if back is not None:
             of = host if has_own(same, host) else None
             some = {name for each in same for name in _names([*each.backups, *each.damaged], of)}
-            names = sorted(some)[-1 - back :][:1] if back < len(some) else []
+            name = sorted(some)[-1 - back] if back < len(some) else None
         else:
             some = {name for each in same for name in _names(each.listed)}
-            names = unique(matching(sorted(some), backup, made), service, backup, made)
-            names = names or [n for n in [newest_before(some, backup, made)] if n]
-        for name in names:
-            for each in same:
-                if any(one.locked and one.stored.name == name for one in each.listed):
-                    raise OtherKey(each.destination, service, name)
-            found[service] = name
+            name = match(sorted(some), service, backup, made) or newest_before(some, backup, made)
+        if name is None:
+            continue
+        for each in same:
+            if any(one.locked and one.stored.name == name for one in each.listed):
+                raise OtherKey(each.destination, service, name)
+        found[service] = name
     if not found and any(each.listed for same in by_service.values() for each in same):
         [only, *more] = by_service
         of, word = ("", "") if more else (f" of {only}", f" {only}")

@@ -12,7 +12,7 @@ from vault.archive.format import ArchiveName
 from vault.errors import NotThere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from vault.catalog.catalog import Catalog
 
@@ -25,8 +25,8 @@ _LATEST = re.compile(r"latest(?:~(\d{1,6}))?", re.IGNORECASE)
 
 def steps_back(wanted: str) -> int | None:
     """Return 0 for `latest`, 2 for `latest~2`, None for anything else."""
-    match = _LATEST.fullmatch(wanted)
-    return int(match[1] or 0) if match else None
+    latest = _LATEST.fullmatch(wanted)
+    return int(latest[1] or 0) if latest else None
 
 
 def made_times(catalogs: Iterable[Catalog]) -> dict[str, str]:
@@ -35,11 +35,25 @@ def made_times(catalogs: Iterable[Catalog]) -> dict[str, str]:
     return {one.stored.name: one.summary.made for one in listed if one.summary}
 
 
-def matching(names: Iterable[str], wanted: str, made: Mapping[str, str]) -> list[str]:
-    """Return the names of archives that match a name, a time, or a prefix of an id.
+def match(names: Iterable[str], service: str, wanted: str, made: Mapping[str, str]) -> str | None:
+    """Return the archive that matches a name, a time, or a prefix of an id, None if there is none.
 
-    `made` are their times, if they differ from those in the names.
+    `made` are their times, if they differ from those in the names. Raises NotThere with the
+    candidates if several match.
     """
+    found = _matching(names, wanted, made)
+    if len(found) <= 1:
+        return found[0] if found else None
+    left = len(found) - SHOWN
+    lines = [f"  {described(name, made)}" for name in found[: -SHOWN - 1 : -1]]
+    lines += [f"  and {left:,} older ones"] * (left > 0)
+    raise NotThere(
+        f"{len(found)} backups of {service} match {wanted!r}; pass one of these ids:\n"
+        + "\n".join(lines)
+    )
+
+
+def _matching(names: Iterable[str], wanted: str, made: Mapping[str, str]) -> list[str]:
     parsed = [(name, parts) for name in names if (parts := ArchiveName.parse(name))]
     if wanted in [name for name, _ in parsed]:
         return [wanted]
@@ -66,19 +80,6 @@ def newest_before(names: Iterable[str], wanted: str, made: Mapping[str, str]) ->
         if datetime.fromisoformat(time := made.get(name, parts.time)) <= period.begin
     ]
     return max(earlier)[1] if earlier else None
-
-
-def unique(found: Sequence[str], service: str, wanted: str, made: Mapping[str, str]) -> list[str]:
-    """Return what was found; raises NotThere with the candidates if it is ambiguous."""
-    if len(found) <= 1:
-        return list(found)
-    left = len(found) - SHOWN
-    lines = [f"  {described(name, made)}" for name in found[: -SHOWN - 1 : -1]]
-    lines += [f"  and {left:,} older ones"] * (left > 0)
-    raise NotThere(
-        f"{len(found)} backups of {service} match {wanted!r}; pass one of these ids:\n"
-        + "\n".join(lines)
-    )
 
 
 def described(name: str, made: Mapping[str, str]) -> str:

@@ -28,10 +28,10 @@ def cell_len(text: str) -> int:
     return cells.cell_len(text)
 
 
-def wrap(text: str, width: int, indent: int = 0) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """Break a line at spaces; a word that is wider than `width` stays whole.
 
-    The continuation is indented like the text behind `1. ` or `name  `, and by `indent` more.
+    The continuation is indented like the text behind `1. ` or `name  `.
     """
     hanging = match.end() if (match := _HANGING.match(text)) else 0
     if hanging > width // 2:
@@ -42,7 +42,7 @@ def wrap(text: str, width: int, indent: int = 0) -> list[str]:
         if first or cell_len(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(" " * (hanging + indent) + word)
+            lines.append(" " * hanging + word)
         first = False
     return lines
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from packrat.errors import Exit, Interrupted, UsageError
-from packrat.restore.match import described, made_times, matching, unique
+from packrat.restore.match import described, made_times, match
 from packrat.runs.forgetting import Forgetting, recorded
 from packrat.runs.lock import service_lock
 from packrat.runs.needed import require_replaceable
@@ -138,13 +138,13 @@ def _chosen(
         }
     made, found = made_times(every), set[str]()
     for text in backups:
-        names = unique(matching(sorted(items), text, made), service, text, made)
-        if not names and not any(id_.startswith(text) for id_ in forgotten_ids(every)):
+        name = match(sorted(items), service, text, made)
+        if name is None and not any(id_.startswith(text) for id_ in forgotten_ids(every)):
             raise NotThere(
                 f"there is no archive {text!r} of {service}",
                 f"packrat list {service} --all shows them",
             )
-        for name in names:
+        if name is not None:
             if refusal := scope.refusal(items[name], program.host):
                 raise UsageError(f"{described(name, made)} is {refusal} deletes it as well")
             found.add(name)
