@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packrat.restore.match import described, made_times, match, newest_before, steps_back
@@ -28,7 +28,7 @@ class Chosen:
 
     catalog: Catalog
     archive: Archive
-    others: list[Catalog] = field(default_factory=list)
+    others: list[Catalog]
     """Destinations to fail over to, the nearest first."""
 
 

@@ -105,16 +105,16 @@ class History:
 
     def amend(self, service: str, instant: float, now: float, error: str) -> None:
         """Record the failure of a daemon's run that could not record it itself."""
-        document = json.dumps({"service": service, "status": "failed", "error": error})
+        document = {"service": service, "status": "failed", "error": error}
         changed = (
             "UPDATE runs SET ended = ?, status = 'failed', document = ? WHERE service = ?"
             " AND scheduled = ? AND (ended IS NULL OR status = 'interrupted')"
         )
         with suppress(sqlite3.Error):
-            if not self._db.execute(changed, (now, document, service, instant)).rowcount:
-                more = {"by": "daemon", "scheduled": instant}
-                number = self.begin(service, "backup", now, **more)
-                self.end(number, "failed", now, json.loads(document), {})
+            values = now, json.dumps(document), service, instant
+            if not self._db.execute(changed, values).rowcount:
+                number = self.begin(service, "backup", now, by="daemon", scheduled=instant)
+                self.end(number, "failed", now, document, {})
 
     def runs(self, service: str | None = None, last: int = -1) -> list[PastRun]:
         """Return runs, the newest first; -1 for all."""
