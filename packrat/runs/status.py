@@ -127,15 +127,9 @@ def is_well(row: dict[str, Any]) -> bool:
 def _last(past: PastRun | None) -> dict[str, Any] | None:
     if past is None:
         return None
-    return {
-        "status": past.status,
-        "started": stamp(past.started),
-        "seconds": past.document.get("seconds"),
-        "downtime_seconds": past.document.get("downtime_seconds"),
-        "read": past.document.get("read"),
-        "stored": past.document.get("stored"),
-        "error": past.document.get("error"),
-    }
+    keys = ("seconds", "downtime_seconds", "read", "stored", "error")
+    recorded = {key: past.document.get(key) for key in keys}
+    return {"status": past.status, "started": stamp(past.started)} | recorded
 
 
 def _running(past: PastRun | None, now: float) -> dict[str, Any] | None:
