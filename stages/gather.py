@@ -67,8 +67,7 @@ class Gather(Stage):
         with Writer(target, layout) as writer:
             writer.begin()
             for piece in pieces:
-                written = writer.write((piece,))
-                run.advance(writer.complete(written), written.bytes)
+                run.advance(writer.write(piece), len(piece.data))
             writer.finish(run.check)
         files, size = selected.files + writer.files, selected.size + writer.size
         written_all = Written(files, size, writer.unset, (*writer.lost, *layout.left_out))

@@ -7,7 +7,6 @@ import os
 import stat
 from collections import defaultdict
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
@@ -20,29 +19,13 @@ from stages.source.walk import allow_deep_trees
 from vault.archive.format import REGULAR, untext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
 
     from stages.items import Piece
     from stages.restore_target.layout import Layout
     from stages.restore_target.target import Target
     from vault.archive.format import Entry
-
-
-@dataclass
-class Written:
-    """Result of writing some pieces."""
-
-    files: int = 0
-    """Files that consist of one piece."""
-    size: int = 0
-    """Their bytes."""
-    bytes: int = 0
-    """Bytes of all pieces."""
-    pieces: list[tuple[Entry, int]] = field(default_factory=list)
-    """Other files, and how many bytes of each were written."""
-    unset: list[tuple[str, str]] = field(default_factory=list)
-    """(what could not be set, the file)."""
 
 
 class Writer:
@@ -101,58 +84,31 @@ class Writer:
             finally:
                 os.close(fd)
 
-    def write(self, pieces: Iterable[Piece]) -> Written:
-        """Write pieces to their files, and complete files that consist of one piece.
+    def write(self, piece: Piece) -> int:
+        """Write a piece, and complete its file if nothing of it is missing any more.
 
-        Several processes may, each by a copy of this writer.
+        Return how many files that completed.
         """
-        written = Written()
-        for piece in pieces:
-            entry = piece.entry
-            folder, name = self._folders.parent(entry.name)
-            if piece.last:
-                fd = self._new(name, folder, entry.mode)
-            else:
-                fd = open_restored(self._target.partial_name(name), folder)
-            try:
-                has = self._initial_state(fd, entry.mode) if piece.last else None
-                write_all(fd, piece.data, piece.offset)
-                if piece.last:
-                    for what in set_attributes(entry, name, folder, fd, has):
-                        written.unset.append((what, entry.name))
-            finally:
-                os.close(fd)
-            written.bytes += len(piece.data)
-            if piece.last:
-                written.files += 1
-                written.size += entry.size
-            else:
-                written.pieces.append((entry, len(piece.data)))
-        return written
-
-    def complete(self, written: Written) -> int:
-        """Count what is written, and complete the files that are all there; return their number."""
-        files = written.files
-        for entry, size in written.pieces:
-            missing = self._missing.pop(entry.name, None) or sum(n for _, n in entry.data)
-            if missing > size:
-                self._missing[entry.name] = missing - size
-                continue
-            folder, name = self._folders.parent(entry.name)
-            partial = self._target.partial_name(name)
-            fd = open_restored(partial, folder)
-            try:
-                self._attributes(entry, partial, folder, fd)
-            finally:
-                os.close(fd)
-            os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
-            files += 1
-            self.size += entry.size
-        for what, name in written.unset:
-            self.unset[what].add(name)
-        self.files += files
-        self.size += written.size
-        return files
+        entry = piece.entry
+        folder, name = self._folders.parent(entry.name)
+        at = name if piece.last else self._target.partial_name(name)
+        fd = self._new(at, folder, entry.mode) if piece.last else open_restored(at, folder)
+        try:
+            has = self._initial_state(fd, entry.mode) if piece.last else None
+            write_all(fd, piece.data, piece.offset)
+            if not piece.last:
+                missing = self._missing.pop(entry.name, None) or sum(n for _, n in entry.data)
+                if missing > len(piece.data):
+                    self._missing[entry.name] = missing - len(piece.data)
+                    return 0
+            self._attributes(entry, at, folder, fd, has)
+        finally:
+            os.close(fd)
+        if not piece.last:
+            os.rename(at, name, src_dir_fd=folder, dst_dir_fd=folder)
+        self.files += 1
+        self.size += entry.size
+        return 1
 
     def finish(self, check: Callable[[], None]) -> None:
         """Create what has no data, then set the attributes of the folders, deepest first.

@@ -44,9 +44,9 @@ def command(house, out, *more, program=("packrat",)):
     return [sys.executable, "-m", *program, "-c", str(house.config_file), *words]
 
 
-def killed(house, out, after, number=signal.SIGKILL, method="complete"):
+def killed(house, out, after, number=signal.SIGKILL):
     """Restore, and kill it after so many written bytes; return its exit status and output."""
-    program = ("tests.helpers.cut_off", method, str(after), str(int(number)))
+    program = ("tests.helpers.cut_off", str(after), str(int(number)))
     done = subprocess.run(
         command(house, out, program=program), capture_output=True, text=True, check=False
     )
