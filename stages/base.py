@@ -10,6 +10,7 @@ from engine.stage import Stage
 from stages.errors import SourceError
 from stages.facts import Base, Holdings, Job
 from stages.keep import Keep, policy_of
+from stages.replicas import Replicas
 from stages.source.previous_index import PreviousIndex
 from vault.archive.format import ArchiveName, stamp, unstamp
 from vault.archive.keys import Keys
@@ -49,7 +50,7 @@ class ChooseBase(Stage):
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
         """Provide Base and the parent's index; raises SourceError for another host's backups."""
-        job, keys, holdings = run.fact(Job), run.fact(Keys), run.fact(Holdings)
+        job, holdings = run.fact(Job), run.fact(Holdings)
         catalogs = [*holdings.catalogs.values(), holdings.waiting]
         newest = _newest(catalogs)
         if newest and newest.summary and not has_own(catalogs, job.host):
@@ -57,12 +58,13 @@ class ChooseBase(Stage):
         time = _time(run, catalogs)
         name = str(ArchiveName(job.service, time, job.archive_id[:4].hex()))
         parent = self._parent(run, holdings) if self.incremental else None
-        usable = self._usable(run, parent, holdings) if parent else {}
+        manifest = parent.backup.manifest if parent else None
+        usable = self._usable(run, parent.backup, holdings) if parent else {}
         pruned = run.fact(Record).pruned(job.service)
         host = None if job.take_over else job.host
         lineage = next_lineage(catalogs, host, run.random, pruned)
-        run.provide(Base(name, time, lineage, parent.manifest if parent else None, usable))
-        run.open(PreviousIndex(job.service, parent, catalogs, keys), lambda: None)
+        run.provide(Base(name, time, lineage, manifest, usable))
+        run.open(PreviousIndex(job.service, parent), lambda: None)
         yield from ()
 
     def _usable(self, run: Run, parent: Archive, holdings: Holdings) -> dict[str, Stored]:
@@ -87,13 +89,14 @@ class ChooseBase(Stage):
         }
 
     @staticmethod
-    def _parent(run: Run, holdings: Holdings) -> Archive | None:
+    def _parent(run: Run, holdings: Holdings) -> Replicas | None:
         """Open the newest backup that can be opened: a damaged one must not end all backups."""
-        for catalog in (*holdings.catalogs.values(), holdings.waiting):
+        catalogs = [*holdings.catalogs.values(), holdings.waiting]
+        for catalog in catalogs:
             for item in catalog.listed:
                 if item.summary and item.problem:
                     run.warn(f"{item.problem}; this backup stores again what it needs of that")
-        job = run.fact(Job)
+        job, keys = run.fact(Job), run.fact(Keys)
         found = [
             (item.stored.name, catalog)
             for item, catalog in _backups(holdings)
@@ -101,12 +104,13 @@ class ChooseBase(Stage):
         ]
         for name, catalog in sorted(found, key=lambda one: one[0], reverse=True):
             try:
-                parent = catalog.open(name, run.fact(Keys))
+                parent = catalog.open(name, keys)
                 parent.prove_size()
             except VaultError as error:
                 run.warn(f"{error}; this backup does not build on it")
             else:
-                return parent
+                others = [other for other in catalogs if other is not catalog]
+                return Replicas(parent, [catalog, *others], keys)
         return None
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002

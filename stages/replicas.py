@@ -47,7 +47,7 @@ class Replicas:
 
         `opened` are archives that are open already, by id. It may be shared by several backups.
         """
-        self._backup = backup
+        self.backup = backup
         self._catalogs = catalogs
         self._keys = keys
         # Including archives in which a verification has found damage: most of their frames are
@@ -69,7 +69,7 @@ class Replicas:
     def name(self, archive_id: str) -> str:
         """Return the name of an archive's file; raises Damaged."""
         if archive_id not in self._names:
-            raise Damaged(self._backup.where, f"refers to {archive_id}, which it does not name")
+            raise Damaged(self.backup.where, f"refers to {archive_id}, which it does not name")
         return self._names[archive_id]
 
     def archive(self, archive_id: str, check: Check) -> Archive:

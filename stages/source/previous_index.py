@@ -6,19 +6,15 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import zstandard
-
 from vault.archive.index import blocks_of, read_blocks, read_entries, read_layout
 from vault.archive.lists import ChunkLists
-from vault.errors import NotThere, VaultError
+from vault.errors import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from stages.replicas import Replicas
     from vault.archive.format import Block, Entry, Reference
-    from vault.archive.keys import Keys
-    from vault.archive.reader import Archive
-    from vault.catalog.catalog import Catalog
 
 AHEAD_ENTRIES = 100_000
 """Entries that are decoded ahead; about 70 MB."""
@@ -27,15 +23,10 @@ AHEAD_ENTRIES = 100_000
 class PreviousIndex:
     """Reader of the parent's index, once or several times; empty without a parent."""
 
-    def __init__(
-        self, service: str, parent: Archive | None, catalogs: list[Catalog], keys: Keys
-    ) -> None:
-        """Read from `catalogs`, the nearest first."""
-        self._service, self._parent, self._catalogs, self._keys = service, parent, catalogs, keys
-        self._opened: dict[tuple[str, str], Archive] = {}
-        self._segments: dict[tuple[str, int], bytes] = {}
-        """(archive id, frame) -> the fetched segment, compressed."""
-        self._keep = False
+    def __init__(self, service: str, replicas: Replicas | None = None) -> None:
+        """Read from the replicas of the parent."""
+        self._service, self._replicas = service, replicas
+        self._parent = parent = replicas.backup if replicas else None
         self._ahead: Iterator[tuple[Block, Sequence[Entry]]] | None = None
         self.lists = ChunkLists(self._fetch, parent.where if parent else "")
         """Reader of the chunks of its large files."""
@@ -49,7 +40,8 @@ class PreviousIndex:
 
     def keep(self) -> None:
         """Keep what is fetched from now on, because it will be read again soon."""
-        self._keep = True
+        if self._replicas:
+            self._replicas.remember_index()
 
     def read_ahead(self, check: Callable[[], None]) -> None:
         """Decode the beginning, so that the next call of `blocks` does not wait."""
@@ -92,24 +84,10 @@ class PreviousIndex:
             yield from read_blocks(self.layout, self._fetch, self._parent.where)
 
     def _fetch(self, archive_id: str, number: int) -> bytes:
-        if (archive_id, number) in self._segments:
-            return zstandard.decompress(self._segments[archive_id, number])
-        segment = self._read(archive_id, number)
-        if self._keep:
-            self._segments[archive_id, number] = zstandard.compress(segment, 1)
-        return segment
-
-    def _read(self, archive_id: str, number: int) -> bytes:
         """Read an index segment from any destination that has it undamaged; raises VaultError."""
-        failed: VaultError = NotThere(f"no destination has archive {archive_id}")
-        for catalog in self._catalogs:
-            if item := catalog.referable.get(archive_id):
-                at = (catalog.destination.name, archive_id)
-                try:
-                    if at not in self._opened:
-                        self._opened[at] = catalog.open(item.stored.name, self._keys)
-                    return self._opened[at].frame(number, b"i")
-                except VaultError as error:
-                    failed = error
-        failed.hint = f"packrat backup --full {self._service} builds on no older backup"
-        raise failed
+        assert self._replicas
+        try:
+            return self._replicas.index(archive_id, number, lambda: None)
+        except VaultError as error:
+            error.hint = f"packrat backup --full {self._service} builds on no older backup"
+            raise

@@ -129,7 +129,7 @@ class Archive:
         spool = Spool(spool_folder.path, base.name, ("nas",), 1 << 30, 0)
         store, cache = Local("nas", str(folder / "nas")), CatalogCache(str(folder / "cache"))
         state = StateFolder(str(folder / "state"))
-        facts = [self.job, base, keys, PreviousIndex("svc", None, [], keys), DowntimeClock()]
+        facts = [self.job, base, keys, PreviousIndex("svc"), DowntimeClock()]
         facts += [WarmRecord(), Dump(), Dumped(), AtRest(), CaughtUp(), ScratchFolder()]
         facts += [state, spool_folder, spool, Stores(nas=store), cache, Record()]
         facts += [Reads(path=str(source or "/source")).resolve(), HeldRoots()]
