@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
 from stages.errors import SourceError
+from stages.state_file import replace_file
+from vault.store.local import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,19 +100,10 @@ class Journal:
     def _write(self, held: dict[str, dict[str, Any]], why: str) -> None:
         try:
             if held:
-                os.makedirs(self._folder, mode=0o700, exist_ok=True)
-                with open(f"{self.file}.new", "w", encoding="utf-8") as file:
-                    json.dump(held, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(f"{self.file}.new", self.file)
+                replace_file(self.file, json.dumps(held).encode())
             else:
                 os.unlink(self.file)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                sync_folder(self._folder)
         except OSError as error:
             raise SourceError(
                 f"cannot write the journal {self.file}: {error.strerror}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import MsgspecError
 
 from specs.faults import printable
-from specs.state_file import read_state, write_state
+from stages.state_file import read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -17,7 +17,7 @@ import msgspec
 from packrat.errors import Locked, Unusable
 from packrat.runs.lock import service_lock
 from packrat.text.report import bytes_text, count_text
-from specs.state_file import read_state, write_state
+from stages.state_file import read_state, write_state
 from vault.archive.statement import Statement, seal_statement
 from vault.catalog.cache import location
 from vault.catalog.catalog import Catalog, Listed

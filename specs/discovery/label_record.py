@@ -9,11 +9,11 @@ import msgspec
 
 from specs.discovery.labelled import Labelled, Record, with_labels
 from specs.service import Service
-from specs.state_file import read_state, write_state
 from stages.errors import SourceError
 from stages.masking import never_mask
 from stages.service.docker import DockerEngine
 from stages.service.inventory import read_inventory
+from stages.state_file import read_state, write_state
 
 if TYPE_CHECKING:
     from specs.config import Config

@@ -27,7 +27,9 @@ import msgspec
 
 from stages.errors import TargetError
 from stages.in_place.identity import Identity  # noqa: TC001 (msgspec reads the annotations)
+from stages.state_file import replace_file
 from vault.archive.format import Entry  # noqa: TC001
+from vault.store.local import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -139,29 +141,11 @@ def write_record(state_dir: str, record: Record) -> None:
 
 def write_records(state_dir: str, records: Sequence[Record]) -> None:
     """Write all records of one restore atomically, and sync them; raises TargetError."""
-    folder = os.path.join(state_dir, FOLDER, records[0].service)
     path = _path(state_dir, records[0])
     content = records if len(records) > 1 else records[0]
     try:
-        if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            _sync_folder(os.path.dirname(folder))
-            _sync_folder(state_dir)
-        fd = os.open(
-            path + ".new",
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW,
-            0o600,
-        )
-        try:
-            # Not with msgspec: the json module escapes names that are not UTF-8.
-            rest = json.dumps(msgspec.to_builtins(content)).encode("ascii")
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(path + ".new", path)
-        _sync_folder(folder)
+        # Not with msgspec: the json module escapes names that are not UTF-8.
+        replace_file(path, json.dumps(msgspec.to_builtins(content)).encode("ascii"))
     except OSError as error:
         raise TargetError(
             f"cannot write the record of the restore, {path}: {error.strerror}",
@@ -189,7 +173,7 @@ def remove_record(state_dir: str, record: Record) -> None:
     try:
         with suppress(FileNotFoundError):
             os.unlink(path)
-        _sync_folder(os.path.dirname(path))
+        sync_folder(os.path.dirname(path))
     except OSError as error:
         raise TargetError(f"cannot delete {path}: {error.strerror}", "delete it") from error
 
@@ -220,11 +204,3 @@ def _read(path: str) -> list[Record]:
             "what the restore replaced is in the .packrat-restore- folder inside the service's"
             " folder; put it back by hand, then delete the record",
         ) from None
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,6 +1,7 @@
 """Fault injection: a failure, or the kill of the process, at the n-th call that changes a disk.
 
-It counts the calls from modules of one package to the functions in `CALLS` and in `linux`.
+It counts the calls from modules of one package, also through `HELPERS`, to the functions in `CALLS`
+and in `linux`.
 """
 
 import errno
@@ -13,7 +14,7 @@ from stages.restore_target import linux
 
 CALLS = (
     "open",
-    "write",
+    "pwrite",
     "fsync",
     "mkdir",
     "unlink",
@@ -25,6 +26,7 @@ CALLS = (
     "fchown",
 )
 LINUX_CALLS = ("exchange", "rename_noreplace", "syncfs", "handle_of", "state_of")
+HELPERS = ("stages.state_file", "vault.store.local", "tempfile")
 KILL = "SIGKILL"
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
 
@@ -39,7 +41,10 @@ class Fault:
 
     def meet(self, name):
         """Count a call from the package; fail or kill the process at the n-th."""
-        if not sys._getframe(2).f_globals["__name__"].startswith(self.package):
+        frame = sys._getframe(2)
+        while frame.f_back and frame.f_globals["__name__"] in HELPERS:
+            frame = frame.f_back
+        if not frame.f_globals["__name__"].startswith(self.package):
             return
         self.count += 1
         if self.count == self.number or (self.lasting and self.number and self.count > self.number):
