@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,8 @@ class ScratchFolder(Struct, frozen=True):
         """
         if not os.access(state_dir, os.W_OK):
             return cls()
-        return cls(state_dir if _free(state_dir) >= _free(tempfile.gettempdir()) else "")
+        free, elsewhere = (shutil.disk_usage(at).free for at in (state_dir, tempfile.gettempdir()))
+        return cls(state_dir if free >= elsewhere else "")
 
 
 class Secrets:
@@ -277,8 +279,3 @@ class Swapped(Struct, frozen=True):
     """Folders that hold what was there before, one for each root."""
     since: int
     """Time of the exchange, in seconds since 1970."""
-
-
-def _free(folder: str) -> int:
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize

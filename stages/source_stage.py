@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.pool import AHEAD
@@ -67,9 +68,7 @@ class Source(Stage):
     def _require_room(self, folder: str, waiting: int, run: Run) -> None:
         """Raise SourceError if no destination answers and the spool has no room for the backup."""
         run.warn("no destination answers: the backup will wait in the spool until one does")
-        disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize - self.min_free
-        if free <= 0 or waiting >= self.max_size:
+        if shutil.disk_usage(folder).free <= self.min_free or waiting >= self.max_size:
             raise SourceError(
                 "no destination answers, and the spool has no more room for a backup",
                 f"make a destination available again, or allow the spool {folder} more space",

@@ -195,8 +195,7 @@ class SQLite(Database):
 
 def require_room(where: str, size: int) -> None:
     """Raise SourceError if the temporary copy does not fit."""
-    disk = os.statvfs(SCRATCH)
-    free = disk.f_bavail * disk.f_frsize
+    free = shutil.disk_usage(SCRATCH).free
     if free < size:
         raise SourceError(
             f"cannot copy {where}: it has {size >> 20:,} MiB, and {SCRATCH} has"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import stat
 from collections import defaultdict
 from contextlib import suppress
@@ -177,8 +178,7 @@ def existing(path: str) -> str:
 
 def require_room(target: str, size: int) -> None:
     """Raise TargetError if the disk of `target` has less than `size` bytes free."""
-    disk = os.statvfs(existing(target))
-    free = disk.f_bavail * disk.f_frsize
+    free = shutil.disk_usage(existing(target)).free
     if size > free:
         room = f"{size / 2**20:,.1f} MiB are needed, {free / 2**20:,.1f} MiB are free"
         raise TargetError(
