@@ -9,7 +9,7 @@ from engine.stage import Stage
 from stages.facts import RestoreJob, ScratchFolder, Selected
 from stages.replicas import Replicas
 from stages.restore_target.layout import Layout
-from stages.restore_target.resume import Nothing, Standing
+from stages.restore_target.resume import Standing
 from stages.restore_target.selection import Selection
 from stages.restore_target.target import Target
 from stages.waiting import work_on
@@ -62,9 +62,11 @@ class Select(Stage):
         index = blocks_of(blocks, self.paths) if self.paths else blocks
         open_all(block.chunk for block in index)
         lists = ChunkLists(fetch, job.where)
-        selection, most = Selection(self.paths), run.fact(Target).name_bytes()
+        target = run.fact(Target)
+        selection, most = Selection(self.paths), target.name_bytes()
         found: set[str | None] = set()
-        with closing(_already_written(run.fact(Target), run.fact(Keys))) as already:
+        interrupted = target.trees if target.look() else {}
+        with closing(Standing(interrupted, run.fact(Keys).naming_key)) as already:
             for entry in read_entries(index, fetch, job.where):
                 name = entry.name
                 if not _fits(name, most):
@@ -91,11 +93,6 @@ def _fits(path: str, most: int) -> bool:
     return len(path) * 4 <= most or all(
         len(name.encode("utf-8", "surrogateescape")) <= most for name in path.split("/")
     )
-
-
-def _already_written(target: Target, keys: Keys) -> Standing | Nothing:
-    """Return what an interrupted restore has already written; raises TargetError."""
-    return Standing(target.trees, keys.naming_key) if target.look() else Nothing()
 
 
 def require_found(

@@ -17,7 +17,7 @@ from packrat.picker.cells import aligned, width
 from packrat.picker.preview import Preview
 from packrat.picker.prompts import Line, ask_secret, notice, pick
 from packrat.picker.screen import Navigation
-from packrat.picker.target import absolute, ask_folder
+from packrat.picker.target import absolute, ask_folder, require_usable
 from packrat.picker.tree import load_ahead
 from packrat.picker.undoing import confirm_undo, undo_line, undoable
 from packrat.picker.versions import VersionPicker
@@ -27,7 +27,6 @@ from packrat.restore.unlock import LockedArchive
 from packrat.text.report import bytes_text, count_text, when_text
 from specs.faults import printable
 from stages.in_place.replaced import Replaced
-from stages.restore_target.resume import Marker
 from vault.errors import NotThere, VaultError
 
 if TYPE_CHECKING:
@@ -253,7 +252,7 @@ class Picker:
         notice("calculating what is read …")
         in_place = self._target is None
         if self._target is not None:  # one from the command line is not checked yet
-            Marker(self.service, opened.manifest.id, self._paths).goes_on(self._target)
+            require_usable(self._target, self.service, opened.manifest.id, self._paths)
         preview = Preview(opened, self._paths, self.program.config)
         said = preview.in_place() if in_place else preview.to_folder(self._target or "")
         lines = [

@@ -11,6 +11,7 @@ from packrat.picker.screen import Navigation
 from packrat.text.report import time_text
 from stages.errors import TargetError
 from stages.restore_target.resume import Marker
+from stages.restore_target.target import Target
 
 if TYPE_CHECKING:
     from vault.archive.format import Manifest
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 def absolute(folder: str) -> str:
     """Return the absolute path of a folder; nothing is the current one."""
     return os.path.abspath(os.path.expanduser(folder or "."))
+
+
+def require_usable(target: str, service: str, archive: str, paths: tuple[str, ...]) -> None:
+    """Raise TargetError unless a folder is new, empty, or holds this very restore, interrupted."""
+    with Target(target, Marker(service, archive, paths)) as opened:
+        opened.look()
 
 
 def ask_folder(
@@ -34,7 +41,7 @@ def ask_folder(
             return None
         target = absolute(typed)
         try:
-            Marker(service, manifest.id, paths).goes_on(target)
+            require_usable(target, service, manifest.id, paths)
         except TargetError as error:
             said = f"{fit(str(error), width() - 4).rstrip()}\n  Which folder instead?"
         else:

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from stages.errors import TargetError
 from stages.restore_target.folders import Folders
-from stages.restore_target.handles import open_service
 from vault.archive.check_entry import pieces_of
 from vault.archive.chunks import chunk_id
 from vault.errors import Damaged
@@ -59,25 +58,7 @@ class Marker(Struct, frozen=True):
         """Delete the marker; raises OSError."""
         os.unlink(self.name, dir_fd=root)
 
-    def goes_on(self, target: str) -> bool:
-        """Return whether a path holds this very restore, interrupted; False if empty or absent.
-
-        Raises TargetError for anything else.
-        """
-        try:
-            fd = open_service(target)
-        except FileNotFoundError:
-            return False
-        except NotADirectoryError:
-            raise TargetError(f"{target} is not a folder", ELSEWHERE) from None
-        except OSError as error:
-            raise TargetError(f"cannot restore to {target}: {error.strerror}", ELSEWHERE) from None
-        try:
-            return self.goes_on_in(fd, target)
-        finally:
-            os.close(fd)
-
-    def goes_on_in(self, root: int, target: str) -> bool:
+    def goes_on(self, root: int, target: str) -> bool:
         """Return whether an open folder holds this very restore, interrupted; False if it is empty.
 
         Raises TargetError for any other content.
@@ -129,7 +110,11 @@ class Standing:
     """Files of an interrupted restore that are already complete."""
 
     def __init__(self, roots: Mapping[str, int], naming_key: bytes) -> None:
-        """Look below the open folders of a target, which stay their opener's to close."""
+        """Look below the open folders of a target, which stay their opener's to close.
+
+        Without any, as when a restore begins, nothing is complete.
+        """
+        self._begun = bool(roots)
         self._key = naming_key
         self._folders = Folders(roots)
         self.files = self.size = 0
@@ -145,7 +130,7 @@ class Standing:
         Its data is still proven, chunk by chunk: after a power cut the disk may have kept the time
         and lost the data.
         """
-        if entry.type != "file" or not (entry.chunks or entry.lists):
+        if not self._begun or entry.type != "file" or not (entry.chunks or entry.lists):
             return False
         try:
             folder, name = self._folders.parent(entry.name)
@@ -170,16 +155,3 @@ class Standing:
         self.files += right
         self.size += right * entry.size
         return right
-
-
-class Nothing:
-    """Stand-in for `Standing` when a restore begins."""
-
-    files = size = 0
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def has(self, _: Entry, __: Iterable[Reference]) -> bool:
-        """Return False."""
-        return False

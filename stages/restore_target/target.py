@@ -117,7 +117,7 @@ class Target:
                 f"cannot restore to {self.path}: {error.strerror}", ELSEWHERE
             ) from None
         try:
-            self.again = self._marker is not None and self._marker.goes_on_in(fd, self.path)
+            self.again = self._marker is not None and self._marker.goes_on(fd, self.path)
         except BaseException:
             os.close(fd)
             raise
@@ -144,7 +144,7 @@ class Target:
             seal(fd)
         try:
             # Checked again: until now its owner could put something into it.
-            self.again = marker.goes_on_in(fd, self.path)
+            self.again = marker.goes_on(fd, self.path)
             marker.write(fd, self.path)
         except BaseException:
             with suppress(OSError):

@@ -175,7 +175,8 @@ def test_a_marker_that_somebody_else_made_is_not_believed(tmp_path, plant_at):
     script = (
         "import sys; from stages.errors import TargetError\n"
         "from stages.restore_target.resume import Marker\n"
-        f"try: Marker('svc', {'ab' * 16!r}, ()).goes_on({str(tmp_path)!r})\n"
+        "from stages.restore_target.target import Target\n"
+        f"try: Target({str(tmp_path)!r}, Marker('svc', {'ab' * 16!r}, ())).look()\n"
         "except TargetError: sys.exit(3)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=30, check=False)
