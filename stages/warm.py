@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 from typing import TYPE_CHECKING, ClassVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from engine.stage import Stage
+from stages import linux
 from stages.facts import Base, ScratchFolder, StateFolder
 from stages.in_place.folder import own_folders
 from stages.items import Piece
@@ -38,8 +38,6 @@ STAMPING = {
 }
 """Magic numbers of filesystems that stamp a write through `mmap` once they are synced. On others
 (tmpfs, FUSE, network) a database page may change under an unchanged time."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Warm(Stage):
@@ -92,7 +90,7 @@ class Warm(Stage):
             return
         top = run.fact(HeldRoots).open(root)
         try:
-            if _magic(top) not in STAMPING:
+            if linux.filesystem_type(top) not in STAMPING:
                 run.warn(
                     f"{root.folder} is on a file system that does not stamp every write:"
                     " all of it is read while the containers are down"
@@ -145,11 +143,3 @@ class Warm(Stage):
             run.advance(int(piece.last), len(piece.data))
             if piece.last:
                 record.add(piece.entry)
-
-
-def _magic(fd: int) -> int:
-    """Return the type of the filesystem that holds an open folder; see statfs(2)."""
-    buffer = ctypes.create_string_buffer(256)
-    if _libc.fstatfs(fd, buffer):
-        return 0
-    return int(ctypes.c_long.from_buffer(buffer).value) & 0xFFFFFFFF

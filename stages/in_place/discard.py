@@ -6,7 +6,7 @@ import os
 import stat
 from contextlib import suppress
 
-from stages.restore_target import linux
+from stages import linux
 from stages.restore_target.handles import OPEN_FOLDER
 from stages.source.walk import allow_deep_trees
 

@@ -12,9 +12,9 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.identity import identify, is_same
-from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
 
 if TYPE_CHECKING:

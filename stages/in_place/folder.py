@@ -11,10 +11,10 @@ import stat
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.identity import is_same
 from stages.in_place.record import all_services, read_records
-from stages.restore_target import linux
 from stages.restore_target.folders import seal
 from stages.restore_target.handles import OPEN_FOLDER, open_service
 

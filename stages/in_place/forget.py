@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
 from stages.in_place.dumps import drop_dumps
 from stages.in_place.folder import find_folder, open_folder, open_root
 from stages.in_place.record import read_records, remove_record, restores, write_records
 from stages.in_place.replaced import is_set_aside
-from stages.restore_target import linux
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from stages import linux
 from stages.errors import TargetError
-from stages.restore_target import linux
 
 NO_HANDLES = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
 """The filesystem has no handles, the kernel has no such call, or seccomp forbids it."""

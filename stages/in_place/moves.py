@@ -11,13 +11,13 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.age import is_older
 from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
 from stages.in_place.identity import identify, is_same
 from stages.in_place.sides import Sides
-from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.discard import empty_folder
 from stages.in_place.folder import own_folders
@@ -27,7 +28,6 @@ from stages.in_place.record import Record, Stay, paths_text, write_records, writ
 from stages.in_place.sides import ASIDE, make_aside
 from stages.in_place.staging import ELSEWHERE, StagedRoot, Staging
 from stages.in_place.survey import survey
-from stages.restore_target import linux
 from stages.restore_target.folders import seal
 from stages.restore_target.handles import OPEN_FOLDER, open_below
 from stages.source.exclude import Excludes

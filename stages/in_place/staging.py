@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec import structs
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.exchange import exists, supports_exchange
 from stages.in_place.folder import PREFIX, TREE, find_folder, make_folder, open_folder
@@ -22,7 +23,6 @@ from stages.in_place.record import (
     restores,
     write_records,
 )
-from stages.restore_target import linux
 from stages.restore_target.handles import OPEN_FOLDER, open_service
 from vault.archive.format import stamp
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stages.restore_target import linux
+from stages import linux
 from stages.restore_target.handles import OPEN_FOLDER
 from stages.source.mounts import mounts
 from stages.source.walk import allow_deep_trees

@@ -8,7 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from stages.restore_target import linux
+from stages import linux
 from stages.source.attributes import OwnerAndMode, owner_and_mode
 from vault.archive.format import untext
 

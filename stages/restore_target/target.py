@@ -16,8 +16,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Self
 
+from stages import linux
 from stages.errors import TargetError
-from stages.restore_target import linux
 from stages.restore_target.folders import inherit_nothing, seal
 from stages.restore_target.handles import open_service
 from stages.restore_target.resume import ELSEWHERE, MARKER

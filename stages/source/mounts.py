@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from stages import linux
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,9 +42,7 @@ def mounts() -> Iterator[Mount]:
 def mount_of(fd: int) -> Mount | None:
     """Return the mount that an open file is in; None if unknown, or no longer mounted."""
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        number = int(fields["mnt_id"])
+        number = linux.mount_id(fd)
         return next((mount for mount in mounts() if mount.id == number), None)
     except (OSError, KeyError, ValueError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import resource
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from stages import linux
 from stages.errors import SourceError
 from stages.source.folder_cache import listed
 from stages.source.mounts import pseudo_type
@@ -28,8 +28,6 @@ MOUNTED = "is it mounted? Otherwise correct the service's path in the configurat
 NAME_BYTES = 1 << 10
 """Longest name in a folder, FUSE's."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class Found(Struct, frozen=True, gc=False):
     """File in the tree; `fd` is open, for a folder, while the walk is at it."""
@@ -43,7 +41,8 @@ class Found(Struct, frozen=True, gc=False):
 
 def syncfs(fd: int) -> None:
     """Write out the filesystem that holds `fd`, so that it stamps mapped writes again."""
-    _libc.syncfs(fd)
+    with suppress(OSError):
+        linux.syncfs(fd)
 
 
 def open_source(path: str) -> int:

@@ -1,7 +1,7 @@
 """The real program, with a restore that sends a signal to itself after a number of bytes.
 
-`python -m tests.helpers.cut_off BYTES SIGNAL WORDS…` counts the bytes that the writer has written. A
-signal from outside could come after the restore has ended.
+`python -m tests.helpers.cut_off BYTES SIGNAL WORDS…` counts the bytes that the writer has written.
+A signal from outside could come after the restore has ended.
 """
 
 import os

@@ -10,7 +10,7 @@ import signal
 import sys
 from contextlib import contextmanager
 
-from stages.restore_target import linux
+from stages import linux
 
 CALLS = (
     "open",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.record import read_records
-from stages.restore_target import linux
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.faults import KILL, Fault, injected
 from tests.helpers.forked import ended, forked

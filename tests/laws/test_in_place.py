@@ -12,8 +12,8 @@ import pytest
 from packrat.restore.choose import choose
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
+from stages import linux
 from stages.in_place.record import read_records
-from stages.restore_target import linux
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.in_place import set_aside

@@ -10,7 +10,7 @@ from engine.run import Clock
 from packrat.restore.choose import choose
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
-from stages.restore_target import linux
+from stages import linux
 from tests.helpers.disks import disk
 from tests.helpers.forked import ended, restoring_in_place
 from tests.helpers.house import House

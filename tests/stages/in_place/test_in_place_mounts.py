@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.record import read_records
-from stages.restore_target import linux
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.in_place import Place
 from tests.helpers.trees import fill

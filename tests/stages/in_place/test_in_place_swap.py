@@ -5,11 +5,11 @@ import stat
 
 import pytest
 
+from stages import linux
 from stages.errors import TargetError
 from stages.in_place.folder import own_folders
 from stages.in_place.record import read_records
 from stages.in_place.recover import must_move
-from stages.restore_target import linux
 from tests.helpers.forked import ended, forked
 from tests.helpers.in_place import Place, set_aside
 from tests.helpers.trees import fill

@@ -8,9 +8,8 @@ import pytest
 from packrat.restore.choose import choose
 from packrat.restore.undo import undo
 from packrat.runs.repair import repair
-from stages import containers
+from stages import containers, linux
 from stages.errors import SourceError
-from stages.restore_target import linux
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import ended, restoring_in_place, signalling
 from tests.helpers.restoring import restore

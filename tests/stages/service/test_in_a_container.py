@@ -22,7 +22,7 @@ DENY = {
 DYING = """
 import os, sys
 from packrat.__main__ import main
-from stages.restore_target import linux
+from stages import linux
 real, calls = linux.exchange, []
 def dying(*places):
     real(*places)

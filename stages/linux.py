@@ -1,6 +1,6 @@
 """Linux calls that the standard library does not expose.
 
-All of them take an open folder and a name in it, follow no symlink, and raise OSError. A C library
+Those that take an open folder and a name in it follow no symlink. They raise OSError. A C library
 without one of them answers ENOSYS, as an old kernel does.
 """
 
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
 _STATX_BASIC, _STATX_BTIME, _STATX_MNT_ID = 0x7FF, 0x800, 0x1000
-_STATX_BYTES = 256
+_STATX_BYTES = _STATFS_BYTES = 256  # more than either needs
 _MAX_HANDLE_BYTES = 128
 _SYS_FCHMODAT2 = 452  # the same number on every architecture; no C library wraps it yet
 
@@ -79,7 +79,7 @@ def state_of(folder: int, name: str) -> State:
     if mask & _STATX_BTIME:
         birth = _number(raw, 80, 8) * 10**9 + _number(raw, 88, 4)
     known = mask & _STATX_MNT_ID  # since Linux 5.8
-    mount = _number(raw, 144, 8) if known else _mount_by_fdinfo(folder, name)
+    mount = _number(raw, 144, 8) if known else _mount_of(folder, name)
     device = os.makedev(_number(raw, 136, 4), _number(raw, 140, 4))
     return State(device, _number(raw, 32, 8), _number(raw, 28, 2), birth, mount)
 
@@ -87,6 +87,20 @@ def state_of(folder: int, name: str) -> State:
 def syncfs(fd: int) -> None:
     """Write the filesystem that holds an open file to its disk."""
     _check(_function("syncfs")(fd), None)
+
+
+def filesystem_type(fd: int) -> int:
+    """Return the magic number of the filesystem that holds an open file: statfs(2)."""
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    _check(_function("fstatfs")(fd, buffer), None)
+    return _number(buffer.raw, 0, ctypes.sizeof(ctypes.c_long)) & 0xFFFFFFFF
+
+
+def mount_id(fd: int) -> int:
+    """Return the id of the mount that an open file is in, as /proc has it."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return int(fields["mnt_id"])
 
 
 def chmod_handle(fd: int, mode: int) -> None:
@@ -106,14 +120,12 @@ def _rename(folder: int, name: str, to_folder: int, to_name: str, flags: int) ->
     _check(result, name)
 
 
-def _mount_by_fdinfo(folder: int, name: str) -> int:
+def _mount_of(folder: int, name: str) -> int:
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
+        return mount_id(fd)
     finally:
         os.close(fd)
-    return int(fields["mnt_id"])
 
 
 def _function(name: str) -> Callable[..., int]:
