@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vault.archive.keys import Keys
     from vault.archive.reader import Archive
     from vault.catalog.catalog import Catalog
-    from vault.store.base import Check, Store
+    from vault.store.base import Check
 
 Found = TypeVar("Found")
 
@@ -60,11 +60,6 @@ class Replicas:
         self.notes: dict[str, str] = {}
         """Data that had to be read elsewhere, and why: one note per archive and destination."""
         self._segments: dict[tuple[str, int], bytes] | None = None
-
-    @property
-    def stores(self) -> list[Store]:
-        """Stores that are read from."""
-        return [catalog.destination for catalog in self._catalogs]
 
     def name(self, archive_id: str) -> str:
         """Return the name of an archive's file; raises Damaged."""

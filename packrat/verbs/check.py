@@ -153,9 +153,9 @@ def _check_containers(
                 notes.append(f"services.{name}.docker: {error}")
                 continue
             notes += [
-                f"container {container} writes to {folder}, which no service covers"
-                for folder, writes in mounts
-                if writes and os.path.isdir(folder) and not _covered(folder, paths)
+                f"container {container} writes to {at}, which no service covers"
+                for at in (one.source for one in mounts if one.writable)
+                if os.path.isdir(at) and not _covered(at, paths)
             ]
     return read, notes, list(problems.values())
 

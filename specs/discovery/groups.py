@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from stages.service.data_mounts import may_hold_data
-from stages.service.volumes import is_mounted_on_demand
-
 if TYPE_CHECKING:
     from stages.service.inventory import ContainerEntry, Inventory
 
@@ -92,7 +89,7 @@ def _places(inventory: Inventory) -> list[Place]:
     writers: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for one in inventory.containers:
         for mount in one.mounts:
-            if may_hold_data(mount) and not (one.vanishes or one.one_off):
+            if mount.may_hold_data() and not (one.vanishes or one.one_off):
                 writers[mount.name, mount.source].append((one.name, mount.destination))
     found = []
     for (name, folder), users in sorted(writers.items()):
@@ -103,7 +100,7 @@ def _places(inventory: Inventory) -> list[Place]:
                 folder,
                 tuple(users),
                 anonymous=bool(volume and volume.anonymous),
-                remote=bool(volume and is_mounted_on_demand(volume)),
+                remote=bool(volume and volume.on_demand),
             )
         )
     return found

@@ -106,9 +106,9 @@ class Server(Database):
         """Return the folders of this machine that hold its data; raises SourceError."""
         found = DockerEngine(self.host, patience).inspect(self.container)
         return tuple(
-            source
-            for (source, _), target in zip(found.mounts, found.targets, strict=True)
-            if any(map(PurePath(target).is_relative_to, self.data_folders))
+            one.source
+            for one in found.mounts
+            if one.source and any(map(PurePath(one.destination).is_relative_to, self.data_folders))
         )
 
     def require_ready(self) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 from stages.databases.base import Server, Tools, from_environment
 from stages.errors import SourceError
 from stages.service.docker import DockerEngine
-from stages.service.files import put_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,16 +91,16 @@ class Redis(Server):
             )
         folder = settings["dir"]
         if settings["appendonly"] != "yes":
-            put_file(engine, self.container, folder, settings["dbfilename"], data)
+            engine.put_file(self.container, folder, settings["dbfilename"], data)
             return
         log = settings.get("appendfilename", "appendonly.aof")
         if inner := settings.get("appenddirname"):  # since version 7
             folder = f"{folder}/{inner}"
-            put_file(engine, self.container, folder, f"{log}.1.base.rdb", data)
+            engine.put_file(self.container, folder, f"{log}.1.base.rdb", data)
             listed = f"file {log}.1.base.rdb seq 1 type b\n".encode()
-            put_file(engine, self.container, folder, f"{log}.manifest", BytesIO(listed))
+            engine.put_file(self.container, folder, f"{log}.manifest", BytesIO(listed))
         else:  # a log may begin with a snapshot
-            put_file(engine, self.container, folder, log, data)
+            engine.put_file(self.container, folder, log, data)
 
 
 class Snapshot:

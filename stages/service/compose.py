@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from stages.errors import SourceError
-from stages.service.data_mounts import may_hold_data
 from stages.service.inventory import COMPOSE
+from stages.service.mounts import Mount
 
 if TYPE_CHECKING:
-    from stages.service.inventory import ContainerEntry, Inventory, Mount
+    from stages.service.inventory import ContainerEntry, Inventory
 
 WORKING_DIR = f"{COMPOSE}project.working_dir"
 """Label with the folder of the Compose file."""
@@ -57,7 +57,7 @@ def data_of(inventory: Inventory, project: str) -> list[DataMount]:
     """Return what the containers of a project write to, each once; raises SourceError."""
     found: dict[str, DataMount] = {}
     for one in _members(inventory, project):
-        for mount in filter(may_hold_data, one.mounts):
+        for mount in filter(Mount.may_hold_data, one.mounts):
             volume = inventory.volume(mount.name) if mount.type == "volume" else None
             if volume is None:
                 label = _folder_label(mount.source, one.labels.get(WORKING_DIR, ""))

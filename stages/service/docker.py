@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 import socket
+import tarfile
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import Struct
 
 from stages.errors import SourceError
+from stages.service.mounts import mounts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stages.service.mounts import Mount
 
 PATIENCE_SECONDS = 60
 """Seconds for an answer, beyond the time that the request itself takes."""
 REVIVAL_SECONDS = 60.0
 """Seconds for which a start waits for an engine that is itself being restarted."""
+
+FILE_MODE = 0o644
+"""Docker gives a file that is put into a container to root: other users must be able to read it."""
+BLOCK_BYTES = 1 << 20
 
 
 class EngineAway(SourceError):  # noqa: N818
@@ -41,14 +49,9 @@ class Container(Struct, frozen=True):
     health: str
     """`starting`, `healthy`, `unhealthy`; empty without a HEALTHCHECK."""
     health_output: str
-    started: str
-    """When it was started last."""
     restarts: int
     exit_code: int
-    mounts: tuple[tuple[str, bool], ...]
-    """(folder of the host, whether it may be written) of each volume and bind mount."""
-    targets: tuple[str, ...]
-    """Where each of them is in the container."""
+    mounts: tuple[Mount, ...]
     vanishes: bool
     """It is removed when it is stopped."""
     network: str
@@ -87,9 +90,6 @@ class DockerEngine:
         state = found["State"]
         health = state.get("Health") or {}
         log = health.get("Log") or [{}]
-        settings = found.get("HostConfig") or {}
-        mounts = [mount for mount in found.get("Mounts") or [] if mount.get("Source")]
-        kind, _, whose = str(settings.get("NetworkMode") or "").partition(":")
         return Container(
             name=name,
             id=str(found["Id"]),
@@ -97,13 +97,11 @@ class DockerEngine:
             paused=bool(state.get("Paused")),
             health=health.get("Status") or "",
             health_output=str(log[-1].get("Output", "")).strip(),
-            started=str(state.get("StartedAt")),
             restarts=int(found.get("RestartCount", 0)),
             exit_code=int(state.get("ExitCode", 0)),
-            mounts=tuple((mount["Source"], bool(mount.get("RW"))) for mount in mounts),
-            targets=tuple(str(mount.get("Destination")) for mount in mounts),
-            vanishes=bool(settings.get("AutoRemove")),
-            network=whose if kind == "container" else "",
+            mounts=mounts_of(found),
+            vanishes=vanishes(found),
+            network=network_of(found),
         )
 
     def running(self) -> list[str]:
@@ -164,13 +162,13 @@ class DockerEngine:
         with self._translated(f"run a command in container {name}", name):
             yield from self._client().exec_start(id_, stream=True)
 
-    def put(self, name: str, folder: str, data: Iterator[bytes]) -> None:
-        """Unpack a tar archive in a folder of a container, also of a stopped one.
+    def put_file(self, name: str, folder: str, file: str, data: BinaryIO) -> None:
+        """Write an open file into a folder of a container, also of a stopped one.
 
         Raises NoContainer, EngineAway, SourceError.
         """
         with self._translated(f"write to {folder} of container {name}", name):
-            self._client().put_archive(name, folder, data)
+            self._client().put_archive(name, folder, _tar(file, data))
 
     def detach(self, id_: str, name: str) -> None:
         """Run a prepared command without waiting for it; raises NoContainer, EngineAway."""
@@ -247,6 +245,30 @@ class DockerEngine:
     def _refusal(self, action: str, error: Any) -> SourceError:
         what = str(error.explanation or error).strip()
         return SourceError(f"cannot {action}: {what}", "try it by hand with docker")
+
+
+def _tar(name: str, data: BinaryIO) -> Iterator[bytes]:
+    """Yield a tar archive of one file, without a temporary file."""
+    size = data.seek(0, os.SEEK_END)
+    data.seek(0)
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, FILE_MODE
+    yield info.tobuf(tarfile.GNU_FORMAT)
+    while block := data.read(BLOCK_BYTES):
+        yield block
+    yield bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def vanishes(found: dict[str, Any]) -> bool:
+    """Return whether a container is removed when it is stopped."""
+    return bool((found.get("HostConfig") or {}).get("AutoRemove"))
+
+
+def network_of(found: dict[str, Any]) -> str:
+    """Return the id or name of the container whose network a container uses; "" without one."""
+    mode = (found.get("HostConfig") or {}).get("NetworkMode") or ""
+    kind, _, whose = str(mode).partition(":")
+    return whose if kind == "container" else ""
 
 
 def _innermost(error: BaseException) -> str:

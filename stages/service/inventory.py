@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from stages.errors import SourceError
-from stages.service.docker import EngineAway, NoContainer
+from stages.service.docker import EngineAway, NoContainer, network_of, vanishes
+from stages.service.mounts import mounts_of
 
 if TYPE_CHECKING:
     from stages.service.docker import DockerEngine
+    from stages.service.mounts import Mount
 
 COMPOSE = "com.docker.compose."
 BY_COMPOSE = (f"{COMPOSE}config-hash", f"{COMPOSE}container-number")
@@ -20,20 +22,6 @@ BY_COMPOSE = (f"{COMPOSE}config-hash", f"{COMPOSE}container-number")
 ANONYMOUS = "com.docker.volume.anonymous"
 _GENERATED = re.compile(r"[0-9a-f]{64}")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
-
-
-class Mount(Struct, frozen=True):
-    """Volume or folder of the host in a container."""
-
-    type: str
-    """`volume`, `bind`, `tmpfs` and others."""
-    name: str
-    """Name of the volume; empty for another type."""
-    source: str
-    """The folder on the host; empty where there is none."""
-    destination: str
-    """The folder in the container."""
-    writable: bool
 
 
 class ContainerEntry(Struct, frozen=True):
@@ -91,8 +79,14 @@ class VolumeEntry(Struct, frozen=True):
     mountpoint: str
     """The folder on the host."""
     anonymous: bool
-    project: str
-    """The Compose project that created it; empty without one."""
+    """Docker has made up its name."""
+
+    @property
+    def on_demand(self) -> bool:
+        """True if its folder is empty while no container uses it."""
+        options = self.options
+        mounted = options.get("type") or options.get("device")
+        return self.driver not in ("", "local") or bool(mounted)
 
 
 class Inventory(Struct, frozen=True):
@@ -151,8 +145,6 @@ def _image_labels(engine: DockerEngine, image: str) -> dict[str, str] | None:
 def _container(found: dict[str, Any], image_labels: dict[str, str] | None) -> ContainerEntry:
     config = found["Config"]
     labels = dict(config.get("Labels") or {})
-    settings = found.get("HostConfig") or {}
-    kind, _, whose = str(settings.get("NetworkMode") or "").partition(":")
     compose = labels if _is_by_compose(labels, image_labels) else {}
     return ContainerEntry(
         id=str(found["Id"]),
@@ -163,13 +155,13 @@ def _container(found: dict[str, Any], image_labels: dict[str, str] | None) -> Co
         project=compose.get(f"{COMPOSE}project", ""),
         service=compose.get(f"{COMPOSE}service", ""),
         one_off=compose.get(f"{COMPOSE}oneoff") == "True",
-        vanishes=bool(settings.get("AutoRemove")),
+        vanishes=vanishes(found),
         depends_on=_dependencies(compose.get(f"{COMPOSE}depends_on", "")),
         labels=labels,
         image_labels=image_labels,
-        mounts=tuple(sorted(map(_mount, found.get("Mounts") or []), key=lambda m: m.destination)),
+        mounts=mounts_of(found),
         environment=frozenset(one.partition("=")[0] for one in config.get("Env") or []),
-        network=whose if kind == "container" else "",
+        network=network_of(found),
     )
 
 
@@ -192,16 +184,6 @@ def _dependencies(label: str) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def _mount(found: dict[str, Any]) -> Mount:
-    return Mount(
-        type=str(found.get("Type") or ""),
-        name=str(found.get("Name") or ""),
-        source=str(found.get("Source") or ""),
-        destination=str(found.get("Destination") or ""),
-        writable=bool(found.get("RW")),
-    )
-
-
 def _volume(found: dict[str, Any]) -> VolumeEntry:
     labels = found.get("Labels") or {}
     name = str(found["Name"])
@@ -211,5 +193,4 @@ def _volume(found: dict[str, Any]) -> VolumeEntry:
         options={str(key): str(value) for key, value in (found.get("Options") or {}).items()},
         mountpoint=str(found.get("Mountpoint") or ""),
         anonymous=ANONYMOUS in labels or bool(_GENERATED.fullmatch(name)),
-        project=str(labels.get(f"{COMPOSE}project") or ""),
     )

@@ -25,7 +25,8 @@ def others(engine: DockerEngine, ids: Collection[str]) -> Iterator[Container]:
 def uses(container: Container, path: str, *, writes: bool = False) -> bool:
     """Return whether a container has something of a folder mounted, or may even write to it."""
     return any(
-        (writable or not writes) and overlap(folder, path) for folder, writable in container.mounts
+        one.source and (one.writable or not writes) and overlap(one.source, path)
+        for one in container.mounts
     )
 
 

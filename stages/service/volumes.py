@@ -21,8 +21,7 @@ def volume_folder(inventory: Inventory, name: str) -> tuple[str, bool]:
     volume = inventory.volume(name)
     if volume is None:
         raise SourceError(f"there is no volume {name}", "docker volume ls lists the volumes")
-    on_demand = is_mounted_on_demand(volume)
-    if on_demand and os.path.realpath(volume.mountpoint) not in _mount_points():
+    if volume.on_demand and os.path.realpath(volume.mountpoint) not in _mount_points():
         raise SourceError(
             f"volume {name} ({_mounted_text(volume)}) is not mounted on this machine",
             "Docker mounts it while a container that uses it runs: start one, or give its path:"
@@ -33,13 +32,7 @@ def volume_folder(inventory: Inventory, name: str) -> tuple[str, bool]:
             f"volume {name} of driver {volume.driver} has no folder on this machine",
             "back it up where its driver keeps it",
         )
-    return volume.mountpoint, on_demand
-
-
-def is_mounted_on_demand(volume: VolumeEntry) -> bool:
-    """Return whether the folder of a volume is empty while no container uses it."""
-    options = volume.options
-    return volume.driver not in ("", "local") or bool(options.get("type") or options.get("device"))
+    return volume.mountpoint, volume.on_demand
 
 
 def _mount_points() -> set[str]:

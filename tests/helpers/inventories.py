@@ -1,7 +1,8 @@
 """Inventories of engines that need not run, for functions of an inventory."""
 
 from specs.config import Config
-from stages.service.inventory import COMPOSE, ContainerEntry, Inventory, Mount, VolumeEntry
+from stages.service.inventory import COMPOSE, ContainerEntry, Inventory, VolumeEntry
+from stages.service.mounts import Mount
 
 
 def container(
@@ -45,7 +46,7 @@ def _mount(text: str) -> Mount:
 def inventory(*containers: ContainerEntry) -> Inventory:
     """Return these containers with their volumes."""
     names = sorted({m.name for one in containers for m in one.mounts if m.name})
-    volumes = (VolumeEntry(n, "local", {}, f"/v/{n}/_data", len(n) == 64, "") for n in names)
+    volumes = (VolumeEntry(n, "local", {}, f"/v/{n}/_data", len(n) == 64) for n in names)
     return Inventory(tuple(sorted(containers, key=lambda one: one.name)), tuple(volumes))
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from stages.errors import SourceError
 from stages.service.docker import DockerEngine
-from stages.service.inventory import COMPOSE, Mount, read_inventory
+from stages.service.inventory import COMPOSE, read_inventory
+from stages.service.mounts import Mount
 from tests.helpers.containers import IMAGE, create, image_with_labels
 
 LABELLED = "labelled"
