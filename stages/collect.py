@@ -27,12 +27,12 @@ from stages.in_place.staging import Staging
 from stages.in_place.survey import Why
 from stages.items import Piece
 from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
-from stages.source.exclude import Excludes
+from stages.root_walk import walk_root
 from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.reader import Reader
-from stages.source.roots import HeldRoots, Roots, under_label
-from stages.source.walk import Found, allow_deep_trees, folders, walk
+from stages.source.roots import HeldRoots, Roots
+from stages.source.walk import Found, allow_deep_trees
 from stages.source.warm_record import WarmRecord
 from stages.source.warnings import SourceWarnings
 from vault.archive.format import Entry
@@ -148,25 +148,15 @@ class _Pass:
     ) -> Iterator[Piece]:
         self.label = root.label
         self.files[root.label] = 0
-        never = folders(self.roots.never)
-        never |= own_folders(self.run.fact(StateFolder).path, top)
-        own = os.fstat(top)
-        if (own.st_dev, own.st_ino) in never:
+        state_dir, here = self.run.fact(StateFolder).path, os.fstat(top)
+        if (here.st_dev, here.st_ino) in own_folders(state_dir, top, self.roots.never):
             raise SourceError(
                 f"{root.folder} is where packrat itself writes",
                 "a destination, the spool and the state need folders of their own",
             )
         at_rest = self.run.fact(AtRest).looked or self.run.fact(Dump).since is not None
-        excludes = Excludes(self.roots.patterns(root.folder))
         listings = self.warm.folders.get(root.label)
-
-        def miss(path: str, error: OSError) -> None:
-            self._miss(root.path(path), error)
-
-        inside = walk(
-            top, excludes, never, miss, listings, one_file_system=self.roots.one_file_system
-        )
-        for found in under_label(root, inside):
+        for found in walk_root(state_dir, self.roots, root, top, self._miss, listings):
             if found.fd is not None:  # files check by themselves when read; checking takes time
                 self.clock.check(self.run.clock.ticks())
             old = previous.unchanged(found)

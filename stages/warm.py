@@ -11,14 +11,13 @@ import msgspec
 from engine.stage import Stage
 from stages import linux
 from stages.facts import Base, ScratchFolder, StateFolder
-from stages.in_place.folder import own_folders
 from stages.items import Piece
-from stages.source.exclude import Excludes
+from stages.root_walk import walk_root
 from stages.source.previous import Previous, inherit
 from stages.source.previous_index import PreviousIndex
 from stages.source.read import read_file, read_small
-from stages.source.roots import HeldRoots, Roots, under_label
-from stages.source.walk import allow_deep_trees, folders, syncfs, walk
+from stages.source.roots import HeldRoots, Roots
+from stages.source.walk import allow_deep_trees, syncfs
 from stages.source.warm_record import WarmRecord
 from vault.spool import Spool
 
@@ -105,21 +104,10 @@ class Warm(Stage):
     def _read(
         self, root: ReadRoot, top: int, run: Run, record: WarmRecord, previous: Previous
     ) -> Iterator[Piece]:
-        roots = run.fact(Roots)
-        excludes = Excludes(roots.patterns(root.folder))
-        never = folders(roots.never) | own_folders(run.fact(StateFolder).path, top)
         linked = set()
+        state_dir, listings = run.fact(StateFolder).path, record.folders.get(root.label)
         # Files that cannot be read are reported by the second walk.
-        listings = record.folders.get(root.label)
-        inside = walk(
-            top,
-            excludes,
-            never,
-            lambda *_: None,
-            listings,
-            one_file_system=roots.one_file_system,
-        )
-        for found in under_label(root, inside):
+        for found in walk_root(state_dir, run.fact(Roots), root, top, listings=listings):
             state = found.stat
             if not stat.S_ISREG(state.st_mode) or not state.st_size or previous.unchanged(found):
                 continue

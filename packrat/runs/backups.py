@@ -12,8 +12,8 @@ from packrat.runs.backup import Choices, back_up
 from packrat.runs.repair import repair
 from packrat.text.progress import Detail, progress
 from packrat.text.report import print_error, print_json, say, warn
-from stages.count_source import count_source
 from stages.errors import SourceError
+from stages.root_walk import count_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,10 +13,10 @@ from specs.compile import compile_prune
 from specs.faults import printable
 from specs.secret import SecretFault
 from stages.containers import Containers
-from stages.count_source import count_source
 from stages.errors import SourceError
 from stages.facts import Holdings, Pruned
 from stages.in_place.survey import mounts_in
+from stages.root_walk import count_source
 from stages.service.docker import DockerEngine
 from stages.service.neighbours import others, restart_text, used_by
 from stages.source.roots import Roots

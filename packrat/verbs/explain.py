@@ -75,7 +75,7 @@ def _is_in(named: str | None, root: ReadRoot) -> bool:
 
 def _own_above(state_dir: str, roots: Roots, root: ReadRoot, path: str) -> str | None:
     """Return the folder of packrat's own that is or contains a path, or None."""
-    own = folders(roots.never) | own_folders(state_dir, root.folder)
+    own = own_folders(state_dir, root.folder, roots.never)
     while path not in ("/", root.folder, ""):
         if not own.isdisjoint(folders([path])):
             return path

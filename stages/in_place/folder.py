@@ -17,9 +17,10 @@ from stages.in_place.identity import is_same
 from stages.in_place.record import all_services, read_records
 from stages.restore_target.folders import seal
 from stages.restore_target.handles import OPEN_FOLDER, open_service
+from stages.source.walk import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stages.in_place.record import Record
 
@@ -57,8 +58,8 @@ def find_folder(root: int, record: Record) -> str | None:
     if is_same(root, record.folder, record.identity):
         return record.folder
     with os.scandir(root) as entries:
-        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return next((name for name in folders if is_same(root, name, record.identity)), None)
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return next((name for name in names if is_same(root, name, record.identity)), None)
 
 
 def open_folder(root: int, record: Record) -> int:
@@ -116,14 +117,17 @@ def open_sides(
     return sides
 
 
-def own_folders(state_dir: str, place: str | int | None = None) -> set[tuple[int, int]]:
-    """Return (device, inode) of the working folders of all services, which walks leave out.
+def own_folders(
+    state_dir: str, place: str | int | None = None, never: Iterable[str] = ()
+) -> set[tuple[int, int]]:
+    """Return (device, inode) of the folders that walks leave out, because packrat writes there.
 
-    `place` is where the service's folder is now, as a path or open, if the configuration has
-    changed since, or if it is not mounted there any more. Only folders that a record names, and
-    that still are the recorded ones, count.
+    These are `never`, as far as they exist, and the working folders of all services. `place` is
+    where the service's folder is now, as a path or open, if the configuration has changed since, or
+    if it is not mounted there any more. Only folders that a record names, and that still are the
+    recorded ones, count.
     """
-    found = set()
+    found = folders(never)
     for root, record in recorded_roots(state_dir, place):
         try:
             name = find_folder(root, record)

@@ -31,7 +31,6 @@ from stages.in_place.survey import survey
 from stages.restore_target.folders import seal
 from stages.restore_target.handles import OPEN_FOLDER, open_below
 from stages.source.exclude import Excludes
-from stages.source.walk import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +131,7 @@ def _plan(
     check: Callable[[], None],
 ) -> tuple[Record, tuple[Left, ...]]:
     record, root = staging.record, staging.root
-    own = folders(never) | own_folders(state_dir, root)
+    own = own_folders(state_dir, root, never)
     here = os.fstat(root)
     if (here.st_dev, here.st_ino) in own:
         raise TargetError(

@@ -30,7 +30,6 @@ from stages.in_place.record import (
 from stages.in_place.sides import Sides
 from stages.in_place.survey import Why, survey
 from stages.source.exclude import Excludes
-from stages.source.walk import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -131,7 +130,7 @@ def _plan(
     exclude: Sequence[str],
     never: Sequence[str],
 ) -> tuple[Record, tuple[str, ...]]:
-    own = folders(never) | own_folders(state_dir, root)
+    own = own_folders(state_dir, root, never)
     everything = survey(root, Excludes(()), own)
     with Sides(record, root, work) as sides:
         _refuse([s.path for s in record.steps if not _is_recorded(s, sides)], "is not as recorded")

@@ -16,11 +16,11 @@ from packrat.restore.choose import choose
 from packrat.restore.undo import forget_replaced, undo
 from packrat.runs.repair import repair
 from stages import linux
-from stages.count_source import count_source
 from stages.errors import SourceError
 from stages.in_place.record import FOLDER
 from stages.journal import Journal
 from stages.reads import Reads
+from stages.root_walk import count_source
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.forked import ended, forked, restoring_in_place
 from tests.helpers.house import House
