@@ -39,7 +39,7 @@ class ChunkStage(Stage):
                 yield Chunk(piece.entry, stored=True)
             elif piece.last and len(piece.data) <= CHUNK_LEAST and not cutting.has(piece.entry):
                 name = chunk_id(key, piece.data) if piece.data else ""
-                yield Chunk(piece.entry, name, piece.offset, piece.data, early=piece.early)
+                yield Chunk(piece.entry, piece.offset, piece.data, early=piece.early, id=name)
             else:
                 yield from cutting.add(piece)
 
@@ -94,7 +94,7 @@ class _Cutting:
         assert self._entry is not None
         for view in views:
             name = chunk_id(self._key, view)
-            yield Chunk(self._entry, name, self._at, view, last=False, again=self._again)
+            yield Chunk(self._entry, self._at, view, last=False, again=self._again, id=name)
             self._at += len(view)
             self._again = False
         self._tail = b""

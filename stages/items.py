@@ -41,18 +41,10 @@ class Piece(Struct, frozen=True, gc=False):
     """Comes again: its data was read early."""
 
 
-class Chunk(Struct, frozen=True, gc=False):
-    """Whole chunk of one file, named by its content."""
+class Chunk(Piece, frozen=True, gc=False):
+    """Piece that is a whole chunk, named by its content."""
 
-    entry: Entry
     id: str = ""
-    offset: int = 0
-    data: bytes | memoryview = b""
-    last: bool = True
-    again: bool = False
-    kept: Kept | None = None
-    early: bool = False
-    stored: bool = False
 
 
 class Segment(Struct, frozen=True, gc=False):

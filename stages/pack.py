@@ -81,7 +81,7 @@ class Pack(Stage):
                     if end > len(view):
                         raise Damaged(segment.archive, f"frame {segment.number} is too short")
                     data = view[start:end]
-                yield Chunk(s.entry, s.id, s.at, data, s.whole)
+                yield Chunk(s.entry, s.at, data, s.whole, id=s.id)
 
 
 class _Packing:

@@ -243,7 +243,7 @@ def test_prove_undoes_chunk(tmp_path_factory, keys, specs):
 def test_chunk_with_other_content_than_its_name_is_refused(keys):
     """This is the last proof: content and name must agree."""
     run = Run.alone(keys, RestoreJob(service="svc", backup=None, where="test"))
-    chunk = Chunk(Entry(path="x", size=1), "0" * 32, 0, b"y")
+    chunk = Chunk(Entry(path="x", size=1), 0, b"y", id="0" * 32)
     with pytest.raises(Damaged, match="has other content"):
         list(ChunkStage().inverse(iter([chunk]), run))
 
