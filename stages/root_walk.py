@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stages.in_place.folder import own_folders
 from stages.source.exclude import Excludes
 from stages.source.roots import under_label
-from stages.source.walk import open_source, walk
+from stages.source.walk import Walk, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def walk_root(
 
     Paths are those in the archive, also for `unreadable`. See `walk`.
     """
-    found = walk(
+    found = Walk(
         top,
         Excludes(roots.patterns(root.folder)),
         own_folders(state_dir, top, roots.never),

@@ -13,7 +13,7 @@ from stages.errors import SourceError
 from stages.in_place.folder import find_folder, open_folder, recorded_roots
 from stages.in_place.record import read_records, write_record
 from stages.source.exclude import Excludes
-from stages.source.walk import walk
+from stages.source.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,7 +101,7 @@ def _disk_usage(root: int, record: Record) -> int:
 
 def _sizes(folder: int) -> Iterator[int]:
     linked = set()
-    for found in walk(folder, Excludes(()), (), lambda *_: None):
+    for found in Walk(folder, Excludes(()), (), lambda *_: None):
         if found.fd is None and found.stat.st_nlink > 1:
             if found.stat.st_ino in linked:
                 continue

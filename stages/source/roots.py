@@ -87,10 +87,10 @@ def in_order(roots: Iterable[ReadRoot]) -> tuple[ReadRoot, ...]:
     return tuple(sorted(roots, key=lambda root: order(root.label)))
 
 
-def under_label(root: ReadRoot, found: Iterator[Found]) -> Iterator[Found]:
+def under_label(root: ReadRoot, found: Iterable[Found]) -> Iterator[Found]:
     """Yield what a walk of a root finds, by the paths that it has in the archive."""
     if not root.label:
-        return found
+        return iter(found)
     return (Found(root.path(f.path), f.name, f.folder, f.stat, f.fd) for f in found)
 
 

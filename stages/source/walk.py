@@ -76,28 +76,11 @@ def folders(paths: Iterable[str]) -> set[tuple[int, int]]:
     return found
 
 
-def walk(
-    root: int,
-    excludes: Excludes,
-    never: Collection[tuple[int, int]],
-    unreadable: Callable[[str, OSError], None],
-    listings: Listings | None = None,
-    *,
-    one_file_system: bool = False,
-) -> Iterator[Found]:
-    """Yield the open folder `root`, as path "", and everything below it.
+class Walk:
+    """Walk over an open folder, as path "", and everything below it; it can be made once.
 
-    Folders in `never`, by (device, inode), are left out. Of a pseudo filesystem mounted inside,
-    or with `one_file_system` of any, only the mount point is found. `unreadable` is called for
-    what cannot be examined, listed or reached. `listings` knows the folders of an earlier walk.
-    Each filesystem is synced when the walk enters it. Raises SourceError if `root` cannot be
-    listed, or is in a pseudo filesystem.
+    It has an explicit stack, since a tree may be deeper than Python can recurse.
     """
-    return _Walk(root, excludes, never, unreadable, listings, one_file_system).found()
-
-
-class _Walk:
-    """One walk with an explicit stack: a tree may be deeper than Python can recurse."""
 
     def __init__(
         self,
@@ -105,45 +88,55 @@ class _Walk:
         excludes: Excludes,
         never: Collection[tuple[int, int]],
         unreadable: Callable[[str, OSError], None],
-        listings: Listings | None,
-        one_file_system: bool,  # noqa: FBT001
+        listings: Listings | None = None,
+        *,
+        one_file_system: bool = False,
     ) -> None:
-        self.root = root
-        self.excludes = excludes
-        self.never = never
-        self.unreadable = unreadable
-        self.names_in = listings.names if listings else listed
-        self.handles = OpenFolders(root)
-        self.levels: list[_Level] = []
-        self.folder = root
-        self.devices: set[int] = set()
-        self.one_file_system = one_file_system
+        """Leave out the folders in `never`, by (device, inode), and what is excluded.
 
-    def found(self) -> Iterator[Found]:
-        state = os.fstat(self.root)
-        if kind := pseudo_type(self.root):
+        Of a pseudo filesystem mounted inside, or with `one_file_system` of any, only the mount
+        point is found. `unreadable` is called for what cannot be examined, listed or reached.
+        `listings` knows the folders of an earlier walk.
+        """
+        self._root = root
+        self._excludes, self._never, self._unreadable = excludes, never, unreadable
+        self._names_in = listings.names if listings else listed
+        self._one_file_system = one_file_system
+        self._handles = OpenFolders(root)
+        self._levels: list[_Level] = []
+        self._folder = root
+        self._devices: set[int] = set()
+
+    def __iter__(self) -> Iterator[Found]:
+        """Yield what is found, in the order of the index.
+
+        Each filesystem is synced when the walk enters it. Raises SourceError if the folder cannot
+        be listed, or is in a pseudo filesystem.
+        """
+        state = os.fstat(self._root)
+        if kind := pseudo_type(self._root):
             what = f"a service's folder is in a pseudo filesystem ({kind})"
             raise SourceError(what, "such files are made by the kernel; back up others")
-        self._sync(state.st_dev, self.root)
+        self._sync(state.st_dev, self._root)
         try:
-            self.levels.append(_Level("", self.names_in(self.root), state.st_dev))
+            self._levels.append(_Level("", self._names_in(self._root), state.st_dev))
         except OSError as error:
             what = f"cannot list the service's folder: {error.strerror}"
             raise SourceError(what, MOUNTED) from None
         try:
-            yield Found("", ".", self.root, state, self.root)
-            while self.levels:
-                depth = len(self.levels)
+            yield Found("", ".", self._root, state, self._root)
+            while self._levels:
+                depth = len(self._levels)
                 yield from self._look()
-                if len(self.levels) == depth:
+                if len(self._levels) == depth:
                     self._leave()
         finally:
-            self.handles.close()
+            self._handles.close()
 
     def _look(self) -> Iterator[Found]:
         """Yield the rest of the folder, up to a subfolder, which is entered."""
-        lstat, excluded = os.lstat, self.excludes.excludes
-        level, folder = self.levels[-1], self.folder
+        lstat, excluded = os.lstat, self._excludes.excludes
+        level, folder = self._levels[-1], self._folder
         for name in level.names:
             path = level.prefix + name
             out = excluded(path)
@@ -156,10 +149,10 @@ class _Walk:
                     if not out:
                         yield Found(path, name, folder, found, None)
                     continue
-                if excluded(path + "/") or (found.st_dev, found.st_ino) in self.never:
+                if excluded(path + "/") or (found.st_dev, found.st_ino) in self._never:
                     continue
-                hollow = self.excludes.excludes_all_below(path)
-                inner, names, found = _enter(path, folder, _nothing if hollow else self.names_in)
+                hollow = self._excludes.excludes_all_below(path)
+                inner, names, found = _enter(path, folder, _nothing if hollow else self._names_in)
                 if found.st_dev != level.device and self._stops_at(inner):
                     names = []
             except FileNotFoundError:
@@ -169,33 +162,33 @@ class _Walk:
                 if hollow:  # only the folder itself is in the backup
                     yield Found(path, name, folder, found, None)
                 else:
-                    self.unreadable(path, error)
+                    self._unreadable(path, error)
                 continue
-            self.levels.append(_Level(path + "/", names, found.st_dev))
-            self.handles.enter(name, inner, found)
-            self.folder = inner
+            self._levels.append(_Level(path + "/", names, found.st_dev))
+            self._handles.enter(name, inner, found)
+            self._folder = inner
             self._sync(found.st_dev, inner)
             yield Found(path, name, folder, found, inner)
             return
 
     def _leave(self) -> None:
         """Go up to the next folder that still exists."""
-        _report_listed(self.levels.pop(), self.folder, self.unreadable)
-        while self.levels:
+        _report_listed(self._levels.pop(), self._folder, self._unreadable)
+        while self._levels:
             try:
-                self.folder = self.handles.leave()
+                self._folder = self._handles.leave()
             except OSError as error:
-                self.unreadable(self.levels.pop().prefix[:-1], error)
+                self._unreadable(self._levels.pop().prefix[:-1], error)
             else:
                 return
 
     def _stops_at(self, folder: int) -> bool:
         """Return whether the content of another filesystem is left out."""
-        return self.one_file_system or bool(pseudo_type(folder))
+        return self._one_file_system or bool(pseudo_type(folder))
 
     def _sync(self, device: int, folder: int) -> None:
-        if device not in self.devices:
-            self.devices.add(device)
+        if device not in self._devices:
+            self._devices.add(device)
             syncfs(folder)
 
 

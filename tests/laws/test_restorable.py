@@ -10,7 +10,7 @@ import pytest
 from stages.restore_target.resume import Marker
 from stages.source import open_folders
 from stages.source.exclude import Excludes
-from stages.source.walk import walk
+from stages.source.walk import Walk
 from tests.helpers.disks import disk
 from tests.helpers.house import House
 from tests.helpers.trees import differences, fill
@@ -105,7 +105,7 @@ def test_a_folder_that_is_moved_under_a_deep_walk_leads_nowhere_else(tmp_path, m
     )
     root = os.open(tmp_path / "root", os.O_RDONLY)
     found, missed = [], []
-    for one in walk(root, Excludes([]), set(), lambda path, _: missed.append(path)):
+    for one in Walk(root, Excludes([]), set(), lambda path, _: missed.append(path)):
         found.append(one.path)
         if one.path == "a/b/c/d/e/f":
             os.rename(tmp_path / "root/a/b/c", tmp_path / "other/c")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stages.source.exclude import Excludes
 from stages.source.folder_cache import Listings
-from stages.source.walk import walk
+from stages.source.walk import Walk
 from tests.helpers.sampling import examples
 
 NAMES = st.sampled_from(["a", "b", "a-b", "ä", os.fsdecode(b"\xff"), "line\nbreak"])
@@ -43,7 +43,7 @@ def found_by(root, listings=None):
     def unreadable(path, error):
         raise AssertionError((path, error))
 
-    walked = walk(root, Excludes([]), set(), unreadable, listings)
+    walked = Walk(root, Excludes([]), set(), unreadable, listings)
     return [(found.path, found.stat.st_ino, found.stat.st_size) for found in walked]
 
 
