@@ -40,8 +40,3 @@ class Backup(Section):
     """The destination named `s3`."""
     destinations: dict[Name, Typed] = Field(default_factory=dict)
     """Further destinations by name, each with its `type`."""
-
-    def named(self) -> dict[str, Destination]:
-        """Return every destination by name: local, synology, s3, then the others as written."""
-        fixed = {"local": self.local, "synology": self.synology, "s3": self.s3}
-        return {name: one for name, one in fixed.items() if one} | self.destinations

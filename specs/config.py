@@ -162,7 +162,9 @@ class Config(Section):
 
     def destinations(self) -> dict[str, Destination]:
         """Return every destination by name: local, synology, s3, then the others as written."""
-        return self.backup.named()
+        backup = self.backup
+        fixed = {"local": backup.local, "synology": backup.synology, "s3": backup.s3}
+        return {name: one for name, one in fixed.items() if one} | backup.destinations
 
     def destinations_of(self, service: Service) -> dict[str, Destination]:
         """Return the destinations of a service by name.

@@ -87,7 +87,7 @@ def _made(
     }
     made = {}
     for one in proposals:
-        settings = _with_own_rules(one.settings | labels[one.group].settings)
+        settings = one.settings | labels[one.group].settings
         try:
             _service(settings)
         except ValidationError as error:  # for example the name of a plugin's volume
@@ -97,16 +97,6 @@ def _made(
         if one.group not in refused:
             made[one.name] = settings
     return made, refused
-
-
-def _with_own_rules(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with a number of backups under its own key."""
-    retain = settings.get("retain")
-    if not isinstance(retain, int):
-        return settings
-    return {key: one for key, one in settings.items() if key != "retain"} | {
-        "retain_backups": retain
-    }
 
 
 def _unpruned(settings: dict[str, Any], *, scheduled: bool = True) -> dict[str, Any]:

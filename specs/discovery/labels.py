@@ -68,6 +68,8 @@ def settings_of(group: Group) -> LabelSettings:
         settings |= own | ({"exclude": list(dict.fromkeys(exclude))} if exclude else {})
     if settings and enable is None and not faults:
         faults.append(f"container {group.containers[0].name}: packrat.enable=true is missing")
+    if isinstance(settings.get("retain"), int):  # a number of backups has a key of its own
+        settings["retain_backups"] = settings.pop("retain")
     return LabelSettings(enable, settings, tuple(faults))
 
 
