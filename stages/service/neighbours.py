@@ -22,17 +22,13 @@ def others(engine: DockerEngine, ids: Collection[str]) -> Iterator[Container]:
                 yield container
 
 
-def uses(container: Container, path: str, *, writes: bool = False) -> bool:
-    """Return whether a container has something of a folder mounted, or may even write to it."""
-    return any(
-        one.source and (one.writable or not writes) and overlap(one.source, path)
-        for one in container.mounts
-    )
-
-
 def used_by(container: Container, folders: Iterable[str], *, writes: bool = False) -> str:
-    """Return which folders a container uses, or writes to, as a list for people; "" for none."""
-    return ", ".join(one for one in folders if uses(container, one, writes=writes))
+    """Return of which folders a container has something mounted, as a list for people; "" for none.
+
+    With `writes`, of which it may write to something.
+    """
+    mounts = [one.source for one in container.mounts if one.source and (one.writable or not writes)]
+    return ", ".join(one for one in folders if any(overlap(at, one) for at in mounts))
 
 
 def restart_text(container: Container, path: str) -> str:

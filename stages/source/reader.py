@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from stages.items import Piece
 from stages.source.attributes import TYPES, read_entry, read_target, read_xattrs, same_state
-from stages.source.losses import Losses
 from stages.source.read import read_file, read_small
 from vault.archive.format import text
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stages.source.walk import Found
     from vault.archive.format import Entry
 
+NAMED = 20
+"""Files named for one kind of loss; a share without attributes may have a million."""
+
 
 class Reader:
     """Reader of files, one after the other. Unreadable ones are skipped with a warning."""
@@ -29,7 +32,7 @@ class Reader:
         """Call `missed` for what is not in the backup, and `warn` for everything else."""
         self._warn = warn
         self._missed = missed
-        self._losses = Losses(warn)
+        self._losses: Counter[str] = Counter()
         self._linked: dict[tuple[int, int], Entry] = {}
         """Hard-linked files that were read; their other names need not be read."""
 
@@ -49,7 +52,7 @@ class Reader:
                 yield self._without_data(found)
             elif found.stat.st_nlink > 1:
                 yield from self._several_names(found)
-            elif piece := read_small(found, lambda what: self._losses.add(found.path, what)):
+            elif piece := read_small(found, lambda what: self._lose(found.path, what)):
                 yield piece
             else:
                 yield from self._file(found)
@@ -58,8 +61,17 @@ class Reader:
                 self._missed(found.path, error)
 
     def finish(self) -> None:
-        """Warn about what was only counted so far."""
-        self._losses.finish()
+        """Warn about the number of files that `_lose` did not name."""
+        for kind, count in self._losses.items():
+            if count > NAMED:
+                self._warn(f"{count - NAMED:,} more: {kind}")
+
+    def _lose(self, path: str, what: str) -> None:
+        """Warn about a file that is not stored as it is; `what` continues a sentence about it."""
+        kind = what.partition(":")[0]
+        self._losses[kind] += 1
+        if self._losses[kind] <= NAMED:
+            self._warn(f"{path!r} {what}")
 
     def _several_names(self, found: Found) -> Iterator[Piece]:
         first = self._linked.get((found.stat.st_dev, found.stat.st_ino))
@@ -75,11 +87,11 @@ class Reader:
                 self.remember(piece.entry)
 
     def _file(self, found: Found) -> Iterator[Piece]:
-        return read_file(found, report=lambda what: self._losses.add(found.path, what))
+        return read_file(found, report=lambda what: self._lose(found.path, what))
 
     def _without_data(self, found: Found) -> Piece:
         def report(what: str) -> None:
-            self._losses.add(found.path, what)
+            self._lose(found.path, what)
 
         entry = read_entry(found.path, found.stat, report)
         if entry.type == "symlink":
@@ -100,8 +112,6 @@ def is_gone(found: Found) -> bool:
     """Return whether the file that was found is no longer there."""
     try:
         os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
     return False
