@@ -31,7 +31,7 @@ class SetAside(Link):
 
     kind: ClassVar[str] = "set_aside"
     needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog, StateFolder)
-    uses: ClassVar[tuple[Any, ...]] = (Staging(()),)
+    uses: ClassVar[tuple[Any, ...]] = (Staging(),)
     provides: ClassVar[tuple[type, ...]] = (Present,)
 
     service: str

@@ -33,36 +33,29 @@ class Left(msgspec.Struct, frozen=True):
     why: Why
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """Steps of an in-place restore."""
-
-    steps: tuple[Step, ...]
-    stays: tuple[Stay, ...]
-    kept: tuple[str, ...]
-    left: tuple[Left, ...]
-
-
 def plan_swap(root: int, tree: int, found: Survey, paths: Sequence[str]) -> Plan:
     """Compare a service's folder with the restored tree; raises OSError and TargetError.
 
     With `paths`, only these are replaced. A folder with content that must stay is merged entry by
     entry.
     """
-    planner = _Planner(root, tree, found)
+    plan = Plan(root, tree, found)
     if paths:
-        planner.replace_paths(paths)
+        plan.replace_paths(paths)
     else:
-        planner.merge("")
-    left = sorted(planner.left, key=lambda one: one.path)
-    return Plan(tuple(planner.steps), tuple(planner.stays), tuple(planner.kept), tuple(left))
+        plan.merge("")
+    return plan
 
 
-class _Planner:
+class Plan:
+    """Steps of an in-place restore, while they are planned."""
+
     def __init__(self, root: int, tree: int, found: Survey) -> None:
         self._root, self._tree, self._found = root, tree, found
         self.steps: list[Step] = []
         self.stays: list[Stay] = []
         self.kept: list[str] = []
+        """Paths in the folders that stay that are left alone."""
         self.left: list[Left] = []
 
     def replace_paths(self, paths: Sequence[str]) -> None:

@@ -153,17 +153,18 @@ def _plan(
                 seal(fd)
             finally:
                 os.close(fd)
-    stays = tuple(_with_own_times(record, stay) if not stay.path else stay for stay in plan.stays)
+    stays = [_with_own_times(record, stay) if not stay.path else stay for stay in plan.stays]
     seal(staging.work)  # this also sets its ctime: anything written later is newer
     record = structs.replace(
         record,
         phase="swapping",
         began=os.fstat(staging.work).st_ctime_ns,
-        steps=plan.steps,
-        stays=stays,
-        kept=plan.kept,
+        steps=tuple(plan.steps),
+        stays=tuple(stays),
+        kept=tuple(plan.kept),
     )
-    return record, tuple(Left(in_archive(record, one.path), one.why) for one in plan.left)
+    left = sorted(plan.left, key=lambda one: one.path)
+    return record, tuple(Left(in_archive(record, one.path), one.why) for one in left)
 
 
 def _with_own_times(record: Record, root: Stay) -> Stay:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from stages.in_place.exchange import changed
@@ -12,6 +12,8 @@ from stages.in_place.identity import is_same
 from stages.restore_target.handles import OPEN_FOLDER, open_below
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stages.in_place.exchange import Place
     from stages.in_place.record import Record, Stay
 
@@ -79,17 +81,13 @@ class Sides:
         self._open[side] = folder, fd
 
 
-def make_aside(work: int, stays: tuple[Stay, ...]) -> None:
+def make_aside(work: int, stays: Iterable[Stay]) -> None:
     """Create folders in the working folder for content that the restored tree has no folder for."""
     for path in sorted(stay.path for stay in stays if not stay.staged):
         folder = work
-        opened = []
-        try:
+        with ExitStack() as opened:
             for name in (ASIDE, *path.split("/")):
                 with suppress(FileExistsError):
                     os.close(make_folder(folder, name))
                 folder = os.open(name, OPEN_FOLDER, dir_fd=folder)
-                opened.append(folder)
-        finally:
-            for fd in opened:
-                os.close(fd)
+                opened.callback(os.close, folder)

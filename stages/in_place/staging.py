@@ -57,20 +57,22 @@ class StagedRoot:
         """Path of the folder to write to, for messages."""
         return os.path.join(self.record.path, self.record.folder, TREE)
 
-    def close(self) -> None:
-        """Close what is open."""
-        for fd in (self.tree, self.work, self.root):
-            if fd >= 0:
-                os.close(fd)
-
 
 class Staging:
     """Open working folders of a restore whose trees are being written, one for each root."""
 
-    def __init__(self, roots: Sequence[StagedRoot]) -> None:
+    def __init__(
+        self,
+        roots: Sequence[StagedRoot] = (),
+        opened: ExitStack | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Take over the folders of `roots`, which `opened` closes."""
         self.roots = tuple(roots)
-        self.again = any(os.listdir(one.tree) for one in roots)
+        self.again = again
         """A restore of the same archive and paths was interrupted here."""
+        self._opened = opened or ExitStack()
 
     @property
     def path(self) -> str:
@@ -86,8 +88,7 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self.roots:
-            one.close()
+        self._opened.close()
 
 
 def prepare(
@@ -116,14 +117,13 @@ def prepare(
                     os.close(make_folder(staged.work, TREE))
                 staged.tree = os.open(TREE, OPEN_FOLDER, dir_fd=staged.work)
                 opened.callback(os.close, staged.tree)
+            again = any(os.listdir(one.tree) for one in roots)
         except OSError as error:
             where = ", ".join(one.folder for one in targets)
             raise TargetError(
                 f"cannot restore in place below {where}: {error.strerror}", ELSEWHERE
             ) from error
-        staging = Staging(roots)
-        opened.pop_all()
-    return staging
+        return Staging(roots, opened.pop_all(), again=again)
 
 
 def unmake(state_dir: str, record: Record, root: int) -> None:
