@@ -6,11 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Stage
+from stages.containers import Containers
 from stages.databases.base import Server
 from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
-from stages.service.compose import stop_order
 from stages.service.docker import DockerEngine
-from stages.service.inventory import read_inventory
 from stages.service.neighbours import others, used_by
 from stages.source.roots import HeldRoots, Roots
 
@@ -58,12 +57,9 @@ class Preflight(Stage):
 
     def _names(self, engine: DockerEngine) -> list[str]:
         """Return the containers that will be stopped."""
-        if self.read.compose is None:
-            return list(self.containers)
-        project = stop_order(read_inventory(engine), self.read.compose)
-        found = dict.fromkeys([*self.containers, *(one.name for one in project)])
-        dumped = {one.container for one in self.read.databases if isinstance(one, Server)}
-        return [name for name in found if name not in dumped]
+        dumped = [one.container for one in self.read.databases if isinstance(one, Server)]
+        stop = Containers(names=self.containers, compose=self.read.compose, dumped=tuple(dumped))
+        return stop.all_names(engine)
 
     @staticmethod
     def _warn_of_sharing(

@@ -37,8 +37,10 @@ class ContainerLocks:
         self._folder = os.path.join(state_dir, "locks", "containers")
         self._holder = f"service {service} (process {os.getpid()})"
         self._held: dict[str, int] = {}
-        self._names: list[str] = []
-        self._at_rest = False
+        self.names: list[str] = []
+        """Names of the containers that were locked by name last."""
+        self.at_rest = False
+        """All these containers were seen stopped since they were locked."""
 
     def take(
         self,
@@ -78,7 +80,7 @@ class ContainerLocks:
             self.take(found, seconds, waiting, check)
             now = [engine.inspect(name) for name in names]
             if [one.id for one in now] == [one.id for one in found]:
-                self._names = list(names)
+                self.names = list(names)
                 return [*{one.id: one for one in now}.values()]
             found = now  # it was made again while we waited
 
@@ -100,23 +102,13 @@ class ContainerLocks:
             for id_ in self._held.keys() - before:
                 self._release(id_)
 
-    @property
-    def at_rest(self) -> bool:
-        """True if all these containers were seen stopped since they were locked."""
-        return self._at_rest
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the containers that were locked by name last."""
-        return self._names
-
     def note_at_rest(self) -> None:
         """Note that all these containers are stopped."""
-        self._at_rest = True
+        self.at_rest = True
 
     def release(self) -> None:
         """Release all locks."""
-        self._at_rest = False
+        self.at_rest = False
         for id_ in list(self._held):
             self._release(id_)
 
