@@ -60,9 +60,7 @@ class CatchUp(Link):
     def _catch_up(self, run: Run) -> CaughtUp:
         """Copy what is missing; return what was copied, and what could not be."""
         holdings = run.fact(Holdings)
-        if away := holdings.away.get(self.destination):
-            raise away
-        own = holdings.catalogs[self.destination]
+        own = holdings.at(self.destination)
         others = [c for name, c in holdings.catalogs.items() if name != self.destination]
         sources = [holdings.waiting, *others]
         copied: list[Stored] = []

@@ -152,6 +152,12 @@ class Holdings(Struct, frozen=True):
     waiting: Catalog
     """Archives that wait in the spool because no destination could take them."""
 
+    def at(self, destination: str) -> Catalog:
+        """Return the archives that a destination had; raises Away."""
+        if away := self.away.get(destination):
+            raise away
+        return self.catalogs[destination]
+
 
 class Base(Struct, frozen=True):
     """Name of a new archive, and the backup that it builds on."""

@@ -48,10 +48,9 @@ class Prune(Link):
                 new.add(item.archive)
             yield item
         holdings = run.fact(Holdings)
-        if away := holdings.away.get(self.destination):
-            raise away
+        before = holdings.at(self.destination)
         job, cache = run.fact(Job), run.fact(CatalogCache)
-        store, before = run.fact(Stores)[self.destination], holdings.catalogs[self.destination]
+        store = run.fact(Stores)[self.destination]
         catalog = cache.catalog(store, job.service, run.fact(Keys), run.check) if new else before
         take_out_forgotten([catalog], holdings.catalogs.values())
         if problem := self._problem(catalog, before, new):

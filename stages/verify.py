@@ -41,10 +41,7 @@ class Verify(Link):
     def forward(self, items: Iterator[Any], run: Run) -> Iterator[Any]:
         """Pass the items on, then provide a verdict for each archive; raises Away."""
         yield from items
-        holdings = run.fact(Holdings)
-        if away := holdings.away.get(self.destination):
-            raise away
-        catalog = holdings.catalogs[self.destination]
+        catalog = run.fact(Holdings).at(self.destination)
         listed = {item.stored.name: item for item in catalog.listed}
         if self.backup and self.backup not in listed:
             short = self.backup.removesuffix(".packrat").rpartition("-")[2]
