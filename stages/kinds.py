@@ -79,7 +79,8 @@ def kinds_for(names: Iterable[object]) -> tuple[type[Stage], ...]:
 
     A name without a kind is left out. Raises UnusableKind for a kind that cannot be loaded.
     """
-    foreign = [n for n in dict.fromkeys(filter(_is_text, names)) if n not in BUILT_IN]
+    texts = dict.fromkeys(name for name in names if isinstance(name, str))
+    foreign = [name for name in texts if name not in BUILT_IN]
     if not foreign:
         return KINDS
     known = packages(BUILT_IN)
@@ -94,7 +95,3 @@ def foreign_names() -> list[str]:
 def all_kinds() -> tuple[type[Stage], ...]:
     """Return every installed kind; raises UnusableKind for one that cannot be loaded."""
     return kinds_for(foreign_names())
-
-
-def _is_text(name: object) -> bool:
-    return isinstance(name, str)

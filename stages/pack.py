@@ -137,8 +137,8 @@ class _Packing:
                 self.dumps[entry.name] = entry
             elif chunk.early:
                 self.early.add(entry)
-            else:
-                self._add_entry(entry)
+            elif admitted := self._admit(entry):
+                self._add(admitted)
 
     def finish(self) -> None:
         """Complete the open segments."""
@@ -151,12 +151,8 @@ class _Packing:
         self.chunks.close()
         self.lists.close()
 
-    def _add_entry(self, entry: Entry) -> None:
-        """Add a complete entry to the index, unless no restore could accept it."""
-        if admitted := self._admit(entry):
-            self._add(admitted)
-
     def _admit(self, entry: Entry) -> Entry | None:
+        """Return a complete entry as it is stored; None if no restore could accept it."""
         admitted, wrong = self.admission.admit(entry)
         if wrong is not None and entry.type == "stream":
             raise SourceError(f"the dump {entry.name!r} cannot be stored: it {wrong}", "rename it")

@@ -81,10 +81,6 @@ def command_environment(own: Mapping[str, str], account: Account | None) -> dict
         if (name in PASSED or name.startswith(PASSED_PREFIXES))
         and not (other and name in OF_THE_CALLER)
     }
-    user = account or _caller()
+    user = account or account_of(str(os.geteuid()))
     usual = {"PATH": USUAL_PATH, "HOME": user.home, "USER": user.name, "SHELL": user.shell}
     return usual | passed | dict(own)
-
-
-def _caller() -> Account:
-    return account_of(str(os.geteuid()))

@@ -61,14 +61,12 @@ class Previous:
     """Stream of the blocks of the parent's index, read in step with the walk."""
 
     def __init__(self, base: Base, index: PreviousIndex) -> None:
-        self.files = 0
         self._trusted_before = trusted_before(0)
         self._archives = base.usable
         self._all_usable = False
         self._lists = index.lists
         self._blocks = index.blocks()
         if base.parent:
-            self.files = base.parent.files
             self._trusted_before = trusted_before(base.parent.barrier)
             used = {base.parent.id, *(archive.id for archive in base.parent.archives)}
             self._all_usable = used <= self._archives.keys()
