@@ -27,6 +27,8 @@ CHECK_SECONDS = 0.25
 STATUS_SECONDS = 10.0
 """Seconds for Docker to know the exit status after the end of the output."""
 PID_DIGITS = 10
+"""Longest process number. A container controls what it prints, so no more than this is kept of its
+first line before the line end."""
 
 # Docker's client may lose what arrives together with the answer's header, so the program waits for
 # a line. The mark follows only a program that has succeeded: Docker ends a stream early without an
@@ -129,6 +131,22 @@ class ContainerProgram:
             self._engine.detach(self._engine.begin(self._name, kill, {}, None), self._name)
 
 
+def read_number(pieces: Iterator[bytes]) -> tuple[int, bytes]:
+    """Read the process number, which is the first line; return it, and what has come after it.
+
+    Without one, for example because the container's sh is not a shell, return 0 and everything.
+    """
+    begun = b""
+    for piece in pieces:
+        begun += piece
+        if b"\n" in begun or len(begun) > PID_DIGITS:
+            break
+    line, end, rest = begun.partition(b"\n")
+    if end and line.isdigit() and len(line) <= PID_DIGITS:
+        return int(line), rest
+    return 0, begun
+
+
 class _Stream:
     """Docker's stream of one command: frames of its output, and its input the other way."""
 
@@ -170,13 +188,8 @@ class _Stream:
 
     def process_number(self) -> int:
         """Return the process number in the container, which is the first line; 0 without one."""
-        for piece in self._frames:
-            self._pending += piece
-            line, end, rest = self._pending.partition(b"\n")
-            if end or len(self._pending) > PID_DIGITS:
-                self._pending = rest
-                return int(line) if line.isdigit() and len(line) <= PID_DIGITS else 0
-        return 0
+        number, self._pending = read_number(self._frames)
+        return number
 
     def until(self, mark: bytes) -> Iterator[bytes]:
         """Yield the standard output without the mark at its end."""

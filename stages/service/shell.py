@@ -16,6 +16,7 @@ from stages.errors import SourceError
 from stages.facts import CommandLog
 from stages.service.account import account_of, command_environment
 from stages.service.docker import DockerEngine
+from stages.service.exec import read_number
 from stages.service.output import Output
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ GRACE_SECONDS = 10
 UMASK = 0o022
 """The usual one. Packrat's own is 077, but the files that a command writes may be for others, for
 example a dump that a container loads after a restore."""
-PID_DIGITS = 10
-"""Longest process number. A container controls what it prints, so no more than this is kept of its
-first line before the line end."""
 
 # Bash fails if any command of a pipe fails, and at the first line that does. A container may only
 # have a plain sh: pipefail is switched on where sh knows it (busybox). The process number is
@@ -221,21 +219,11 @@ class _ContainerProcess:
         self._over = threading.Event()
 
     def output(self) -> Iterator[bytes]:
-        begun: bytes | None = b""
+        pieces = self._engine.output(self._id, self._name)
         try:
-            for piece in self._engine.output(self._id, self._name):
-                if begun is None:
-                    yield piece
-                    continue
-                begun += piece
-                number, end, rest = begun.partition(b"\n")
-                if end or len(begun) > PID_DIGITS:
-                    if end and number.isdigit() and len(number) <= PID_DIGITS:
-                        self._pid = int(number)
-                    else:  # the container's sh is not one: its output is all there is
-                        rest = begun
-                    begun = None
-                    yield rest
+            self._pid, rest = read_number(pieces)
+            yield rest
+            yield from pieces
         finally:
             self._over.set()
 
