@@ -7,6 +7,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from vault.store.local import write_all
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,13 +24,6 @@ def open_restored(name: str, folder: int) -> int:
         return fd
     os.close(fd)
     raise OSError(errno.ESTALE, "it was replaced during the restore", name)
-
-
-def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all data at a position; raises OSError."""
-    while data:
-        written = os.pwrite(fd, data, offset)
-        data, offset = data[written:], offset + written
 
 
 def copy_extents(old: int, new: int, extents: Iterable[tuple[int, int]]) -> None:

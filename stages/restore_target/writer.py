@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Self
 
 from stages.errors import TargetError
 from stages.restore_target.attributes import set_attributes
-from stages.restore_target.files import copy_extents, open_restored, write_all
+from stages.restore_target.files import copy_extents, open_restored
 from stages.restore_target.folders import NewFolders
 from stages.restore_target.resume import NEW_FILE
 from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode
 from stages.source.walk import allow_deep_trees
 from vault.archive.format import REGULAR, untext
+from vault.store.local import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
