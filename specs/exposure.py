@@ -8,14 +8,13 @@ import stat
 from typing import TYPE_CHECKING
 
 from specs.document import read_document
-from specs.load import secrets_of
+from specs.load import secrets_at
 from specs.trust import distrust, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from specs.config import Config
-    from specs.document import KeyPath
     from specs.faults import Fault
 
 COMMANDS = ("pre_backup", "post_backup", "post_restore")
@@ -26,17 +25,10 @@ def exposed_secrets(config: Config, file: str) -> Iterator[Fault]:
     if not is_world_readable(file):
         return
     document = read_document(file)
-    for secret in secrets_of(config):
-        if secret.form != "text" or not secret.source:
-            continue
-        path: KeyPath = ()
-        for step in secret.source.rpartition("#/")[2].split("/"):
-            key: str | int = step.replace("~1", "/").replace("~0", "~")
-            if (*path, key) not in document.values and step.isdecimal():
-                key = int(step)
-            path = (*path, key)
-        message = "a literal secret in a file that every user of this machine can read"
-        yield document.fault(path, message, f"chmod 600 {file}, or write {{file: PATH}}")
+    for path, secret in secrets_at(config):
+        if secret.form == "text" and secret.source:
+            message = "a literal secret in a file that every user of this machine can read"
+            yield document.fault(path, message, f"chmod 600 {file}, or write {{file: PATH}}")
 
 
 def is_world_readable(file: str) -> bool:

@@ -94,7 +94,7 @@ def finished(config: Config, file: str) -> Config:
     Raises:
         ConfigFaults: The key, state or spool folder could have been written by an untrusted user.
     """
-    for path, secret in _secrets(config, ()):
+    for path, secret in secrets_at(config):
         pointer = "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
         # The one write to a frozen secret: only here is its position known.
         object.__setattr__(secret, "source", f"{os.path.abspath(file)}#/{pointer}")
@@ -114,7 +114,7 @@ def _adds_stages(document: Document) -> bool:
 
 def secrets_of(config: Config) -> list[Secret]:
     """Return every secret of a configuration."""
-    return [secret for _, secret in _secrets(config, ())]
+    return [secret for _, secret in secrets_at(config)]
 
 
 def literals_of(config: Config) -> dict[str, str]:
@@ -122,13 +122,13 @@ def literals_of(config: Config) -> dict[str, str]:
     return {s.source: s.value for s in secrets_of(config) if s.form == "text" and s.source}
 
 
-def _secrets(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Secret]]:
+def secrets_at(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret]]:
     """Yield every secret in a model with its path, which is also its path in the file."""
     if isinstance(value, Secret):
         yield path, value
     elif isinstance(value, BaseModel):
         for name, inner in value:
-            yield from _secrets(inner, (*path, name))
+            yield from secrets_at(inner, (*path, name))
     elif isinstance(value, dict | tuple):
         for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _secrets(inner, (*path, step))
+            yield from secrets_at(inner, (*path, step))
