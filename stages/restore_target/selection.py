@@ -27,11 +27,6 @@ class Selection:
         """Return the path because of which an entry is selected, None if it is not."""
         if not self._paths:
             return ""
-        if name in self._paths:
-            return name
-        at = name.rfind("/")
-        while at >= 0:
-            if name[:at] in self._paths:
-                return name[:at]
-            at = name.rfind("/", 0, at)
-        return "" if self._all else None
+        while name and name not in self._paths:
+            name = name.rpartition("/")[0]
+        return name if name or self._all else None
