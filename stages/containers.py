@@ -111,7 +111,7 @@ class Containers(Scope, Journaled):
         if ran:
             journal.note(run.scope, self, note)
         locks.note_at_rest()
-        run.provide(AtRest(tuple(ran), looked=True))
+        run.provide(AtRest(looked=True))
 
     def release(self, run: Run) -> None:
         """Start what ran and check that it is well; raises SourceError with all that went wrong."""

@@ -195,10 +195,10 @@ class Present(Struct, frozen=True):
 
 
 class AtRest(Struct, frozen=True):
-    """Containers that were stopped because they ran, so that their files are at rest."""
+    """State of the containers whose files are read."""
 
-    stopped: tuple[str, ...] = ()
     looked: bool = False
+    """They were looked at, and those that ran were stopped."""
 
 
 class Downtime(Struct, frozen=True):
