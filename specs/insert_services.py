@@ -42,7 +42,8 @@ def insert_services(text: str, services: Iterable[NewService]) -> str:
     """
     found = _find(text)
     if found.flow:
-        added = ", ".join(f"{json.dumps(one.name)}: {_flow(one)}" for one in services)
+        new = {one.name: one.settings for one in services}
+        added = json.dumps(new, ensure_ascii=False)[1:-1]
         before = text[: found.end].rstrip()
         return f"{before}{' ' if before.endswith(',') else ', '}{added}{text[found.end :]}"
     end = "\r\n" if "\r\n" in text else "\n"
@@ -135,7 +136,3 @@ def _block(service: NewService, column: int) -> str:
     name, *rest = text.splitlines()
     comments = [f"{' ' * INDENT}# {printable(one)}" for one in service.comments]
     return "".join(f"{' ' * column}{line}\n" for line in (name, *comments, *rest))
-
-
-def _flow(service: NewService) -> str:
-    return json.dumps(service.settings, ensure_ascii=False)

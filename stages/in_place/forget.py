@@ -64,7 +64,8 @@ def forget(
     expired = [
         structs.replace(record, phase="discarding", steps=(), stays=(), kept=())
         for record in records
-        if record.phase != "making" and not _stays(record, set_aside_until)
+        if record.phase != "making"
+        and not (is_set_aside(record) and record.since > set_aside_until)
     ]
     for group in restores(expired):  # mark all before the first file is deleted, the oldest first
         write_records(state_dir, group)
@@ -78,10 +79,6 @@ def forget(
     if not read_records(state_dir, service):
         drop_dumps(state_dir, service)
     return Forgotten(gone, tuple(failed))
-
-
-def _stays(record: Record, set_aside_until: float) -> bool:
-    return is_set_aside(record) and record.since > set_aside_until
 
 
 def drop_unused(state_dir: str, staging: Staging) -> None:

@@ -55,7 +55,8 @@ def replaced_folders(state_dir: str, path: str | None = None) -> list[Replaced]:
             ):
                 continue
             if name := find_folder(root, record):
-                at, by = os.path.join(path or record.path, name), _by(record)
+                at = os.path.join(path or record.path, name)
+                by: Literal["restore", "undo"] = "restore" if record.phase == "swapped" else "undo"
                 size = _disk_usage(root, record) if record.bytes is None else record.bytes
                 one = Replaced(record.service, at, by, record.archive, record.since, size)
                 found.append(one)
@@ -84,10 +85,6 @@ def measure(state_dir: str, service: str) -> None:
             if record.service == service and record.number in missing:
                 size = _disk_usage(root, record)
                 write_record(state_dir, structs.replace(record, bytes=size))
-
-
-def _by(record: Record) -> Literal["restore", "undo"]:
-    return "restore" if record.phase == "swapped" else "undo"
 
 
 def _disk_usage(root: int, record: Record) -> int:
