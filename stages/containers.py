@@ -152,7 +152,7 @@ class Containers(Scope, Journaled):
     def all_names(self, engine: DockerEngine) -> list[str]:
         """Return all containers in the order of the stop; raises SourceError."""
         project = stop_order(read_inventory(engine), self.compose) if self.compose else []
-        found = dict.fromkeys([*self.names, *(one.name for one in project)])
+        found = dict.fromkeys([*self.names, *project])
         return [name for name in found if name not in self.dumped]
 
     def _warn_of_others(self, engine: DockerEngine, found: list[Container], run: Run) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from specs.config import Config
     from specs.discovery.coverage import Covered, CoveredPlace
     from specs.discovery.groups import Group, Place
-    from stages.service.inventory import ContainerEntry
 
 USUAL_SCHEDULE = "0 2 * * *"
 LONGEST_NAME = 64
@@ -138,7 +137,7 @@ def _listed(group: Group, places: list[Place]) -> dict[str, Any]:
     dumped = {one["container"] for entry in _databases(group, left) for one in entry.values()}
     files = [one for one in places if not _is_dumped(group, one, dumped)]
     writers = {name for place in files for name, _ in place.writers}
-    stopped = [one.name for one in _in_stop_order(group) if one.name in writers - dumped]
+    stopped = [name for name in _in_stop_order(group) if name in writers - dumped]
     settings: dict[str, Any] = {}
     if volumes := [place.volume for place in files if place.volume]:
         settings["volumes"] = volumes
@@ -159,9 +158,9 @@ def _is_dumped(group: Group, place: Place, dumped: Container[str]) -> bool:
     )
 
 
-def _in_stop_order(group: Group) -> list[ContainerEntry]:
+def _in_stop_order(group: Group) -> list[str]:
     if not group.compose:
-        return list(group.containers)
+        return [one.name for one in group.containers]
     return stop_order(Inventory(group.containers, ()), group.name)
 
 

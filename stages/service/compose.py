@@ -29,28 +29,27 @@ class DataMount(Struct, frozen=True):
     """Its label in an archive, unless another root has the same one."""
 
 
-def stop_order(inventory: Inventory, project: str) -> list[ContainerEntry]:
-    """Return the containers of a project, those that need others first; raises SourceError.
+def stop_order(inventory: Inventory, project: str) -> list[str]:
+    """Return the names of a project's containers, those that need others first.
 
-    Containers of `docker compose run` and those that a stop would delete are not among them.
+    Containers of `docker compose run` and those that a stop would delete are not among them. Raises
+    SourceError without any.
     """
     found = {one.name: one for one in _members(inventory, project)}
     needs = {
-        name: {
+        name: sorted(
             other.name
             for other in found.values()
             if other.name != name
             and (other.service in one.depends_on or one.network in (other.id, other.name))
-        }
-        for name, one in found.items()
+        )
+        for name, one in sorted(found.items())
     }
     try:
-        order = [
-            *TopologicalSorter({name: sorted(needs[name]) for name in sorted(found)}).static_order()
-        ]
+        order = [*TopologicalSorter(needs).static_order()]
     except CycleError:
         order = sorted(found)
-    return [found[name] for name in reversed(order)]
+    return order[::-1]
 
 
 def data_of(inventory: Inventory, project: str) -> list[DataMount]:

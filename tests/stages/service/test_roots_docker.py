@@ -76,7 +76,7 @@ def project(tmp_path, engine):
 
 
 def test_project_is_stopped_once_in_order_and_every_root_goes_back(tmp_path, engine, project):
-    order = [one.name for one in stop_order(read_inventory(DockerEngine(engine.host)), "photos")]
+    order = stop_order(read_inventory(DockerEngine(engine.host)), "photos")
     assert order[:2] == ["photos-side-1", "photos-web-1"]
     house = settle(House(tmp_path), compose="photos",
                    docker={"host": engine.host, "stop_timeout": 5})  # fmt: skip
