@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from stages import linux
 from stages.errors import TargetError
 from stages.in_place.age import is_older
-from stages.in_place.attributes import dress
 from stages.in_place.exchange import exists, move, put, trade
 from stages.in_place.identity import identify, is_same
 from stages.in_place.sides import Sides
+from stages.restore_target.attributes import set_attributes
 from stages.restore_target.handles import OPEN_FOLDER
+from vault.archive.format import untext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
     from stages.in_place.exchange import Place
     from stages.in_place.identity import Identity, Kind
     from stages.in_place.record import Record, Stay, Step
+    from vault.archive.format import Entry
 
     Sided = tuple[Record, int, int]
     """Record of a root with its open folder and its open working folder."""
+
+OWN_XATTRS = ("user.", "system.posix_acl_", "trusted.")
+"""Extended attributes that a folder keeps for itself; `security.` belongs to the system."""
 
 
 def take(record: Record, root: int, work: int, check: Callable[[], None]) -> None:
@@ -43,7 +48,7 @@ def take(record: Record, root: int, work: int, check: Callable[[], None]) -> Non
             put(here, slot, step.old, step.new, sides.spare(index))
             _restore_folder(here, step.new, step.new_folder)
         for stay in sorted(record.stays, key=_depth, reverse=True):
-            dress(sides.folder(stay.path), stay.new)
+            _dress(sides.folder(stay.path), stay.new)
 
 
 def take_back(record: Record, root: int, work: int) -> tuple[str, ...]:
@@ -61,7 +66,7 @@ def take_back(record: Record, root: int, work: int) -> tuple[str, ...]:
             if not _take_back(step, here, slot, sides.spare(index)):
                 odd.append(step.path)
         for stay in sorted(record.stays, key=_depth, reverse=True):
-            dress(sides.folder(stay.path), stay.old)
+            _dress(sides.folder(stay.path), stay.old)
     return tuple(odd)
 
 
@@ -151,6 +156,17 @@ def _drop_link(second: Place, first: Place) -> None:
         return
     if os.path.samestat(*states) and not stat.S_ISDIR(states[0].st_mode):
         os.unlink(second[1], dir_fd=second[0])
+
+
+def _dress(folder: int, entry: Entry) -> None:
+    """Set the attributes of an open folder that stays, as far as possible."""
+    with suppress(OSError):
+        kept = {*entry.xattrs, *(untext("", name) for name in entry.xattrs64)}
+        for name in os.listxattr(folder):
+            if name.startswith(OWN_XATTRS) and name not in kept:
+                with suppress(OSError):
+                    os.removexattr(folder, name)
+    set_attributes(entry, ".", folder, folder)
 
 
 def _restore_folder(here: Place, identity: Identity | None, was: tuple[int, int] | None) -> None:

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stages.in_place.attributes import read_attributes
 from stages.in_place.exchange import exists
 from stages.in_place.identity import identify
 from stages.in_place.record import Stay, Step
 from stages.in_place.survey import Why
 from stages.restore_target.handles import open_below
+from stages.source.attributes import read_entry, read_xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stages.in_place.exchange import Place
     from stages.in_place.survey import Survey
+    from vault.archive.format import Entry
 
 _NOT_A_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -126,13 +127,20 @@ class Plan:
     def _keep(self, folder: str, here: int, there: int | None, *, staged: bool) -> None:
         identity = identify(here, ".")
         assert identity
-        old = read_attributes(here)
-        new = old if there is None else read_attributes(there)
+        old = _read_attributes(here)
+        new = old if there is None else _read_attributes(there)
         self.stays.append(Stay(folder, identity, old, new, staged))
 
     def _why_held(self, folder: str) -> Why:
         inside = folder + "/"
         return next(why for path, why in self._found.stays.items() if path.startswith(inside))
+
+
+def _read_attributes(folder: int) -> Entry:
+    """Return owner, mode, times and extended attributes of an open folder; raises OSError."""
+    entry = read_entry("", os.fstat(folder))
+    read_xattrs(entry, folder)
+    return entry
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from vault.store.local import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from stages.items import Piece
     from stages.restore_target.layout import Layout
@@ -52,12 +51,7 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._folders.close()
         if isinstance(error, OSError):
             where = f" at {os.fsdecode(error.filename)!r}" if error.filename else ""
