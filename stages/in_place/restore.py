@@ -27,7 +27,7 @@ from stages.in_place.plan import Left, plan_swap
 from stages.in_place.record import Record, Stay, paths_text, write_records, write_result
 from stages.in_place.sides import ASIDE, make_aside
 from stages.in_place.staging import ELSEWHERE, StagedRoot, Staging
-from stages.in_place.survey import survey
+from stages.in_place.survey import Survey
 from stages.restore_target.folders import seal
 from stages.restore_target.handles import OPEN_FOLDER, open_below
 from stages.source.exclude import Excludes
@@ -141,7 +141,7 @@ def _plan(
     work = os.fstat(staging.work)
     own.add((work.st_dev, work.st_ino))
     _clear_aside(staging.work)
-    found = survey(root, Excludes(exclude), own, check)
+    found = Survey(root, Excludes(exclude), own, check)
     plan = plan_swap(root, staging.tree, found, record.paths)
     make_aside(staging.work, plan.stays)
     # From here on, a process of the service whose working directory is moved into the tree must not

@@ -8,8 +8,6 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from stages import linux
 from stages.restore_target.handles import OPEN_FOLDER
 from stages.source.mounts import mounts
@@ -33,56 +31,63 @@ class Why(StrEnum):
     """No backup has it, and a server that keeps running may listen on it."""
 
 
-class Survey(msgspec.Struct, frozen=True):
+class Survey:
     """Paths that stay, and the folders that contain them, relative to the service's folder."""
 
-    stays: dict[str, Why]
-    holding: set[str]
+    def __init__(
+        self,
+        root: int,
+        excludes: Excludes,
+        own: Collection[tuple[int, int]],
+        skip: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Walk everything below an open folder; raises OSError.
 
+        `own` has (device, inode) of Packrat's folders. `skip` is called for each folder and may
+        raise.
+        """
+        self.stays: dict[str, Why] = {}
+        self.holding: set[str] = set()
+        self._excludes, self._own = excludes, own
+        self._mount = linux.state_of(root, ".").mount
+        self._files_too = mounts_below(root) != []
+        allow_deep_trees()
+        self._walk(root, skip)
 
-def survey(
-    root: int,
-    excludes: Excludes,
-    own: Collection[tuple[int, int]],
-    skip: Callable[[], None] = lambda: None,
-) -> Survey:
-    """Walk everything below an open folder; raises OSError.
-
-    `own` has (device, inode) of Packrat's folders. `skip` is called for each folder and may raise.
-    """
-    allow_deep_trees()
-    found = Survey({}, set())
-    mount = linux.state_of(root, ".").mount
-    files_too = mounts_below(root) != []
-    stack = [("", os.open(".", OPEN_FOLDER, dir_fd=root), _entries(root))]
-    try:
-        while stack:
-            folder, fd, names = stack[-1]
-            name, is_folder, is_socket = next(names, ("", False, False))
-            if not name:
+    def _walk(self, root: int, skip: Callable[[], None]) -> None:
+        stack = [("", os.open(".", OPEN_FOLDER, dir_fd=root), _entries(root))]
+        try:
+            while stack:
+                folder, fd, names = stack[-1]
+                name, is_folder, is_socket = next(names, ("", False, False))
+                if not name:
+                    os.close(fd)
+                    stack.pop()
+                    continue
+                path = f"{folder}/{name}" if folder else name
+                try:
+                    why = Why.SOCKET if is_socket else self._why(path, fd, is_folder=is_folder)
+                    if why:
+                        self.stays[path] = why
+                        self.holding.update(at for at, _, _ in stack)
+                    elif is_folder:
+                        skip()
+                        inner = os.open(name, OPEN_FOLDER, dir_fd=fd)
+                        stack.append((path, inner, _entries(inner)))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue  # deleted since it was listed
+        finally:
+            for _, fd, _ in stack:
                 os.close(fd)
-                stack.pop()
-                continue
-            path = f"{folder}/{name}" if folder else name
-            try:
-                why = (
-                    Why.SOCKET
-                    if is_socket
-                    else _why(path, fd, name, is_folder, excludes, own, mount, files_too)
-                )
-                if why:
-                    found.stays[path] = why
-                    _mark(found, [at for at, _, _ in stack])
-                elif is_folder:
-                    skip()
-                    inner = os.open(name, OPEN_FOLDER, dir_fd=fd)
-                    stack.append((path, inner, _entries(inner)))
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # deleted since it was listed
-    finally:
-        for _, fd, _ in stack:
-            os.close(fd)
-    return found
+
+    def _why(self, path: str, folder: int, *, is_folder: bool) -> Why | None:
+        if is_folder or self._files_too:
+            state = linux.state_of(folder, path.rpartition("/")[2])
+            if state.mount != self._mount:
+                return Why.MOUNT
+            if is_folder and (state.device, state.inode) in self._own:
+                return Why.OWN
+        return Why.EXCLUDED if self._excludes.excludes(path + "/" * is_folder) else None
 
 
 def mounts_below(root: int) -> list[str] | None:
@@ -108,33 +113,6 @@ def mounts_in(path: str) -> list[str]:
         return mounts_below(root) or []
     finally:
         os.close(root)
-
-
-def _why(
-    path: str,
-    folder: int,
-    name: str,
-    is_folder: bool,  # noqa: FBT001
-    excludes: Excludes,
-    own: Collection[tuple[int, int]],
-    mount: int,
-    files_too: bool,  # noqa: FBT001
-) -> Why | None:
-    if not is_folder and not files_too:
-        return Why.EXCLUDED if excludes.excludes(path) else None
-    state = linux.state_of(folder, name)
-    if state.mount != mount:
-        return Why.MOUNT
-    if is_folder and (state.device, state.inode) in own:
-        return Why.OWN
-    return Why.EXCLUDED if excludes.excludes(path + "/" * is_folder) else None
-
-
-def _mark(found: Survey, folders: list[str]) -> None:
-    for folder in reversed(folders):
-        if folder in found.holding:
-            return
-        found.holding.add(folder)
 
 
 def _entries(folder: int) -> Iterator[tuple[str, bool, bool]]:

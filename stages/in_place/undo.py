@@ -28,7 +28,7 @@ from stages.in_place.record import (
     write_result,
 )
 from stages.in_place.sides import Sides
-from stages.in_place.survey import Why, survey
+from stages.in_place.survey import Survey, Why
 from stages.source.exclude import Excludes
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from stages.in_place.folder import Places
     from stages.in_place.moves import Sided
-    from stages.in_place.survey import Survey
 
 NAMED = 20
 """Most paths that an error names."""
@@ -131,13 +130,13 @@ def _plan(
     never: Sequence[str],
 ) -> tuple[Record, tuple[str, ...]]:
     own = own_folders(state_dir, root, never)
-    everything = survey(root, Excludes(()), own)
+    everything = Survey(root, Excludes(()), own)
     with Sides(record, root, work) as sides:
         _refuse([s.path for s in record.steps if not _is_recorded(s, sides)], "is not as recorded")
         _refuse(_inside(record.steps, everything), "is a mount point or belongs to packrat")
         if record.paths:  # an undo does not touch what is beside the restored paths
             return structs.replace(record, phase="undoing"), ()
-        found = survey(root, Excludes(exclude), own) if exclude else everything
+        found = Survey(root, Excludes(exclude), own) if exclude else everything
         new = list(_written_since(record, sides, found))
         taken = [p for p in new if p not in found.holding and not exists(sides.slot(p))]
     steps = (*record.steps, *(Step(p) for p in taken))
