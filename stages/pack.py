@@ -26,7 +26,7 @@ from vault.archive.usage import Usage
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from engine.run import Run
     from vault.archive.format import Entry
@@ -52,19 +52,16 @@ class Pack(Stage):
 
     def forward(self, chunks: Iterator[Chunk], run: Run) -> Iterator[Segment]:
         """Yield segments as they fill, data and index in turns, and the manifest at the end."""
-        job, base = run.fact(Job), run.fact(Base)
-        index, naming_key = run.fact(PreviousIndex), run.fact(Keys).naming_key
-        roots, scratch = run.fact(Roots), run.fact(ScratchFolder).folder
-        packing = _Packing(job, base, roots, index, naming_key, scratch, run.warn)
+        packing = _Packing(run)
         try:
             for chunk in chunks:
                 packing.add(chunk)
                 yield from packing.segments.take()
             packing.finish()
             yield from packing.segments.take()
-            manifest = packing.manifest(run.fact(SourceReport), run.fact(Roots))
+            manifest = packing.manifest(run.fact(SourceReport))
             run.provide(manifest)
-            yield Segment(job.own, MANIFEST, b"m", (encode(manifest),))
+            yield Segment(manifest.id, MANIFEST, b"m", (encode(manifest),))
         finally:
             packing.close()
         run.advance(packing.entries, packing.segments.payload)
@@ -87,31 +84,24 @@ class Pack(Stage):
 class _Packing:
     """State of one archive while it is packed."""
 
-    def __init__(
-        self,
-        job: Job,
-        base: Base,
-        roots: Roots,
-        index: PreviousIndex,
-        naming_key: bytes,
-        scratch: str,
-        warn: Callable[[str], None],
-    ) -> None:
-        self.job, self.base, self.warn = job, base, warn
+    def __init__(self, run: Run) -> None:
+        self.job, self.base, self.warn = run.fact(Job), run.fact(Base), run.warn
+        self.previous, self.roots = run.fact(PreviousIndex), run.fact(Roots).roots
+        index, own, usable = self.previous, self.job.own, self.base.usable
+        naming_key, scratch = run.fact(Keys).naming_key, run.fact(ScratchFolder).folder
         self.early = EntryLog(scratch)
         """Files of the warm pass, with their chunks."""
         self.dumps: dict[str, Entry] = {}
-        self.previous = index
-        self.segments = Segments(job.own)
-        self.usage = Usage(job.own)
+        self.segments = Segments(own)
+        self.usage = Usage(own)
         self.chunks = KnownChunks(lambda: self._usable(index.references()), scratch)
         self.lists = KnownChunks(lambda: self._usable(index.chunk_lists()), scratch)
         self.file_chunks = FileChunks(
-            self.segments, self.usage, self.chunks, self.lists, base.usable, naming_key, job.own
+            self.segments, self.usage, self.chunks, self.lists, usable, naming_key, own
         )
-        self.index = IndexWriter(self.segments, self.usage, index, base.usable, naming_key)
+        self.index = IndexWriter(self.segments, self.usage, index, usable, naming_key)
         self.block_lists: list[Reference] = []
-        self.admission = Admission(job.own, roots.roots)
+        self.admission = Admission(own, self.roots)
         self.entries = self.files = self.size = self.read = self.refused = 0
 
     def add(self, chunk: Chunk) -> None:
@@ -207,7 +197,7 @@ class _Packing:
                 return files, size
         return self.files, self.size
 
-    def manifest(self, source: SourceReport, roots: Roots) -> Manifest:
+    def manifest(self, source: SourceReport) -> Manifest:
         """Return the manifest; everything else is packed by now."""
         base, used = self.base, self.usage.by_archive()
         return Manifest(
@@ -219,7 +209,7 @@ class _Packing:
             time=base.time,
             kind="incremental" if used else "full",
             barrier=source.barrier,
-            roots=[root.stored for root in roots.roots],
+            roots=[root.stored for root in self.roots],
             entries=self.entries,
             files=self.files,
             size=self.size,
