@@ -16,7 +16,7 @@ from packrat.runs.backup import Choices, back_up
 from tests.helpers import command_line
 from tests.helpers.house import House, cheap_keys
 from tests.helpers.mermaid import parsed
-from tests.helpers.needs import need
+from tests.helpers.needs import need, need_mounts
 from tests.helpers.trees import fill, noise
 from vault.archive.key_file import write_key_file
 
@@ -280,6 +280,7 @@ def test_a_destination_that_is_the_source(tmp_path):
 @pytest.mark.root
 def test_a_destination_that_is_read_only_or_full(tmp_path):
     """The message names destination and remedy; the exit status is 4; no file is left behind."""
+    need_mounts()
     disk = tmp_path / "store"
     disk.mkdir()
     for options, says in (

@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture
 def seed(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/user")
+    monkeypatch.setenv("HOME", "/home/seed")
     return load_config(str(EXAMPLES / "seed.yaml"))
 
 
@@ -63,7 +63,10 @@ def test_seed_destinations(seed):
     """Every service goes to the seed's two destinations."""
     synology, s3 = seed.destinations().values()
     assert (synology.type, synology.host, synology.port) == ("sftp", "192.168.1.100", 22)
-    assert (synology.key_file, synology.path) == ("/home/user/.ssh/id_rsa", "./backups/test/")
+    assert (synology.key_file, synology.path) == (
+        "/home/seed/.ssh/id_rsa",
+        "./backups/test/",
+    )
     assert (s3.type, s3.bucket, s3.path) == ("s3", "homelab-backups", "backups/packrat/")
     assert s3.secret_access_key.resolve() == "your-secret-key"
     assert seed.destinations_of(seed.services["gitea"]) == {"synology": synology, "s3": s3}

@@ -30,6 +30,7 @@ from stages.source.roots import labels_of
 from tests.helpers.forked import ended, forked
 from tests.helpers.house import House
 from tests.helpers.in_place import Place, look
+from tests.helpers.needs import need_mounts
 from tests.helpers.sampling import examples
 from tests.helpers.trees import differences, fill
 from vault.archive.lineage import Root
@@ -346,6 +347,7 @@ def test_examples_of_the_documentation_are_valid(tmp_path):
 @pytest.mark.root
 def test_pseudo_filesystem_inside_is_left_out(tmp_path):
     """Its mount point is in the backup, so that a restored system has it."""
+    need_mounts()
     house = House(tmp_path)
     (house.source / "proc").mkdir()
     (house.source / "file").write_bytes(b"1")
@@ -362,6 +364,7 @@ def test_pseudo_filesystem_inside_is_left_out(tmp_path):
 @pytest.mark.root
 @pytest.mark.parametrize("one", [True, False])
 def test_one_file_system_leaves_out_what_is_mounted_inside(tmp_path, one):
+    need_mounts()
     house = House(tmp_path, settings={"one_file_system": one})
     (house.source / "disk").mkdir()
     (house.source / "file").write_bytes(b"1")

@@ -10,6 +10,7 @@ from stages.errors import TargetError
 from stages.in_place.record import read_records
 from tests.helpers.disks_in_place import mounted
 from tests.helpers.in_place import Place
+from tests.helpers.needs import need_mounts
 from tests.helpers.trees import fill
 
 pytestmark = pytest.mark.root
@@ -34,6 +35,7 @@ def test_a_disk_mounted_inside_stays_through_swap_undo_and_forget(tmp_path):
 
 
 def test_a_mounted_file_stays(tmp_path):
+    need_mounts()
     place = Place(tmp_path).fill()
     fill(tmp_path, {"outside": b"mounted over it"})
     subprocess.run(["mount", "--bind", tmp_path / "outside", place.path / "data" / "x"], check=True)
@@ -96,6 +98,7 @@ def test_the_folder_may_be_a_mount_point_and_have_another_device_after_a_reboot(
 
 def test_a_bind_mounted_folder_can_be_restored_and_undone(tmp_path):
     """This is how a container sees the host's folder."""
+    need_mounts()
     place = Place(tmp_path).fill()
     real, place.path = place.path, tmp_path / "seen"
     place.path.mkdir()
@@ -156,6 +159,7 @@ def test_a_recycled_inode_is_not_taken_for_the_recorded_file(tmp_path, monkeypat
 
 def test_an_overlay_is_left_as_it_was_where_it_cannot_move_folders(tmp_path):
     """Folders of the lower layer cannot be renamed: EXDEV, after other steps were taken."""
+    need_mounts()
     place = Place(tmp_path)
     lower, upper, work = (tmp_path / name for name in ("lower", "upper", "work"))
     place.path = lower
