@@ -112,7 +112,7 @@ class Program:
         try:
             return read_key_file(self.key_file)
         except KeyFileError as error:
-            if os.path.lexists(self.key_file):
+            if not isinstance(error.__context__, FileNotFoundError):  # it may be another user's
                 raise
             raise KeyFileError(str(error), self._without_key()) from None
 

@@ -301,6 +301,40 @@ def test_what_was_pruned_and_caught_up_is_said(tmp_path):
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("closed", ["key", "."])
+def test_key_of_another_user_is_no_reason_to_recreate_it(root, closed):
+    """`packrat rekey` would make a key file of its own for the wrong user."""
+    house = House(root)
+    backed_up(house)
+    key = root / "keys" / "key"
+    key.parent.mkdir()
+    house.key_file.rename(key)
+    settle(house, encryption={"key_file": str(key)}, state_dir=str(root / "theirs"))
+    (root / "theirs").mkdir()
+    os.chown(root / "theirs", 65534, 65534)
+    root.chmod(0o755)
+    house.config_file.chmod(0o644)
+    key.parent.chmod(0o755)
+    (key.parent / closed).chmod(0o600)
+    said = root / "said"
+
+    def listed():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        done = house.cli("list")
+        os.write(paper, done.stderr.encode())
+        return done.returncode
+
+    with said.open("wb") as file:
+        paper = file.fileno()
+        assert ended(forked(listed)) == 7
+    advice = "run packrat as the user whose key it is, for example with sudo"
+    assert f"key file {key}: Permission denied; {advice}" in said.read_text()
+    assert "rekey" not in said.read_text()
+
+
+@pytest.mark.root
 def test_status_says_whose_state_it_is(root):
     """`sudo packrat` and `packrat` have different states."""
     need_readable_code()

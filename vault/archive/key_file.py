@@ -40,6 +40,11 @@ def read_key_file(path: str) -> Keys:
             f"key file {path} does not exist",
             "first time: packrat init; machine lost: packrat rekey",
         ) from None
+    except PermissionError as error:
+        raise KeyFileError(
+            f"key file {path}: {error.strerror}",
+            "run packrat as the user whose key it is, for example with sudo",
+        ) from None
     except OSError as error:
         raise KeyFileError(f"key file {path}: {error.strerror}", again) from None
     if mode & 0o077:
