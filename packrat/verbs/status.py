@@ -85,8 +85,10 @@ def _print_table(rows: list[dict[str, Any]], now: float) -> None:
         drop=["STOPS", "VERIFIED"],
     )
     for row in rows:
-        if row["last"] and row["last"]["error"]:
-            say(printable(f"{row['service']}: {row['last']['status']}: {row['last']['error']}"))
+        if (last := row["last"]) and (error := last["error"]):
+            named = error.startswith(last["status"])  # "interrupted; …"
+            text = error if named else f"{last['status']}: {error}"
+            say(printable(f"{row['service']}: {text}"))
         for alarm in row["alarms"]:
             say(printable(f"{alarm['text']}{accept_hint(row['service'])}"))
         for one in row["replaced"]:
@@ -115,4 +117,4 @@ def _print_in_full(row: dict[str, Any], now: float) -> None:
     lines = list(full_lines(row, now))
     width = max(len(heading) for heading, _ in lines)
     for heading, text in lines:
-        print(printable(f"  {heading:<{width}}  {text}"))
+        say(printable(f"  {heading:<{width}}  {text}"))

@@ -109,7 +109,8 @@ def test_an_error_of_a_run_is_on_a_line_of_its_own(crowded):
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_results_plans_and_the_recovery_sheet_break_at_words(crowded, columns):
     house = with_services(crowded, 1)
-    said = [shown(house, columns, *w) for w in (("backup", "documents"), ("plan",), ("sheet",))]
+    commands = (("backup", "documents"), ("plan",), ("sheet",), ("status", "documents"))
+    said = [shown(house, columns, *words) for words in commands]
     screen = plain("".join(said))
     lines = [line for line in screen.splitlines() if str(house.root) not in line]
     assert max(map(cell_len, lines)) <= columns

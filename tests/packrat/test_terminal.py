@@ -61,3 +61,4 @@ def test_ctrl_c_at_a_bar_ends_in_one_sentence(slow_house):
         "unfinished",
     ]
     assert not [file for file in slow_house.stores["local"].rglob("*") if file.is_file()]
+    assert "\nsvc: interrupted; the next packrat command" in slow_house.cli("status").stdout
