@@ -157,7 +157,7 @@ def _check_containers(
                 for at in (one.source for one in mounts if one.writable)
                 if os.path.isdir(at) and not _covered(at, paths)
             ]
-    return read, notes, list(problems.values())
+    return read, list(dict.fromkeys(notes)), list(problems.values())  # two services, one container
 
 
 def _covered(folder: str, paths: list[str]) -> bool:

@@ -45,5 +45,6 @@ def _mount_points() -> set[str]:
 def _mounted_text(volume: VolumeEntry) -> str:
     """Return what a volume is mounted from; not its other options, which may have a password."""
     kind = volume.options.get("type") or volume.driver
+    kind = "a mount" if kind == "none" else kind  # a bind has no type of its own
     device = volume.options.get("device", "")
     return f"{kind} of {device}" if device else kind

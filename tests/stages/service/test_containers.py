@@ -349,6 +349,9 @@ def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):
     mounts = ["-v", f"{tmp_path}/source/in:/in", "-v", f"{tmp_path}/outside:/out"]
     name = engine.run(next(names), "sleep 1000 & wait", *mounts, "-v", "/etc:/etc:ro")
     house = house_of(tmp_path, engine, name, "nobody")
+    document = yaml.safe_load(house.config_file.read_text())
+    document["services"]["same"] = document["services"]["svc"]
+    house.config_file.write_text(yaml.safe_dump(document))
     checked = house.cli("check")
     assert checked.returncode == 0
     assert "there is no container nobody" in checked.stdout

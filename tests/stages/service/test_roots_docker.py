@@ -136,7 +136,7 @@ def test_volume_that_docker_mounts_is_read_after_the_stop_or_refused(tmp_path, e
         engine.docker("create", "--name", "uses-nas", *HEALTHY, "--network", "none",
                       "-v", "nas:/nas", IMAGE, *SLEEPING)  # fmt: skip
         refused = house.back_up()
-        assert f"volume nas (none of {disk}) is not mounted on this machine" in refused.error
+        assert f"volume nas (a mount of {disk}) is not mounted on this machine" in refused.error
         engine.docker("start", "uses-nas")
         done(house.back_up())
         assert engine.running("uses-nas")
