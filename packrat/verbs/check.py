@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
@@ -19,12 +18,14 @@ from packrat.notify.urls import unknown_urls
 from packrat.text.alarms import alarm_text
 from packrat.text.report import bytes_text, count_text, print_json, say
 from specs.compile import compile_service
+from specs.discovery.coverage import coverage
 from specs.exposure import exposed_metrics, exposed_secrets, risky_commands
 from specs.faults import ConfigFaults, printable
 from specs.load import secrets_of
 from specs.secret import SecretFault
 from stages.errors import SourceError
 from stages.service.docker import DockerEngine, EngineAway
+from stages.service.inventory import read_inventory
 from vault.errors import UnknownHost, VaultError
 
 if TYPE_CHECKING:
@@ -127,42 +128,52 @@ def _check_containers(
     services = program.config.services
     notes: list[str] = []
     problems: dict[str | None, str] = {}
-    paths: list[str] = []
     read: dict[str, list[dict[str, Any]]] = {}
     for name, service in services.items():
         try:
             roots = service.reads.resolve(ASKING_SECONDS)
-            paths += map(os.path.realpath, [*roots.folders, *roots.never])
             read[name] = [asdict(one.stored) | {"folder": one.folder} for one in roots.roots]
             notes += [f"services.{name}: {text}" for text in roots.unread]
         except EngineAway as error:
             problems[service.reads.host] = f"{error}; {error.hint}"
         except SourceError as error:
             notes.append(f"services.{name}: {error}; {error.hint}")
+    stopped: dict[str | None, set[str]] = {}
     for name, service in services.items():
         if not service.docker or service.docker.host in problems:
             continue
         engine = DockerEngine(service.docker.host, ASKING_SECONDS)
         for container in service.docker.names:
             try:
-                mounts = engine.inspect(container).mounts
+                engine.inspect(container)
             except EngineAway as error:
                 problems[service.docker.host] = f"{error}; {error.hint}"
                 break
             except SourceError as error:
                 notes.append(f"services.{name}.docker: {error}")
                 continue
-            notes += [
-                f"container {container} writes to {at}, which no service covers"
-                for at in (one.source for one in mounts if one.writable)
-                if os.path.isdir(at) and not _covered(at, paths)
-            ]
-    return read, list(dict.fromkeys(notes)), list(problems.values())  # two services, one container
+            stopped.setdefault(service.docker.host, set()).add(container)
+    for host, containers in stopped.items():
+        try:
+            notes += _uncovered(program.config, host, containers)
+        except SourceError as error:
+            problems[host] = f"{error}; {error.hint}"
+    return read, notes, list(problems.values())
 
 
-def _covered(folder: str, paths: list[str]) -> bool:
-    real = PurePath(os.path.realpath(folder))
-    return any(map(real.is_relative_to, paths))
+def _uncovered(config: Config, host: str | None, containers: set[str]) -> list[str]:
+    """Return notes about data of containers that no service has, as `discover` sees it."""
+    found = coverage(config, read_inventory(DockerEngine(host, ASKING_SECONDS)))
+    notes = {
+        f"container {writer} writes to {part.place.name}, which no service covers": None
+        for group in found
+        if not group.ignored
+        for part in group.places
+        if part.unprotected
+        for writer, _ in part.place.writers
+        if writer in containers
+    }
+    return list(notes)
 
 
 def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any]:

@@ -343,14 +343,20 @@ def test_a_container_started_meanwhile_or_sharing_files_is_warned_of(tmp_path, e
 
 
 def test_check_lists_volumes_that_no_service_covers(tmp_path, engine, names):
-    """Also missing containers, and an unreachable engine, with --connect."""
-    for folder in ("source/in", "outside"):
+    """Also missing containers, and an unreachable engine, with --connect.
+
+    As in `discover`, what is a cache or ignored needs no service.
+    """
+    folders = ("source/in", "outside", "outside/ignored", "outside/cache")
+    for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
-    mounts = ["-v", f"{tmp_path}/source/in:/in", "-v", f"{tmp_path}/outside:/out"]
+    mounts = [word for n, at in enumerate(folders) for word in ("-v", f"{tmp_path}/{at}:/{n}")]
     name = engine.run(next(names), "sleep 1000 & wait", *mounts, "-v", "/etc:/etc:ro")
+    ignore = {"ignore": [f"{tmp_path}/outside/ignored"]}
     house = house_of(tmp_path, engine, name, "nobody")
     document = yaml.safe_load(house.config_file.read_text())
     document["services"]["same"] = document["services"]["svc"]
+    document["docker"] = ignore
     house.config_file.write_text(yaml.safe_dump(document))
     checked = house.cli("check")
     assert checked.returncode == 0
