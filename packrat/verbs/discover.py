@@ -85,8 +85,10 @@ def _change(
     groups = {one.group.name for one in missing}
     for name in names:
         if name not in groups:
-            there = ", ".join(sorted(groups)) or "nothing"
-            raise UsageError(f"nothing named {name!r} lacks a backup; these do: {there}")
+            there = (
+                f"; these do: {', '.join(sorted(groups))}" if groups else ", and nothing else does"
+            )
+            raise UsageError(f"nothing named {name!r} lacks a backup{there}")
     chosen = [one for one in missing if not names or one.group.name in names]
     proposals = propose(chosen, usual_schedule(config))
     refused = collisions(proposals, config.services if config else {})

@@ -153,6 +153,8 @@ def test_write_adds_a_service_a_project_and_keeps_every_other_byte(home):
     assert services["far"]["docker"] == {"container": "far"}
     assert home.json("discover")["unprotected"] == []
     assert home.cli("discover", "--write", "--yes").returncode == 0
+    done = home.cli("discover", "--write", "--yes", "wiki")
+    assert "nothing named 'wiki' lacks a backup, and nothing else does" in done.stderr
     assert home.config_file.read_text() == after
 
 
