@@ -13,6 +13,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from specs.faults import printable
+from specs.retain import Retain
 from specs.service import Service
 from specs.translate import words_of
 
@@ -120,5 +121,7 @@ def _rules(key: str, parts: Iterable[str]) -> dict[str, str]:
     for part in parts:
         if not (match := _RULE.fullmatch(part.strip())):
             raise BadLabel(key, "write a number, or for example daily=7, weekly=4")
+        if match[1] not in Retain.model_fields:
+            raise BadLabel(key, f"no rule {match[1]!r}; there are {', '.join(Retain.model_fields)}")
         rules[match[1]] = match[2]
     return rules

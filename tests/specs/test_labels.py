@@ -114,7 +114,7 @@ def test_the_configuration_wins():
         ({"packrat.retain": "daily=x"}, "packrat.retain: write a number"),
         ({"packrat.retain": "daily=7d"}, "packrat.retain: not a whole number"),
         ({"packrat.retain": "last=0"}, "packrat.retain: keeps nothing"),
-        ({"packrat.retain": "command=1"}, "packrat.retain: cannot be used"),
+        ({"packrat.retain": "dayly=1"}, "packrat.retain: no rule 'dayly'; there are last, daily, "),
         ({"packrat.enable": "yes please"}, "packrat.enable: write true or false"),
     ],
 )  # fmt: skip
