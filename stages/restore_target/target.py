@@ -87,7 +87,8 @@ class Target:
     def require_room(self, sizes: Mapping[str, int]) -> None:
         """Raise TargetError if a disk has less free than is written to it.
 
-        `sizes` has the bytes of each root, by its label.
+        `sizes` has the bytes of each root, by its label. Unfinished files of an interrupted restore
+        are replaced, so what they take counts as free.
         """
         needed: defaultdict[int, int] = defaultdict(int)
         paths: dict[int, str] = {}
@@ -97,8 +98,19 @@ class Target:
             device = os.stat(there).st_dev
             needed[device] += size
             paths.setdefault(device, self.paths[place])
-        for device, size in needed.items():
-            require_room(paths[device], size)
+        for fd in self.trees.values() if self.again else ():
+            needed[os.fstat(fd).st_dev] -= self._unfinished_bytes(fd)
+        for device, path in paths.items():
+            require_room(path, needed[device])
+
+    def _unfinished_bytes(self, tree: int) -> int:
+        """Return what the unfinished files in an open folder take on its disk."""
+        return sum(
+            512 * os.stat(name, dir_fd=folder, follow_symlinks=False).st_blocks
+            for _, _, names, folder in os.fwalk(".", dir_fd=tree)
+            for name in names
+            if name.startswith(self._partial)
+        )
 
     def make(self) -> None:
         """Open the folder, or create it; raises TargetError."""

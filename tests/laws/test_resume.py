@@ -11,6 +11,7 @@ import pytest
 
 from engine.events import Finished, Progress
 from packrat.restore.choose import choose
+from tests.helpers.disks import disk
 from tests.helpers.house import House
 from tests.helpers.restoring import restore
 from tests.helpers.trees import differences, fill, noise
@@ -122,6 +123,22 @@ def test_progress_ends_at_the_announced_total(filled, tmp_path):
         assert said == {written}, target
         sizes.append(written)
     assert sizes[1] < sizes[0], "some of it stood"
+
+
+@pytest.mark.root
+@pytest.mark.thorough
+def test_an_interrupted_restore_needs_no_room_twice(tmp_path):
+    """Its unfinished files are replaced: a disk with room for one restore is enough."""
+    house = House(tmp_path / "house")
+    fill(house.source, {name: noise(6_000_000, n) for n, name in enumerate("abc")})
+    house.backed_up()
+    with disk(tmp_path / "disk", "size=20m") as small:
+        out = small / "out"
+        assert killed(house, out, 5_000_000)[0] == -signal.SIGKILL
+        begun = sum(512 * one.stat().st_blocks for one in out.glob(".packrat-restoring-*-*"))
+        assert begun > 3_000_000, "more than the disk has to spare"
+        house.json("restore", "svc", "--to", str(out), "--yes")
+        assert differences(house.source, out) == []
 
 
 def test_another_restore_is_not_continued(filled, tmp_path):
