@@ -116,7 +116,8 @@ class Command(Section):
     command: str = Field(min_length=1, examples=["pg_dumpall -U postgres > dump.sql"])
     """Script for bash. Packrat substitutes nothing in it: ${NAME} is the shell's."""
     working_dir: str | None = None
-    """Working folder; by default the service's path, where a relative one starts."""
+    """Working folder; by default the service's path, where a relative one starts. With `container`,
+    an absolute one in it, by default its own."""
     environment: dict[Variable, Secret] = Field(default_factory=dict)
     """Environment variables besides PATH, HOME and similar ones. Their values are secrets."""
     timeout: Wait = 3600
@@ -125,6 +126,16 @@ class Command(Section):
     """The user it runs as, by default packrat's or the container's: a name, a uid, NAME:GROUP."""
     container: Container | None = None
     """The running container to run it in, by default on this machine."""
+
+    @model_validator(mode="after")
+    def _absolute_in_a_container(self) -> Self:
+        if self.container and self.working_dir and not self.working_dir.startswith("/"):
+            raise refusal(
+                f"working_dir {self.working_dir!r} is relative, but container {self.container}"
+                " has no folder of the service",
+                "write a path of the container, such as /tmp, or leave it out",
+            )
+        return self
 
 
 class AddedStage(Section):

@@ -54,6 +54,14 @@ def test_parts_that_do_not_fit(faults):
     assert faults(text % "container: a, containers: [b]") == [f"f.yaml:1:34: {one}"]
 
 
+def test_relative_working_folder_in_a_container_is_refused(faults):
+    """Docker would only say `Cwd must be an absolute path`, when the backup runs."""
+    command = "{command: dump, working_dir: dumps, container: db}"
+    text = f"services: {{a: {{path: /a, pre_backup: {command}}}}}\nbackup: {{local: {{path: /b}}}}"
+    [fault] = faults(text)
+    assert "services.a.pre_backup: working_dir 'dumps' is relative, but container db has" in fault
+
+
 def test_container_of_a_database_is_checked_like_any_other(faults):
     text = "services: {a: {databases: [{redis: {container: a b}}]}}\nbackup: {local: {path: /b}}"
     where = "f.yaml:1:48: services.a.databases[0].redis.container"
