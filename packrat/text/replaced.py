@@ -8,6 +8,8 @@ from packrat.text.report import bytes_text, minute_text
 from vault.archive.format import stamp, unstamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from stages.in_place.replaced import Replaced
 
 
@@ -23,13 +25,23 @@ def replaced_document(one: Replaced, keep: int) -> dict[str, Any]:
     }
 
 
-def replaced_text(document: dict[str, Any], now: float) -> str:
-    """Return what a restore or an undo set aside, since when, and until when."""
-    by = "an undo" if document["by"] == "undo" else "a restore in place"
-    return (
-        f"{by} set aside {bytes_text(document['bytes'])} at {minute_text(document['since'])};"
-        f" {until_text(document['until'], now)} deletes it"
-    )
+def replaced_texts(
+    documents: Iterable[dict[str, Any]], now: float
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield what each restore or undo set aside, since when and until when, and its folders.
+
+    A service with several roots has a replaced folder in each.
+    """
+    together: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for one in documents:
+        together.setdefault((one["by"], one["since"], one["until"]), []).append(one)
+    for (by, since, until), ones in together.items():
+        who = "an undo" if by == "undo" else "a restore in place"
+        size = bytes_text(sum(one["bytes"] for one in ones))
+        text = (
+            f"{who} set aside {size} at {minute_text(since)}; {until_text(until, now)} deletes it"
+        )
+        yield text, [one["folder"] for one in ones]
 
 
 def until_text(until: str, now: float) -> str:

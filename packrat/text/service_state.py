@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from packrat.text.alarms import accept_hint
-from packrat.text.replaced import replaced_text
+from packrat.text.replaced import replaced_texts
 from packrat.text.report import bytes_text, count_text, minute_text, time_text
 from vault.archive.format import unstamp
 
@@ -84,9 +84,9 @@ def full_lines(row: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield "verified", time_text(row["verified"]) if row["verified"] else "never"
     if row["containers"]:
         yield "containers", ", ".join(row["containers"])
-    for one in row["replaced"]:
-        yield "set aside", replaced_text(one, now)
-        yield "", one["folder"]
+    for text, folders in replaced_texts(row["replaced"], now):
+        yield "set aside", text
+        yield from (("", folder) for folder in folders)
     if row["replaced"]:
         yield "", f"packrat restore --undo {service}, or --forget to delete the replaced files"
     if row["log"]:

@@ -13,7 +13,7 @@ from packrat.runs.daemon_state import daemon_absence
 from packrat.runs.history import History
 from packrat.runs.status import is_well, service_rows
 from packrat.text.alarms import accept_hint
-from packrat.text.replaced import replaced_document, replaced_text
+from packrat.text.replaced import replaced_document, replaced_texts
 from packrat.text.report import minute_text, print_json, say, table, time_text, warn
 from packrat.text.service_state import age_text, full_lines, next_text, result_text
 from specs.faults import printable
@@ -91,8 +91,10 @@ def _print_table(rows: list[dict[str, Any]], now: float) -> None:
             say(printable(f"{row['service']}: {text}"))
         for alarm in row["alarms"]:
             say(printable(f"{alarm['text']}{accept_hint(row['service'])}"))
-        for one in row["replaced"]:
-            say(printable(f"{row['service']}: {replaced_text(one, now)}: {one['folder']}"))
+        for text, folders in replaced_texts(row["replaced"], now):
+            say(f"{row['service']}: {text}")
+            for folder in folders:
+                say(printable(f"    {folder}"))
 
 
 def _cells(row: dict[str, Any], now: float) -> list[str]:

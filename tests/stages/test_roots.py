@@ -160,6 +160,10 @@ def test_in_place_each_root_goes_to_its_own_place_and_back(house):
     ]
     aside = [Path(folder) for folder in document["replaced_folders"]]
     assert [folder.parent for folder in aside] == [*house.folders.values()]
+    for words in (["status"], ["status", "svc"]):
+        said = house.cli(*words).stdout
+        assert said.count("a restore in place set aside") == 1, "one restore, one sentence"
+        assert all(f" {folder}\n" in said for folder in aside)
     for label, folder in house.folders.items():
         now = look(folder, {(os.stat(one).st_dev, os.stat(one).st_ino) for one in aside})
         assert {name: state[1] for name, state in now.items()} == {
