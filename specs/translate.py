@@ -12,6 +12,7 @@ from specs.document import Document, KeyPath
 from specs.faults import Fault
 from specs.retain import Retain
 
+COMMANDS = ("pre_backup", "post_backup", "post_restore")
 _TYPES = f"write type: {', '.join(TYPES[:-1])} or {TYPES[-1]}"
 
 # pydantic's type of error -> (message, hint)
@@ -76,6 +77,8 @@ def _fault(detail: ErrorDetails, document: Document, schema: dict[str, Any], at:
         return document.fault(path, *NO_VALUE, at_key=True)
     if path[0] == "services" and path[2:] == ("path",) and isinstance(detail["input"], list):
         return document.fault(path, "is one folder", "write paths: for a list of folders")
+    if kind in ("model_type", "model_attributes_type") and path[-1] in COMMANDS:
+        return document.fault(path, "not a mapping", "write command: … below it")
     if kind == "missing":
         [example, *_] = _section(schema, loc).get("examples", ["…"])
         hint = f"write {path[-1]}: {example}"
