@@ -198,7 +198,7 @@ class Containers(Scope, Journaled):
         if not down and not found["paused"]:
             journal.done(run.scope)
         if not problems and not run.cancelled:
-            problems = list(filter(None, (self._ill(engine, n, run) for n in found["ran"])))
+            problems = self._ills(engine, found["ran"], run)
         pausing = self._pause(engine, found["paused"])
         if found["paused"] and not down and not pausing:
             journal.done(run.scope)
@@ -268,27 +268,32 @@ class Containers(Scope, Journaled):
         except SourceError:
             return  # starting it says what is wrong
 
-    def _ill(self, engine: DockerEngine, name: str, run: Run) -> SourceError | None:
-        """Wait until a container is healthy; return what is wrong if it is not in time."""
+    def _ills(self, engine: DockerEngine, names: Sequence[str], run: Run) -> list[SourceError]:
+        """Wait until all are healthy; return what is wrong with those that are not in time."""
         run.emit(Waiting(run.stage, self.health_timeout))
         begun = time.monotonic()
-        restarts = None
-        while True:
-            try:
-                now = engine.inspect(name)
-            except SourceError as error:
-                return error
-            restarts = now.restarts if restarts is None else restarts
-            waited = time.monotonic() - begun
-            hint = f"docker logs {name} tells more"
-            if not now.running or now.restarts != restarts:
-                what = f"container {name} ended again after its start, status {now.exit_code}"
-                return SourceError(what, hint)
-            if now.health == "healthy" or (not now.health and waited >= STEADY_SECONDS):
-                return None
-            if waited >= self.health_timeout:
-                said = f"; its check says: {now.health_output[-200:]}" if now.health_output else ""
-                what = f"container {name} is not healthy after {self.health_timeout} s{said}"
-                return SourceError(what, hint)
+        restarts: dict[str, int] = {}
+        found: dict[str, SourceError | None] = {}
+        while left := [name for name in names if name not in found]:
             run.check()
+            waited = time.monotonic() - begun
+            for name in left:
+                try:
+                    now = engine.inspect(name)
+                except SourceError as error:
+                    found[name] = error
+                    continue
+                hint = f"docker logs {name} tells more"
+                if not now.running or now.restarts != restarts.setdefault(name, now.restarts):
+                    what = f"container {name} ended again after its start, status {now.exit_code}"
+                    found[name] = SourceError(what, hint)
+                elif now.health == "healthy" or (not now.health and waited >= STEADY_SECONDS):
+                    found[name] = None
+                elif waited >= self.health_timeout:
+                    said = (
+                        f"; its check says: {now.health_output[-200:]}" if now.health_output else ""
+                    )
+                    what = f"container {name} is not healthy after {self.health_timeout} s{said}"
+                    found[name] = SourceError(what, hint)
             time.sleep(POLL_SECONDS)
+        return [ill for name in names if (ill := found[name])]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.events import Finished, Progress
+from engine.events import Finished, Progress, Started
 from packrat.runs.backup import back_up
 from tests.helpers.containers import done, house_of
 from tests.helpers.forked import backing_up, ended, signalling
@@ -299,6 +299,26 @@ def test_each_fault_has_one_clear_message(tmp_path, engine, names, fault):
     assert bool(house.archives) == ("stored" in says)
     if fault not in ("removed", "ends"):
         assert engine.running(name)
+
+
+def test_all_that_are_ill_are_named_and_waited_for_together(tmp_path, engine, names):
+    """Four containers of a project need no longer than one; none of them hides another."""
+    check = "test -e /tmp/up && rm /tmp/up || { echo not well; false; }"
+    ill = ["--health-cmd", check, "--health-interval", "1s", "--health-retries", "1"]
+    ends = "test -e /tmp/once && exit 7; echo > /tmp/once; sleep 1000 & wait"
+    one, two = (engine.run(next(names), "sleep 1000 & wait", *ill) for _ in range(2))
+    third = engine.run(next(names), ends)
+    house = house_of(tmp_path, engine, one, third, two, docker={"health_timeout": 6})
+    times = []
+
+    def listen(event):
+        if isinstance(event, Started) and event.stage == "start":
+            times.append(time.monotonic())
+
+    result = back_up(house.pipeline(), [listen])
+    assert result.error.count("is not healthy after 6 s") == 2
+    assert f"container {third} ended again after its start" in result.error
+    assert time.monotonic() - times[0] < 12
 
 
 def test_one_that_ignores_term_is_killed_and_warned_of(tmp_path, engine, names):
