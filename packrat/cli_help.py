@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from packrat.errors import Exit, UsageError
+from packrat.errors import INTERRUPTED, Exit, Interrupted, UsageError
 
 PANELS = ("Set up", "Back up", "Look", "Recover", "Keep", "Help")
 """Headings of the list of commands, in their order."""
@@ -29,6 +29,13 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """Program whose commands are listed below headings."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a Ctrl-C that it does not answer itself gets a sentence."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # Typer would end without one
+            raise Interrupted(INTERRUPTED) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands and what each does."""

@@ -42,6 +42,9 @@ class Locked(Exception):  # noqa: N818 (not an error)
     """A service whose lock is held by another run."""
 
 
+INTERRUPTED = "interrupted; the next packrat command repairs what is left unfinished"
+
+
 class Interrupted(Exception):  # noqa: N818 (not an error)
     """Ctrl-C with a message about its effect."""
 
@@ -65,10 +68,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:  # noqa: PLR0911 (a tabl
         case Interrupted():
             return Exit.INTERRUPTED, str(error)
         case KeyboardInterrupt() | Cancelled():
-            return (
-                Exit.INTERRUPTED,
-                "interrupted; the next packrat command repairs what is left unfinished",
-            )
+            return Exit.INTERRUPTED, INTERRUPTED
         case UsageError():
             return Exit.USAGE, str(error)
         case ConfigFaults():

@@ -451,3 +451,15 @@ def test_a_destination_is_opened_once(tmp_path):
     assert program.destinations("svc")["away"] is first
     assert program.under(program.keys).destination("away") is first
     assert asked.read_text() == "once\n"
+
+
+def test_ctrl_c_before_a_command_has_begun_its_work_gets_a_sentence(house, monkeypatch):
+    """Typer would end silently."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("packrat.verbs.list.list_backups", interrupted)
+    done = house.cli("list")
+    assert done.returncode == 130
+    assert done.stderr.startswith("packrat: interrupted; the next packrat command")
