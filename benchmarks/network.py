@@ -37,7 +37,6 @@ from vault.store.base import Store
 from vault.store.local import Local
 from vault.store.s3 import S3
 from vault.store.sftp import Sftp
-from vault.store.transfer import parts_of
 
 SIZE = 500 * MB
 LIMIT = 40 << 20
@@ -80,7 +79,7 @@ def send(destination: Store, source: Local) -> float:
     """Upload the archive as a backup would; return the seconds."""
     size = source.size(SERVICE, ARCHIVE)
     begun = time.perf_counter()
-    for _ in destination.write(SERVICE, ARCHIVE, parts_of(source, SERVICE, ARCHIVE, size)):
+    for _ in destination.write(SERVICE, ARCHIVE, source.parts(SERVICE, ARCHIVE, size)):
         pass
     destination.commit(SERVICE, ARCHIVE, lambda _: None)
     seconds = time.perf_counter() - begun

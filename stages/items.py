@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from vault.store import upload
 
+if TYPE_CHECKING:
     from vault.archive.format import Block, Entry, Kind
 
 
@@ -80,15 +80,10 @@ class Sealed(Struct, frozen=True, gc=False):
     wanted: bytes = b""
 
 
-class Part(Struct, frozen=True, gc=False):
+class Part(upload.Part, frozen=True, gc=False, kw_only=True):
     """Stretch of the bytes of one archive, and how to get them."""
 
     archive: str
-    offset: int
-    length: int
-    read: Callable[[], bytes]
-    link: Callable[[str], bool] = lambda _: False
-    """Hard-link the growing file that holds the archive to a path; False if that is impossible."""
     places: tuple[Place, ...] = ()
     """The required frames in it."""
 

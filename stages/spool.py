@@ -58,7 +58,8 @@ class SpoolStage(FanOut):
         """Yield what can be read, as it arrives."""
         spool, archive = run.fact(Spool), run.fact(Job).own
         for offset, length in spool.ranges(run.check):
-            yield Part(archive, offset, length, partial(spool.read, offset, length), spool.link)
+            read = partial(spool.read, offset, length)
+            yield Part(offset, length, read, spool.link, archive=archive)
 
     def inverse(self, parts: Iterator[Part], run: Run) -> Iterator[Sealed]:
         """Cut downloaded ranges into the frames that are needed.

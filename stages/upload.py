@@ -70,7 +70,8 @@ class Upload(Stage):
                 # A bad sector: read the frames around it one by one. Those on it prove to be
                 # damaged.
                 data = self._read_frames(replicas, wanted, run)
-            return Part(archive, start, end - start, partial(bytes, data), places=wanted)
+            read = partial(bytes, data)
+            return Part(start, end - start, read, archive=archive, places=wanted)
 
         # Threads of its own: waiting for a network must not occupy the pool that keeps the cores
         # busy.

@@ -6,13 +6,12 @@ from functools import partial
 
 import pytest
 
-from stages.items import Part
 from tests.helpers.trees import noise
 from vault.errors import Away, Damaged, NotThere
 from vault.spool import Spool
 from vault.store.base import Stored, unfinished
 from vault.store.local import Local
-from vault.store.transfer import parts_of
+from vault.store.upload import Part
 
 NAME = "svc-20260101T000000Z-00112233.packrat"
 OTHER = "svc-20260102T000000Z-44556677.packrat"
@@ -39,7 +38,7 @@ def spool(tmp_path):
 
 def spooled(spool):
     for offset, length in spool.ranges(nothing):
-        yield Part("archive", offset, length, partial(spool.read, offset, length), spool.link)
+        yield Part(offset, length, partial(spool.read, offset, length), spool.link)
 
 
 def received(place, spool, name=NAME):
@@ -93,7 +92,7 @@ def test_a_copy_from_another_destination_is_the_same_bytes(place, spool, tmp_pat
     received(place, spool)
     place.commit("svc", NAME, lambda _: None)
     target = Local("late", str(tmp_path / "late"))
-    list(target.write("svc", NAME, parts_of(place, "svc", NAME, len(DATA))))
+    list(target.write("svc", NAME, place.parts("svc", NAME, len(DATA))))
     target.commit("svc", NAME, lambda _: None)
     assert target.read("svc", NAME, 0, len(DATA)) == DATA
     assert os.stat(f"{place.root}/svc/{NAME}").st_nlink == 2  # the spool and itself

@@ -11,10 +11,9 @@ from tests.vault.test_stores import parts
 from vault.errors import Away, NotThere, Retryable
 from vault.store import retrying
 from vault.store.local import Local
-from vault.store.probe import Bytes
 from vault.store.retrying import Retrying
 from vault.store.throttled import Rate
-from vault.store.upload import Upload, join, send
+from vault.store.upload import Upload, in_memory, join, send
 
 NAME = "svc-20260101T000000Z-00112233.packrat"
 
@@ -140,4 +139,4 @@ def test_an_upload_that_is_not_driven_on_is_abandoned():
 
 def test_an_empty_part_is_a_part():
     """An archive of one part without bytes."""
-    assert list(send(Recorder, [Bytes(b"")], lambda: None)) == [0]
+    assert list(send(Recorder, [in_memory(b"")], lambda: None)) == [0]

@@ -9,8 +9,7 @@ from vault.catalog.cache import CatalogCache
 from vault.errors import Damaged, NotThere
 from vault.store.base import Stored
 from vault.store.local import Local
-from vault.store.probe import Bytes
-from vault.store.transfer import parts_of
+from vault.store.upload import in_memory
 
 DATA = noise(300_000)
 
@@ -45,9 +44,7 @@ def stored(at, name=None, data=DATA):
 
 def parts(data, size=70_000):
     for start in range(0, len(data), size):
-        part = Bytes(data[start : start + size])
-        part.offset = start
-        yield part
+        yield in_memory(data[start : start + size], start)
 
 
 def test_listed_once_committed_and_the_same_bytes(at):
@@ -102,7 +99,7 @@ def test_clean_deletes_only_files_of_dead_writers(at):
     stored(at, at.other)
     at.put("notes.txt", b"mine")
     upload = at.open().upload(at.service, at.name)
-    upload.put(1, Bytes(DATA), lambda: None)
+    upload.put(1, in_memory(DATA), lambda: None)
     assert len(at.uploads) == at.kind.startswith("s3")
     del upload
     at.reader.clean(at.service)
@@ -141,7 +138,7 @@ def test_ranges_are_as_requested_and_short_at_the_end(at):
 
 def test_an_archive_without_bytes_can_be_written(at):
     """No parts at all."""
-    assert list(at.writer.write(at.service, at.name, iter(()))) == []
+    assert list(at.writer.write(at.service, at.name, iter(()))) == [0]
     at.writer.commit(at.service, at.name, lambda _: None)
     assert at.archives == [Stored(at.name, 0)]
 
@@ -204,7 +201,7 @@ def test_an_archive_is_transferred_from_store_to_store(at, tmp_path):
     """The parts of a stored archive are the source of another upload."""
     (tmp_path / "from" / "svc").mkdir(parents=True)
     (tmp_path / "from" / "svc" / "name").write_bytes(DATA)
-    source = parts_of(Local("from", str(tmp_path / "from")), "svc", "name", len(DATA))
+    source = Local("from", str(tmp_path / "from")).parts("svc", "name", len(DATA))
     assert list(at.writer.write(at.service, at.name, source)) == [len(DATA)]
     at.writer.commit(at.service, at.name, lambda _: None)
     assert at.reader.read(at.service, at.name, 0, 1 << 20) == DATA

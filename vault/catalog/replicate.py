@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from vault.catalog.prover import prove_stored
 from vault.errors import Damaged
 from vault.store.base import never
-from vault.store.transfer import parts_of
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
@@ -34,7 +33,7 @@ def copy_archive(
         prove_stored(source, service, one, keys, _only_check(step), check=check)
     try:
         taken = 0
-        parts = parts_of(source, service, one.name, one.size, check)
+        parts = source.parts(service, one.name, one.size, check)
         for so_far in destination.write(service, one.name, parts, check):
             step(so_far - taken)
             taken = so_far

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from vault.archive.statement import FILE_MOST, open_statement
 from vault.errors import Damaged
 from vault.store.base import never
+from vault.store.upload import in_memory
 
 if TYPE_CHECKING:
     from vault.archive.keys import Keys
@@ -46,24 +46,9 @@ def publish_statement(
             raise Damaged(f"{store.name}:{service}/{name}", "was not stored as it was written")
 
     try:
-        for _ in store.write(service, name, [_Whole(data)], check):
+        for _ in store.write(service, name, [in_memory(data)], check):
             pass
         store.commit(service, name, prove, check)
     except BaseException:
         store.discard(service, name)
         raise
-
-
-class _Whole:
-    """Small file as the only part of its upload."""
-
-    offset = 0
-
-    def __init__(self, data: bytes) -> None:
-        self.length = len(data)
-        self.read = partial(bytes, data)
-
-    def link(self, path: str) -> bool:
-        """Return False: every replica has its own bytes."""
-        del path
-        return False

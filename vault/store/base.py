@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from vault.store.upload import Check, Part, Upload, never, send
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+PART_BYTES = 8 << 20
 LATER = "9"
 """A time that is later than any other."""
 
@@ -102,6 +104,12 @@ class Store(ABC):
     def archives(self, service: str, check: Check = never) -> list[Stored]:
         """Return the published archives of a service, oldest name first."""
         return published(self.files(service, check), service)
+
+    def parts(self, service: str, name: str, size: int, check: Check = never) -> Iterator[Part]:
+        """Yield a file of `size` bytes in parts, which another store can write."""
+        for offset in range(0, size, PART_BYTES):
+            length = min(PART_BYTES, size - offset)
+            yield Part(offset, length, partial(self.read, service, name, offset, length, check))
 
     def write(
         self, service: str, name: str, parts: Iterable[Part], check: Check = never

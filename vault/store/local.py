@@ -126,10 +126,8 @@ class _Upload(Upload):
     def finish(self, check: Check) -> None:
         """Sync the file to the disk."""
         del check
-        if self._fd is None:  # no parts at all
-            flags = os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
-            self._fd = self._store.attempt(self._action, lambda: os.open(self._path, flags, 0o600))
         fd = self._fd
+        assert fd is not None
         try:
             self._store.attempt(self._action, lambda: os.fsync(fd))
         finally:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vault.errors import NotThere, VaultError
+from vault.store.upload import in_memory
 
 if TYPE_CHECKING:
     from vault.store.base import Check, Properties, Store
@@ -27,7 +28,7 @@ def probe(store: Store, token: str, check: Check) -> list[str]:
     try:
         _write(store, name, data, check)
         _write(store, name, data[::-1], check)  # a damaged archive is replaced in this way
-        for _ in store.write("", name, [Bytes(data)], check):
+        for _ in store.write("", name, [in_memory(data)], check):
             pass
     except BaseException:
         with suppress(VaultError):  # what could not be written is the fault to report
@@ -62,26 +63,8 @@ def costs(properties: Properties) -> list[str]:
     return found
 
 
-class Bytes:
-    """Part in memory."""
-
-    offset = 0
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self.length = data, len(data)
-
-    def read(self) -> bytes:
-        """Return its bytes."""
-        return self._data
-
-    def link(self, path: str) -> bool:
-        """Return False."""
-        del path
-        return False
-
-
 def _write(store: Store, name: str, data: bytes, check: Check) -> None:
-    for _ in store.write("", name, [Bytes(data)], check):
+    for _ in store.write("", name, [in_memory(data)], check):
         pass
     store.commit("", name, lambda at: _compare(store, at, data, check), check)
 

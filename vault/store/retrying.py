@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
 
 from vault.errors import NotThere, Retryable
 from vault.store.base import Check, Part, Upload, never
@@ -57,30 +60,11 @@ class _Upload(UploadWrapper):
     """Upload whose parts are retried; each is read once."""
 
     def put(self, number: int, part: Part, check: Check) -> None:
-        read = Read(part)
-        again(lambda: self.inner.put(number, read, check), check)
+        once = replace(part, read=cache(part.read))
+        again(lambda: self.inner.put(number, once, check), check)
 
     def finish(self, check: Check) -> None:
         again(lambda: self.inner.finish(check), check)
-
-
-class Read:
-    """Part that keeps the bytes it has read."""
-
-    def __init__(self, part: Part) -> None:
-        self.offset, self.length = part.offset, part.length
-        self._part = part
-        self._data: bytes | None = None
-
-    def read(self) -> bytes:
-        """Return its bytes."""
-        if self._data is None:
-            self._data = self._part.read()
-        return self._data
-
-    def link(self, path: str) -> bool:
-        """Hard-link the file that holds the archive."""
-        return self._part.link(path)
 
 
 def again(work: Callable[[], Result], check: Check) -> Result:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from vault.store.base import Check, Part, Store, Upload, never
 from vault.store.retrying import wait
 from vault.store.wrapper import UploadWrapper, Wrapper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Throttled(Wrapper):
@@ -34,21 +32,11 @@ class _Upload(UploadWrapper):
         self._rate = rate
 
     def put(self, number: int, part: Part, check: Check) -> None:
-        self.inner.put(number, _Part(part, lambda: self._rate.take(part.length, check)), check)
+        def read() -> bytes:
+            self._rate.take(part.length, check)
+            return part.read()
 
-
-class _Part:
-    """Part that waits before it is read."""
-
-    def __init__(self, part: Part, turn: Callable[[], None]) -> None:
-        self.offset, self.length = part.offset, part.length
-        self._part, self._turn = part, turn
-        self.link = part.link
-
-    def read(self) -> bytes:
-        """Return its bytes when its turn has come."""
-        self._turn()
-        return self._part.read()
+        self.inner.put(number, replace(part, read=read), check)
 
 
 class Rate:

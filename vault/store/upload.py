@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from vault.errors import VaultError
 
@@ -27,25 +29,20 @@ def never() -> None:
     """Do nothing: a `check` that never cancels."""
 
 
-class Part(Protocol):
-    """Stretch of the bytes of one archive."""
+class Part(Struct, frozen=True, gc=False):
+    """Stretch of the bytes of one archive, and how to get them."""
 
-    @property
-    def offset(self) -> int:
-        """Position of the part in the archive."""
+    offset: int
+    length: int
+    read: Callable[[], bytes]
+    """Return its bytes; raises VaultError or OSError."""
+    link: Callable[[str], bool] = lambda _: False
+    """Hard-link the growing file that holds the archive to a path; False if that is impossible."""
 
-    @property
-    def length(self) -> int:
-        """Its size in bytes."""
 
-    def read(self) -> bytes:
-        """Return its bytes; raises VaultError or OSError."""
-
-    def link(self, path: str) -> bool:
-        """Hard-link the growing file that holds the whole archive to `path`.
-
-        Returns False if that is not possible; then the part must be read.
-        """
+def in_memory(data: bytes, offset: int = 0) -> Part:
+    """Return bytes as a part."""
+    return Part(offset, len(data), lambda: data)
 
 
 class Upload(ABC):
@@ -80,27 +77,10 @@ class Abandoned(VaultError):  # noqa: N818
     """Error of a part whose upload has already failed."""
 
 
-class Joined:
-    """Consecutive parts as one."""
-
-    def __init__(self, parts: list[Part]) -> None:
-        self._parts = parts
-        self.offset = parts[0].offset
-        self.length = sum(part.length for part in parts)
-
-    def read(self) -> bytes:
-        """Return the bytes of all of them."""
-        return b"".join(part.read() for part in self._parts)
-
-    def link(self, path: str) -> bool:
-        """Hard-link the file that holds the archive."""
-        return self._parts[0].link(path)
-
-
 def send(begin: Callable[[], Upload], parts: Iterable[Part], check: Check) -> Iterator[int]:
     """Write all parts; yield the number of bytes that are written without a gap.
 
-    `begin` is called once the first part has arrived.
+    `begin` is called once the first part has arrived. A file without parts gets an empty one.
     """
     stopped = threading.Event()
 
@@ -114,7 +94,7 @@ def send(begin: Callable[[], Upload], parts: Iterable[Part], check: Check) -> It
         return part.offset + part.length
 
     coming = iter(parts)
-    first = list(islice(coming, 1))
+    first = list(islice(coming, 1)) or [in_memory(b"")]
     upload = begin()
     under_way: deque[Future[int]] = deque()
     threads = ThreadPoolExecutor(upload.at_once)
@@ -143,7 +123,13 @@ def join(parts: Iterable[Part], size: Callable[[int], int]) -> Iterator[Part]:
         waiting.append(part)
         length += part.length
         if length >= size(number):
-            yield waiting[0] if len(waiting) == 1 else Joined(waiting)
+            yield _joined(waiting)
             number, waiting, length = number + 1, [], 0
     if waiting:
-        yield Joined(waiting)
+        yield _joined(waiting)
+
+
+def _joined(parts: list[Part]) -> Part:
+    """Return consecutive parts as one."""
+    first, length = parts[0], sum(part.length for part in parts)
+    return Part(first.offset, length, lambda: b"".join(p.read() for p in parts), first.link)
