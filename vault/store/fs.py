@@ -160,11 +160,11 @@ class FsspecStore(Store):
         """Return the filesystem, connected once; raises VaultError only."""
         if (filesystem := self._filesystem) is not None:
             return filesystem
-        with self.guarded(action, None):
+        with self.guarded(action):
             return in_thread(self._connected, patience(0), check)
 
     @contextmanager
-    def guarded(self, action: str, filesystem: AbstractFileSystem | None) -> Iterator[None]:
+    def guarded(self, action: str, filesystem: AbstractFileSystem | None = None) -> Iterator[None]:
         """Translate what a library raises, and drop a filesystem that may be broken."""
         try:
             yield

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from vault.errors import Damaged, VaultError
+from vault.errors import Damaged
 from vault.store.base import Check, Part, Properties, Upload, never, unfinished
 from vault.store.fs import FsspecStore
 
@@ -35,10 +35,9 @@ class Local(FsspecStore):
         self, service: str, name: str, offset: int, length: int, check: Check = never
     ) -> bytes:
         """Read a range; raises Damaged for a bad sector."""
-        path = self.path(service, name)
-
-        def work() -> bytes:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        check()
+        with self.guarded(f"read {service}/{name}"):
+            fd = os.open(self.path(service, name), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return os.pread(fd, length, offset)
             except OSError as error:
@@ -50,32 +49,27 @@ class Local(FsspecStore):
             finally:
                 os.close(fd)
 
-        check()
-        return self.attempt(f"read {service}/{name}", work)
-
     def upload(self, service: str, name: str, check: Check = never) -> Upload:
         """Begin to write a file; the first part creates it."""
         del check
-        self.attempt(f"write {service}/{name}", lambda: make_folder(self.path(service)))
+        with self.guarded(f"write {service}/{name}"):
+            make_folder(self.path(service))
         return _Upload(self, f"write {service}/{name}", self.path(service, unfinished(name)))
 
     def place(self, service: str, name: str, check: Check = never) -> None:
         """Rename the unfinished file, and make the rename survive a power cut."""
         del check
-        before, after = self.path(service, unfinished(name)), self.path(service, name)
-
-        def work() -> None:
-            os.rename(before, after)
+        with self.guarded(f"publish {service}/{name}"):
+            os.rename(self.path(service, unfinished(name)), self.path(service, name))
             for folder in (self.path(service), self.root):
                 sync_folder(folder)
-
-        self.attempt(f"publish {service}/{name}", work)
 
     def free(self, check: Check = never) -> int | None:
         """Return the free space of the disk."""
         del check
-        found = self.attempt("look at its disk", lambda: os.statvfs(self.root))
-        return found.f_bavail * found.f_frsize
+        with self.guarded("look at its disk"):
+            found = os.statvfs(self.root)
+            return found.f_bavail * found.f_frsize
 
     def call(
         self,
@@ -87,16 +81,8 @@ class Local(FsspecStore):
         """Run `work` in this thread: a hanging disk cannot be interrupted anyway."""
         del size
         check()
-        return self.attempt(action, lambda: work(self._connected()))
-
-    def attempt(self, action: str, work: Callable[[], Result]) -> Result:
-        """Run `work`; raises VaultError only."""
-        try:
-            return work()
-        except VaultError:
-            raise
-        except Exception as error:
-            raise self.translated(action, error) from error
+        with self.guarded(action):
+            return work(self._connected())
 
 
 class _Upload(Upload):
@@ -111,25 +97,26 @@ class _Upload(Upload):
     def put(self, number: int, part: Part, check: Check) -> None:
         """Write one part, unless the whole file is linked."""
         del number, check
+        end = part.offset + part.length
         if self._fd is None:
             self._linked = part.link(self._path)
-            flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._linked else os.O_CREAT | os.O_EXCL)
-            self._fd = self._store.attempt(self._action, lambda: os.open(self._path, flags, 0o600))
-        fd, end = self._fd, part.offset + part.length
-        if not self._linked:
-            data = part.read()
-            self._store.attempt(self._action, lambda: write_all(fd, data, part.offset))
-        if end - self._synced >= SYNC_BYTES:  # in small steps, so that the last sync is short
-            self._store.attempt(self._action, lambda: os.fdatasync(fd))
-            self._synced = end
+        data = b"" if self._linked else part.read()
+        with self._store.guarded(self._action):
+            if self._fd is None:
+                flags = os.O_RDWR | os.O_CLOEXEC | (0 if self._linked else os.O_CREAT | os.O_EXCL)
+                self._fd = os.open(self._path, flags, 0o600)
+            write_all(self._fd, data, part.offset)
+            if end - self._synced >= SYNC_BYTES:  # in small steps, so that the last sync is short
+                os.fdatasync(self._fd)
+                self._synced = end
 
     def finish(self, check: Check) -> None:
         """Sync the file to the disk."""
         del check
-        fd = self._fd
-        assert fd is not None
+        assert self._fd is not None
         try:
-            self._store.attempt(self._action, lambda: os.fsync(fd))
+            with self._store.guarded(self._action):
+                os.fsync(self._fd)
         finally:
             self.abandon()
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from vault.archive.format import parse_name
 from vault.errors import NotThere
 from vault.store.async_fs import AsyncStore
 from vault.store.base import LATER, Check, Properties, Stored, never
-from vault.store.faults import Fault, lookup, translate
+from vault.store.faults import lookup, translate
 from vault.store.s3_faults import EXCEPTIONS, answered
 from vault.store.s3_upload import AT_ONCE, Multipart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from s3fs import S3FileSystem
 
     from vault.errors import VaultError
@@ -97,7 +96,8 @@ class S3(AsyncStore):
         """Begin a multipart upload."""
         action, key = f"write {service}/{name}", self._object(service, name)
         begun = self.request(action, "create_multipart_upload", check, Key=key)
-        upload = Multipart(self, action, key, self._extract(action, lambda: str(begun["UploadId"])))
+        with self.guarded(action):
+            upload = Multipart(self, action, key, str(begun["UploadId"]))
         self._uploads[service, name] = upload
         return upload
 
@@ -124,8 +124,9 @@ class S3(AsyncStore):
             action = f"list unfinished uploads of {service}"
             answer = self.request(action, "list_multipart_uploads", check, Prefix=prefix)
             for found in answer.get("Uploads") or []:
-                key, upload = self._extract(action, partial(_parse_upload, found))
-                name = parse_name(key.rpartition("/")[2])
+                with self.guarded(action):
+                    key, upload = found["Key"], found["UploadId"]
+                    name = parse_name(key.rpartition("/")[2])
                 if name and name.time < before:
                     self._abort(key, upload, check)
 
@@ -180,9 +181,12 @@ class S3(AsyncStore):
             except NotThere as error:  # every bucket can be listed: this is another kind of server
                 why = "the server there is not an S3 server"
                 raise self.fault(action, why, "is the endpoint right?") from error
-            found, below = self._extract(action, partial(_parse_page, page, prefix))
-            objects += found
-            folders += below
+            with self.guarded(action):
+                found, below = page.get("Contents") or [], page.get("CommonPrefixes") or []
+                objects += [
+                    Stored(one["Key"].removeprefix(prefix), int(one["Size"])) for one in found
+                ]
+                folders += [one["Prefix"].removeprefix(prefix).rstrip("/") for one in below]
             if not page.get("IsTruncated"):
                 return objects, folders
             token = page.get("NextContinuationToken")
@@ -193,22 +197,14 @@ class S3(AsyncStore):
             tokens.add(token)
             more = {"ContinuationToken": token}
 
-    def _extract(self, action: str, work: Callable[[], Any]) -> Any:
-        """Extract a value from an answer that may lack it."""
-        try:
-            return work()
-        except (KeyError, TypeError, ValueError) as error:
-            raise self.translated(action, error) from error
-
     def translated(self, action: str, error: BaseException) -> VaultError:
         """Return the error to raise for an answer, or for an exception of a library."""
         where = self._endpoint or "AWS"
         code, status = _code(error)
         if code or status:
             fault = answered(code, status)
-            why = fault.why.replace("{bucket}", repr(self._bucket))
-            said = Exception(code or str(status))
-            return translate(self, action, said, _with(fault, why), where)
+            fault = replace(fault, why=fault.why.replace("{bucket}", repr(self._bucket)))
+            return translate(self, action, Exception(code or str(status)), fault, where)
         cause, fault = lookup(error, EXCEPTIONS)
         return translate(self, action, cause, fault, where)
 
@@ -222,23 +218,6 @@ class S3(AsyncStore):
 
     def _object(self, service: str, name: str) -> str:
         return self._folder(service) + name
-
-
-def _parse_page(page: Any, prefix: str) -> tuple[list[Stored], list[str]]:
-    """Return objects and folders of one page of a listing; raises KeyError or ValueError."""
-    objects = [
-        Stored(item["Key"].removeprefix(prefix), int(item["Size"]))
-        for item in page.get("Contents") or []
-    ]
-    folders = [
-        item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes") or []
-    ]
-    return objects, folders
-
-
-def _parse_upload(upload: Any) -> tuple[str, str]:
-    """Return key and id of an unfinished upload; raises KeyError."""
-    return upload["Key"], upload["UploadId"]
 
 
 def _check_range(answer: Any, offset: int, length: int) -> None:
@@ -259,7 +238,3 @@ def _code(error: BaseException | None) -> tuple[str, int]:
             return str(response.get("Error", {}).get("Code", "")), int(status or 0)
         error = error.__cause__
     return "", 0
-
-
-def _with(fault: Fault, why: str) -> Fault:
-    return Fault(why, fault.hint, fault.retry, fault.silent, fault.missing)
