@@ -6,9 +6,6 @@ import errno
 import io
 import os
 import stat
-import threading
-from collections import OrderedDict
-from concurrent.futures import Future
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -17,6 +14,7 @@ from fsspec import AbstractFileSystem
 from vault.archive.format import REGULAR, Entry, untext
 from vault.archive.lookup import BlockCache
 from vault.archive.segments import SegmentCache
+from vault.archive.shared_cache import SharedCache
 from vault.archive.tree import Tree
 
 if TYPE_CHECKING:
@@ -100,29 +98,15 @@ class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         super().__init__(use_listings_cache=False)
         self._library = library
         self._segments, self._blocks = SegmentCache(), BlockCache()
-        self._trees: OrderedDict[tuple[str, str], Future[Tree]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._trees = SharedCache[tuple[str, str], Tree](OPEN_MOST, lambda _: 1)
 
     def tree(self, service: str, backup: str) -> Tree:
         """Return the files of a backup, which is opened if necessary; raises VaultError."""
-        key = service, backup
-        with self._lock:
-            tree = self._trees.get(key)
-            if mine := tree is None:
-                tree = self._trees[key] = Future()
-            self._trees.move_to_end(key)
-            if len(self._trees) > OPEN_MOST:
-                self._trees.popitem(last=False)
-        assert tree
-        if mine:
-            try:
-                opened = self._library.open(service, backup)
-                tree.set_result(Tree(opened, self._segments, self._blocks))
-            except BaseException as error:  # noqa: BLE001 (raised where the result is read)
-                with self._lock:  # the next one tries again
-                    self._trees.pop(key, None)
-                tree.set_exception(error)
-        return tree.result()
+
+        def opened() -> Tree:
+            return Tree(self._library.open(service, backup), self._segments, self._blocks)
+
+        return self._trees.get((service, backup), opened)
 
     def entry(self, path: str) -> Entry:
         """Return the entry at a path; services are folders."""

@@ -27,6 +27,7 @@ from stages.errors import SourceError
 from stages.service.docker import DockerEngine, EngineAway
 from stages.service.inventory import read_inventory
 from vault.errors import UnknownHost, VaultError
+from vault.store.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,7 +192,7 @@ def _try(program: Program, store: Store, *, accept_empty: bool) -> dict[str, Any
                     f"{had}; is its disk mounted? If they were deleted on purpose:"
                     " packrat check --connect --accept-empty"
                 )
-        limits = store.probe(os.urandom(8).hex())
+        limits = probe(store, os.urandom(8).hex())
         free = store.free()
         if count:
             program.cache.forget(store, program.record)

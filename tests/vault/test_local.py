@@ -11,6 +11,7 @@ from vault.errors import Away, Damaged, NotThere
 from vault.spool import Spool
 from vault.store.base import Stored, unfinished
 from vault.store.local import Local
+from vault.store.probe import probe
 from vault.store.upload import Part
 
 NAME = "svc-20260101T000000Z-00112233.packrat"
@@ -178,7 +179,7 @@ def test_errors_of_the_disk_are_translated(tmp_path, spool):
         place.services,
         lambda: place.archives("svc"),
         lambda: list(place.write("svc", NAME, spooled(spool))),
-        lambda: place.probe("x"),
+        lambda: probe(place, "x"),
         lambda: place.read("svc", NAME, 0, 1),
     ):
         with pytest.raises(Away, match="destination disk") as caught:
@@ -189,7 +190,7 @@ def test_errors_of_the_disk_are_translated(tmp_path, spool):
 
 def test_a_probe_leaves_nothing(place):
     """`check --connect` writes, reads back, renames and deletes."""
-    place.probe("token")
+    probe(place, "token")
     assert os.listdir(place.root) == []
 
 

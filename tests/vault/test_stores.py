@@ -9,6 +9,7 @@ from vault.catalog.cache import CatalogCache
 from vault.errors import Damaged, NotThere
 from vault.store.base import Stored
 from vault.store.local import Local
+from vault.store.probe import probe
 from vault.store.upload import in_memory
 
 DATA = noise(300_000)
@@ -181,7 +182,7 @@ def test_a_damaged_archive_is_replaced_by_good_bytes(at):
 
 def test_a_probe_leaves_nothing_and_names_what_the_filesystem_cannot_do(at):
     """`check --connect` does everything that a backup does."""
-    said = " ".join(at.writer.probe(f"token{at.service}"))
+    said = " ".join(probe(at.writer, f"token{at.service}"))
     can = at.writer.properties
     assert ("rename" in said) != (can.atomic_rename or can.hidden_until_commit)
     assert ("temporary file" in said) != can.streams_writes

@@ -5,7 +5,6 @@ They are cut where the ids of their items say so, so a change rewrites the lists
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -19,6 +18,7 @@ from vault.archive.ranges import (
     LISTED_FROM,
     REFERENCES_MOST,
 )
+from vault.archive.shared_cache import SharedCache
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class ChunkLists:
         `known` are the archives that entries may refer to; None skips that check.
         """
         self._fetch, self._archive, self._known = fetch, archive, known
-        self._segments: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._kept = 0
+        self._segments = SharedCache[tuple[str, int], bytes](KEPT_BYTES, len)
 
     def references(self, entry: Entry) -> Iterable[Reference]:
         """Return the references of an entry's chunks; iterating raises VaultError."""
@@ -132,12 +131,4 @@ class ChunkLists:
             yield from references
 
     def _segment(self, archive: str, frame: int) -> bytes:
-        key = archive, frame
-        if key in self._segments:
-            self._segments.move_to_end(key)
-            return self._segments[key]
-        segment = self._segments[key] = self._fetch(archive, frame)
-        self._kept += len(segment)
-        while self._kept > KEPT_BYTES and len(self._segments) > 1:
-            self._kept -= len(self._segments.popitem(last=False)[1])
-        return segment
+        return self._segments.get((archive, frame), lambda: self._fetch(archive, frame))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vault.archive.check_entry import Implausible, check_entry
 from vault.archive.format import order, untext
 from vault.archive.index import read_blocks, read_layout
+from vault.archive.shared_cache import SharedCache
 from vault.errors import Damaged
 
 if TYPE_CHECKING:
@@ -27,29 +26,11 @@ KEPT_ENTRIES = 32 << 10
 """Entries of decoded blocks that are kept, about 40 MB."""
 
 
-class BlockCache:
+class BlockCache(SharedCache[str, "Decoded"]):
     """Cache of decoded index blocks, bounded by their entries; several backups may share it."""
 
     def __init__(self) -> None:
-        self._blocks: OrderedDict[str, Decoded] = OrderedDict()
-        self._entries = 0
-        self._lock = threading.Lock()
-
-    def get(self, name: str) -> Decoded | None:
-        """Return a block by the id of its chunk, None if it is not kept."""
-        with self._lock:
-            if name in self._blocks:
-                self._blocks.move_to_end(name)
-            return self._blocks.get(name)
-
-    def put(self, name: str, block: Decoded) -> None:
-        """Keep a block, instead of those that were used longest ago."""
-        with self._lock:
-            if name not in self._blocks:
-                self._entries += len(block[0])
-            self._blocks[name] = block
-            while self._entries > KEPT_ENTRIES and len(self._blocks) > 1:
-                self._entries -= len(self._blocks.popitem(last=False)[1][0])
+        super().__init__(KEPT_ENTRIES, lambda block: len(block[1]))
 
 
 class Lookup:
@@ -98,13 +79,14 @@ class Lookup:
         if not self._blocks:
             return [], []
         block = self._blocks[number]
-        found = self._cache.get(block.chunk[0])
-        if found is None:
+
+        def decode() -> Decoded:
             [(_, entries)] = read_blocks([block], self._fetch, self._archive)
-            found = [order(entry.name) for entry in entries], entries
-            self._require_order(found[0])
-            self._cache.put(block.chunk[0], found)
-        return found
+            keys = [order(entry.name) for entry in entries]
+            self._require_order(keys)
+            return keys, entries
+
+        return self._cache.get(block.chunk[0], decode)
 
     def _require_order(self, keys: list[bytes]) -> None:
         if any(one >= other for one, other in pairwise(keys)):

@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from vault.archive.format import ArchiveName, parse_name
 from vault.errors import Away, NotThere
-from vault.store.probe import probe
 from vault.store.upload import Check, Part, Upload, never, send
 
 if TYPE_CHECKING:
@@ -145,13 +144,6 @@ class Store(ABC):
             if (parsed := unfinished_archive(stored.name)) and parsed.time < before:
                 with suppress(NotThere):  # it vanished meanwhile
                     self.delete(service, stored.name, check)
-
-    def probe(self, token: str, check: Check = never) -> list[str]:
-        """Do everything that a backup does, with a small file.
-
-        Returns sentences on what the filesystem cannot do, and what that costs.
-        """
-        return probe(self, token, check)
 
     def fault(self, action: str, why: str, hint: str = "", kind: type[Away] = Away) -> Away:
         """Return an error that names this store and what it could not do."""

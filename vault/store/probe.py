@@ -6,17 +6,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vault.errors import NotThere, VaultError
-from vault.store.upload import in_memory
+from vault.store.upload import Check, in_memory, never
 
 if TYPE_CHECKING:
-    from vault.store.base import Check, Properties, Store
+    from vault.store.base import Properties, Store
 
 DATA_BYTES = 100_000
 MIDDLE = 50_000, 1_000
 """Offset and length of the range that is read."""
 
 
-def probe(store: Store, token: str, check: Check) -> list[str]:
+def probe(store: Store, token: str, check: Check = never) -> list[str]:
     """Try everything; return sentences on what the filesystem cannot do, and what that costs.
 
     Nothing is left behind. `token` makes the name of the file unique. Raises what the store raises.
