@@ -14,81 +14,50 @@ _FULL = Fault("its disk is full", FULL)
 _STRANGE = Fault("{kind}: {error}", "is it an SFTP server?")
 _LIES = Fault("{server} sends an invalid SFTP answer: {error}", "is it an SFTP server?")
 _FILE = Fault("the server says '{error}'", "look at the folder on the server")
+_MISSING = Fault(hint=SYNOLOGY, missing=True)
 _KEY_FILE = Fault("the key file: {error}", "write its passphrase into passphrase:")
 
-_SFTP = "asyncssh.sftp.SFTP"
-_SSH = "asyncssh.misc."
+_SHARED = {
+    _CUT: "misc.ConnectionLost misc.BreakReceived misc.SignalReceived misc.SoftEOFReceived"
+    " misc.TerminalSizeChanged sftp.SFTPEOFError sftp.SFTPConnectionLost sftp.SFTPNoConnection",
+    _DOWN: "misc.DisconnectError misc.ChannelOpenError misc.ChannelListenError",
+    _SILENT: "process.TimeoutError",
+    _DENIED: "sftp.SFTPPermissionDenied sftp.SFTPWriteProtect sftp.SFTPCannotDelete"
+    " sftp.SFTPOwnerInvalid sftp.SFTPGroupInvalid sftp.SFTPUnknownPrincipal",
+    _FULL: "sftp.SFTPNoSpaceOnFilesystem sftp.SFTPQuotaExceeded",
+    _STRANGE: "misc.Error config.ConfigParseError process.ProcessError gss.GSSError",
+    _LIES: "packet.PacketDecodeError sftp.SFTPBadMessage sftp.SFTPInvalidHandle"
+    " sftp.SFTPInvalidParameter",
+    _FILE: "sftp.SFTPFileIsADirectory sftp.SFTPNotADirectory sftp.SFTPFileAlreadyExists"
+    " sftp.SFTPFileCorrupt sftp.SFTPDirNotEmpty sftp.SFTPLinkLoop sftp.SFTPInvalidFilename"
+    " sftp.SFTPNoMedia sftp.SFTPLockConflict sftp.SFTPByteRangeLockConflict"
+    " sftp.SFTPByteRangeLockRefused sftp.SFTPNoMatchingByteRangeLock sftp.SFTPDeletePending",
+    _KEY_FILE: "asn1.ASN1Error pbe.KeyEncryptionError public_key.KeyImportError"
+    " public_key.KeyExportError public_key.KeyGenerationError",
+    _MISSING: "sftp.SFTPNoSuchFile sftp.SFTPNoSuchPath",
+}
 
 EXCEPTIONS: Table = {
-    _SSH + "PermissionDenied": Fault(
+    **{f"asyncssh.{name}": fault for fault, names in _SHARED.items() for name in names.split()},
+    "asyncssh.misc.PermissionDenied": Fault(
         "{server} refuses the login",
         "its user, key or password is wrong: try ssh with the same ones",
     ),
-    _SSH + "HostKeyNotVerifiable": Fault("{server} shows a host key that is not accepted"),
-    _SSH + "ConnectionLost": _CUT,
-    _SSH + "DisconnectError": _DOWN,
-    _SSH + "ChannelOpenError": _DOWN,
-    _SSH + "ChannelListenError": _DOWN,
-    _SSH + "Error": _STRANGE,
-    _SSH + "PasswordChangeRequired": Fault(
+    "asyncssh.misc.HostKeyNotVerifiable": Fault("{server} shows a host key that is not accepted"),
+    "asyncssh.misc.PasswordChangeRequired": Fault(
         "{server} wants a new password", "log in with ssh and change it"
     ),
-    _SSH + "BreakReceived": _CUT,
-    _SSH + "SignalReceived": _CUT,
-    _SSH + "SoftEOFReceived": _CUT,
-    _SSH + "TerminalSizeChanged": _CUT,
-    "asyncssh.public_key.KeyImportError": _KEY_FILE,
-    "asyncssh.pbe.KeyEncryptionError": _KEY_FILE,
-    "asyncssh.public_key.KeyExportError": _KEY_FILE,
-    "asyncssh.public_key.KeyGenerationError": _KEY_FILE,
-    "asyncssh.config.ConfigParseError": _STRANGE,
-    "asyncssh.process.ProcessError": _STRANGE,
-    "asyncssh.process.TimeoutError": _SILENT,
-    "asyncssh.asn1.ASN1Error": _KEY_FILE,
-    "asyncssh.asn1.ASN1DecodeError": _KEY_FILE,
-    "asyncssh.asn1.ASN1EncodeError": _KEY_FILE,
-    "asyncssh.gss.GSSError": _STRANGE,
     "asyncssh.saslprep.SASLPrepError": Fault(
         "the password has characters that SSH does not allow", "change it"
     ),
-    "asyncssh.packet.PacketDecodeError": _LIES,
-    _SFTP + "NoSuchFile": Fault(hint=SYNOLOGY, missing=True),
-    _SFTP + "NoSuchPath": Fault(hint=SYNOLOGY, missing=True),
-    _SFTP + "EOFError": _CUT,
-    _SFTP + "PermissionDenied": _DENIED,
-    _SFTP + "WriteProtect": _DENIED,
-    _SFTP + "CannotDelete": _DENIED,
-    _SFTP + "OwnerInvalid": _DENIED,
-    _SFTP + "GroupInvalid": _DENIED,
-    _SFTP + "UnknownPrincipal": _DENIED,
-    _SFTP + "NoSpaceOnFilesystem": _FULL,
-    _SFTP + "QuotaExceeded": _FULL,
-    _SFTP + "ConnectionLost": _CUT,
-    _SFTP + "NoConnection": _CUT,
-    _SFTP + "Failure": Fault(
+    "asyncssh.sftp.SFTPFailure": Fault(
         "the server says '{error}'", "most often its disk is full, or the user's quota"
     ),
-    _SFTP + "FileIsADirectory": _FILE,
-    _SFTP + "NotADirectory": _FILE,
-    _SFTP + "FileAlreadyExists": _FILE,
-    _SFTP + "FileCorrupt": _FILE,
-    _SFTP + "DirNotEmpty": _FILE,
-    _SFTP + "LinkLoop": _FILE,
-    _SFTP + "InvalidFilename": _FILE,
-    _SFTP + "NoMedia": _FILE,
-    _SFTP + "LockConflict": _FILE,
-    _SFTP + "ByteRangeLockConflict": _FILE,
-    _SFTP + "ByteRangeLockRefused": _FILE,
-    _SFTP + "NoMatchingByteRangeLock": _FILE,
-    _SFTP + "DeletePending": _FILE,
-    _SFTP + "BadMessage": _LIES,
-    _SFTP + "InvalidHandle": _LIES,
-    _SFTP + "InvalidParameter": _LIES,
-    _SFTP + "OpUnsupported": Fault(
+    "asyncssh.sftp.SFTPOpUnsupported": Fault(
         "the server cannot do it ('{error}')", "is it a full SFTP server?"
     ),
-    _SFTP + "Error": Fault("the server says '{error}'", "look at its log"),
-    "builtins.FileNotFoundError": Fault(hint=SYNOLOGY, missing=True),
+    "asyncssh.sftp.SFTPError": Fault("the server says '{error}'", "look at its log"),
+    "builtins.FileNotFoundError": _MISSING,
     "builtins.PermissionError": _DENIED,
     "builtins.TimeoutError": _SILENT,
     "asyncio.exceptions.IncompleteReadError": _CUT,
