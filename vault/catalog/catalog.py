@@ -36,6 +36,11 @@ class Listed:
     locked: bool = False
     statement: Statement | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        return self.stored.name
+
 
 @dataclass(slots=True)
 class Catalog:
@@ -54,7 +59,7 @@ class Catalog:
     def names(self) -> set[str]:
         """Return the names of all archives and statements."""
         items = (*self.listed, *self.forgotten, *self.statements)
-        return {item.stored.name for item in items}
+        return {item.name for item in items}
 
     @property
     def referable(self) -> dict[str, Listed]:
@@ -70,12 +75,12 @@ class Catalog:
     def damaged(self) -> list[Listed]:
         """Return the archives that were backups before they or their bases were damaged."""
         unmarked = [Listed(item.stored, item.summary) for item in self.listed]
-        good = {item.stored.name for item in self.backups}
-        return [item for item in backups_of(unmarked) if item.stored.name not in good]
+        good = {item.name for item in self.backups}
+        return [item for item in backups_of(unmarked) if item.name not in good]
 
     def open(self, name: str, keys: Keys, check: Check = never) -> Archive:
         """Open an archive here; raises Away, NotThere, Damaged, WrongKey."""
-        listed = next((item.stored.size for item in self.listed if item.stored.name == name), None)
+        listed = next((item.stored.size for item in self.listed if item.name == name), None)
         return open_archive(self.destination, self.service, name, keys, size=listed, check=check)
 
 
@@ -91,6 +96,12 @@ def missing(summary: Summary, referable: dict[str, Listed]) -> list[str]:
 def whole(summary: Summary, referable: dict[str, Listed]) -> bool:
     """Return whether everything that an archive refers to exists."""
     return not missing(summary, referable)
+
+
+def summary_of(item: Listed) -> Summary:
+    """Return the summary of an archive that is known to have one."""
+    assert item.summary is not None
+    return item.summary
 
 
 def open_archive(

@@ -35,7 +35,7 @@ def take_out_forgotten(catalogs: Collection[Catalog], known: Iterable[Catalog] =
     """
     ids = forgotten_ids([*catalogs, *known])
     for catalog in catalogs if ids else ():
-        there = sorted([*catalog.listed, *catalog.forgotten], key=lambda item: item.stored.name)
+        there = sorted([*catalog.listed, *catalog.forgotten], key=lambda item: item.name)
         catalog.listed = there
         kept = [one.summary for one in catalog.backups if one.summary]
         needed = {other.id for one in kept if one.id not in ids for other in one.archives}

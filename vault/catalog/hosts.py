@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vault.catalog.catalog import summary_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,9 +29,8 @@ def is_of(item: Listed, host: str) -> bool:
 
 def intruder(catalog: Catalog, catalogs: Iterable[Catalog], host: str) -> str | None:
     """Return another host with a backup here newer than any that this host has, or None."""
-    own = [one.stored.name for other in catalogs for one in other.backups if is_of(one, host)]
+    own = [one.name for other in catalogs for one in other.backups if is_of(one, host)]
     newest = catalog.backups[-1:]
-    if not newest or is_of(newest[0], host) or (own and max(own) > newest[0].stored.name):
+    if not newest or is_of(newest[0], host) or (own and max(own) > newest[0].name):
         return None
-    assert newest[0].summary is not None
-    return newest[0].summary.host
+    return summary_of(newest[0]).host

@@ -114,9 +114,9 @@ def _known(
     for catalog in catalogs:
         for item in (*catalog.listed, *catalog.statements):
             if item.summary and item.summary.line in lines:
-                known[item.stored.name] = item.summary
+                known[item.name] = item.summary
             if item.statement and item.statement.line in lines:
-                statements[item.stored.name] = item.statement
+                statements[item.name] = item.statement
     return known, [(archive, one) for one in statements.values() for archive in one.archives]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vault.archive.format import unstamp
+from vault.catalog.catalog import summary_of
 from vault.catalog.hosts import is_of
 from vault.catalog.retention import candidate
 from vault.catalog.rules import hold, upcoming
@@ -59,9 +60,8 @@ def _waits(catalog: Catalog, policy: Policy, now: float) -> dict[str, float]:
     held = hold(policy.rules, [*map(candidate, backups), *upcoming(now)])
     found: dict[str, float] = {}
     for item in backups:
-        summary = item.summary
-        assert summary is not None
-        until = max((one.seconds for one in held.get(item.stored.name, ())), default=0.0)
+        summary = summary_of(item)
+        until = max((one.seconds for one in held.get(item.name, ())), default=0.0)
         if summary.id in policy.pins:
             until = float("inf")
         for id_ in (summary.id, *(other.id for other in summary.archives)):

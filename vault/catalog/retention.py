@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from vault.archive.format import ArchiveName, unstamp
-from vault.catalog.catalog import missing, whole
+from vault.catalog.catalog import missing, summary_of, whole
 from vault.catalog.forgotten import forgotten_ids
 from vault.catalog.hosts import is_of
 from vault.catalog.rules import Candidate, Rules, hold
@@ -20,7 +20,6 @@ from vault.catalog.rules import Candidate, Rules, hold
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from vault.archive.format import Summary
     from vault.archive.lineage import Pin
     from vault.catalog.catalog import Catalog, Listed
     from vault.catalog.rules import Hold
@@ -109,30 +108,30 @@ def decide(
     held = _held(policy.rules, backups, coming)
     if damaged:  # they count, and keep what they refer to
         held = _held(policy.rules, [*backups, *damaged]) | held
-    whole_ones = {_name(item) for item in backups}
+    whole_ones = {item.name for item in backups}
     # Not whole, but it would be kept, or is not older than the oldest of the last ones.
     recent = _recent(policy.rules, own, backups, coming) - whole_ones
-    complete = [item for item in backups if not _summary(item).missed][-1:]
+    complete = [item for item in backups if not summary_of(item).missed][-1:]
     reasons: dict[str, tuple[Reason, tuple[str, ...]]] = {}
     needed: dict[str, set[str]] = {}
 
     def keep(reason: Reason, item: Listed, by: tuple[str, ...] = ()) -> None:
-        reasons.setdefault(_summary(item).id, (reason, by))
-        for other in _summary(item).archives:
-            needed.setdefault(other.id, set()).add(_name(item))
+        reasons.setdefault(summary_of(item).id, (reason, by))
+        for other in summary_of(item).archives:
+            needed.setdefault(other.id, set()).add(item.name)
 
     for item in own:
-        if pin := policy.pins.get(_summary(item).id):
+        if pin := policy.pins.get(summary_of(item).id):
             keep(Reason.PINNED, item, (pin.text,))
     for item in backups:
-        if rules := held.get(_name(item)):
+        if rules := held.get(item.name):
             keep(Reason.RETAINED, item, tuple(one.rule for one in rules))
     for item in backups[-1:]:
         keep(Reason.RETAINED, item, ("newest",))
     for item in complete:
         keep(Reason.COMPLETE, item)
     for item in damaged:
-        if _name(item) in held:
+        if item.name in held:
             keep(Reason.DAMAGED, item)
     owing = set(owed)
 
@@ -149,7 +148,7 @@ def decide(
             return Fate(item, reason_, tuple(sorted(by)))
         if summary.id in owing:
             return Fate(item, Reason.OWED)
-        if _name(item) in recent:
+        if item.name in recent:
             return Fate(item, Reason.NEWER)
         return Fate(item, Reason.PAUSED if paused else Reason.EXPIRED)
 
@@ -175,16 +174,16 @@ def bases(catalog: Catalog, policy: Policy, explained: Collection[str] = ()) -> 
     """
     opened = [item for item in catalog.listed if item.summary]
     own = [item for item in opened if is_of(item, policy.host)] or opened
-    kept = {_name(item) for item in own if _summary(item).id in policy.pins}
+    kept = {item.name for item in own if summary_of(item).id in policy.pins}
     own += [item for item in catalog.listed if not (item.summary or item.locked)]
     kept |= _held(policy.rules, own).keys()
     referable, known = catalog.referable, {*explained}
     found = set()
     for item in opened:
-        lost = missing(_summary(item), referable)
-        ids = {other.id for other in _summary(item).archives if other.name in lost}
-        if lost and (_name(item) not in kept or ids <= known):
-            found.add(_name(item))
+        lost = missing(summary_of(item), referable)
+        ids = {other.id for other in summary_of(item).archives if other.name in lost}
+        if lost and (item.name not in kept or ids <= known):
+            found.add(item.name)
     return found
 
 
@@ -198,7 +197,7 @@ def incomplete(destination: str, lost: Iterable[str]) -> str:
 
 def shrunk(item: Listed) -> bool:
     """Return whether a backup has under half of the files or bytes of a normal one."""
-    summary = _summary(item)
+    summary = summary_of(item)
     files, size = summary.normal
     return summary.files < files / 2 or summary.size < size / 2
 
@@ -206,10 +205,10 @@ def shrunk(item: Listed) -> bool:
 def candidate(item: Listed) -> Candidate:
     """Return an archive as the rules see it: by the time at which its source was read."""
     if item.summary is None:
-        name = ArchiveName.parse(_name(item))
-        return Candidate(_name(item), unstamp(name.time) if name else 0, good=False)
+        name = ArchiveName.parse(item.name)
+        return Candidate(item.name, unstamp(name.time) if name else 0, good=False)
     good = not (item.summary.missed or shrunk(item))
-    return Candidate(_name(item), unstamp(item.summary.made), good)
+    return Candidate(item.name, unstamp(item.summary.made), good)
 
 
 def to_copy(own: Catalog, sources: Sequence[Catalog], policy: Policy) -> list[Listed]:
@@ -222,21 +221,22 @@ def to_copy(own: Catalog, sources: Sequence[Catalog], policy: Policy) -> list[Li
     known |= own.referable
     forgotten = forgotten_ids([own, *sources])
     found = {
-        _name(item): item
+        item.name: item
         for id_, item in known.items()
-        if id_ not in forgotten and is_of(item, policy.host) and whole(_summary(item), known)
+        if id_ not in forgotten and is_of(item, policy.host) and whole(summary_of(item), known)
     }
     kept = [found[name] for name in _held(policy.rules, found.values())]
-    kept += [item for item in found.values() if _summary(item).id in policy.pins]
-    needed = {other.id for item in kept for other in _summary(item).archives}
-    needed |= {_summary(item).id for item in kept}
-    return sorted((known[id_] for id_ in needed if id_ not in own.referable), key=_name)
+    kept += [item for item in found.values() if summary_of(item).id in policy.pins]
+    needed = {other.id for item in kept for other in summary_of(item).archives}
+    needed |= {summary_of(item).id for item in kept}
+    lacking = [known[id_] for id_ in needed if id_ not in own.referable]
+    return sorted(lacking, key=lambda item: item.name)
 
 
 def still_owed(own: Catalog, sources: Sequence[Catalog], policy: Policy) -> set[str]:
     """Return the ids that backups refer to which catch-up still has to copy here."""
     lacking = to_copy(own, sources, policy)
-    return {other.id for item in lacking for other in _summary(item).archives}
+    return {other.id for item in lacking for other in summary_of(item).archives}
 
 
 def _held(
@@ -250,8 +250,8 @@ def _recent(
 ) -> set[str]:
     """Return the archives that the rules would keep if all were backups, and all last ones."""
     last = backups[-max(rules.last - len(coming), 1) :]
-    since = _name(last[0]) if last else ""
-    return {_name(item) for item in own if _name(item) >= since} | _held(rules, own, coming).keys()
+    since = last[0].name if last else ""
+    return {item.name for item in own if item.name >= since} | _held(rules, own, coming).keys()
 
 
 def _text(reason: Reason, by: tuple[str, ...]) -> str:
@@ -272,12 +272,3 @@ def _text(reason: Reason, by: tuple[str, ...]) -> str:
         Reason.OWED: "owed: catch-up will need it here",
         Reason.EXPIRED: "expired",
     }[reason]
-
-
-def _summary(item: Listed) -> Summary:
-    assert item.summary is not None
-    return item.summary
-
-
-def _name(item: Listed) -> str:
-    return item.stored.name

@@ -72,6 +72,6 @@ def _seen(archives: list[Listed], proven: float) -> Seen:
     newest = backups[-1].summary if backups else None
     damaged = sum(bool(item.problem) for item in archives)
     stored = sum(item.stored.size for item in archives)
-    names = tuple(item.stored.name for item in backups)
+    names = tuple(item.name for item in backups)
     newest_at, at = newest.time if newest else None, proven or None
     return Seen(newest_at, len(backups), damaged, stored, at, names)

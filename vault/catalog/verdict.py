@@ -94,17 +94,14 @@ def superseded(catalogs: Iterable[Catalog], verdicts: Iterable[Verdict]) -> list
     damaged: set[str] = set()
     for catalog in catalogs:
         where = catalog.destination.name
-        wrong = [item for item in catalog.listed if (where, item.stored.name) in bad]
-        sound = {item.stored.name for item in backups_of(_without(catalog.listed, wrong))}
-        whole = {item.stored.name for item in backups_of(catalog.listed)}
+        wrong = [item for item in catalog.listed if (where, item.name) in bad]
+        rest = [item for item in catalog.listed if item not in wrong]
+        sound = {item.name for item in backups_of(rest)}
+        whole = {item.name for item in backups_of(catalog.listed)}
         good |= sound
-        damaged |= (whole - sound) | {item.stored.name for item in wrong}
+        damaged |= (whole - sound) | {item.name for item in wrong}
     newest = max(good, default="")
     return sorted(name for name in damaged - good if name < newest)
-
-
-def _without(listed: list[Listed], left: list[Listed]) -> list[Listed]:
-    return [item for item in listed if item not in left]
 
 
 def remember(

@@ -67,16 +67,14 @@ class Verifier:
         self._random = random
         self._step = step
         self._references = References(scratch)
-        self._findings = {
-            item.stored.name: Finding(item) for item in catalog.listed if not item.locked
-        }
+        self._findings = {item.name: Finding(item) for item in catalog.listed if not item.locked}
         self._users: defaultdict[str, list[str]] = defaultdict(list)
         """Archive id -> the backups that refer to it."""
         for name, finding in self._findings.items():
             if name not in self._bases and finding.listed.summary:
                 for other in finding.listed.summary.archives:
                     self._users[other.id].append(name)
-        self._names = {item.summary.id: item.stored.name for item in catalog.listed if item.summary}
+        self._names = {item.summary.id: item.name for item in catalog.listed if item.summary}
         self._standing = catalog.referable
         self._opened: dict[str, Archive | None] = {}
         self._indexed: set[str] = set()
@@ -122,7 +120,7 @@ class Verifier:
             else:
                 with self._recording_errors(finding):
                     store, service = self._catalog.destination, self._catalog.service
-                    read_statement(store, service, listed.stored.name, self._keys)
+                    read_statement(store, service, listed.name, self._keys)
                     self._passed(finding, listed.stored.size)
             found.append(self._verdict(finding, pruned=False))
         return found
@@ -254,7 +252,7 @@ class Verifier:
         return [self._verdict(self._findings[name], pruned=name in pruned) for name in chosen]
 
     def _verdict(self, finding: Finding, *, pruned: bool) -> Verdict:
-        name = finding.listed.stored.name
+        name = finding.listed.name
         return Verdict(
             name.rpartition(".")[0].rpartition("-")[2],
             finding.listed.stored,

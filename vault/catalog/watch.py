@@ -13,6 +13,7 @@ from msgspec import structs
 
 from vault.archive.format import ArchiveName, unstamp
 from vault.catalog.alarm import Alarm, Kind, Lost
+from vault.catalog.catalog import summary_of
 from vault.catalog.forgotten import forgotten_ids
 from vault.catalog.hosts import is_of
 from vault.catalog.lineage import pins_of, sayings_of
@@ -23,7 +24,6 @@ from vault.catalog.rules import Candidate, Rules, hold
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from vault.archive.format import Summary
     from vault.catalog.catalog import Catalog, Listed
     from vault.catalog.lineage import Sayings
     from vault.catalog.record import Record, State
@@ -77,8 +77,8 @@ def look_back(
             and held.name not in catalog.names
             and not (held.id in forgotten or _explained(held, said))
         ]
-        newest = max(own, key=_name, default=None)
-        needed = {other.id for other in _summary(newest).archives} if newest else set()
+        newest = max(own, key=lambda item: item.name, default=None)
+        needed = {other.id for other in summary_of(newest).archives} if newest else set()
         bases = [held for held in lost if held.id in needed]
         others = _kept([held for held in lost if held.id not in needed], own, keep, pins)
         either = (_alarm(catalog, newest, Kind.BASE, bases), _missing(catalog, newest, others))
@@ -90,14 +90,14 @@ def look_back(
 
 def held_of(catalog: Catalog, item: Listed, since: float, *, inferred: bool = False) -> Held:
     """Return the event that a destination has an archive, or should have it."""
-    assert item.summary is not None
+    summary = summary_of(item)
     return Held(
         at=catalog.destination.name,
         root=catalog.destination.root,
-        name=item.stored.name,
-        id=item.summary.id,
-        host=item.summary.host,
-        made=item.summary.made,
+        name=item.name,
+        id=summary.id,
+        host=summary.host,
+        made=summary.made,
         time=since,
         good=candidate(item).good,
         inferred=inferred,
@@ -117,14 +117,14 @@ def _inferred(
     That is what catch-up would bring, and what its newest archive names: its parent and its bases.
     So a destination that was set back shows, also if backups went on from there in another line.
     """
-    newest = max(own, key=_name, default=None)
+    newest = max(own, key=lambda item: item.name, default=None)
     if newest is None:
         return []
     found = {
-        _name(item): held_of(catalog, item, since, inferred=True)
+        item.name: held_of(catalog, item, since, inferred=True)
         for item in to_copy(catalog, others, policy)
     }
-    summary = _summary(newest)
+    summary = summary_of(newest)
     names = [(other.name, other.id) for other in summary.archives]
     names += [(summary.parent.name, summary.parent.id)] if summary.parent else []
     place = catalog.destination.name, catalog.destination.root
@@ -147,8 +147,8 @@ def _kept(
     held = hold(rules, [*map(candidate, own), *candidates]).keys()
     needed = {*pins}
     for item in own:
-        if _name(item) in held:
-            needed |= {other.id for other in _summary(item).archives}
+        if item.name in held:
+            needed |= {other.id for other in summary_of(item).archives}
     return [one for one in lost if one.name in held or one.id in needed]
 
 
@@ -168,7 +168,7 @@ def _missing(catalog: Catalog, newest: Listed | None, lost: list[Held]) -> Alarm
     kind = Kind.MISSING
     if newest is None:
         kind = Kind.EMPTY
-    elif any(one.name > _name(newest) for one in lost):
+    elif any(one.name > newest.name for one in lost):
         kind = Kind.OLDER
     return _alarm(catalog, newest, kind, lost)
 
@@ -190,13 +190,4 @@ def _alarm(catalog: Catalog, newest: Listed | None, kind: Kind, lost: list[Held]
 
 
 def _lost(item: Listed) -> Lost:
-    return Lost(_name(item), _summary(item).id, _summary(item).made)
-
-
-def _name(item: Listed) -> str:
-    return item.stored.name
-
-
-def _summary(item: Listed) -> Summary:
-    assert item.summary is not None
-    return item.summary
+    return Lost(item.name, summary_of(item).id, summary_of(item).made)
