@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Stage
 from stages.errors import SourceError
 from stages.state_file import replace_file
-from vault.store.local import sync_folder
+from vault.durable import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

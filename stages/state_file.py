@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from vault.store.local import make_folder, sync_folder, write_all
+from vault.durable import make_folder, sync_folder, write_all
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from vault.durable import write_all
 from vault.store.base import unfinished
 from vault.store.upload import UNDER_WAY
 
@@ -68,11 +69,8 @@ class Spool:
 
         Raises OSError if the disk is full. Several threads may write at once.
         """
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._fd, view, offset)
-            view, offset = view[written:], offset + written
-        return offset
+        write_all(self._fd, data, offset)
+        return offset + len(data)
 
     def grow(self, size: int, check: Callable[[], None], *, hurry: bool = False) -> None:
         """Publish everything up to `size` as written; wait while the budget is used up.

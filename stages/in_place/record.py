@@ -29,7 +29,7 @@ from stages.errors import TargetError
 from stages.in_place.identity import Identity  # noqa: TC001 (msgspec reads the annotations)
 from stages.state_file import replace_file
 from vault.archive.format import Entry  # noqa: TC001
-from vault.store.local import sync_folder
+from vault.durable import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from vault.store.local import write_all
+from vault.durable import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

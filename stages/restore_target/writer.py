@@ -17,7 +17,7 @@ from stages.restore_target.resume import NEW_FILE
 from stages.source.attributes import OwnerAndMode, Unset, owner_and_mode
 from stages.source.walk import allow_deep_trees
 from vault.archive.format import REGULAR, untext
-from vault.store.local import write_all
+from vault.durable import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

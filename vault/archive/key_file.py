@@ -12,6 +12,7 @@ import msgspec
 from vault.archive.derivation import KEY_BYTES
 from vault.archive.keys import Keys
 from vault.archive.slots import pack_slots, unpack_slots
+from vault.durable import make_folder, sync_folder
 from vault.errors import Damaged, KeyFileError
 
 VERSION = 2
@@ -85,9 +86,9 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
         keys.derived.hex(),
         b64encode(pack_slots(keys.slots)).decode(),
     )
-    temporary = f"{path}.{os.getpid()}.part"
+    folder, temporary = os.path.dirname(path) or ".", f"{path}.{os.getpid()}.part"
     try:
-        _make_folder(os.path.dirname(path) or ".")
+        make_folder(folder)
         with suppress(FileNotFoundError):
             os.unlink(temporary)  # left by a dead process with the same id
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -99,7 +100,7 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
             os.replace(temporary, path)
         else:
             os.link(temporary, path)  # unlike a rename, this cannot replace a new file
-        _sync_folder(os.path.dirname(path) or ".")
+        sync_folder(folder)
     except OSError as error:
         raise KeyFileError(
             f"cannot write key file {path}: {error.strerror}",
@@ -108,23 +109,3 @@ def write_key_file(path: str, keys: Keys, *, replace: bool = False) -> None:
     finally:
         with suppress(OSError):
             os.unlink(temporary)
-
-
-def _make_folder(path: str) -> None:
-    """Create the folder of the key file, private and durable."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path) or "."
-    _make_folder(parent)
-    with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    _sync_folder(parent)
-
-
-def _sync_folder(path: str) -> None:
-    """Make the entries of a folder survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

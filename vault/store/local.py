@@ -6,6 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, TypeVar
 
+from vault.durable import make_folder, sync_folder, write_all
 from vault.errors import Damaged
 from vault.store.base import Check, Part, Properties, Upload, never, unfinished
 from vault.store.fs import FsspecStore
@@ -125,37 +126,6 @@ class _Upload(Upload):
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
-
-
-def make_folder(path: str) -> None:
-    """Create a folder and those above it, so that they survive a power cut; raises OSError."""
-    if os.path.isdir(path):
-        return
-    above = os.path.dirname(path) or "."
-    make_folder(above)
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-    sync_folder(above)
-
-
-def sync_folder(path: str) -> None:
-    """Sync the names in a folder to the disk; raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all bytes at an offset."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view, offset = view[written:], offset + written
 
 
 def _filesystem() -> AbstractFileSystem:
