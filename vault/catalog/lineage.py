@@ -46,31 +46,25 @@ def next_lineage(
     """Return the lineage of the next archive of a host; None continues any host's line.
 
     The parent is the newest archive of the line that is known, whether or not it can be restored.
+    Of the deleted archives, only those are listed that it, or an archive that is there, names.
     `pruned` are archives that this machine has deleted, with the times in seconds since 1970.
     """
     known, said = _known(catalogs, host)
     if not known:
         return Lineage(line=random(LINE_BYTES).hex(), parent=None, sequence=1)
     name, summaries = max(known), [*known.values()]
+    there = {summary.id for summary in summaries}
+    gone = _gone(summaries, said)
+    gone += [Gone(id_, stamp(when), "pruned") for id_, when in pruned.items() if id_ not in there]
+    named = {known[name].id} | {other.id for summary in summaries for other in summary.archives}
+    named |= {summary.parent.id for summary in summaries if summary.parent}
     return Lineage(
         line=known[name].line,
         parent=Parent(known[name].id, name),
         sequence=known[name].sequence + 1,
         pins=_pins(summaries, said),
-        accepted=_latest(
-            [accepted for summary in summaries for accepted in summary.accepted]
-            + [Accepted(archive, one.time) for archive, one in said if one.says == "accepted"]
-        ),
-        gone=_gone(
-            summaries,
-            said,
-            [
-                Gone(archive, stamp(when), "pruned")
-                for archive, when in pruned.items()
-                if archive not in {summary.id for summary in summaries}
-            ],
-            parent=known[name].id,
-        ),
+        accepted=_accepted(summaries, said),
+        gone=[one for one in _latest(gone) if one.archive in named],
     )
 
 
@@ -97,11 +91,9 @@ class Sayings(Struct, frozen=True):
 def sayings_of(catalogs: Iterable[Catalog], host: str | None) -> Sayings:
     """Return what is said in the lines of a host; None stands for any host."""
     known, said = _known([*catalogs], host)
-    accepted = [(one.archive, one.time) for each in known.values() for one in each.accepted]
-    accepted += [(archive, one.time) for archive, one in said if one.says == "accepted"]
-    gone = {one.archive for each in known.values() for one in each.gone}
-    gone |= {archive for archive, one in said if one.says in ("pruned", "forgotten")}
-    return Sayings({archive: float(unstamp(time)) for archive, time in sorted(accepted)}, gone)
+    summaries = [*known.values()]
+    accepted = {one.archive: float(unstamp(one.time)) for one in _accepted(summaries, said)}
+    return Sayings(accepted, {one.archive for one in _gone(summaries, said)})
 
 
 def _known(
@@ -131,22 +123,18 @@ def _pins(summaries: list[Summary], said: list[tuple[str, Statement]]) -> list[P
     ]
 
 
-def _gone(
-    summaries: list[Summary],
-    said: list[tuple[str, Statement]],
-    pruned: list[Gone],
-    parent: str,
-) -> list[Gone]:
-    """Return the deleted archives that the next archive or one that is still there names."""
-    named = {parent} | {other.id for summary in summaries for other in summary.archives}
-    named |= {summary.parent.id for summary in summaries if summary.parent}
-    gone = pruned + [one for summary in summaries for one in summary.gone]
-    gone += [
+def _accepted(summaries: list[Summary], said: list[tuple[str, Statement]]) -> list[Accepted]:
+    accepted = [one for summary in summaries for one in summary.accepted]
+    accepted += [Accepted(archive, one.time) for archive, one in said if one.says == "accepted"]
+    return _latest(accepted)
+
+
+def _gone(summaries: list[Summary], said: list[tuple[str, Statement]]) -> list[Gone]:
+    return [one for summary in summaries for one in summary.gone] + [
         Gone(archive, one.time, one.says)
         for archive, one in said
         if one.says in ("pruned", "forgotten")
     ]
-    return [one for one in _latest(gone) if one.archive in named]
 
 
 def _latest(sayings: list[Saying]) -> list[Saying]:
