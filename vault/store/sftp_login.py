@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vault.errors import Away, UnknownHost
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from vault.store.base import Store
 
@@ -21,31 +22,22 @@ SSH_PORT = 22
 MITM = "the connection may be intercepted; if the server was reinstalled,"
 
 
+@dataclass(repr=False)
 class Login:
     """Parameters of a login, and the host key that the server showed last."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        username: str,
-        *,
-        key_file: str | None = None,
-        passphrase: str | None = None,
-        password: str | None = None,
-        known_hosts: Iterable[str] = (),
-        host_key: str | None = None,
-    ) -> None:
-        """Accept the host keys in the files `known_hosts`.
-
-        `host_key` is a fingerprint; if given, it is the only key that is accepted.
-        """
-        self.host, self.port, self.username = host, port, username
-        self.key_file, self.passphrase, self.password = key_file, passphrase, password
-        self.known_hosts = [file for file in known_hosts if os.path.exists(file)]
-        self.host_key = host_key
-        self.shown: Any = None
-        """The host key the server showed last."""
+    host: str
+    port: int
+    username: str
+    key_file: str | None = None
+    passphrase: str | None = None
+    password: str | None = None
+    known_hosts: Sequence[str] = ()
+    """Files of accepted host keys, as far as they exist."""
+    host_key: str | None = None
+    """Fingerprint; if given, it is the only key that is accepted."""
+    shown: Any = None
+    """The host key the server showed last."""
 
     @property
     def server(self) -> str:
@@ -108,6 +100,7 @@ def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
         def loop(self) -> asyncio.AbstractEventLoop:
             return loop
 
+    known_hosts = [file for file in login.known_hosts if os.path.exists(file)]
     secrets = {"passphrase": login.passphrase} if login.key_file else {}
     return OnLoop(
         login.host,
@@ -116,7 +109,7 @@ def connect(login: Login, loop: asyncio.AbstractEventLoop) -> Any:
         client_keys=[login.key_file] if login.key_file else None,
         password=login.password,
         # With no accepted keys this is b"": None would accept every key.
-        known_hosts=([] if login.host_key else login.known_hosts) or b"",
+        known_hosts=([] if login.host_key else known_hosts) or b"",
         client_factory=Client,
         connect_timeout=CONNECT_SECONDS,
         login_timeout=CONNECT_SECONDS,
