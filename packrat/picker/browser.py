@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from packrat.picker.cells import fit, mtime_text, pieces
@@ -25,14 +24,11 @@ PATH_LINES = 3
 """Lines for the path under the pointer; a longer one is shortened."""
 
 
-class Done(Enum):
-    """Answer of a screen whose selection is complete."""
-
-    DONE = "done"
-
-
 class Browser(ListScreen):
-    """Position in the tree, and the selection so far."""
+    """Position in the tree, and the selection so far.
+
+    The answer is the path of a file whose versions are asked for, or True for a complete selection.
+    """
 
     whole: ClassVar[bool] = True
     keys: ClassVar = (
@@ -97,7 +93,7 @@ class Browser(ListScreen):
         item = self._pointed()
         if key == "d":
             if self.ticks.paths:
-                return Answer(Done.DONE)
+                return Answer(value=True)
             self.said = "nothing is selected yet: press space on what is to be restored"
         elif key == "left":
             self._up()

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from stages.errors import TargetError
 from stages.restore_target.handles import open_below, open_service
+from vault.archive.format import REGULAR
 from vault.archive.lineage import PATH_ROOT
+from vault.browse import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from packrat.picker.tree import Item
-
-LETTERS = {"dir": "d", "symlink": "l", "fifo": "p", "char": "c", "block": "b"}
-"""First letters of modes, as `ls -l` shows them; anything else is a regular file."""
 
 
 class Present:
@@ -74,10 +73,9 @@ def compare(root: int, path: str, item: Item) -> str:
         return "gone"
     except (OSError, ValueError):  # a forged index may have any name
         return ""
-    kind = LETTERS.get(item.type, "-")
-    if stat.filemode(now.st_mode)[0] != kind:
+    if stat.S_IFMT(now.st_mode) != MODES[item.type]:
         return "changed"
-    if kind == "d":  # its time is that of the last change of a name in it
+    if item.type == "dir":  # its time is that of the last change of a name in it
         return ""
-    same = now.st_mtime_ns == item.mtime and (kind != "-" or now.st_size == item.size)
-    return "" if same else "changed"
+    resized = item.type in REGULAR and now.st_size != item.size
+    return "changed" if resized or now.st_mtime_ns != item.mtime else ""

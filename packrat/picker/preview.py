@@ -142,7 +142,7 @@ class Preview:
         if left := len(self._paths) - len(shown):
             paths.append(("", f"and {left:,} more"))
         lines = [f"{name:<10}{fit(text, width() - INDENT).rstrip()}" for name, text in paths]
-        return ["The plan", *rows, *lines, *last]
+        return [*rows, *lines, *last]
 
 
 def _wrapped(name: str, text: str) -> list[str]:

@@ -84,6 +84,23 @@ def pick(title: str, lines: Sequence[Line], *, at: Any = None) -> Any:
     return Menu(title, lines, at).ask()
 
 
+def confirm_plan(
+    lines: Sequence[str], question: str, yes: str, *, careful: bool
+) -> Navigation | None:
+    """Show a plan and ask whether to carry it out; None for yes.
+
+    If `careful`, the pointer begins at no.
+    """
+    answers = [
+        Line(yes, "yes"),
+        Line("no, change nothing", Navigation.LEAVE),
+        Line("← back", Navigation.BACK),
+    ]
+    title = "\n  ".join(["The plan", *lines, "", question])
+    answer = pick(title, answers, at=Navigation.LEAVE if careful else "yes")
+    return answer if isinstance(answer, Navigation) else None
+
+
 def ask_text(title: str, default: str = "") -> Any:
     """Return the line that the user types, or Navigation.BACK."""
     return _ask(questionary.text(title, default=default, qmark="", **_surroundings()))

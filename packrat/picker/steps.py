@@ -12,10 +12,10 @@ from msgspec import structs
 
 from packrat.browse.library import AllBackups
 from packrat.picker.available import BackupFinder, newest_of, rows_of
-from packrat.picker.browser import Browser, Done
+from packrat.picker.browser import Browser
 from packrat.picker.cells import aligned, width
 from packrat.picker.preview import Preview
-from packrat.picker.prompts import Line, ask_secret, notice, pick
+from packrat.picker.prompts import Line, ask_secret, confirm_plan, notice, pick
 from packrat.picker.screen import Navigation
 from packrat.picker.target import absolute, ask_folder, require_usable
 from packrat.picker.tree import load_ahead
@@ -222,7 +222,7 @@ class Picker:
                 self._paths = (answer,)
                 return True
         self._paths = tuple(self._browser.ticks.paths)
-        return answer is Done.DONE
+        return answer is True
 
     def _where(self) -> Navigation | None:
         named = self.program.config.services[self.service].reads.named
@@ -255,14 +255,8 @@ class Picker:
             require_usable(self._target, self.service, opened.manifest.id, self._paths)
         preview = Preview(opened, self._paths, self.program.config)
         said = preview.in_place() if in_place else preview.to_folder(self._target or "")
-        lines = [
-            Line("yes, restore", "yes"),
-            Line("no, change nothing", Navigation.LEAVE),
-            BACK,
-        ]
-        careful = Navigation.LEAVE if in_place or preview.lacks_room else "yes"
-        answer = pick("\n  ".join([*said, "", "Restore?"]), lines, at=careful)
-        return answer if isinstance(answer, Navigation) else None
+        careful = in_place or preview.lacks_room
+        return confirm_plan(said, "Restore?", "yes, restore", careful=careful)
 
     def _opened(self) -> OpenedBackup:
         if self.opened is None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from packrat.picker.prompts import Line, pick
-from packrat.picker.screen import Navigation
+from packrat.picker.prompts import Line, confirm_plan
 from packrat.text.report import bytes_text, time_text, when_text
 from specs.faults import printable
 from stages.errors import SourceError
@@ -17,6 +16,7 @@ from stages.in_place.undo import newest_undoable
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
+    from packrat.picker.screen import Navigation
     from specs.config import Config
 
 
@@ -43,24 +43,12 @@ def confirm_undo(config: Config, one: Replaced) -> Navigation | None:
     """Show what the undo does and ask for confirmation; None for yes."""
     service = config.services[one.service]
     stopped = ", ".join(service.stopped)
-    title = "\n  ".join(
-        (
-            "The plan",
-            f"service   {one.service}",
-            f"undo      the restore in place of {time_text(stamp(one.since))}",
-            f"back      {bytes_text(one.bytes)} from",
-            f"          {printable(one.folder)}",
-            "aside     what is there now, into the same folder",
-            f"stopped   {stopped or 'nothing'}"
-            + ", for seconds, and started again" * bool(stopped),
-            "",
-            "Undo?",
-        )
-    )
     lines = [
-        Line("yes, undo", "yes"),
-        Line("no, change nothing", Navigation.LEAVE),
-        Line("← back", Navigation.BACK),
+        f"service   {one.service}",
+        f"undo      the restore in place of {time_text(stamp(one.since))}",
+        f"back      {bytes_text(one.bytes)} from",
+        f"          {printable(one.folder)}",
+        "aside     what is there now, into the same folder",
+        f"stopped   {stopped or 'nothing'}" + ", for seconds, and started again" * bool(stopped),
     ]
-    answer = pick(title, lines, at=Navigation.LEAVE)
-    return answer if isinstance(answer, Navigation) else None
+    return confirm_plan(lines, "Undo?", "yes, undo", careful=True)
