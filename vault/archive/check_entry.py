@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vault.archive import ranges
 from vault.archive.format import FIRST_SEGMENT, REGULAR, untext
+from vault.archive.limits import INDEX_SEGMENT_MOST, SEGMENT_MOST
 from vault.archive.ranges import OWNER_LAST, TIME_FIRST, TIME_LAST
 from vault.errors import Damaged
 
@@ -91,9 +92,9 @@ def _check_file(entry: Entry, known: Container[str] | None) -> None:
     if len(chunks) > ranges.LISTED_FROM or len(lists) > ranges.LISTS_MOST or (chunks and lists):
         raise Implausible("has more chunks or lists than the format allows")
     for chunk in chunks:
-        check_reference(chunk, known, ranges.DATA_CHUNK_BYTES)
+        check_reference(chunk, known, SEGMENT_MOST)
     for place in lists:
-        check_reference(place, known, ranges.INDEX_CHUNK_BYTES)
+        check_reference(place, known, INDEX_SEGMENT_MOST)
         if place[4] > ranges.BLOCK_BYTES:
             raise Implausible("has a longer chunk list than the format allows")
     if entry.extents is not None:

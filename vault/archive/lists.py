@@ -11,9 +11,9 @@ import msgspec
 
 from vault.archive.check_entry import Implausible, check_reference
 from vault.archive.format import decode_references, encode
+from vault.archive.limits import SEGMENT_MOST
 from vault.archive.ranges import (
     BLOCK_BYTES,
-    DATA_CHUNK_BYTES,
     LIST_MOST,
     LISTED_FROM,
     REFERENCES_MOST,
@@ -95,7 +95,7 @@ def read_list(
     try:
         references = decode_references(memoryview(segment)[offset : offset + length])
         for reference in references:
-            check_reference(reference, known, DATA_CHUNK_BYTES)
+            check_reference(reference, known, SEGMENT_MOST)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Damaged(archive, f"a chunk list does not parse: {error}") from None
     except Implausible as wrong:

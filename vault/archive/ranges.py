@@ -53,10 +53,6 @@ SEQUENCE_LAST = 2**53 - 1
 """Largest sequence number; every JSON reader can express it."""
 ARCHIVES_SAID, TEXT_BYTES = 1000, 4096
 """Archives that a statement is about, and its text: both fit its frame."""
-DATA_CHUNK_BYTES = 4 << 20
-"""End of the last chunk in a data segment."""
-INDEX_CHUNK_BYTES = 40 << 20
-"""End of the last block or list in an index segment."""
 
 
 def within(name: str, value: int) -> bool:
