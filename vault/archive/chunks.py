@@ -10,7 +10,7 @@ from vault.archive.format import CHUNK_AVERAGE, SEGMENT_BYTES, Reference
 from vault.archive.scratch import Scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 CHUNK_LEAST, CHUNK_MOST = CHUNK_AVERAGE >> 2, SEGMENT_BYTES
 FINE_AVERAGE = 64 << 10
@@ -58,11 +58,10 @@ class KnownChunks:
         """Load the references that `parent` yields; `scratch` is the folder for temporary data."""
         self._parent: Callable[[], Iterable[Reference]] | None = parent
         self._recent: dict[str, Reference] = {}
-        self._archives: dict[str, int] = {}
-        self._names: list[str] = []
+        self._empty = True
         self._db = Scratch(scratch, cache_kib=32768)
         self._db.execute(
-            "CREATE TABLE chunks (id TEXT PRIMARY KEY, archive INT, frame INT, offset INT,"
+            "CREATE TABLE chunks (id TEXT PRIMARY KEY, archive TEXT, frame INT, offset INT,"
             " length INT) WITHOUT ROWID"
         )
 
@@ -73,12 +72,11 @@ class KnownChunks:
         if self._parent:
             parent, self._parent = self._parent, None
             self._insert(parent())
-        if not self._names:
+        if self._empty:  # as in a first backup, where every chunk would cost a query
             return None
-        row = self._db.execute(
-            "SELECT archive, frame, offset, length FROM chunks WHERE id = ?", (chunk,)
-        ).fetchone()
-        return (chunk, self._names[row[0]], row[1], row[2], row[3]) if row else None
+        query = "SELECT * FROM chunks WHERE id = ?"
+        row: Reference | None = self._db.execute(query, (chunk,)).fetchone()
+        return row
 
     def add(self, reference: Reference) -> None:
         """Add a chunk that this run stored."""
@@ -92,11 +90,5 @@ class KnownChunks:
         self._db.close()
 
     def _insert(self, references: Iterable[Reference]) -> None:
-        def rows() -> Iterator[tuple[str, int, int, int, int]]:
-            for chunk, archive, frame, offset, length in references:
-                number = self._archives.setdefault(archive, len(self._names))
-                if number == len(self._names):
-                    self._names.append(archive)
-                yield chunk, number, frame, offset, length
-
-        self._db.insert("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", rows())
+        self._db.insert("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", references)
+        self._empty = not self._db.execute("SELECT 1 FROM chunks LIMIT 1").fetchone()

@@ -23,16 +23,13 @@ class References:
         """Create the database, in `folder` if it can be written; raises VaultError."""
         self._db = Scratch(folder, cache_kib=CACHE_KIB)
         self._db.execute(
-            "CREATE TABLE chunks (archive TEXT, frame INT, offset INT, length INT,"
-            " id TEXT, PRIMARY KEY (archive, frame, offset, length, id)) WITHOUT ROWID"
+            "CREATE TABLE chunks (id TEXT, archive TEXT, frame INT, offset INT, length INT,"
+            " PRIMARY KEY (archive, frame, offset, length, id)) WITHOUT ROWID"
         )
 
     def add(self, references: Iterable[Reference]) -> None:
         """Add references; raises VaultError if the temporary folder is full."""
-        self._db.insert(
-            "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)",
-            ((c[1], c[2], c[3], c[4], c[0]) for c in references),
-        )
+        self._db.insert("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)", references)
 
     def frames(self, archive: str) -> list[int]:
         """Return the frames of an archive, by its id, that anything refers to."""
