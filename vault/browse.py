@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from vault.archive.format import REGULAR, Entry, untext
 from vault.archive.lookup import BlockCache
@@ -53,34 +53,15 @@ class Library(Protocol):
         """Open a backup; raises VaultError, and FileNotFoundError if there is none."""
 
 
-class BackupFile(io.BufferedReader):
+class BackupFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
     """File of a backup, open for reading."""
 
-    def __init__(self, contents: Contents) -> None:
-        super().__init__(_Raw(contents), BUFFER_BYTES)
-        self.size, self.read_at = contents.size, contents.read
+    def __init__(self, files: PackratFileSystem, path: str, contents: Contents) -> None:
+        super().__init__(files, path, block_size=BUFFER_BYTES, size=contents.size)
+        self.read_at = contents.read
 
-
-class _Raw(io.RawIOBase):
-    def __init__(self, contents: Contents) -> None:
-        self._contents, self._at = contents, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._contents.size}
-        self._at = bases[whence] + offset
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._contents.read(self._at, len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.read_at(start, end - start)
 
 
 class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -149,7 +130,7 @@ class PackratFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             code = errno.EISDIR if entry.type == "dir" else errno.EINVAL
             raise OSError(code, os.strerror(code), path)
         service, backup, _inside = self._split(path)
-        return BackupFile(self.tree(service, backup).contents(entry))
+        return BackupFile(self, path, self.tree(service, backup).contents(entry))
 
     def _split(self, path: str) -> tuple[str, str, str]:
         service, _, rest = self._strip_protocol(path).partition("/")

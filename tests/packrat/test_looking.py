@@ -306,6 +306,12 @@ def test_the_filesystem_equals_the_restored_tree(house):
     for absent in ("nope", "gitea/nope", f"{newest}/nope", f"{newest}/app.ini/x"):
         with pytest.raises(FileNotFoundError):
             files.info(absent)
+    real = (out / "app.ini").read_bytes()
+    with files.open(f"{newest}/app.ini") as file:
+        file.seek(-3, os.SEEK_END)
+        assert (file.read(2), file.read(), file.read()) == (real[-3:-1], real[-1:], b"")
+    with files.open(f"{newest}/app.ini", "r") as lines:
+        assert [*lines] == real.decode().splitlines(keepends=True)
     with pytest.raises(OSError, match="Read-only"):
         files.open(f"{newest}/app.ini", "wb")
 
