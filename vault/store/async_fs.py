@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vault.store.base import Check, Properties, never
+from vault.store.base import Check, never
 from vault.store.calls import Loop, patience
 from vault.store.fs import FsspecStore
 
@@ -17,15 +16,12 @@ Result = TypeVar("Result")
 
 
 class AsyncStore(FsspecStore):
-    """Store that runs coroutines of its filesystem, which can be cancelled during a transfer."""
+    """Store that runs coroutines of its filesystem, which can be cancelled during a transfer.
 
-    def __init__(self, name: str, root: str, properties: Properties) -> None:
-        super().__init__(name, root, self.connect, properties)
-        self._loop: Loop | None = None
+    The filesystem that `connect` returns must use `loop`.
+    """
 
-    @abstractmethod
-    def connect(self) -> Any:
-        """Return a new filesystem, which must use `self.loop`; called in a thread that may wait."""
+    _loop: Loop | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

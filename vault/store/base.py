@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PART_BYTES = 8 << 20
+MOST_FILES = 200_000
+"""Entries of one folder; a server with more makes them up."""
 LATER = "9"
 """A time that is later than any other."""
 

@@ -5,11 +5,22 @@ from __future__ import annotations
 import posixpath
 import threading
 import time
+from abc import abstractmethod
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.errors import Away, NotThere, Retryable, VaultError
-from vault.store.base import Check, Part, Properties, Store, Stored, Upload, never, unfinished
+from vault.store.base import (
+    MOST_FILES,
+    Check,
+    Part,
+    Properties,
+    Store,
+    Stored,
+    Upload,
+    never,
+    unfinished,
+)
 from vault.store.calls import in_thread, patience
 from vault.store.faults import lookup, translate
 from vault.store.fs_faults import FAULTS, os_fault
@@ -21,10 +32,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-MOST_FILES = 200_000
-"""Entries of one folder; a server with more makes them up."""
-
-
 LIST_SECONDS = 60.0
 """Longest time to go through the entries of one folder; a server may send them one by one."""
 
@@ -35,20 +42,17 @@ class FsspecStore(Store):
     Everything here is public fsspec API. A subclass overrides what it can do better.
     """
 
-    def __init__(
-        self,
-        name: str,
-        root: str,
-        connect: Callable[[], AbstractFileSystem],
-        properties: Properties,
-    ) -> None:
-        """Use the filesystem that `connect` makes; `root` is a path in it."""
+    def __init__(self, name: str, root: str, properties: Properties) -> None:
+        """Use the filesystem that `connect` returns; `root` is a path in it."""
         super().__init__(name, root, properties)
         self.base = self.root
         """Path of the root in the filesystem."""
-        self._connect = connect
         self._lock = threading.Lock()
         self._filesystem: AbstractFileSystem | None = None
+
+    @abstractmethod
+    def connect(self) -> AbstractFileSystem:
+        """Return a new filesystem; called in a thread that may wait."""
 
     def services(self, check: Check = never) -> list[str]:
         """Return the names of the folders below the root."""
@@ -220,7 +224,7 @@ class FsspecStore(Store):
     def _connected(self) -> AbstractFileSystem:
         with self._lock:
             if self._filesystem is None:
-                self._filesystem = self._connect()
+                self._filesystem = self.connect()
             return self._filesystem
 
 

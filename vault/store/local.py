@@ -30,7 +30,13 @@ class Local(FsspecStore):
 
     def __init__(self, name: str, root: str) -> None:
         """Use the folder `root`, which is created on the first write."""
-        super().__init__(name, os.path.abspath(root), _filesystem, Properties())
+        super().__init__(name, os.path.abspath(root), Properties())
+
+    def connect(self) -> AbstractFileSystem:
+        """Return a filesystem of its own."""
+        from fsspec.implementations.local import LocalFileSystem
+
+        return LocalFileSystem(skip_instance_cache=True)
 
     def read(
         self, service: str, name: str, offset: int, length: int, check: Check = never
@@ -126,9 +132,3 @@ class _Upload(Upload):
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
-
-
-def _filesystem() -> AbstractFileSystem:
-    from fsspec.implementations.local import LocalFileSystem
-
-    return LocalFileSystem(skip_instance_cache=True)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from vault.archive.format import parse_name
 from vault.errors import NotThere
 from vault.store.async_fs import AsyncStore
-from vault.store.base import LATER, Check, Properties, Stored, never
+from vault.store.base import LATER, MOST_FILES, Check, Properties, Stored, never
 from vault.store.faults import lookup, translate
 from vault.store.s3_faults import EXCEPTIONS, answered
 from vault.store.s3_upload import AT_ONCE, Multipart
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from vault.errors import VaultError
 
-MOST_FILES = 200_000
 MOST_PAGES = 2_000
 LIST_SECONDS = 120
 """Bounds of one listing: a server that exceeds them makes it up."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault.errors import NotThere, VaultError
 from vault.store.async_fs import AsyncStore
-from vault.store.base import Check, Properties, Stored, Upload, never, unfinished
+from vault.store.base import MOST_FILES, Check, Properties, Stored, Upload, never, unfinished
 from vault.store.faults import lookup, translate
 from vault.store.sftp_faults import EXCEPTIONS
 from vault.store.sftp_login import Login, connect
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-MOST_FILES = 200_000
-"""Entries of one folder; a server with more makes them up."""
 REQUEST_BYTES = 32 << 10, 256 << 10
 """Size of one read request: what every server accepts, and the largest useful size."""
 

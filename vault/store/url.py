@@ -32,9 +32,10 @@ class UrlStore(FsspecStore):
         parts = urlsplit(url)
         where = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
         properties = PROPERTIES.get(parts.scheme, UNKNOWN)
-        super().__init__(name, where.geturl(), self._open, properties)
+        super().__init__(name, where.geturl(), properties)
 
-    def _open(self) -> AbstractFileSystem:
+    def connect(self) -> AbstractFileSystem:
+        """Return a new filesystem, and set the path of the root in it."""
         import fsspec
         from fsspec.config import conf
 
