@@ -55,25 +55,15 @@ class SqliteFile:
 
     def ask(self, row: Any, statement: str, *values: object) -> list[Any]:
         """Return the rows of a query that have the type `row`; none if the query fails."""
-        with self._lock:
-            try:
-                found = self._db.execute(statement, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                self._recover(error)
-                with suppress(sqlite3.Error):
-                    return _typed(row, self._db.execute(statement, values).fetchall())
-                return []
-        return _typed(row, found)
+        rows = []
+        for found in self._execute(statement, values):
+            with suppress(msgspec.ValidationError):
+                rows.append(msgspec.convert(found, row))
+        return rows
 
     def note(self, statement: str, *values: object) -> None:
         """Write, if that is possible now."""
-        with self._lock:
-            try:
-                self._db.execute(statement, values)
-            except sqlite3.DatabaseError as error:
-                self._recover(error)
-                with suppress(sqlite3.Error):
-                    self._db.execute(statement, values)
+        self._execute(statement, values)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -90,6 +80,17 @@ class SqliteFile:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        """Return the rows of a statement; if it fails, recover the file and try once more."""
+        with self._lock:
+            try:
+                return self._db.execute(statement, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                self._recover(error)
+            with suppress(sqlite3.Error):
+                return self._db.execute(statement, values).fetchall()
+            return []
 
     def _recover(self, error: sqlite3.DatabaseError) -> None:
         """Recreate a damaged file; continue in memory if that, or reading, is impossible."""
@@ -161,11 +162,3 @@ def _remove(path: str) -> None:
     for end in ENDS:
         with suppress(FileNotFoundError):
             os.unlink(path + end)
-
-
-def _typed(row: Any, found: list[Any]) -> list[Any]:
-    rows = []
-    for one in found:
-        with suppress(msgspec.ValidationError):
-            rows.append(msgspec.convert(one, row))
-    return rows
