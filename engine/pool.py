@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ AHEAD = (os.cpu_count() or 1) + 1
 """Tasks in flight: enough to keep every core busy, few enough to keep memory use small."""
 BACKLOG = AHEAD + 6
 """Tasks in flight where items arrive, or are consumed, unevenly, as files are."""
-
-
-def thread_pool() -> ThreadPoolExecutor:
-    """Return a pool with one thread for each core."""
-    return ThreadPoolExecutor(os.cpu_count())
 
 
 def in_order(

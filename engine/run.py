@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,11 +13,9 @@ from msgspec import Struct
 
 from engine.events import Event, Listener, Progress, Warned
 from engine.facts import Facts
-from engine.pool import thread_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import ThreadPoolExecutor
 
     from engine.spec import Node
 
@@ -46,7 +45,8 @@ class Shared:
     clock: Clock = field(default_factory=Clock)
     random: Callable[[int], bytes] = os.urandom
     cancelled: threading.Event = field(default_factory=threading.Event)
-    pool: ThreadPoolExecutor = field(default_factory=thread_pool)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count()))
+    """Threads for heavy work, one for each core."""
     facts: Facts = field(default_factory=Facts)
     closings: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
     """(stage, function that closes its resource), in the order of opening."""
@@ -185,7 +185,7 @@ class Outcome(Struct, frozen=True):
 
     def fact(self, kind: type[T]) -> T | None:
         """Return the fact of this type, if a stage has provided one; the last one of several."""
-        found: list[T] = [*self.facts.provided(kind).values()]
+        found = [*self.facts_of(kind)]
         return found[-1] if found else None
 
     def facts_of(self, kind: type[T]) -> Iterable[T]:

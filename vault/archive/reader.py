@@ -42,6 +42,14 @@ def read_header(read: ReadRange, size: int, archive: str) -> Header:
     return Header.unpack(read(0, min(size, HEADER_MOST)), archive)
 
 
+def again_if_damaged(attempt: Callable[[], Opened]) -> Opened:
+    """Run an attempt that reads, and once more if it ends in Damaged."""
+    try:
+        return attempt()
+    except Damaged:
+        return attempt()
+
+
 def require_key(header: Header, keys: Keys, where: str) -> None:
     """Raise WrongKey for a header of another key."""
     if header.commitment != keys.commitment:
@@ -69,11 +77,11 @@ class Archive:
         self.where = where or name
         if not HEADER_LEAST + TRAILER.size <= size <= ARCHIVE_MOST:
             raise Damaged(self.where, f"is cut off: no archive has {size} bytes")
-        self.header = self._read_again_if_damaged(lambda: read_header(self._read, size, self.where))
+        self.header = again_if_damaged(lambda: read_header(self._read, size, self.where))
         require_key(self.header, keys, self.where)
         self.sealer = Sealer(keys, self.header, self.where)
         self._table_sealed: bytes | None = None
-        self.trailer, self.manifest = self._read_again_if_damaged(self._read_end)
+        self.trailer, self.manifest = again_if_damaged(self._read_end)
         if (self.manifest.kind == "incremental") != bool(self.manifest.archives):
             raise Damaged(self.where, "is not of the kind that its list of archives says")
         if fault := fault_of_roots(self.manifest.roots):
@@ -135,7 +143,7 @@ class Archive:
             except Damaged:
                 return b"i", self._open(number, b"i", sealed)
 
-        return self._read_again_if_damaged(attempt)
+        return again_if_damaged(attempt)
 
     def _frame(
         self, number: int, kind: Kind, offset: int, length: int, sealed: bytes | None = None
@@ -145,9 +153,7 @@ class Archive:
         if sealed is not None:
             with suppress(Damaged):
                 return self._open(number, kind, sealed)
-        return self._read_again_if_damaged(
-            lambda: self._open(number, kind, self._read(offset, length))
-        )
+        return again_if_damaged(lambda: self._open(number, kind, self._read(offset, length)))
 
     def _read_end(self) -> tuple[Trailer, Manifest]:
         """Read trailer and manifest, and keep the table if it was read along; raises Damaged."""
@@ -183,13 +189,6 @@ class Archive:
         if len(data) > length:
             raise Damaged(self.where, f"more came than was requested at byte {offset:,}")
         return data
-
-    def _read_again_if_damaged(self, attempt: Callable[[], Opened]) -> Opened:
-        """Run an attempt, and run it again, reading again, if it ends in Damaged."""
-        try:
-            return attempt()
-        except Damaged:
-            return attempt()
 
     def _open(self, number: int, kind: Kind, sealed: bytes) -> bytes:
         return unpack(self.where, number, kind, self.sealer.open(number, kind, sealed))

@@ -86,7 +86,24 @@ class Fate(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The reason as a phrase for the user."""
-        return _text(self.reason, self.by)
+        by = self.by
+        newest = by[-1].removesuffix(".packrat").rpartition("-")[2] if by else ""
+        needers = newest + f" and {len(by) - 1} more" * (len(by) > 1)
+        return {
+            Reason.PINNED: f"pinned: {', '.join(by)}",
+            Reason.RETAINED: f"retained by {', '.join(by)}" if by != ("newest",) else "newest",
+            Reason.COMPLETE: "newest complete backup",
+            Reason.DAMAGED: "damaged; a replica may repair it",
+            Reason.NEWER: "incomplete: a base is missing",
+            Reason.PAUSED: "pruning is paused",
+            Reason.FOREIGN: f"not ours: made by host {', '.join(by)}",
+            Reason.LOCKED: "locked: sealed under another key",
+            Reason.UNREADABLE: "unreadable",
+            Reason.NEEDED: f"needed by {needers}",
+            Reason.RENEWED: f"being renewed; needed by {needers}",
+            Reason.OWED: "owed: catch-up will need it here",
+            Reason.EXPIRED: "expired",
+        }[self.reason]
 
 
 def decide(
@@ -252,23 +269,3 @@ def _recent(
     last = backups[-max(rules.last - len(coming), 1) :]
     since = last[0].name if last else ""
     return {item.name for item in own if item.name >= since} | _held(rules, own, coming).keys()
-
-
-def _text(reason: Reason, by: tuple[str, ...]) -> str:
-    newest = by[-1].removesuffix(".packrat").rpartition("-")[2] if by else ""
-    needers = newest + f" and {len(by) - 1} more" * (len(by) > 1)
-    return {
-        Reason.PINNED: f"pinned: {', '.join(by)}",
-        Reason.RETAINED: f"retained by {', '.join(by)}" if by != ("newest",) else "newest",
-        Reason.COMPLETE: "newest complete backup",
-        Reason.DAMAGED: "damaged; a replica may repair it",
-        Reason.NEWER: "incomplete: a base is missing",
-        Reason.PAUSED: "pruning is paused",
-        Reason.FOREIGN: f"not ours: made by host {', '.join(by)}",
-        Reason.LOCKED: "locked: sealed under another key",
-        Reason.UNREADABLE: "unreadable",
-        Reason.NEEDED: f"needed by {needers}",
-        Reason.RENEWED: f"being renewed; needed by {needers}",
-        Reason.OWED: "owed: catch-up will need it here",
-        Reason.EXPIRED: "expired",
-    }[reason]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vault.archive.reader import again_if_damaged
 from vault.archive.statement import FILE_MOST, open_statement
 from vault.errors import Damaged
 from vault.store.base import never
@@ -27,10 +28,7 @@ def read_statement(
         data = store.read(service, at or name, 0, FILE_MOST + 1, check)
         return open_statement(data, name, keys, f"{store.name}:{service}/{name}"), data
 
-    try:
-        return attempt()
-    except Damaged:
-        return attempt()
+    return again_if_damaged(attempt)
 
 
 def publish_statement(

@@ -102,9 +102,9 @@ class Store(ABC):
     def free(self, check: Check = never) -> int | None:
         """Return the free space in bytes; None if it is unknown."""
 
-    def archives(self, service: str, check: Check = never) -> list[Stored]:
+    def archives(self, service: str) -> list[Stored]:
         """Return the published archives of a service, oldest name first."""
-        return published(self.files(service, check), service)
+        return published(self.files(service), service)
 
     def parts(self, service: str, name: str, size: int, check: Check = never) -> Iterator[Part]:
         """Yield a file of `size` bytes in parts, which another store can write."""

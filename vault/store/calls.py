@@ -40,10 +40,9 @@ def in_thread(work: Callable[[], Result], seconds: float, check: Check) -> Resul
     def run() -> None:
         try:
             future.set_result(work())
-        except Exception as error:  # noqa: BLE001 (raised again by the waiting thread)
-            future.set_exception(error)
-        except BaseException as error:  # noqa: BLE001 (the same)
-            future.set_exception(LibraryError(error))
+        except BaseException as error:  # noqa: BLE001 (raised again by the waiting thread)
+            fault = error if isinstance(error, Exception) else LibraryError(error)
+            future.set_exception(fault)
 
     threading.Thread(target=run, daemon=True).start()
     return _result(future, seconds, check)
