@@ -39,10 +39,9 @@ class Operations(mfusepy.Operations):  # type: ignore[misc]  # it has no types
         with _answering():
             entry = self._files.entry(_inside(path))
             info = describe(_inside(path), entry)
+            names = ("mode", "uid", "gid", "size", "ino", "nlink")
             return {
-                **{
-                    f"st_{key}": info[key] for key in ("mode", "uid", "gid", "size", "ino", "nlink")
-                },
+                **{f"st_{name}": info[name] for name in names},
                 "st_blocks": sum(length for _, length in entry.data) + 511 >> 9,
                 "st_rdev": os.makedev(*entry.device) if entry.device else 0,
                 **dict.fromkeys(("st_mtime", "st_ctime", "st_atime"), entry.mtime),
@@ -53,14 +52,8 @@ class Operations(mfusepy.Operations):  # type: ignore[misc]  # it has no types
         with _answering():
             yield from (".", "..")
             for one in self._files.ls(_inside(path)):
-                yield (
-                    one["name"].rpartition("/")[2],
-                    {
-                        "st_mode": one["mode"],
-                        "st_ino": one["ino"],
-                    },
-                    0,
-                )
+                attributes = {"st_mode": one["mode"], "st_ino": one["ino"]}
+                yield one["name"].rpartition("/")[2], attributes, 0
 
     def readlink(self, path: str) -> str:
         """Return the target of a symlink."""

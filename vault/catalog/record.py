@@ -145,9 +145,8 @@ class Record:
 
     def drop_all(self, service: str, at: str) -> None:
         """Record that a destination need not have anything: somebody accepted that it is empty."""
-        with suppress(OSError):
-            held = self.state(service).held[at].values()
-            self.drop(service, at, [(one.name, one.id) for one in held], "accepted")
+        held = self.state(service).held[at].values()
+        self.drop(service, at, [(one.name, one.id) for one in held], "accepted")
 
     def pruned(self, service: str) -> dict[str, float]:
         """Return archive id -> when retention deleted it, at any destination."""

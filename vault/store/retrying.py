@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from vault.errors import NotThere, Retryable
 from vault.store.base import Check, Part, Upload, never
+from vault.store.calls import GLANCE_SECONDS
 from vault.store.wrapper import UploadWrapper, Wrapper
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ Result = TypeVar("Result")
 
 TRIES = 4
 BACKOFF_SECONDS = 1.0
-GLANCE_SECONDS = 0.25
-"""Longest time between two calls of `check`."""
 
 
 class Retrying(Wrapper):
