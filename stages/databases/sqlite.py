@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from stages.databases.base import BLOCK_BYTES, Database, Tools, blocks
@@ -24,15 +25,21 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 0.1
 SCRATCH = "/var/tmp"  # noqa: S108 (the folder made in it is private)
 """Where copies are made: the owner of a file may not enter Packrat's own folders."""
+PREFIX = "packrat-copy-"
+LEFT_SECONDS = 60.0
+"""Age from which a copy that no process has locked was left by one that was killed."""
 SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 COPY = """
 import ctypes, os, sqlite3, struct, sys
-source, target, uid, gid, *folders = sys.argv[1:]
+source, target, parent, uid, gid, *folders = sys.argv[1:]
 if int(uid) != os.geteuid():
     os.setgroups([])
     os.setgid(int(gid))
     os.setuid(int(uid))
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: a load must not go on beside the next one
+if os.getppid() != int(parent):
+    sys.exit("packrat was killed")
 
 def confine():
     call = ctypes.CDLL(None, use_errno=True).syscall
@@ -165,7 +172,7 @@ class SQLite(Database):
             with self._opened() as (folder, found):
                 if found.st_uid != owner.st_uid:
                     raise SourceError(f"{self.where} was replaced meanwhile", "try again")
-                numbers = map(str, (owner.st_uid, owner.st_gid, folder, work))
+                numbers = map(str, (os.getpid(), owner.st_uid, owner.st_gid, folder, work))
                 process = subprocess.Popen(  # noqa: S603
                     [sys.executable, "-I", "-S", "-c", COPY, source, target, *numbers],
                     cwd="/",
@@ -206,11 +213,38 @@ def require_room(where: str, size: int) -> None:
 
 @contextmanager
 def scratch_folder(owner: os.stat_result) -> Iterator[str]:
-    """Make a folder for one user; it is deleted at the end."""
+    """Make a folder for one user; it is deleted at the end, or after a kill by the next one."""
+    _delete_left()
     # Nobody else can enter the outer one's content, and the owner cannot replace the inner one.
-    with tempfile.TemporaryDirectory(prefix="packrat-", dir=SCRATCH) as outer:
-        os.chmod(outer, 0o711)  # noqa: S103
-        inner = os.path.join(outer, "work")
-        os.mkdir(inner, 0o700)
-        os.chown(inner, owner.st_uid, owner.st_gid)
-        yield inner
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=SCRATCH) as outer:
+        lock = os.open(outer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.chmod(outer, 0o711)  # noqa: S103
+            inner = os.path.join(outer, "work")
+            os.mkdir(inner, 0o700)
+            os.chown(inner, owner.st_uid, owner.st_gid)
+            yield inner
+        finally:
+            os.close(lock)
+
+
+def _delete_left() -> None:
+    """Delete the folders of processes that were killed: each holds a copy of a database."""
+    with os.scandir(SCRATCH) as entries:
+        old = [
+            entry.path
+            for entry in entries
+            if entry.name.startswith(PREFIX)
+            and entry.is_dir(follow_symlinks=False)
+            and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+            and entry.stat(follow_symlinks=False).st_mtime < time.time() - LEFT_SECONDS
+        ]
+    for path in old:
+        with suppress(OSError):  # one that is in use, or was deleted meanwhile
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
