@@ -15,6 +15,7 @@ from stages.facts import (
     Dump,
     Dumped,
     Job,
+    Present,
     RestoreJob,
     SourceReport,
     StateFolder,
@@ -72,6 +73,7 @@ class Collect(Stage):
         StateFolder,
         DowntimeClock,
     )
+    inverse_uses: ClassVar[tuple[Any, ...]] = (Present(),)
     inverse_provides: ClassVar[tuple[type, ...]] = (Swapped,)
 
     read: Reads | None = None
@@ -92,7 +94,8 @@ class Collect(Stage):
         run.fact(Written)  # never replace what is there with less than the backup has
         state, roots = run.fact(StateFolder).path, run.fact(Roots)
         now, check = run.clock.now() / 1e9, lambda: self._check(run)
-        done = swap(state, run.fact(Staging), roots.patterns, roots.never, check, now)
+        loads, staging = run.fact(Present).loads, run.fact(Staging)
+        done = swap(state, staging, roots.patterns, roots.never, check, now, loads)
         for left in done.left:
             run.warn(_left_text(left, job))
         run.provide(Swapped(done.folders, int(now)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import structs
@@ -11,16 +11,17 @@ from msgspec import structs
 from engine.stage import Link
 from stages.databases.any import AnyDatabase  # noqa: TC001 (pydantic reads the annotations)
 from stages.databases.base import Tools
-from stages.errors import SourceError
-from stages.facts import CommandLog, Dumped, Present, Secrets
+from stages.errors import TargetError
+from stages.facts import CommandLog, Dumped, Present, Secrets, StateFolder
+from stages.in_place.loads import load_databases, note_failed, unloaded
 from stages.items import Piece
+from stages.journal import Journal
 from vault.archive.format import Entry, order, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.run import Run
-    from stages.databases.base import Database
 
 BLOCK_BYTES = 4 << 20
 MODE = 0o600
@@ -34,7 +35,13 @@ class DumpStage(Link):
     backwards: ClassVar[str] = "load"
     needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog)
     provides: ClassVar[tuple[type, ...]] = (Dumped,)
-    inverse_needs: ClassVar[tuple[type, ...]] = (Secrets, CommandLog, Present)
+    inverse_needs: ClassVar[tuple[type, ...]] = (
+        Secrets,
+        CommandLog,
+        StateFolder,
+        Journal,
+        Present,
+    )
 
     databases: tuple[AnyDatabase, ...]
 
@@ -61,15 +68,17 @@ class DumpStage(Link):
 
     def inverse(self, pieces: Iterator[Any], run: Run) -> Iterator[Any]:
         """Load the dumps that were exchanged for those of the present state; raises SourceError."""
-        yield from pieces
-        present = run.fact(Present)
-        tools = Tools(run.fact(Secrets).text, run.fact(CommandLog), run.check)
-        for database in self.databases:
-            for file in sorted(present.files.get(database.label, ()), key=database.loads_late):
-                path = os.path.join(present.folders[database.label], file)
-                settings = dict(present.settings[database.label])
-                load_dump(database, file, path, tools, settings)
-                run.advance(1, os.stat(path).st_size)
+        state, service = run.fact(StateFolder).path, run.fact(Journal).service
+        try:
+            yield from pieces
+            run.fact(Present)  # nothing is replaced unless it was dumped
+            tools = Tools(run.fact(Secrets).text, run.fact(CommandLog), run.check)
+            load_databases(state, service, tools, lambda size: run.advance(1, size))
+        except BaseException as error:
+            # The containers are started now, so the next command must not load anything.
+            with suppress(TargetError):
+                note_failed(state, unloaded(state, service), error)
+            raise
 
     def describe(self, *, backwards: bool = False) -> str:
         """Return what is dumped, or loaded."""
@@ -80,21 +89,6 @@ class DumpStage(Link):
             f"{named}: each database is consistent for itself, not with the others or the files;"
             " their data folders are not read"
         )
-
-
-def load_dump(
-    database: Database, file: str, path: str, tools: Tools, settings: dict[str, str]
-) -> None:
-    """Load a dump that a restore has written; raises SourceError unless it is a regular file."""
-    try:
-        # An archive may have a symlink or a fifo there: nothing else of this machine is loaded.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as data:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise SourceError(f"{path} is not a regular file", "the backup has no such dump")
-            database.load(file, data, tools, settings)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", "try again") from error
 
 
 def _entry(name: str, now: int, kind: Any = "stream", mode: int = MODE, size: int = 0) -> Entry:

@@ -16,6 +16,7 @@ from stages.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stages.in_place.record import Load
     from stages.source.attributes import Unset
     from vault.archive.format import Entry, Manifest
     from vault.archive.lineage import Lineage
@@ -184,14 +185,10 @@ class Dumped(Struct, frozen=True):
 
 
 class Present(Struct, frozen=True):
-    """Databases as they were before a restore in place: what there is to load, and where to."""
+    """Databases whose present state was dumped, before a restore in place or its undo."""
 
-    folders: Mapping[str, str]
-    """Label of a database -> folder that holds the dumps to load once they are exchanged."""
-    files: Mapping[str, tuple[str, ...]]
-    """Label -> the dumps to load."""
-    settings: Mapping[str, Mapping[str, str]]
-    """Label -> what a load must know of the server while it runs."""
+    loads: Mapping[str, Load] = {}
+    """Label of a database -> the dumps to load once they are exchanged."""
 
 
 class AtRest(Struct, frozen=True):

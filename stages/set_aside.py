@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.stage import Link
 from stages.databases.any import AnyDatabase  # noqa: TC001 (pydantic reads the annotations)
 from stages.databases.base import Tools
-from stages.errors import TargetError
+from stages.errors import SourceError, TargetError
 from stages.facts import CommandLog, Present, Secrets, StateFolder
 from stages.in_place.dumps import dump_folder
+from stages.in_place.loads import unloaded
+from stages.in_place.record import Load
 from stages.in_place.staging import Staging
 from stages.in_place.undo import newest_undoable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from engine.run import Run
     from stages.databases.base import Database
@@ -43,17 +45,23 @@ class SetAside(Link):
         tools = Tools(run.fact(Secrets).text, run.fact(CommandLog), run.check)
         state = run.fact(StateFolder).path
         coming = _staged(run.fact(Staging)) or _replaced(state, self.service)
-        folders, files, settings = {}, {}, {}
+        half = {one.label: one.load for one in unloaded(state, self.service)}
+        loads = {}
         for database in self.databases:
             folder = dump_folder(state, self.service, database.label)
             if names := coming.get(folder):
-                database.require_ready()
-                settings[database.label] = database.settings(tools)
-                folders[database.label], files[database.label] = folder, names
-                there = database.files(tools)
-                for file in names:
-                    write_dump(database, folder, file, tools, exists=file in there)
-        run.provide(Present(folders, files, settings))
+                _drop_others(folder, names)
+                try:
+                    settings = _write_dumps(database, folder, names, tools)
+                except SourceError as error:
+                    # It may be half loaded, and what was there before was dumped by then.
+                    if (load := half.get(database.label)) is None:
+                        raise
+                    run.warn(f"{error}; it was not loaded before, so its state now is not kept")
+                    settings = load.settings
+                params = database.model_dump(mode="json", exclude_defaults=True)
+                loads[database.label] = Load(params, database.where, names, settings)
+        run.provide(Present(loads))
 
     def describe(self, *, backwards: bool = False) -> str:  # noqa: ARG002
         """Return what is dumped."""
@@ -70,6 +78,26 @@ def _replaced(state: str, service: str) -> dict[str, tuple[str, ...]]:
     """Return folder -> dumps that the newest restore has replaced; raises TargetError."""
     records = newest_undoable(state, service) or ()
     return {one.path: tuple(step.path for step in one.steps if step.old) for one in records}
+
+
+def _drop_others(folder: str, names: Collection[str]) -> None:
+    """Delete dumps that an earlier restore has loaded: an undo would load them again."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name not in names and not entry.is_dir(follow_symlinks=False):
+                _unlink(entry.path)
+
+
+def _write_dumps(
+    database: Database, folder: str, names: Collection[str], tools: Tools
+) -> dict[str, str]:
+    """Write these dumps; return what a load must know of the server while it runs."""
+    database.require_ready()
+    settings = database.settings(tools)
+    there = database.files(tools)
+    for file in names:
+        write_dump(database, folder, file, tools, exists=file in there)
+    return settings
 
 
 def write_dump(database: Database, folder: str, file: str, tools: Tools, *, exists: bool) -> None:

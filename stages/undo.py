@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.stage import Link
 from stages.errors import SourceError
-from stages.facts import StateFolder
+from stages.facts import Present, StateFolder
 from stages.in_place.undo import newest_undoable, undo
 from stages.reads import Reads  # noqa: TC001 (pydantic reads the annotations)
 from stages.source.roots import HeldRoots, Roots
@@ -22,6 +22,7 @@ class Undo(Link):
 
     kind: ClassVar[str] = "undo"
     needs: ClassVar[tuple[type, ...]] = (Roots, HeldRoots, StateFolder)
+    uses: ClassVar[tuple[Any, ...]] = (Present(),)
 
     service: str
     read: Reads
@@ -39,7 +40,8 @@ class Undo(Link):
                 f"packrat restore {self.service} --in-place restores another backup",
             )
         now = run.clock.now() / 1e9
-        done = undo(state, records, places, roots.patterns, roots.never, now)
+        loads = run.fact(Present).loads
+        done = undo(state, records, places, roots.patterns, roots.never, now, loads)
         for path in done.left:
             run.warn(f"left {path!r} untouched: something in it is excluded or belongs to packrat")
         for path in done.odd:

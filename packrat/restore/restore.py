@@ -23,6 +23,7 @@ from stages.facts import Downloaded, Downtime, RestoreJob, Swapped, Written
 from stages.gather import lost_text, marker
 from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import drop_unused
+from stages.in_place.loads import unloaded
 from stages.in_place.replaced import measure
 from stages.in_place.staging import prepare
 from stages.masking import masked
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from engine.graph import Graph
     from packrat.restore.opened import OpenedBackup
     from specs.pipeline import Pipeline
+    from stages.in_place.record import Phase
     from stages.source.attributes import Unset
 
 
@@ -99,6 +101,7 @@ def restore(
         hints = room_hints(pipeline.state_dir, pipeline.to)
         with hints, Target(pipeline.to, marker(job)) as target:
             return _run(pipeline, graph, job, opened, listeners, (target,), clock)
+    tried_again: tuple[Phase, ...] = ("swapped",)
     roots = pipeline.reads.resolve() if pipeline.reads else Roots()
     roots = with_dump_folders(roots, pipeline.state_dir, pipeline.service)
     places = target_roots(job.backup.roots, roots, job.paths, opened.where)
@@ -106,7 +109,8 @@ def restore(
     now = clock.now() / 1e9
     folders = [one.folder for one in places]
     with service_lock(state_dir, pipeline.service, now), room_hints(state_dir, *folders):
-        said = require_repaired(state_dir, pipeline.service)
+        # What an undo has not loaded is the only dump of the state before: it comes first.
+        said = require_repaired(state_dir, pipeline.service, tried_again)
         for text in said:
             for listener in listeners:
                 listener(Warned("restore", text))
@@ -156,7 +160,7 @@ def _run(
     swapped = outcome.fact(Swapped)
     if ended := done.error:
         if swapped:
-            raise _after_the_swap(job.service, ended) from ended
+            raise _after_the_swap(pipeline.state_dir, job.service, ended) from ended
         raise ended
     written = outcome.fact(Written)
     assert written is not None  # no stage has failed
@@ -195,9 +199,14 @@ def _run(
     )
 
 
-def _after_the_swap(service: str, error: BaseException) -> Exception:
+def _after_the_swap(state_dir: str, service: str, error: BaseException) -> Exception:
     """Return the error of an in-place restore that failed after the swap."""
     restored = f"the files are restored; packrat restore --undo {service} undoes that"
+    if missing := ", ".join(one.load.where for one in unloaded(state_dir, service) if one.load):
+        restored = (
+            f"the files are restored, but {missing} is not: packrat restore --undo {service} brings"
+            " both back, the same restore again tries again; until then no backup is made"
+        )
     if isinstance(error, KeyboardInterrupt):
         stopped = "post_restore was interrupted" if "post_restore" in error.args else "interrupted"
         return Interrupted(f"{service}: {stopped}; {restored}")

@@ -19,17 +19,21 @@ from packrat.text.report import count_text, minute_text, say, warn
 from specs.compile import compile_service, reads_of
 from specs.faults import printable
 from stages.errors import SourceError
+from stages.facts import Present
 from stages.given import GIVEN
 from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import forget
+from stages.in_place.loads import try_again, unloaded
 from stages.in_place.replaced import measure
 from stages.in_place.undo import finished_later, newest_undoable
 from stages.kinds import KINDS
 from stages.masking import masked
-from stages.source.roots import HeldRoots
+from stages.source.roots import HeldRoots, Roots
 from vault.archive.format import stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from packrat.program import Program
     from specs.pipeline import Pipeline
 
@@ -42,8 +46,13 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
     named = config.services[service].reads.named
     restored = f"{', '.join(named)} {'are as they were' if named[1:] else 'is as it was'} before"
     with service_lock(config.state_dir, service, clock.now() / 1e9):
-        for sentence in require_repaired(config.state_dir, service):
+        for sentence in require_repaired(config.state_dir, service, ("swapped", "undone")):
             warn(sentence)
+        left = [one for one in unloaded(config.state_dir, service) if one.phase == "undone"]
+        if left:
+            try_again(config.state_dir, left)
+            given = (Roots(), Present(), *service_given(pipeline, "undo"))
+            _execute(service, _graph(pipeline, only_load=True), given, clock)
         if finished_later(config.state_dir, service):
             say(f"{service}: the interrupted undo was finished: {restored} the restore")
             return Exit.DONE
@@ -59,9 +68,8 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
         with closing(HeldRoots()) as held:
             held.hold(roots)
             given = (roots, held, *service_given(pipeline, "undo"))
-            done = execute_watched(service, _graph(pipeline), given, [_warned], clock)
-        if ended := done.error:
-            raise ended
+            _execute(service, _graph(pipeline), given, clock)
+        finished_later(config.state_dir, service)
         measure(config.state_dir, service)
     when = f" of {minute_text(records[0].since)}" if records[0].since else ""
     say(f"{service}: {restored} the restore{when}")
@@ -84,7 +92,7 @@ def forget_replaced(program: Program, service: str) -> int:
     [service] = program.services([service])
     config = program.config
     with service_lock(config.state_dir, service, time.time()):
-        for sentence in require_repaired(config.state_dir, service):
+        for sentence in require_repaired(config.state_dir, service, ("swapped", "undone")):
             warn(sentence)
         result = forget(config.state_dir, service, config.services[service].reads.labels)
     if result.failed:
@@ -102,22 +110,39 @@ def _warned(event: Event) -> None:
         warn(masked(event.text))
 
 
-def _graph(pipeline: Pipeline) -> Graph:
-    """Return the graph of an undo, with the containers stopped as for the restore."""
+def _execute(service: str, graph: Graph, given: Iterable[Any], clock: Clock) -> None:
+    """Run a graph; raises the error that ended it."""
+    done = execute_watched(service, graph, given, [_warned], clock)
+    if ended := done.error:
+        raise ended
+
+
+def _graph(pipeline: Pipeline, *, only_load: bool = False) -> Graph:
+    """Return the graph of an undo, with the containers stopped as for the restore.
+
+    With `only_load`, the files are back already, and only the databases are loaded.
+    """
     stages = pipeline.stages
     read = stages["preflight"]["read"]
-    spec: dict[str, dict[str, Any]] = {
-        "undo": {"kind": "undo", "service": pipeline.service, "read": read}
-    }
-    before, last = [], "undo"
-    if "dump" in stages:
-        what = {"databases": stages["dump"]["databases"]}
-        spec["set_aside"] = {"kind": "set_aside", "service": pipeline.service, **what}
-        spec["dump"] = {"kind": "dump", "inverse": True, "after": ["undo"], **what}
-        before, last = ["set_aside"], "dump"
-    spec["undo"]["after"] = before
+    line: dict[str, dict[str, Any]] = {}
+    after: list[str] = []
+
+    def then(name: str, stage: dict[str, Any]) -> None:
+        nonlocal after
+        line[name] = stage | {"after": after}
+        after = [name]
+
+    databases = stages.get("dump", {}).get("databases")
+    if databases and not only_load:
+        named = {"service": pipeline.service, "databases": databases}
+        then("set_aside", {"kind": "set_aside", **named})
     if "stop" in stages:
-        spec["undo"]["after"] = ["stop"]
-        spec["stop"] = stages["stop"] | {"after": before, "exchanges": True}
-        spec["start"] = {"releases": "stop", "after": [last]}
-    return Graph.build(spec, KINDS, GIVEN["undo"])
+        then("stop", stages["stop"] | {"exchanges": True})
+    if not only_load:
+        then("undo", {"kind": "undo", "service": pipeline.service, "read": read})
+    if databases:
+        then("dump", {"kind": "dump", "inverse": True, "databases": databases})
+    if "stop" in stages:
+        then("start", {"releases": "stop"})
+    given = (*GIVEN["undo"], Present) if only_load else GIVEN["undo"]
+    return Graph.build(line, KINDS, given)

@@ -11,17 +11,22 @@ from packrat.errors import Locked, explain
 from packrat.program import log_file
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
+from stages.databases.base import NotRunning, Tools
 from stages.errors import SourceError
 from stages.facts import CommandLog
-from stages.in_place.recover import must_move, open_moving, recover
+from stages.in_place.loads import load_databases, unloaded, unloaded_text
+from stages.in_place.recover import must_stand_still, open_moving, recover
 from stages.in_place.recover import unfinished as unfinished_swaps
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
 from stages.service.container_lock import ContainerLocks
+from stages.service.docker import EngineAway
 from vault.store.base import unfinished_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    from stages.in_place.record import Phase
 
 
 def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]:
@@ -42,7 +47,7 @@ def repair(state_dir: str, spools: Mapping[str, str] | None = None) -> list[str]
                     )
         except Locked:
             continue
-        said += repaired.done + repaired.owed
+        said += [*repaired.done, *repaired.owed, *(text for _, text in repaired.unloaded)]
     return said
 
 
@@ -64,15 +69,19 @@ def unfinished(spool: str) -> list[str]:
     return []
 
 
-def require_repaired(state_dir: str, service: str) -> list[str]:
+def require_repaired(
+    state_dir: str, service: str, unloaded_after: Collection[Phase] = ()
+) -> list[str]:
     """Repair what a killed run of one service left behind; return a sentence for each thing.
 
     The caller holds the lock. Raises SourceError if something cannot be repaired: a backup would
-    take half of the files for all of them, and later delete the other half.
+    take half of the files for all of them, and later delete the other half. Databases that could
+    not be loaded do no harm after a restore or an undo in the phases `unloaded_after`.
     """
     repaired = put_back(state_dir, service)
-    if repaired.owed:
-        raise SourceError("; ".join(repaired.owed), "the service is blocked until this is repaired")
+    unloaded = [text for phase, text in repaired.unloaded if phase not in unloaded_after]
+    if owed := [*repaired.owed, *unloaded]:
+        raise SourceError("; ".join(owed), "the service is blocked until this is repaired")
     return repaired.done
 
 
@@ -91,9 +100,12 @@ class Repair:
         """A sentence for each thing that was repaired."""
         self.owed: list[str] = []
         """Things that could not be repaired; the journal keeps them for the next command."""
+        self.unloaded: list[tuple[Phase, str]] = []
+        """Databases that a restore in place, or its undo, could not load: phase and sentence."""
         self._state_dir, self._service = state_dir, service
         self._journal = Journal(state_dir, service)
         self._locks = ContainerLocks(state_dir, service)
+        self._log = CommandLog(log_file(state_dir, service), "repair after a killed run")
 
     def run(self) -> None:
         """Handle the notes of the journal, the last one first; one may fail without the others."""
@@ -103,7 +115,8 @@ class Repair:
             self.owed.append(f"{self._service}: {explain(error)[1]}")
             return
         try:
-            self._recover_files([note for _, note in notes])
+            if self._recover_files([note for _, note in notes]):
+                self._load_databases()
             for stage, note in reversed(notes):
                 self._put_back(stage, note)
         finally:
@@ -111,10 +124,9 @@ class Repair:
 
     def _put_back(self, stage: str, note: dict[str, Any]) -> None:
         """Let a stage put back what it held."""
-        log = CommandLog(log_file(self._state_dir, self._service), "repair after a killed run")
         try:
             holder = _holder(note)
-            said = holder.put_back(note["found"], resolve, self._locks, log)
+            said = holder.put_back(note["found"], resolve, self._locks, self._log)
             self.done += self._texts([said])
             if not (holder.guards and self.owed):
                 self._journal.done(stage)
@@ -128,22 +140,54 @@ class Repair:
             )
             self.owed += self._texts([what])
 
-    def _recover_files(self, notes: list[dict[str, Any]]) -> None:
-        """Finish an in-place restore or its undo, with the service's containers stopped."""
+    def _recover_files(self, notes: list[dict[str, Any]]) -> bool:
+        """Finish an in-place restore or its undo, with the service's containers stopped.
+
+        Return False if they could not be stopped.
+        """
         with ExitStack() as opened:
             try:
                 places = open_moving(self._state_dir, self._service, opened)
-                if must_move(self._state_dir, self._service):
+                if must_stand_still(self._state_dir, self._service):
                     for note in notes:
                         with suppress(KeyError, ValueError):  # another version's; reported later
                             _holder(note).stand_still(note["found"], self._locks)
             except SourceError as error:
                 self._owe(error)
-                return
+                return False
             found = recover(self._state_dir, self._service, time.time(), places)
         again = (f"could not delete {what}; the next command tries again" for what in found.pending)
         self.done += self._texts([*found.done, *again])
         self.owed += self._texts(found.owed)
+        return True
+
+    def _load_databases(self) -> None:
+        """Load what a killed restore or undo has not loaded, before the containers start."""
+        tools = Tools(resolve, self._log, lambda: None)
+        try:
+            before = unloaded(self._state_dir, self._service)
+            for _ in before:
+                try:
+                    load_databases(self._state_dir, self._service, tools)
+                except (EngineAway, NotRunning) as error:
+                    hint = f"{error.hint}; then the next command loads it"
+                    self._owe(SourceError(str(error), hint))
+                    break
+                except Exception:  # noqa: BLE001, S112 (recorded, and reported below)
+                    continue
+            left = unloaded(self._state_dir, self._service)
+        except SourceError:  # the records cannot be read, which `recover` has reported
+            return
+        unfinished = {one.label: one for one in left}  # of several restores, the newest
+        loaded = [one.load.where for one in before if one.load and one.label not in unfinished]
+        self.done += self._texts(
+            f"a run was killed before {where} was loaded: loaded it"
+            for where in dict.fromkeys(loaded)
+        )
+        for record in unfinished.values():
+            if record.load and record.load.problem:
+                text, hint = unloaded_text(record)
+                self.unloaded += [(record.phase, one) for one in self._texts([f"{text}; {hint}"])]
 
     def _owe(self, error: Exception) -> None:
         self.owed.append(f"{self._service}: a run was killed, and {explain(error)[1]}")

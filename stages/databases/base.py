@@ -39,6 +39,10 @@ class Tools(Struct, frozen=True):
     """Called several times a second; what it raises ends the program."""
 
 
+class NotRunning(SourceError):  # noqa: N818 (named as the other errors of containers are)
+    """The container of a server does not run."""
+
+
 class Database(BaseModel):
     """Server or file whose databases are dumped, each to a file of its own."""
 
@@ -86,6 +90,8 @@ class Server(Database):
     password_variable: ClassVar[str] = ""
     """Variable from which the engine's programs read the password."""
     user_variable: ClassVar[str] = ""
+    loads_when_stopped: ClassVar[bool] = False
+    """It reads a dump only when it starts."""
     data_folders: ClassVar[tuple[str, ...]] = ()
     """Folders in its container in which such a server has its data."""
 
@@ -114,8 +120,8 @@ class Server(Database):
     def require_ready(self) -> None:
         """Raise SourceError if its container does not run."""
         if not DockerEngine(self.host).inspect(self.container).running:
-            raise SourceError(
-                f"cannot dump {self.where}: container {self.container} is not running",
+            raise NotRunning(
+                f"cannot dump or load {self.where}: container {self.container} is not running",
                 f"start it: docker start {self.container}",
             )
 

@@ -21,18 +21,20 @@ TAIL_BYTES = 200
 ASIDE_NAME = 12
 """Characters of a database's name in that of the one that steps aside; names have 63 bytes."""
 
+# All programs connect to template1, because no load replaces it.
 LIST = (
-    "exec psql -XAtq -d postgres -c \"SELECT encode(convert_to(datname, 'UTF8'), 'hex')"
+    "exec psql -XAtq -d template1 -c \"SELECT encode(convert_to(datname, 'UTF8'), 'hex')"
     ' FROM pg_database WHERE datallowconn AND NOT datistemplate"\n'
 )
 # Uncompressed, because Packrat compresses after it has found what it has already.
 DUMP = 'exec pg_dump -Fc -Z0 --no-password -d "$1"'
 DUMP_GLOBALS = "exec pg_dumpall --globals-only --no-password"
-LOAD_GLOBALS = "exec psql -Xq -d postgres -o /dev/null"  # a role that exists is no error
+LOAD_GLOBALS = "exec psql -Xq -d template1 -o /dev/null"  # a role that exists is no error
 
-# The present database steps aside, so that a load that fails changes nothing. Connections of
-# programs that are not stopped would prevent that.
+# The present database steps aside, so that a load that fails, or is interrupted, changes nothing.
+# Connections of programs that are not stopped would prevent that.
 LOAD = r"""
+trap : TERM
 sql() { psql -XAtq -v ON_ERROR_STOP=1 -d template1 -v name="$1" -v aside="$2" >/dev/null; }
 sql "$2" "$3" <<'EOF'
 DROP DATABASE IF EXISTS :"aside";

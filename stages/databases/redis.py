@@ -38,6 +38,7 @@ class Redis(Server):
     kind: Literal["redis", "valkey"]
 
     title: ClassVar[str] = "Redis"
+    loads_when_stopped: ClassVar[bool] = True
     script: ClassVar[str] = (
         from_environment("REDISCLI_AUTH", "REDIS_PASSWORD", "VALKEY_PASSWORD")
         + 'if [ -z "$REDISCLI_AUTH" ]; then unset REDISCLI_AUTH;'

@@ -21,7 +21,8 @@ import json
 import os
 from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -32,7 +33,7 @@ from vault.archive.format import Entry  # noqa: TC001
 from vault.durable import sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 FOLDER = "in-place"
 
@@ -63,6 +64,24 @@ class Stay(msgspec.Struct, frozen=True, omit_defaults=True):
     new: Entry
     staged: bool = True
     """The restored tree has this folder, so its entries are exchanged with those there."""
+
+
+class Load(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Dumps that must be loaded after the exchange of a folder that stands for a database."""
+
+    database: dict[str, Any]
+    """Parameters of the database, as in a pipeline document."""
+    where: str
+    """Description of the server or file, for messages."""
+    files: tuple[str, ...]
+    """Names of the dumps in the folder."""
+    settings: dict[str, str] = {}
+    """Settings of the running server that the load needs."""
+    problem: str = ""
+    """Reason why the load failed; empty if it has not begun, or was killed."""
+
+
+NO_LOADS: Mapping[str, Load] = MappingProxyType({})
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,6 +123,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Time at which the working folder got what it holds, in seconds since 1970."""
     bytes: int | None = None
     """Space that this takes; None until it is measured."""
+    load: Load | None = None
+    """Dumps that are not loaded yet, once the phase is *swapped* or *undone*."""
 
 
 def read_records(state_dir: str, service: str) -> list[Record]:

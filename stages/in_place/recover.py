@@ -13,6 +13,7 @@ from msgspec import structs
 from stages.errors import TargetError
 from stages.in_place.folder import open_root, open_sides
 from stages.in_place.forget import discard
+from stages.in_place.loads import unloaded
 from stages.in_place.record import all_services, paths_text, read_records, restores
 from stages.in_place.restore import roll_back
 from stages.in_place.staging import unmake
@@ -46,10 +47,10 @@ def unfinished(state_dir: str) -> list[str]:
     for service in all_services(state_dir):
         try:
             phases = {record.phase for record in read_records(state_dir, service)}
+            if phases & {"making", "discarding", *MOVING} or unloaded(state_dir, service):
+                found.append(service)
         except TargetError:
-            phases = {"swapping"}  # its recovery then reports why the record cannot be read
-        if phases & {"making", "discarding", *MOVING}:
-            found.append(service)
+            found.append(service)  # its recovery then reports why the record cannot be read
     return found
 
 
@@ -68,12 +69,14 @@ def open_moving(state_dir: str, service: str, opened: ExitStack) -> dict[str, in
     return found
 
 
-def must_move(state_dir: str, service: str) -> bool:
-    """Return whether recovery must move files, so that the service has to be stopped.
+def must_stand_still(state_dir: str, service: str) -> bool:
+    """Return whether the service must be stopped: files must move, or databases be loaded.
 
     Raises TargetError.
     """
-    return any(record.phase in MOVING for record in read_records(state_dir, service))
+    moving = any(record.phase in MOVING for record in read_records(state_dir, service))
+    loads = [record.load for record in unloaded(state_dir, service)]
+    return moving or any(load and not load.problem for load in loads)
 
 
 def recover(state_dir: str, service: str, now: float, places: Places = NOWHERE) -> Recovered:

@@ -24,7 +24,14 @@ from stages.in_place.discard import empty_folder
 from stages.in_place.folder import own_folders
 from stages.in_place.moves import in_archive, is_untouched, take, take_all_back
 from stages.in_place.plan import Left, plan_swap
-from stages.in_place.record import Record, Stay, paths_text, write_records, write_result
+from stages.in_place.record import (
+    NO_LOADS,
+    Record,
+    Stay,
+    paths_text,
+    write_records,
+    write_result,
+)
 from stages.in_place.sides import ASIDE, make_aside
 from stages.in_place.staging import ELSEWHERE, StagedRoot, Staging
 from stages.in_place.survey import Survey
@@ -33,9 +40,10 @@ from stages.restore_target.handles import OPEN_FOLDER, open_below
 from stages.source.exclude import Excludes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from stages.in_place.moves import Sided
+    from stages.in_place.record import Load
 
 
 class Exchanged(msgspec.Struct, frozen=True):
@@ -54,12 +62,14 @@ def swap(
     never: Sequence[str],
     check: Callable[[], None],
     now: float,
+    loads: Mapping[str, Load] = NO_LOADS,
 ) -> Exchanged:
     """Exchange the restored trees with the present ones; the service must be stopped.
 
     Paths that match the `patterns` of a root's folder, the folders `never` and mount points stay.
-    `check` is called before each step and may raise. `now` is in seconds since 1970. On any error
-    everything is as before, unless the error says that the next command continues. Raises
+    `check` is called before each step and may raise. `now` is in seconds since 1970. `loads` has
+    the dumps that must be loaded afterwards, by the label of their root. On any error everything
+    is as before, unless the error says that the next command continues. Raises
     TargetError.
     """
     try:
@@ -73,7 +83,10 @@ def swap(
             f"cannot restore in place below {paths_text(staging.records)}: {error.strerror}",
             ELSEWHERE,
         ) from error
-    records = [structs.replace(record, since=int(now), bytes=None) for record, _ in plans]
+    records = [
+        structs.replace(record, since=int(now), bytes=None, load=loads.get(record.label))
+        for record, _ in plans
+    ]
     sides = [(new, one.root, one.work) for new, one in zip(records, staging.roots, strict=True)]
     write_records(state_dir, records)
     done = [structs.replace(record, phase="swapped") for record in records]
@@ -115,10 +128,11 @@ def roll_back(state_dir: str, sides: Sequence[Sided]) -> tuple[str, ...]:
         ) from error
     if untouched:
         records = [
-            structs.replace(one, phase="staging", steps=(), stays=(), kept=()) for one in records
+            structs.replace(one, phase="staging", steps=(), stays=(), kept=(), load=None)
+            for one in records
         ]
     else:  # something was written meanwhile: only forget deletes it
-        records = [structs.replace(one, phase="undone") for one in records]
+        records = [structs.replace(one, phase="undone", load=None) for one in records]
     write_result(state_dir, records)
     return odd
 

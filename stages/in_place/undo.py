@@ -19,6 +19,7 @@ from stages.in_place.folder import open_sides, own_folders
 from stages.in_place.identity import identify
 from stages.in_place.moves import in_archive, take_all_back
 from stages.in_place.record import (
+    NO_LOADS,
     Record,
     Step,
     paths_text,
@@ -32,10 +33,11 @@ from stages.in_place.survey import Survey, Why
 from stages.source.exclude import Excludes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from stages.in_place.folder import Places
     from stages.in_place.moves import Sided
+    from stages.in_place.record import Load
 
 NAMED = 20
 """Most paths that an error names."""
@@ -65,19 +67,24 @@ def undo(
     patterns: Callable[[str], Sequence[str]],
     never: Sequence[str],
     now: float,
+    loads: Mapping[str, Load] = NO_LOADS,
 ) -> Undone:
     """Undo a restore; the service must be stopped.
 
     `places` has the folders of the roots now, by label, as paths or open; `now` is in seconds since
-    1970. If anything that the restore replaced is missing, nothing is changed and the error names
-    it. Raises TargetError.
+    1970. `loads` has the dumps that must be loaded afterwards, by the label of their root; the undo
+    counts as reported once its caller has loaded them and calls `finished_later`. If anything that
+    the restore replaced is missing, nothing is changed and the error names it. Raises TargetError.
     """
     with ExitStack() as opened:
         try:
             sides = open_sides(records, places, opened)
             plans = [_plan(state_dir, *side, patterns(side[0].path), never) for side in sides]
             since = int(now)
-            new = [structs.replace(one, since=since, bytes=None) for one, _ in plans]
+            new = [
+                structs.replace(one, since=since, bytes=None, load=loads.get(one.label))
+                for one, _ in plans
+            ]
             sides = [(one, *side[1:]) for one, side in zip(new, sides, strict=True)]
             write_records(state_dir, new)
         except OSError as error:
@@ -87,8 +94,10 @@ def undo(
                 "nothing was changed",
             ) from error
         done = finish_undo(state_dir, sides)
-        with suppress(TargetError):  # the next undo then reports this one again, and does nothing
-            write_records(state_dir, [structs.replace(one, phase="undone") for one in new])
+        # Unless that is written, the next undo reports this one again, and does nothing.
+        with suppress(TargetError):
+            if not loads:
+                write_records(state_dir, [structs.replace(one, phase="undone") for one in new])
     return structs.replace(done, left=tuple(path for _, left in plans for path in left))
 
 

@@ -193,6 +193,15 @@ class DockerEngine:
             code = self._client().exec_inspect(id_)["ExitCode"]
         return None if code is None else int(code)
 
+    def commands(self, name: str) -> list[str]:
+        """Return the command lines of all processes in a container.
+
+        Raises NoContainer, EngineAway, and SourceError also if the engine's machine has no ps.
+        """
+        with self._translated(f"list the processes of container {name}", name):
+            rows = self._client().top(name, ps_args="-eo pid,args")["Processes"]
+        return [str(row[-1]) for row in rows or ()]
+
     @contextmanager
     def api(self, action: str, name: str = "") -> Iterator[Any]:
         """Yield the SDK's client; raises EngineAway, SourceError, and NoContainer with a `name`."""

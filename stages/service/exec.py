@@ -29,11 +29,14 @@ STATUS_SECONDS = 10.0
 PID_DIGITS = 10
 """Longest process number. A container controls what it prints, so no more than this is kept of its
 first line before the line end."""
+ALONE_SECONDS = 600.0
+"""Seconds for a program with input to end after the process that fed it was killed."""
 
 # Docker's client may lose what arrives together with the answer's header, so the program waits for
 # a line. The mark follows only a program that has succeeded: Docker ends a stream early without an
 # error when it is restarted, for example.
-SCRIPT = """read -r _ || exit 1
+SCRIPT = """{remark}
+read -r _ || exit 1
 echo $$
 set -e
 (
@@ -41,6 +44,8 @@ set -e
 )
 printf %s {mark}
 """
+FED = "# packrat writes to this program"
+"""First line of a script with input, by which others of the container know it."""
 
 
 class ContainerProgram:
@@ -66,13 +71,17 @@ class ContainerProgram:
             arguments: Its `$1`, `$2` and so on.
             environment: Variables with secrets. They are not visible in a list of processes.
             check: Called several times a second; what it raises ends the program.
-            data: Its standard input, which is closed after it.
+            data: Its standard input, which is closed after it. Programs with input run one at a
+                time in a container: one whose Packrat was killed ends first.
 
         Raises:
             SourceError: It failed, or its output was cut off.
         """
+        if data is not None:
+            self._wait_until_alone(check)
         mark = secrets.token_hex(16).encode()
-        text = SCRIPT.format(script=script, mark=mark.decode())
+        remark = "" if data is None else FED
+        text = SCRIPT.format(remark=remark, script=script, mark=mark.decode())
         env = dict(environment or {})
         id_ = self._engine.begin(
             self._name, ["sh", "-c", text, "sh", *arguments], env, None, stdin=True
@@ -103,6 +112,21 @@ class ContainerProgram:
                 self._end(pid)
             feeder.join(1)
             said.close()
+
+    def _wait_until_alone(self, check: Callable[[], None]) -> None:
+        """Wait for the end of programs that lost their input when Packrat was killed.
+
+        Docker counts a command as ended when its shell is, although what that started goes on.
+        """
+        limit = time.monotonic() + ALONE_SECONDS
+        while any(FED in words for words in self._engine.commands(self._name)):
+            if time.monotonic() > limit:
+                raise SourceError(
+                    f"{self._what} has to wait for an earlier one, which does not end",
+                    f"docker restart {self._name} ends it; then repeat the command",
+                )
+            check()
+            time.sleep(CHECK_SECONDS)
 
     def _status(self, id_: str) -> int | None:
         """Return the exit status after the end of the output; None if it still runs."""

@@ -8,6 +8,7 @@ from stages.databases.mariadb import MariaDB
 from stages.databases.postgres import Postgres
 from stages.databases.redis import Redis
 from stages.errors import SourceError
+from stages.service.exec import FED
 from tests.helpers.databases import PASSWORD
 
 pytestmark = pytest.mark.root
@@ -51,6 +52,27 @@ def test_postgres_load_that_fails_changes_nothing(postgres, tools):
     with pytest.raises(SourceError, match=r"the load of 'kept'.*failed with status 1"):
         loaded(database, "kept.dump", dump[: len(dump) // 2], tools)
     assert postgres.sql("SELECT count(*) FROM later", "kept") == "0"
+
+
+@pytest.mark.thorough
+def test_postgres_load_that_is_interrupted_changes_nothing(postgres, tools):
+    """The program that is ended puts the present database back before it ends."""
+    database = of(postgres, Postgres)
+    postgres.sql("CREATE DATABASE mine")
+    postgres.sql("CREATE TABLE t AS SELECT repeat('x', 100) FROM generate_series(1, 99999)", "mine")
+    dump = b"".join(database.dump("mine.dump", tools))
+    postgres.sql("CREATE TABLE later (n int)", "mine")
+
+    class Interrupted(io.BytesIO):
+        def read(self, count):
+            if self.tell() > len(dump) // 2:
+                raise KeyboardInterrupt
+            return super().read(count // 16)
+
+    with pytest.raises(KeyboardInterrupt):
+        database.load("mine.dump", Interrupted(dump), tools, {})
+    assert postgres.engine.ended(postgres.name, FED)
+    assert postgres.sql("SELECT count(*) FROM later", "mine") == "0"
 
 
 @pytest.mark.thorough

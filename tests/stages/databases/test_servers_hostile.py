@@ -8,8 +8,8 @@ from stages.databases.base import PRINTED_BYTES
 from stages.databases.postgres import Postgres
 from stages.databases.redis import Redis
 from stages.databases.sqlite import SQLite
-from stages.dump import load_dump
 from stages.errors import SourceError
+from stages.in_place.loads import load_dump
 from stages.set_aside import write_dump
 
 

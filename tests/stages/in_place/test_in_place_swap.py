@@ -9,7 +9,7 @@ from stages import linux
 from stages.errors import TargetError
 from stages.in_place.folder import own_folders
 from stages.in_place.record import read_records
-from stages.in_place.recover import must_move
+from stages.in_place.recover import must_stand_still
 from tests.helpers.forked import ended, forked
 from tests.helpers.in_place import Place, set_aside
 from tests.helpers.trees import fill
@@ -109,7 +109,10 @@ def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
     """A running program replaces files between the check and the exchange."""
 
     def meddle():
-        if not must_move(place.state, "svc") or (place.path / "type").read_bytes() == b"meanwhile":
+        if (
+            not must_stand_still(place.state, "svc")
+            or (place.path / "type").read_bytes() == b"meanwhile"
+        ):
             return
         (place.path / "other").write_bytes(b"meanwhile")
         os.rename(place.path / "other", place.path / "type")
@@ -120,7 +123,7 @@ def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
     assert after["type"][1] == b"meanwhile"
     del after["type"], place.old["type"]
     assert after == place.old
-    assert not must_move(place.state, "svc")
+    assert not must_stand_still(place.state, "svc")
 
 
 def test_a_change_is_put_back_even_if_the_process_is_killed_before_it_can(place):
@@ -293,7 +296,7 @@ def replacing(place):
     """Replace the file `type` once the swap has begun, as another program would."""
 
     def meddle():
-        if must_move(place.state, "svc"):
+        if must_stand_still(place.state, "svc"):
             (place.path / "other").write_bytes(b"meanwhile")
             os.replace(place.path / "other", place.path / "type")
 
