@@ -580,7 +580,9 @@ def verify(
 ) -> int:
     """Verify the stored archives.
 
-    Both ends and the whole index of each archive are read, and samples of the rest.
+    Both ends and the whole index of each archive are read, and samples of the rest. With --deep,
+    every byte is read, and pg_restore reads the PostgreSQL dumps of the newest backup, if it is
+    installed.
 
     With --due, as in the daemon's scheduled verification, archives are read in full, those verified
     longest ago first, until deep_percent of all stored bytes has been read. A damaged archive is

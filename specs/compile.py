@@ -17,6 +17,7 @@ from stages.kinds import BUILT_IN
 from stages.locate import Locate
 from stages.reads import Reads
 from stages.select import Select
+from vault.catalog.prover import Depth
 
 
 def compile_service(
@@ -252,14 +253,20 @@ def compile_verify(
 ) -> Pipeline:
     """Compile the verification of a service at one or each destination; raises KeyError.
 
-    `depth` is one of `vault.catalog.prover.Depth`, `backup` the file name of the only archive.
+    `depth` is one of `vault.catalog.prover.Depth`, `backup` the file name of the only archive. When
+    everything is compared, programs of the databases read their dumps as well.
     """
-    params: dict[str, Any] = {"depth": depth}
-    params |= {"backup": backup} if backup else {}
+    only = {"backup": backup} if backup else {}
+    params: dict[str, Any] = {"depth": depth, **only}
     if source is not None:
         service = config.services[name].model_copy(update={"destinations": (source,)})
         config = config.model_copy(update={"services": config.services | {name: service}})
-    return _at_each(config, name, "verify", params, {"tidy": False, "marks": False})
+    pipeline = _at_each(config, name, "verify", params, {"tidy": False, "marks": False})
+    if depth == Depth.CHUNKS:
+        for place in pipeline.destinations:
+            stage = {"kind": "prove_dumps", "destination": place, **only}
+            pipeline.stages[f"prove_dumps:{place}"] = stage | {"after": [f"verify:{place}"]}
+    return pipeline
 
 
 def _at_each(

@@ -248,6 +248,16 @@ class Verified(Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
 
 
+class DumpsProven(Struct, frozen=True):
+    """Dumps of databases that their engine's program has read, at one destination."""
+
+    destination: str
+    archive: str
+    """File name of the backup that has them; empty for none."""
+    unsound: Mapping[str, str] = {}
+    """Path of a dump that cannot be read -> what is wrong."""
+
+
 # Provided by a restore.
 
 

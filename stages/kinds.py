@@ -25,6 +25,7 @@ from stages.gather import Gather
 from stages.locate import Locate
 from stages.pack import Pack
 from stages.preflight import Preflight
+from stages.prove_dumps import ProveDumps
 from stages.prune import Prune
 from stages.select import Select
 from stages.set_aside import SetAside
@@ -65,6 +66,7 @@ KINDS: tuple[type[Stage], ...] = (
     PostRestore,
     Containers,
     Verify,
+    ProveDumps,
     Undo,
     Select,
     Locate,

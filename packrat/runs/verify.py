@@ -10,8 +10,8 @@ from packrat.runs.catalogs import alarms_of
 from packrat.runs.maintenance import maintain
 from packrat.text.progress import Detail, progress
 from packrat.text.report import print_json, warn
-from packrat.text.verdicts import print_verdicts, row_of, with_alarms
-from stages.facts import Holdings, Verified
+from packrat.text.verdicts import print_verdicts, row_of, with_alarms, with_dumps
+from stages.facts import DumpsProven, Holdings, Verified
 from stages.verify import Verify
 from vault.catalog.prover import Depth
 from vault.catalog.verdict import Status, superseded
@@ -52,14 +52,17 @@ def verify_pipelines(
         since = time.time()
         stages = [name for name in pipeline.stages if name != "survey"]
         depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
-        titles = {name: f"verifying {name.partition(':')[2]}" for name in stages}
+        titles = {name: _title(*name.split(":", 1)) for name in stages}
         with progress(pipeline.service, titles, detail=detail) as listener:
             outcome = maintain(pipeline, program, [listener])
         holdings = outcome.fact(Holdings)
         answered |= bool(holdings and holdings.catalogs)
         failed += outcome.failed.values()
         verdicts = [one for each in outcome.facts_of(Verified) for one in each.verdicts]
-        rows += [row_of(pipeline.service, verdict) for verdict in verdicts]
+        found = [row_of(pipeline.service, verdict) for verdict in verdicts]
+        for proven in outcome.facts_of(DumpsProven):
+            found = with_dumps(found, proven)
+        rows += found
         if holdings:
             catalogs = [*holdings.catalogs.values()]
             old[pipeline.service] = superseded(catalogs, verdicts)
@@ -78,6 +81,11 @@ def verify_pipelines(
         print("no backups yet: nothing to verify")
     report(rows)
     return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
+
+
+def _title(kind: str, destination: str) -> str:
+    what = "verifying" if kind == "verify" else "reading the dumps at"
+    return f"{what} {destination}"
 
 
 def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:

@@ -16,6 +16,8 @@ from vault.catalog.verdict import Status, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from stages.facts import DumpsProven
+
 
 def row_of(service: str, verdict: Verdict) -> dict[str, Any]:
     """Return the documented keys of a verdict."""
@@ -29,6 +31,7 @@ def row_of(service: str, verdict: Verdict) -> dict[str, Any]:
         "base": verdict.base,
         "file": verdict.name,
         "vanished": False,
+        "dumps": [],
     }
 
 
@@ -50,8 +53,23 @@ def with_alarms(rows: list[dict[str, Any]], alarms: Iterable[Alarm]) -> list[dic
             text = alarm_text(alarm) if lost is alarm.lost[-1] else "packrat did not delete it"
             row = place | {"id": lost.id[:8], "status": Status.MISSING.value, "problems": [text]}
             row |= {"bytes_read": 0, "base": False, "file": lost.name, "vanished": True}
+            row |= {"dumps": []}
             rows.append(row)
     return rows
+
+
+def with_dumps(rows: list[dict[str, Any]], proven: DumpsProven) -> list[dict[str, Any]]:
+    """Return the rows, in which a backup with dumps that cannot be read counts as damaged.
+
+    Its archive is as it was written, so nothing is recorded about that.
+    """
+    problems = [
+        masked(f"{path} cannot be read by pg_restore: {why}")
+        for path, why in proven.unsound.items()
+    ]
+    bad = {"status": Status.DAMAGED.value, "problems": problems, "dumps": [*proven.unsound]}
+    about = {"destination": proven.destination, "file": proven.archive}
+    return [row | bad if problems and about.items() <= row.items() else row for row in rows]
 
 
 def print_verdicts(
@@ -100,6 +118,11 @@ def _next_steps(rows: list[dict[str, Any]], old: Mapping[str, list[str]]) -> Ite
             if source := good.get(at):
                 advice = f"it is good at {source}, and the next backup copies it from there"
             yield f"{service} statement {id_}: {advice}."
+        elif row["dumps"]:
+            yield (
+                f"{service} {id_}: packrat backup {service} dumps the database again; packrat"
+                f" verify {service} --deep --backup ID reads the dumps of an older backup through."
+            )
         elif row["file"] in old.get(service, ()):
             continue
         elif source := good.get(at):

@@ -68,6 +68,16 @@ class Database(BaseModel):
         """Yield the content of one file of the dump; raises SourceError unless it is whole."""
         raise NotImplementedError
 
+    @classmethod
+    def has_proof(cls, file: str) -> bool:  # noqa: ARG003 (for overriding)
+        """Return whether a program of the engine can read a stored file without loading it."""
+        return False
+
+    @classmethod
+    def prove(cls, file: str, pieces: Iterator[bytes], check: Callable[[], None]) -> None:
+        """Let that program read a stored file; raises UnsoundDump and NotProven."""
+        raise NotImplementedError
+
     def loads_late(self, file: str) -> bool:  # noqa: ARG002 (for overriding)
         """Return whether a file is loaded after the others, which it relies on."""
         return False

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
 from stages.databases.base import Server, Tools, file_of, from_environment, name_of
+from stages.databases.pg_restore import read_through
 from stages.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stages.databases.base import Settings
 
@@ -105,6 +106,16 @@ class Postgres(Server):
             yield piece
         if not begun.startswith(MAGIC):
             raise self._unfinished(file)
+
+    @classmethod
+    def has_proof(cls, file: str) -> bool:
+        """Return whether a file is the dump of a database."""
+        return file.endswith(SUFFIX)
+
+    @classmethod
+    def prove(cls, file: str, pieces: Iterator[bytes], check: Callable[[], None]) -> None:  # noqa: ARG003
+        """Read a dump with `pg_restore`; raises UnsoundDump and NotProven."""
+        read_through(pieces, check)
 
     def load(self, file: str, data: BinaryIO, tools: Tools, settings: Settings) -> None:  # noqa: ARG002
         """Replace a database; add roles that are missing. Raises SourceError."""

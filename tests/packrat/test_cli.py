@@ -211,6 +211,7 @@ def test_documents_have_the_documented_keys(house):
         "base",
         "file",
         "vanished",
+        "dumps",
     ]
 
 

@@ -77,6 +77,7 @@ PARAMS = {
     "confirm": {"destination": "nas", "full": True},
     "prune": {"destination": "nas", "keep": 3},
     "verify": {"destination": "nas", "keep": 3, "depth": "chunks"},
+    "prove_dumps": {"destination": "nas"},
     "command": {"command": "true"},
     "commands": {"first": {"command": "false | true"}, "then": {"command": "true"}},
     "post_restore": {"command": "psql -f dump.sql", "container": "postgres"},
