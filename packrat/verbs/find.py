@@ -10,6 +10,7 @@ from packrat.browse.library import AllBackups
 from packrat.browse.opened import opened_ahead
 from packrat.errors import Exit
 from packrat.restore.request import in_roots
+from packrat.runs.left_out import note_left_out
 from packrat.text.report import bytes_text, count_text, minute_text, print_json, table, warn
 from vault.archive.compare import Search, Sighting
 from vault.browse import PackratFileSystem
@@ -50,6 +51,9 @@ def find_paths(
     if failed and not searched:
         raise failed[0]
     _report(rows, pattern, searched, as_json=as_json)
+    if not (services or as_json or failed or library.away):
+        advice = "packrat find PATTERN SERVICE searches one"
+        note_left_out(program, "searched", advice, source)
     return Exit.PARTIAL if failed or library.away else Exit.DONE
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from packrat.errors import Exit
 from packrat.notify.message import notifier
 from packrat.restore.choose import find_archives
 from packrat.runs.catalogs import catalogs
+from packrat.runs.left_out import note_left_out
 from packrat.runs.verify import verify_pipelines
+from packrat.text.progress import Detail
 from specs.compile import compile_verify
 from vault.catalog.prover import Depth
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from packrat.program import Program
-    from packrat.text.progress import Detail
     from specs.config import Config
 
 
@@ -45,7 +47,7 @@ def verify_stored(
         chosen = find_archives(found, backup, config.host)
         services = list(chosen)
     pipelines = [compile_verify(config, name, depth, chosen.get(name), source) for name in services]
-    return verify_pipelines(
+    status = verify_pipelines(
         pipelines,
         program,
         as_json=as_json,
@@ -53,6 +55,9 @@ def verify_stored(
         asked_all=source is None,
         report=_report(config),
     )
+    if not (service or backup or as_json or detail is Detail.QUIET or status == Exit.PARTIAL):
+        note_left_out(program, "verified", "packrat verify SERVICE verifies one", source)
+    return status
 
 
 def verify_share(program: Program, *, as_json: bool, detail: Detail) -> int:

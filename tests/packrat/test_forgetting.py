@@ -82,8 +82,23 @@ def test_a_service_that_left_the_configuration_is_listed_and_noted(left):
     assert {why for row in rows for why in row["reasons"].values()} == {"not in the configuration"}
 
 
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (("find", "new-*"), "so not searched: notes; packrat find PATTERN SERVICE searches one."),
+        (("verify",), "so not verified: notes; packrat verify SERVICE verifies one."),
+    ],
+)
+def test_commands_for_all_services_note_one_that_left(left, words, note):
+    done = left.cli(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"Not in the configuration, {note}\n")
+    left.json(*words)
+
+
 def test_a_configured_service_is_not_noted(configured):
-    assert "Not in the configuration" not in configured.cli("list").stdout
+    for words in (("list",), ("find", "new-*"), ("verify",)):
+        assert "Not in the configuration" not in configured.cli(*words).stdout
     assert {row["configured"] for row in configured.json("list", "--all-services")} == {True}
 
 
