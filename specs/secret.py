@@ -27,11 +27,12 @@ class SecretFault(Exception):  # noqa: N818 - named as the other faults are
     Attributes:
         what: The secret and the problem; never contains a part of the value.
         hint: Advice to the user.
+        reason: The problem alone.
     """
 
-    def __init__(self, what: str, hint: str) -> None:
+    def __init__(self, what: str, hint: str, reason: str = "") -> None:
         super().__init__(f"{what}; {hint}")
-        self.what, self.hint = what, hint
+        self.what, self.hint, self.reason = what, hint, reason or what
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,7 +64,7 @@ class Secret:
             found = _FINDERS[self.form](self.value)
         except SecretFault as fault:
             what = f"the secret {self.source or self.form}: {fault.what}"
-            raise SecretFault(what, fault.hint) from None
+            raise SecretFault(what, fault.hint, fault.reason) from None
         return hide(re.sub(r"\r?\n\Z", "", found))
 
     def reference(self) -> dict[str, str]:

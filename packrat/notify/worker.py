@@ -34,7 +34,7 @@ def send_all(recipients: Notify, ping: Secret | None, messages: list[Message]) -
     pings = [one for one in messages if one.ping]
     work: list[Callable[[], list[str]]] = []
     if requested:
-        work += [partial(notify_service, secret, requested) for secret in recipients.urls]
+        work += [partial(_notify, secret, requested) for secret in recipients.urls]
     if ping and pings:
         work.append(partial(_ping_all, ping, _without_superseded(pings)))
     with ThreadPoolExecutor(max(len(work), 1)) as threads:
@@ -51,15 +51,19 @@ def _without_superseded(pings: Iterable[Message]) -> list[Message]:
     return kept
 
 
-def notify_service(secret: Secret, messages: list[Message]) -> list[str]:
+def _notify(secret: Secret, messages: list[Message]) -> list[str]:
+    try:
+        url = secret.resolve()
+    except SecretFault as error:
+        return [f"a message was not sent: {error}"]
+    return notify_service(url, messages)
+
+
+def notify_service(url: str, messages: list[Message]) -> list[str]:
     """Send messages to one service in order; return a sentence for each failure."""
     import apprise
 
     logging.getLogger("apprise").disabled = True  # it would log the URL
-    try:
-        url = secret.resolve()
-    except SecretFault as error:
-        return [f"notification service: {error}"]
     where = f"notification service {urlsplit(url).scheme}"
     service = apprise.Apprise()
     if not service.add(url):

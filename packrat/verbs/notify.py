@@ -9,6 +9,7 @@ from packrat.notify.sender import Message
 from packrat.notify.worker import notify_service
 from packrat.text.report import print_json
 from specs.faults import printable
+from specs.secret import SecretFault
 from stages.masking import masked
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def send_test(program: Program, *, as_json: bool) -> int:
     message = Message("success", title, f"Messages are sent on: {', '.join(config.notify.on)}.")
     rows: list[dict[str, Any]] = []
     for number, secret in enumerate(config.notify.urls):
-        problems = notify_service(secret, [message])
+        try:
+            problems = notify_service(secret.resolve(), [message])
+        except SecretFault as fault:  # the row says which secret it is
+            problems = [f"not sent: {fault.reason}; {fault.hint}"]
         problem = masked(problems[0]) if problems else None
         rows.append({"url": f"notify.urls[{number}]", "problem": problem})
     if as_json:

@@ -160,6 +160,17 @@ def test_a_test_message_is_sent_to_each_service(house):
     ]
 
 
+def test_a_test_message_whose_secret_is_missing_says_what_is_missing(house, monkeypatch):
+    monkeypatch.delenv("NTFY_URL", raising=False)
+    settle(house, notify={"urls": [{"env": "NTFY_URL"}]})
+    done = house.cli("notify", "--test")
+    assert done.returncode == 4
+    assert done.stdout == (
+        "notify.urls[0]: not sent: the environment has no NTFY_URL; set it where packrat is started"
+        "\n"
+    )
+
+
 @pytest.mark.thorough
 def test_a_configuration_that_breaks_under_the_daemon_is_notified(house):
     """Once, and again when it is repaired; health and metrics show it in between."""
