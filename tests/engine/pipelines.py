@@ -16,6 +16,7 @@ PARAMS = {
     "catch_up": {"destination": "d", "keep": 3},
     "prune": {"destination": "d", "keep": 3},
     "verify": {"destination": "d", "keep": 3},
+    "prove_dumps": {"destination": "d"},
     "command": {"command": "true"},
     "commands": {"first": {"command": "true"}, "then": {"command": "true"}},
     "post_restore": {"command": "true"},
