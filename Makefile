@@ -23,12 +23,12 @@ READY  := .venv/ready
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
-# Four at once on two cores: much of what the tests do is to wait for real servers.
+# Five at once on two cores: much of what the tests do is to wait for real servers.
 test: $(READY)
-	$(BIN)/pytest -n 4 --dist worksteal -m "not thorough" $(ARGS)
+	$(BIN)/pytest -n 5 --dist worksteal -m "not thorough" $(ARGS)
 
 test-all: $(READY)
-	$(BIN)/pytest -n 4 --dist worksteal -m thorough $(ARGS)
+	$(BIN)/pytest -n 5 --dist worksteal -m thorough $(ARGS)
 
 soak: $(READY)
 	$(BIN)/pytest -n 2 --soak tests/soak tests/laws/test_retention.py $(ARGS)

@@ -21,7 +21,7 @@ ONCE_DEAD = 5.0
     [
         [(0.0, signal.SIGKILL)],
         pytest.param([(0.0, signal.SIGTERM)], marks=pytest.mark.thorough),
-        [(0.0, signal.SIGTERM), (0.05, signal.SIGTERM)],
+        pytest.param([(0.0, signal.SIGTERM), (0.05, signal.SIGTERM)], marks=pytest.mark.thorough),
         pytest.param([(0.0, signal.SIGINT), (1.0, signal.SIGINT)], marks=pytest.mark.thorough),
     ],
     ids=["killed", "ended", "ended by several at once", "ended impatiently"],

@@ -223,6 +223,7 @@ def test_postgres_by_its_dump(engine, database, cluster, home):
         assert int(psql(home, "SELECT max(n) FROM t")) >= before
 
 
+@pytest.mark.thorough
 def test_destroyed_data_come_back_in_place(engine, database, home):
     """A dropped table is there again, the container is up, and --undo reverts that."""
     in_container(engine, database, home)

@@ -75,7 +75,8 @@ def test_killed_undo_of_a_file_and_its_database_is_finished(home, first):
     undos_survive(OneDatabase(home), MOMENTS[first::2])
 
 
-@pytest.mark.parametrize("kind", daily(SERVERS, ["postgres"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", SERVERS)
 def test_load_that_is_killed_in_the_middle_is_done_again(in_containers, kind):
     """Its program in the container goes on for a while, and must not disturb the second one."""
     restores_survive(in_containers(kind), ["half loaded"])

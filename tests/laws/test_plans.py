@@ -60,6 +60,7 @@ def test_every_job_runs_as_planned(tmp_path_factory, at, settings, inc, tree, da
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("warm", [True, False])
 @pytest.mark.parametrize("with_commands", [True, False])
+@pytest.mark.thorough
 def test_containers_stop_and_start_as_planned(tmp_path, engine, names, warm, with_commands):
     """Backup and in-place restore: the plan is true about what happens during the downtime."""
     name = engine.run(next(names))

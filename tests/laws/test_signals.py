@@ -37,6 +37,7 @@ def backups(house, name):
 
 
 @pytest.mark.parametrize("number", sample(SIGNALS))
+@pytest.mark.thorough
 def test_interrupted_at_every_event(two, number):
     """At each event of a run: exit 130 and nothing left, or the run was done and is whole."""
     statuses = []

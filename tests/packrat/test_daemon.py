@@ -64,6 +64,7 @@ def test_what_is_not_to_be_made_up_is_not(house):
         assert daemon.runs() == []
 
 
+@pytest.mark.thorough
 def test_a_broken_file_harms_no_scheduled_backup(house):
     """A broken file is reported, and the old configuration stays in use.
 

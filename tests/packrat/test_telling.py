@@ -142,6 +142,7 @@ def test_damage_that_a_verification_by_hand_finds_is_notified(house):
     assert titles == ["packrat on here: 1 archive found damaged"] * 2
 
 
+@pytest.mark.thorough
 def test_a_test_message_is_sent_to_each_service(house):
     """`packrat notify --test` says for each URL whether it was sent; it pings nobody."""
     title = "packrat on here: test message"

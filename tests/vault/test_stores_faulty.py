@@ -123,6 +123,7 @@ def test_a_line_that_is_cut_during_an_upload(far, after):
     line.close()
 
 
+@pytest.mark.thorough
 def test_a_silent_server_is_reported_within_its_time(far, monkeypatch):
     """Every call fails after two attempts, each with one time limit."""
     monkeypatch.setattr(calls, "PATIENCE_SECONDS", 2.0)

@@ -63,6 +63,7 @@ def test_events_in_order(tmp_path, engine, names, warm):
     assert differences(house.source, house.restore()) == []
 
 
+@pytest.mark.thorough
 def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_path, engine, names):
     """Reading waits for no destination, although the spool's budget is used up meanwhile."""
     name = engine.run(next(names))
@@ -85,6 +86,7 @@ def test_the_container_is_up_long_before_a_slow_destination_has_everything(tmp_p
 
 
 @pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.thorough
 def test_nothing_is_read_from_a_destination_while_a_container_is_down(
     tmp_path, engine, names, warm
 ):
@@ -170,6 +172,7 @@ EDGES = [
 
 
 @pytest.mark.parametrize("edge", sample(EDGES))
+@pytest.mark.thorough
 def test_killed_at_every_edge_the_next_command_starts_what_ran(tmp_path, engine, three, edge):
     """SIGKILL: `packrat list` starts what a dead run left down; the next backup is whole."""
     one, two, off = three
@@ -301,6 +304,7 @@ def test_each_fault_has_one_clear_message(tmp_path, engine, names, fault):
         assert engine.running(name)
 
 
+@pytest.mark.thorough
 def test_all_that_are_ill_are_named_and_waited_for_together(tmp_path, engine, names):
     """Four containers of a project need no longer than one; none of them hides another."""
     check = "test -e /tmp/up && rm /tmp/up || { echo not well; false; }"

@@ -47,6 +47,7 @@ def test_in_place_and_back(spoilt, engine):
     sample(["Finished select", "Finished gather", "Acquired stop", "Finished stop",
      "Finished collect", "Released start", "Finished start"]),
 )  # fmt: skip
+@pytest.mark.thorough
 def test_a_restore_in_place_that_is_killed_leaves_the_old_or_the_new(tmp_path, engine, three, edge):
     """SIGKILL at every edge: after the next command the state is whole, and the container up."""
     name, *_ = three

@@ -222,6 +222,7 @@ def test_a_dead_runs_command_waits_for_its_container_until_a_later_repair(comman
 
 
 @pytest.mark.parametrize("edge", ["", "Finished stop", "before the pause", "Released start"])
+@pytest.mark.thorough
 def test_a_paused_container_is_paused_again(tmp_path, engine, names, monkeypatch, edge):
     """Also when the run died; no warning, since all is as it was."""
     name = engine.run(next(names))

@@ -85,6 +85,7 @@ def test_stream_that_ends_early_is_an_error(engine, made):
                 b"".join(output)
 
 
+@pytest.mark.thorough
 def test_container_that_is_killed_is_an_error(engine, names):
     name = engine.run(next(names))
     output = program(engine, name).run("yes")
@@ -95,6 +96,7 @@ def test_container_that_is_killed_is_an_error(engine, names):
             pass
 
 
+@pytest.mark.thorough
 def test_program_is_ended_when_its_reader_stops(engine, made):
     output = program(engine, made[0]).run("exec yes packrat-test")
     next(output)
