@@ -172,6 +172,7 @@ def test_server_that_dies_fails_the_backup(home, engine, pg):
         failed(house_with_pg(home, engine), "the dump of 'postgres' of PostgreSQL in db")
 
 
+@pytest.mark.thorough
 def test_dump_program_that_is_killed_fails_the_backup(home, engine, pg):
     with at_the_dump(engine, pg, kill):
         failed(house_with_pg(home, engine), "failed with status 137")

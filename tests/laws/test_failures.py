@@ -217,6 +217,7 @@ def test_prune_with_a_failure_at_one_destination(tmp_path, failing, at):
      ("collect", "first"), ("collect", "last"), ("start", "last"), ("gather", "first"),
      ("spool", "first"), ("upload:local", "first")]),
 )  # fmt: skip
+@pytest.mark.thorough
 def test_containers_run_after_a_backup_with_a_failure(
     tmp_path, engine, three, failing, monkeypatch, target, at
 ):

@@ -209,6 +209,7 @@ def test_a_nas_brings_a_large_archive_to_its_disk_while_it_comes(tmp_path, nas, 
     assert differences(house.source, house.restore()) == []
 
 
+@pytest.mark.thorough
 def test_a_nas_that_returns_less_than_requested(tmp_path, nas, monkeypatch):
     """A server that returns less than requested returns the rest for another request."""
     house = house_with(tmp_path, {})

@@ -141,6 +141,7 @@ def test_an_interrupted_restore_needs_no_room_twice(tmp_path):
         assert differences(house.source, out) == []
 
 
+@pytest.mark.thorough
 def test_another_restore_is_not_continued(filled, tmp_path):
     """Other paths, another backup, a folder without a marker: refused, and nothing changes."""
     out = tmp_path / "out"

@@ -122,6 +122,7 @@ def test_interrupted_at_any_time(two, number):
 
 
 @pytest.mark.parametrize("number", sample(SIGNALS))
+@pytest.mark.thorough
 def test_an_interrupted_restore_reports_it(tmp_path, number):
     """An interrupted restore reports it in one line, with exit status 130."""
     house = House(tmp_path)

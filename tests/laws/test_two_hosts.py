@@ -63,6 +63,7 @@ def test_the_second_host_is_warned_and_the_first_left_alone(tmp_path, s3, passwo
     assert differences(first.source, first.restore()) == []
 
 
+@pytest.mark.thorough
 def test_an_archive_under_another_key_is_reported_as_such(tmp_path, s3):
     """Restoring it by its id does not report that there is no such backup."""
     first = machine(tmp_path / "one", s3, "one")

@@ -106,6 +106,7 @@ def test_a_daemon_that_is_killed_loses_no_instant(slow):
 
 
 @pytest.mark.root
+@pytest.mark.thorough
 def test_what_cannot_be_put_back_yet_is_tried_again(house, engine):
     """The Docker engine starts after packrat, and the repair needs no user."""
     engine.docker("stop", "-t", "0", engine.run("late"))
@@ -171,6 +172,7 @@ def test_many_with_one_schedule_neither_start_at_once_nor_starve(house):
         assert sum(r["started"] <= run["started"] < r["ended"] for r in done) <= 2
 
 
+@pytest.mark.thorough
 def test_a_run_by_hand_is_waited_for(house):
     """The daemon waits for a manual run to end, and then runs."""
     fill(house.source, {"a": b"1"})

@@ -216,6 +216,7 @@ def test_an_engine_that_is_away_is_an_error_with_advice(house, monkeypatch):
 
 
 @pytest.mark.parametrize("labelled", [False, True], ids=["write", "label"])
+@pytest.mark.thorough
 def test_what_was_found_can_be_backed_up_and_restored(house, engine, hasty, monkeypatch, labelled):
     """`--write` and a label do the same: one backup with a root for each volume."""
     monkeypatch.setenv("DOCKER_HOST", engine.host)

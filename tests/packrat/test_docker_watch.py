@@ -95,6 +95,7 @@ def test_a_new_container_without_a_backup_is_told_once(house, engine, made):
     assert "packrat discover --write" in body
 
 
+@pytest.mark.thorough
 def test_without_docker_the_daemon_runs_and_uses_it_when_it_is_there(house, engine, made):
     made("late")
     settle(house, notify={"on": ["unprotected"]})

@@ -77,6 +77,7 @@ def test_a_password_that_cannot_be_proven_makes_no_key(fresh):
     assert not fresh.key_file.exists()
 
 
+@pytest.mark.thorough
 def test_the_length_is_checked_again_after_a_mismatch(fresh):
     """A one-letter password was once accepted after two that differed."""
     child = terminal(fresh, "init")

@@ -169,6 +169,7 @@ def test_what_was_slept_through_is_made_up_once(text, zone, asleep):
     zones,
     st.lists(st.tuples(st.floats(BEGIN + 10 * DAY, END), st.floats(60, 9 * DAY)), max_size=1),
 )
+@pytest.mark.thorough
 def test_a_clock_set_back_runs_nothing_twice(text, zone, setbacks):
     """After setbacks of minutes or days, no instant has two runs, and none is lost."""
     ran = [i for i, _ in run_year(text, zone, [(at, -length) for at, length in setbacks])]

@@ -109,6 +109,7 @@ def test_nothing_is_read_from_a_destination_while_a_container_is_down(
     assert differences(house.source, house.restore()) == []
 
 
+@pytest.mark.thorough
 def test_changes_during_the_warm_pass_are_stored_as_after_the_stop(tmp_path, engine, names):
     """Changed, grown, replaced, deleted, added and renamed files: the second walk decides."""
     name = engine.run(next(names))
@@ -325,6 +326,7 @@ def test_all_that_are_ill_are_named_and_waited_for_together(tmp_path, engine, na
     assert time.monotonic() - times[0] < 12
 
 
+@pytest.mark.thorough
 def test_one_that_ignores_term_is_killed_and_warned_of(tmp_path, engine, names):
     """This happens after stop_timeout, and it runs again."""
     name = engine.run(next(names), DEAF)
@@ -334,6 +336,7 @@ def test_one_that_ignores_term_is_killed_and_warned_of(tmp_path, engine, names):
     assert engine.running(name)
 
 
+@pytest.mark.thorough
 def test_restart_always(tmp_path, engine, names):
     """A restart policy does not start it in the middle, and it runs after."""
     name = engine.run(next(names), "sleep 1000 & wait", "--restart", "always")

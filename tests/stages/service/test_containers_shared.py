@@ -85,6 +85,7 @@ def test_two_services_that_share_containers_wait_for_each_other(tmp_path, engine
     assert lock_files(house) == []
 
 
+@pytest.mark.thorough
 def test_a_service_gives_up_on_a_container_that_stays_in_use(tmp_path, engine, names, monkeypatch):
     """Within a bounded time, with the name of the other service, and nothing is stopped."""
     name, own = engine.run(next(names)), engine.run(next(names))
@@ -255,6 +256,7 @@ def test_one_that_was_stopped_and_is_started_meanwhile_is_warned_of(tmp_path, en
     assert f"container {name} was started while" in warning
 
 
+@pytest.mark.thorough
 def test_a_container_in_the_network_of_another_starts_after_it(tmp_path, engine, names):
     """In any order of names; one in the network of a stopped container is warned of."""
     vpn = engine.run(next(names))

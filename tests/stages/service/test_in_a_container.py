@@ -79,6 +79,7 @@ def kind(house):
     return record.root.kind
 
 
+@pytest.mark.thorough
 def test_a_restore_in_place_its_undo_and_its_forget_work_in_a_container(house, container):
     """The folder is a mount point; without handles inode, birth time and type identify a file."""
     succeeds(house.cli("backup", "svc", wrap=container))

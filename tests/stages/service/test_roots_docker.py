@@ -150,6 +150,7 @@ def test_volume_that_docker_mounts_is_read_after_the_stop_or_refused(tmp_path, e
         assert engine.running("uses-nas")
 
 
+@pytest.mark.thorough
 def test_restore_killed_in_a_volume_that_docker_unmounts_is_taken_back(tmp_path, engine):
     """Docker unmounts it once its container is down; it is opened again before the next stop."""
     disk = tmp_path / "disk"
