@@ -26,12 +26,19 @@ class SegmentCache(SharedCache[tuple[bool, str, int], bytes]):
         super().__init__(kept_bytes, len)
         self._threads = ThreadPoolExecutor(AHEAD_MOST)
         self._idle = threading.Semaphore(AHEAD_MOST)
+        self._ahead: set[tuple[bool, str, int]] = set()
 
     def ahead(self, key: tuple[bool, str, int], fetch: FetchSegment) -> None:
         """Begin to fetch a segment that will be read soon, unless enough are under way."""
-        if key not in self and self._idle.acquire(blocking=False):
-            begun = self._threads.submit(self.get, key, lambda: fetch(*key))
-            begun.add_done_callback(lambda _: self._idle.release())
+        if key in self or key in self._ahead or not self._idle.acquire(blocking=False):
+            return
+
+        def ended(_: object) -> None:
+            self._ahead.discard(key)
+            self._idle.release()
+
+        self._ahead.add(key)
+        self._threads.submit(self.get, key, lambda: fetch(*key)).add_done_callback(ended)
 
 
 class Segments:
