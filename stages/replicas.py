@@ -71,7 +71,13 @@ class Replicas:
         """Return an archive, opened once, at the first usable destination; raises VaultError."""
         if archive_id not in self._opened:
             name = self.name(archive_id)
-            self._opened[archive_id] = self._first(name, lambda c: c.open(name, self._keys), check)
+
+            def opened(catalog: Catalog) -> Archive:
+                archive = catalog.open(name, self._keys)
+                archive.prove_size()  # reads the table of the frames, which may be damaged as well
+                return archive
+
+            self._opened[archive_id] = self._first(name, opened, check)
         return self._opened[archive_id]
 
     def opened(self, archives: Iterable[str], check: Check) -> Iterator[str]:
