@@ -105,12 +105,14 @@ class Target:
 
     def _unfinished_bytes(self, tree: int) -> int:
         """Return what the unfinished files in an open folder take on its disk."""
-        return sum(
-            512 * os.stat(name, dir_fd=folder, follow_symlinks=False).st_blocks
-            for _, _, names, folder in os.fwalk(".", dir_fd=tree)
-            for name in names
-            if name.startswith(self._partial)
-        )
+        with suppress(RecursionError):  # deeper than Python 3.11 walks: then nothing counts
+            return sum(
+                512 * os.stat(name, dir_fd=folder, follow_symlinks=False).st_blocks
+                for _, _, names, folder in os.fwalk(".", dir_fd=tree)
+                for name in names
+                if name.startswith(self._partial)
+            )
+        return 0
 
     def make(self) -> None:
         """Open the folder, or create it; raises TargetError."""
