@@ -69,7 +69,10 @@ class Survey:
                     why = Why.SOCKET if is_socket else self._why(path, fd, is_folder=is_folder)
                     if why:
                         self.stays[path] = why
-                        self.holding.update(at for at, _, _ in stack)
+                        for above, _, _ in reversed(stack):
+                            if above in self.holding:
+                                break
+                            self.holding.add(above)
                     elif is_folder:
                         skip()
                         inner = os.open(name, OPEN_FOLDER, dir_fd=fd)
