@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from stages.databases.base import BLOCK_BYTES, Database, Tools, blocks
+from stages.empty_folder import empty_folder
 from stages.errors import SourceError, TargetError
 from stages.restore_target.handles import open_service
 
@@ -26,6 +27,7 @@ CHECK_SECONDS = 0.1
 SCRATCH = "/var/tmp"  # noqa: S108 (the folder made in it is private)
 """Where copies are made: the owner of a file may not enter Packrat's own folders."""
 PREFIX = "packrat-copy-"
+LEFT_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LEFT_SECONDS = 60.0
 """Age from which a copy that no process has locked was left by one that was killed."""
 SIDE_FILES = ("", "-wal", "-shm", "-journal")
@@ -216,35 +218,40 @@ def scratch_folder(owner: os.stat_result) -> Iterator[str]:
     """Make a folder for one user; it is deleted at the end, or after a kill by the next one."""
     _delete_left()
     # Nobody else can enter the outer one's content, and the owner cannot replace the inner one.
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=SCRATCH) as outer:
-        lock = os.open(outer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            os.chmod(outer, 0o711)  # noqa: S103
-            inner = os.path.join(outer, "work")
-            os.mkdir(inner, 0o700)
-            os.chown(inner, owner.st_uid, owner.st_gid)
-            yield inner
-        finally:
-            os.close(lock)
+    outer = tempfile.mkdtemp(prefix=PREFIX, dir=SCRATCH)
+    lock = os.open(outer, LEFT_FOLDER)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.chmod(outer, 0o711)  # noqa: S103
+        inner = os.path.join(outer, "work")
+        os.mkdir(inner, 0o700)
+        os.chown(inner, owner.st_uid, owner.st_gid)
+        yield inner
+    finally:
+        _delete(outer, lock)
+        os.close(lock)
 
 
 def _delete_left() -> None:
     """Delete the folders of processes that were killed: each holds a copy of a database."""
-    with os.scandir(SCRATCH) as entries:
-        old = [
-            entry.path
-            for entry in entries
-            if entry.name.startswith(PREFIX)
-            and entry.is_dir(follow_symlinks=False)
-            and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
-            and entry.stat(follow_symlinks=False).st_mtime < time.time() - LEFT_SECONDS
-        ]
-    for path in old:
-        with suppress(OSError):  # one that is in use, or was deleted meanwhile
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    for name in os.listdir(SCRATCH):
+        if not name.startswith(PREFIX):
+            continue
+        path = os.path.join(SCRATCH, name)
+        with suppress(OSError):  # anybody can make one of that name, and delete it again
+            lock = os.open(path, LEFT_FOLDER)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                found = os.fstat(lock)
+                old = found.st_mtime < time.time() - LEFT_SECONDS
+                if old and found.st_uid == os.geteuid():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _delete(path, lock)
             finally:
                 os.close(lock)
+
+
+def _delete(path: str, folder: int) -> None:
+    """Delete a folder with what its user has put into it, at any depth, as far as possible."""
+    empty_folder(folder)
+    with suppress(OSError):
+        os.rmdir(path)

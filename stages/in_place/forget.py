@@ -15,8 +15,8 @@ import msgspec
 from msgspec import structs
 
 from stages import linux
+from stages.empty_folder import empty_folder
 from stages.errors import TargetError
-from stages.in_place.discard import empty_folder
 from stages.in_place.dumps import drop_dumps
 from stages.in_place.folder import find_folder, open_folder, open_root
 from stages.in_place.record import read_records, remove_record, restores, write_records

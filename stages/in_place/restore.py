@@ -19,8 +19,8 @@ import msgspec
 from msgspec import structs
 
 from stages import linux
+from stages.empty_folder import empty_folder
 from stages.errors import TargetError
-from stages.in_place.discard import empty_folder
 from stages.in_place.folder import own_folders
 from stages.in_place.moves import in_archive, is_untouched, take, take_all_back
 from stages.in_place.plan import Left, plan_swap

@@ -1,4 +1,4 @@
-"""Deletion of a working folder, through handles and never across a mount point."""
+"""Deletion of everything in a folder, through handles and never across a mount point."""
 
 from __future__ import annotations
 
