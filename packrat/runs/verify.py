@@ -12,12 +12,13 @@ from packrat.text.progress import Detail, progress
 from packrat.text.report import print_json, warn
 from packrat.text.verdicts import print_verdicts, row_of, with_alarms, with_dumps
 from stages.facts import DumpsProven, Holdings, Verified
+from stages.prove_dumps import ProveDumps
 from stages.verify import Verify
 from vault.catalog.prover import Depth
 from vault.catalog.verdict import Status, superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from packrat.program import Program
     from specs.pipeline import Pipeline
@@ -52,7 +53,7 @@ def verify_pipelines(
         since = time.time()
         stages = [name for name in pipeline.stages if name != "survey"]
         depths = {n.stage.depth for n in pipeline.graph().order if isinstance(n.stage, Verify)}
-        titles = {name: _title(*name.split(":", 1)) for name in stages}
+        titles = {name: _title(pipeline.stages[name]) for name in stages}
         with progress(pipeline.service, titles, detail=detail) as listener:
             outcome = maintain(pipeline, program, [listener])
         holdings = outcome.fact(Holdings)
@@ -83,9 +84,9 @@ def verify_pipelines(
     return exit_of((row["status"] for row in rows), Exit.PARTIAL if failed else Exit.DONE)
 
 
-def _title(kind: str, destination: str) -> str:
-    what = "verifying" if kind == "verify" else "reading the dumps at"
-    return f"{what} {destination}"
+def _title(stage: Mapping[str, Any]) -> str:
+    what = "reading the dumps at" if stage["kind"] == ProveDumps.kind else "verifying"
+    return f"{what} {stage.get('destination', '')}"
 
 
 def exit_of(statuses: Iterable[str], status: Exit = Exit.DONE) -> Exit:

@@ -83,7 +83,9 @@ def test_data_that_is_damaged_everywhere_is_stored_again(tmp_path):
     assert result.status == "done"
     assert result.read == 3 << 20, "read again"
     assert result.kind == "full"
-    assert any("this backup stores again what it needs of that" in w for w in result.warnings)
+    assert any(
+        "this backup stores again what it would have taken from it" in w for w in result.warnings
+    )
     assert house.archives[0].read_bytes() == broken[0], "only retention may delete it"
     assert (house.restore() / "a").read_bytes() == noise(3 << 20, 1)
     assert [row["id"] for row in house.json("list")] == [result.id]
@@ -114,7 +116,9 @@ def test_damage_on_servers_is_found_by_the_daemon(tmp_path, s3, nas):
     assert (status, "The next backup stores its data" in said) == ("failed", True), said
     result = house.back_up()
     assert (result.status, result.kind, result.read) == ("done", "full", 3 << 20)
-    assert any("this backup stores again what it needs of that" in w for w in result.warnings)
+    assert any(
+        "this backup stores again what it would have taken from it" in w for w in result.warnings
+    )
     assert {len(house.catalog(name).backups) for name in places} == {1}
     assert differences(house.source, house.restore()) == []
 
@@ -182,3 +186,13 @@ def test_statements_are_not_counted_as_archives(tmp_path):
     assert f"svc statement {short}: it is good at two, and the next backup copies it" in said.stdout
     house.backed_up()
     assert house.cli("verify").returncode == 0
+
+
+def test_a_document_of_a_verification_may_name_its_stages_freely(house, tmp_path):
+    house.backed_up()
+    document = house.cli("plan", "verify", "--format", "yaml").stdout
+    assert "verify:local" in document
+    file = tmp_path / "verify.yaml"
+    file.write_text(document.replace("verify:local", "look"))
+    done = house.cli("run", file)
+    assert done.returncode == 0, done.stderr
