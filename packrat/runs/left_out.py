@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from packrat.text.report import say
+from specs.secret import SecretFault
 
 if TYPE_CHECKING:
     from packrat.program import Program
@@ -15,6 +17,9 @@ def note_left_out(program: Program, done: str, advice: str, source: str | None =
 
     `done` is what was not done with them. Only the destination `source` is asked, if it is given.
     """
-    others = {name for name in program.destinations() if name != source} if source else ()
-    if left := program.adopt_all(others):
+    left = []
+    with suppress(SecretFault):  # of a destination that the command did not need
+        others = {name for name in program.destinations() if name != source} if source else ()
+        left = program.adopt_all(others)
+    if left:
         say(f"Not in the configuration, so not {done}: {', '.join(left)}; {advice}.")
