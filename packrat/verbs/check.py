@@ -157,8 +157,10 @@ def _check_containers(
     for host, containers in stopped.items():
         try:
             notes += _uncovered(program.config, host, containers)
-        except SourceError as error:
+        except EngineAway as error:
             problems[host] = f"{error}; {error.hint}"
+        except SourceError as error:  # a proxy of the socket may refuse the list of volumes
+            notes.append(f"{error}; {error.hint}")
     return read, notes, list(problems.values())
 
 
@@ -170,7 +172,7 @@ def _uncovered(config: Config, host: str | None, containers: set[str]) -> list[s
         for group in found
         if not group.ignored
         for part in group.places
-        if part.unprotected
+        if part.unprotected and os.path.isdir(part.place.folder)  # of this machine
         for writer, _ in part.place.writers
         if writer in containers
     }
