@@ -11,5 +11,9 @@ class SourceError(Exception):
         self.hint = hint
 
 
+class NotReady(SourceError):  # noqa: N818 (as the errors of containers are named)
+    """Something does not run or answer, which may be over soon, as while a machine boots."""
+
+
 class TargetError(SourceError):
     """Error of a target that cannot take what is to be restored."""

@@ -23,7 +23,7 @@ from stages.facts import Present
 from stages.given import GIVEN
 from stages.in_place.dumps import with_dump_folders
 from stages.in_place.forget import forget
-from stages.in_place.loads import try_again, unloaded
+from stages.in_place.loads import note_failed, try_again, unloaded, unloaded_text
 from stages.in_place.replaced import measure
 from stages.in_place.undo import finished_later, newest_undoable
 from stages.kinds import KINDS
@@ -50,9 +50,11 @@ def undo(program: Program, service: str, clock: Clock | None = None) -> int:
             warn(sentence)
         left = [one for one in unloaded(config.state_dir, service) if one.phase == "undone"]
         if left:
-            try_again(config.state_dir, left)
             given = (Roots(), Present(), *service_given(pipeline, "undo"))
-            _execute(service, _graph(pipeline, only_load=True), given, clock)
+            graph = _graph(pipeline, only_load=True)
+            try_again(config.state_dir, left)
+            _execute(service, graph, given, clock)
+            _require_loaded(config.state_dir, service)
         if finished_later(config.state_dir, service):
             say(f"{service}: the interrupted undo was finished: {restored} the restore")
             return Exit.DONE
@@ -115,6 +117,15 @@ def _execute(service: str, graph: Graph, given: Iterable[Any], clock: Clock) -> 
     done = execute_watched(service, graph, given, [_warned], clock)
     if ended := done.error:
         raise ended
+
+
+def _require_loaded(state_dir: str, service: str) -> None:
+    """Raise SourceError if an undo has not loaded a database, which left the configuration."""
+    left = [one for one in unloaded(state_dir, service) if one.phase == "undone"]
+    if left:
+        note_failed(state_dir, left, SourceError("the configuration does not name it any more"))
+        [record, *_] = [one for one in unloaded(state_dir, service) if one.phase == "undone"]
+        raise SourceError(*unloaded_text(record))
 
 
 def _graph(pipeline: Pipeline, *, only_load: bool = False) -> Graph:

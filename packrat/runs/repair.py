@@ -11,16 +11,15 @@ from packrat.errors import Locked, explain
 from packrat.program import log_file
 from packrat.runs.lock import service_lock
 from specs.secret import Secret, SecretFault
-from stages.databases.base import NotRunning, Tools
-from stages.errors import SourceError
+from stages.databases.base import Tools
+from stages.errors import NotReady, SourceError
 from stages.facts import CommandLog
-from stages.in_place.loads import load_databases, unloaded, unloaded_text
+from stages.in_place.loads import load_databases, require_ready, unloaded, unloaded_text
 from stages.in_place.recover import must_stand_still, open_moving, recover
 from stages.in_place.recover import unfinished as unfinished_swaps
 from stages.journal import Journal, Journaled, journals
 from stages.masking import masked
 from stages.service.container_lock import ContainerLocks
-from stages.service.docker import EngineAway
 from vault.store.base import unfinished_archive
 
 if TYPE_CHECKING:
@@ -101,7 +100,9 @@ class Repair:
         self.owed: list[str] = []
         """Things that could not be repaired; the journal keeps them for the next command."""
         self.unloaded: list[tuple[Phase, str]] = []
-        """Databases that a restore in place, or its undo, could not load: phase and sentence."""
+        """Databases that a restore in place, or its undo, has not loaded: phase and sentence."""
+        self._later = False
+        """Some of them are loaded by the next command, for which the containers stop again."""
         self._state_dir, self._service = state_dir, service
         self._journal = Journal(state_dir, service)
         self._locks = ContainerLocks(state_dir, service)
@@ -115,8 +116,9 @@ class Repair:
             self.owed.append(f"{self._service}: {explain(error)[1]}")
             return
         try:
-            if self._recover_files([note for _, note in notes]):
-                self._load_databases()
+            unready = self._unready()
+            if self._recover_files([note for _, note in notes], ready=unready is None):
+                self._load_databases(unready)
             for stage, note in reversed(notes):
                 self._put_back(stage, note)
         finally:
@@ -128,7 +130,7 @@ class Repair:
             holder = _holder(note)
             said = holder.put_back(note["found"], resolve, self._locks, self._log)
             self.done += self._texts([said])
-            if not (holder.guards and self.owed):
+            if not (holder.guards and (self.owed or self._later)):
                 self._journal.done(stage)
         except (SourceError, SecretFault) as error:
             self._owe(error)
@@ -140,7 +142,15 @@ class Repair:
             )
             self.owed += self._texts([what])
 
-    def _recover_files(self, notes: list[dict[str, Any]]) -> bool:
+    def _unready(self) -> SourceError | None:
+        """Return why databases cannot be loaded now; None if they can, or none has to be."""
+        try:
+            require_ready(self._state_dir, self._service)
+        except SourceError as error:
+            return error
+        return None
+
+    def _recover_files(self, notes: list[dict[str, Any]], *, ready: bool) -> bool:
         """Finish an in-place restore or its undo, with the service's containers stopped.
 
         Return False if they could not be stopped.
@@ -148,7 +158,7 @@ class Repair:
         with ExitStack() as opened:
             try:
                 places = open_moving(self._state_dir, self._service, opened)
-                if must_stand_still(self._state_dir, self._service):
+                if must_stand_still(self._state_dir, self._service, ready=ready):
                     for note in notes:
                         with suppress(KeyError, ValueError):  # another version's; reported later
                             _holder(note).stand_still(note["found"], self._locks)
@@ -161,20 +171,22 @@ class Repair:
         self.owed += self._texts(found.owed)
         return True
 
-    def _load_databases(self) -> None:
-        """Load what a killed restore or undo has not loaded, before the containers start."""
+    def _load_databases(self, why: Exception | None) -> None:
+        """Load what a killed restore or undo has not loaded, before the containers start.
+
+        `why` says that this is not possible now.
+        """
         tools = Tools(resolve, self._log, lambda: None)
         try:
             before = unloaded(self._state_dir, self._service)
-            for _ in before:
+            for _ in () if why else before:
                 try:
                     load_databases(self._state_dir, self._service, tools)
-                except (EngineAway, NotRunning) as error:
-                    hint = f"{error.hint}; then the next command loads it"
-                    self._owe(SourceError(str(error), hint))
+                except NotReady as error:
+                    why = error
                     break
-                except Exception:  # noqa: BLE001, S112 (recorded, and reported below)
-                    continue
+                except Exception as error:  # noqa: BLE001 (recorded if possible, reported below)
+                    why = error
             left = unloaded(self._state_dir, self._service)
         except SourceError:  # the records cannot be read, which `recover` has reported
             return
@@ -185,9 +197,12 @@ class Repair:
             for where in dict.fromkeys(loaded)
         )
         for record in unfinished.values():
-            if record.load and record.load.problem:
-                text, hint = unloaded_text(record)
-                self.unloaded += [(record.phase, one) for one in self._texts([f"{text}; {hint}"])]
+            text, hint = unloaded_text(record)
+            if record.load and not record.load.problem:
+                self._later = True
+                text = f"a run was killed before {record.load.where} was loaded: {why}"
+                hint = f"{getattr(why, 'hint', '')}; then the next command loads it".lstrip("; ")
+            self.unloaded += [(record.phase, one) for one in self._texts([f"{text}; {hint}"])]
 
     def _owe(self, error: Exception) -> None:
         self.owed.append(f"{self._service}: a run was killed, and {explain(error)[1]}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
-from stages.errors import SourceError
+from stages.errors import NotReady, SourceError
 from stages.service.docker import DockerEngine
 from stages.service.exec import ContainerProgram
 
@@ -22,6 +23,9 @@ MOST_NAMES = 10_000
 """Most databases of one server: a service's own user controls what is listed."""
 PRINTED_BYTES = 8 << 20
 """Most output that is kept in memory."""
+START_SECONDS = 120.0
+"""Time that a server may take to answer after its start, for example to recover from a crash."""
+ASK_SECONDS = 1.0
 FILE_NAME_BYTES = 255
 LONGEST_SUFFIX = ".dump.new"
 """Of the file of a dump; `.new` while `set_aside` writes it."""
@@ -37,10 +41,6 @@ class Tools(Struct, frozen=True):
     log: CommandLog
     check: Callable[[], None]
     """Called several times a second; what it raises ends the program."""
-
-
-class NotRunning(SourceError):  # noqa: N818 (named as the other errors of containers are)
-    """The container of a server does not run."""
 
 
 class Database(BaseModel):
@@ -128,12 +128,29 @@ class Server(Database):
         )
 
     def require_ready(self) -> None:
-        """Raise SourceError if its container does not run."""
+        """Raise NotReady if its container does not run."""
         if not DockerEngine(self.host).inspect(self.container).running:
-            raise NotRunning(
+            raise NotReady(
                 f"cannot dump or load {self.where}: container {self.container} is not running",
                 f"start it: docker start {self.container}",
             )
+
+    def wait_until_ready(self, tools: Tools) -> None:
+        """Wait until it answers, which takes a while after a crash; raises SourceError."""
+        limit = time.monotonic() + START_SECONDS
+        while True:
+            self.require_ready()
+            try:
+                self.files(tools)
+            except NotReady:
+                raise
+            except SourceError:
+                if time.monotonic() > limit:
+                    raise
+            else:
+                return
+            tools.check()
+            time.sleep(ASK_SECONDS)
 
     def program(
         self,

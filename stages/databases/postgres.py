@@ -32,7 +32,7 @@ DUMP = 'exec pg_dump -Fc -Z0 --no-password -d "$1"'
 DUMP_GLOBALS = "exec pg_dumpall --globals-only --no-password"
 LOAD_GLOBALS = "exec psql -Xq -d template1 -o /dev/null"  # a role that exists is no error
 
-# The present database steps aside, so that a load that fails, or is interrupted, changes nothing.
+# The present database steps aside, so that it comes back if the load fails or is interrupted.
 # Connections of programs that are not stopped would prevent that.
 LOAD = r"""
 trap : TERM

@@ -14,16 +14,15 @@ from msgspec import structs
 from pydantic import TypeAdapter
 
 from stages.databases.any import AnyDatabase
-from stages.databases.base import NotRunning, Server
-from stages.errors import SourceError
+from stages.databases.base import Server
+from stages.errors import NotReady, SourceError
 from stages.in_place.record import read_records, write_record
-from stages.service.docker import EngineAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stages.databases.base import Database, Tools
-    from stages.in_place.record import Record
+    from stages.in_place.record import Load, Record
 
 _ANY: TypeAdapter[AnyDatabase] = TypeAdapter(AnyDatabase)
 INTERRUPTED = "it was interrupted"
@@ -46,22 +45,42 @@ def load_databases(
 ) -> None:
     """Load each database whose last attempt has not failed; raises SourceError.
 
-    What fails is recorded, unless its container or Docker does not run, which may be over soon.
+    What fails is recorded, unless it was interrupted, or something is not ready, which may be over
+    soon.
     `done` is called with the bytes of each dump.
     """
     for record in unloaded(state_dir, service):
         if record.load and not record.load.problem:
             try:
                 _load(record, tools, done)
-            except (EngineAway, NotRunning):  # for example while the machine boots
+            except NotReady:
                 raise
-            except BaseException as error:
+            except Exception as error:
                 note_failed(state_dir, [record], error)
                 raise
-            # A load that failed earlier does not matter any more.
-            for other in unloaded(state_dir, service):
-                if other.label == record.label:
-                    write_record(state_dir, structs.replace(other, load=None))
+            _note_loaded(state_dir, record)
+
+
+def _note_loaded(state_dir: str, record: Record) -> None:
+    """Record that the dumps of a record are loaded: an earlier load of them is not needed any more.
+
+    Raises TargetError.
+    """
+    assert record.load
+    for other in unloaded(state_dir, record.service):
+        if other.label == record.label and other.load:
+            left = tuple(file for file in other.load.files if file not in record.load.files)
+            load = structs.replace(other.load, files=left) if left else None
+            write_record(state_dir, structs.replace(other, load=load))
+
+
+def require_ready(state_dir: str, service: str) -> None:
+    """Raise SourceError if the server of a database that is to be loaded does not run."""
+    for record in unloaded(state_dir, service):
+        if record.load and not record.load.problem:
+            database = _database(record.load)
+            if not _loads_when_stopped(database):
+                database.require_ready()
 
 
 def note_failed(state_dir: str, records: Iterable[Record], error: BaseException) -> None:
@@ -120,9 +139,17 @@ def load_dump(
 
 def _load(record: Record, tools: Tools, done: Callable[[int], None]) -> None:
     assert record.load
-    database: Database = _ANY.validate_python(record.load.database)
-    if not (isinstance(database, Server) and database.loads_when_stopped):
-        database.require_ready()
+    database = _database(record.load)
+    if isinstance(database, Server) and not database.loads_when_stopped:
+        database.wait_until_ready(tools)
     for file in sorted(record.load.files, key=database.loads_late):
         path = os.path.join(record.path, file)
         done(load_dump(database, file, path, tools, dict(record.load.settings)))
+
+
+def _database(load: Load) -> Database:
+    return _ANY.validate_python(load.database)
+
+
+def _loads_when_stopped(database: Database) -> bool:
+    return isinstance(database, Server) and database.loads_when_stopped

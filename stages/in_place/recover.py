@@ -69,14 +69,14 @@ def open_moving(state_dir: str, service: str, opened: ExitStack) -> dict[str, in
     return found
 
 
-def must_stand_still(state_dir: str, service: str) -> bool:
+def must_stand_still(state_dir: str, service: str, *, ready: bool) -> bool:
     """Return whether the service must be stopped: files must move, or databases be loaded.
 
-    Raises TargetError.
+    With `ready`, the servers of the databases can be used. Raises TargetError.
     """
     moving = any(record.phase in MOVING for record in read_records(state_dir, service))
     loads = [record.load for record in unloaded(state_dir, service)]
-    return moving or any(load and not load.problem for load in loads)
+    return moving or (ready and any(load and not load.problem for load in loads))
 
 
 def recover(state_dir: str, service: str, now: float, places: Places = NOWHERE) -> Recovered:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import Struct
 
-from stages.errors import SourceError
+from stages.errors import NotReady, SourceError
 from stages.service.mounts import mounts_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FILE_MODE = 0o644
 BLOCK_BYTES = 1 << 20
 
 
-class EngineAway(SourceError):  # noqa: N818
+class EngineAway(NotReady):
     """The engine does not answer."""
 
 

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from stages.errors import SourceError
+from stages.errors import NotReady, SourceError
 from stages.service.output import Output
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class ContainerProgram:
         limit = time.monotonic() + ALONE_SECONDS
         while any(FED in words for words in self._engine.commands(self._name)):
             if time.monotonic() > limit:
-                raise SourceError(
+                raise NotReady(
                     f"{self._what} has to wait for an earlier one, which does not end",
                     f"docker restart {self._name} ends it; then repeat the command",
                 )

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
-from stages.databases.sqlite import PREFIX, SCRATCH
+from stages.databases import sqlite
 from tests.helpers.databases import PostgresServer, reachable_folder, removed
 from tests.helpers.house import House
 from tests.helpers.killed_loads import MOMENTS, NEW_STATE, loads_fail
@@ -104,17 +105,17 @@ def test_killed_load_waits_for_a_server_that_is_stopped(in_containers):
     assert done.returncode == 4
     assert "docker start db; then the next command loads it" in done.stderr
     assert one.engine.running("app")
-    one.engine.docker("start", "db")
-    one.server.wait()
+    one.engine.docker("start", "db")  # and it may take a while to answer
     one.house.backed_up()
     assert one.value == "old"
 
 
-def test_copy_that_a_killed_load_leaves_is_deleted_by_the_next_dump(home):
+def test_copy_that_a_killed_load_leaves_is_deleted_by_the_next_dump(home, monkeypatch):
+    prefix = f"packrat-copy-{home.name}-"  # other tests make copies, too
+    monkeypatch.setattr(sqlite, "PREFIX", prefix)
     one = OneDatabase(home)
-    before = {*Path(SCRATCH).glob(f"{PREFIX}*")}
     one.killed("restore", "half loaded")
-    [left] = {*Path(SCRATCH).glob(f"{PREFIX}*")} - before
+    [left] = Path(sqlite.SCRATCH).glob(f"{prefix}*")
     os.utime(left, (0, 0))
     one.house.backed_up()
     assert not left.exists()
@@ -167,6 +168,26 @@ def test_undo_whose_load_has_failed_is_repeated_before_anything_else(home):
     assert "was finished" in one.cli(*UNDO)
     assert one.value == "new"
     assert "nothing to undo" in one.cli(*UNDO, status=4)
+
+
+def test_undo_does_not_pass_for_done_if_the_database_left_the_configuration(home):
+    one = OneDatabase(home)
+    one.cli(*IN_PLACE)
+    with loads_fail():
+        one.cli(*UNDO, status=4)
+    file = one.house.config_file
+    document = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(document | {"services": without_databases(document)}))
+    assert "the configuration does not name it any more" in one.cli(*UNDO, status=4)
+    file.write_text(yaml.safe_dump(document))
+    assert "was finished" in one.cli(*UNDO)
+    assert one.value == "new"
+
+
+def without_databases(document):
+    """Return the services of a configuration without their databases."""
+    services = document["services"].items()
+    return {name: {k: v for k, v in one.items() if k != "databases"} for name, one in services}
 
 
 @pytest.mark.thorough
