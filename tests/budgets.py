@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import pytest
 
 BUDGETS = {
-    "tests": (40, 45),
-    "tests/engine": (25, 10),
-    "tests/laws": (320, 390),
-    "tests/packrat": (360, 160),
-    "tests/soak": (20, 20),
-    "tests/specs": (30, 10),
-    "tests/stages": (130, 120),
-    "tests/vault": (110, 250),
+    "tests": (25, 60),
+    "tests/engine": (15, 10),
+    "tests/laws": (290, 750),
+    "tests/packrat": (240, 240),
+    "tests/soak": (15, 25),
+    "tests/specs": (25, 10),
+    "tests/stages": (200, 120),
+    "tests/vault": (110, 220),
 }
 """Folder -> seconds in `make test`, seconds of the thorough tests in `make test-all`."""
 NONE = (0, 0)
