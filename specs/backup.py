@@ -13,11 +13,13 @@ from specs.section import Section
 from specs.values import Duration, Name
 
 Destination = Local | S3 | Sftp | Fsspec
-"""All types; a new one is a file in specs/destinations/ and a member here (CONTRIBUTING.md)."""
+"""Every type of destination; a new one is a file in specs/destinations/ and a member here."""
 TYPES = tuple(one.model_fields["type"].default for one in get_args(Destination))
-"""Their names, as `type` has them."""
+"""Values that `type` accepts."""
 KEEP_REPLACED = 7 * 86_400
-Typed = Annotated[Destination, Field(discriminator="type")]
+"""7 days, in seconds."""
+TypedDestination = Annotated[Destination, Field(discriminator="type")]
+"""Destination that states its `type`."""
 
 
 class Backup(Section):
@@ -26,17 +28,17 @@ class Backup(Section):
     retain_backups: int = Field(7, ge=1)
     """Number of backups of a service that each destination keeps."""
     retain: Retain | None = None
-    """Or the rules by which they are kept, by count, calendar and age."""
+    """Rules for what is kept, by count, calendar and age, instead of `retain_backups`."""
     keep_replaced: Duration = KEEP_REPLACED
-    """Least time, in seconds, for which what an in-place restore replaced is kept; the next good
-    backup after that deletes it."""
+    """Time for which the files that an in-place restore replaced are kept, at least; the next good
+    backup after that deletes them."""
     confirm: Literal["samples", "full"] = "samples"
-    """Part of a new archive that is read back before it counts: both ends and samples, or all."""
+    """Part of a new archive that is read back before it is listed: ends and samples, or all."""
     local: Local | None = None
     """The destination named `local`: a folder of this machine."""
     synology: Sftp | None = None
-    """The destination named `synology`: SFTP."""
+    """The destination named `synology`: any SFTP server."""
     s3: S3 | None = None
-    """The destination named `s3`."""
-    destinations: dict[Name, Typed] = Field(default_factory=dict)
+    """The destination named `s3`: S3, or a service that is compatible with it."""
+    destinations: dict[Name, TypedDestination] = Field(default_factory=dict)
     """Further destinations by name, each with its `type`."""

@@ -8,7 +8,7 @@ from msgspec import structs
 from pydantic import AfterValidator, Field, ValidationError
 
 from engine.graph import Graph, GraphFaults
-from specs.backup import KEEP_REPLACED, Typed
+from specs.backup import KEEP_REPLACED, TypedDestination
 from specs.document import Document, read_documents
 from specs.faults import ConfigFaults, Fault
 from specs.section import Section
@@ -62,7 +62,7 @@ class Pipeline(Section):
     """Most seconds that a backup may take; without a limit if left out."""
     keep_replaced: Duration = KEEP_REPLACED
     """Seconds for which what an in-place restore replaced is kept at least."""
-    destinations: dict[Name, Typed] = Field(min_length=1)
+    destinations: dict[Name, TypedDestination] = Field(min_length=1)
     """Name -> destination; stages refer to them by name."""
     stages: dict[str, Params] = Field(min_length=1)
     """Name -> {kind, after: [NAME…], parameters…}; `inverse: true` for the way back."""

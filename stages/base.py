@@ -1,4 +1,4 @@
-"""Choice of the base of a new archive, and its name."""
+"""Choice of the backup that a new archive builds on, and name of the new archive."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from vault.catalog.catalog import Catalog, Listed
     from vault.store.base import Stored
 
-IN_A_ROW = 10
-"""Backups made within one second are dated a second apart, so the newest may be this far ahead."""
+AHEAD_SECONDS = 10
+"""Seconds by which the newest backup may be ahead of the clock without a warning.
+
+Backups made within one second are dated a second apart.
+"""
 
 
 class ChooseBase(Stage):
-    """Stage that chooses the newest backup under this key as the parent."""
+    """Stage that chooses this host's newest backup under this key as the parent."""
 
     kind: ClassVar[str] = "base"
     needs: ClassVar[tuple[type, ...]] = (Job, Keys, Record, Holdings)
@@ -44,12 +47,15 @@ class ChooseBase(Stage):
     incremental: bool = True
     """False: refer to no other archive and store everything again."""
     keep: Keep = Rules(last=1)
-    """Number of backups that a destination keeps, or rules: see `vault.catalog.renewal`."""
+    """Retention of a destination, for what is renewed: see `vault.catalog.renewal`."""
     keep_at: dict[str, Keep] = Field(default_factory=dict)
-    """Destination -> what it keeps, where that is something else."""
+    """Destination -> what it keeps, where that differs from `keep`."""
 
     def forward(self, _: Iterator[Any], run: Run) -> Iterator[Any]:
-        """Provide Base and the parent's index; raises SourceError for another host's backups."""
+        """Provide Base and the parent's index.
+
+        Raises SourceError if all backups are another host's, unless the job takes them over.
+        """
         job, holdings = run.fact(Job), run.fact(Holdings)
         catalogs = [*holdings.catalogs.values(), holdings.waiting]
         newest = _newest(catalogs)
@@ -71,7 +77,8 @@ class ChooseBase(Stage):
         """Return the archives that the parent refers to, and the parent itself, if still listed.
 
         Their sizes are authenticated. One that a destination lists with another size is ignored: a
-        backup that stated that size would be a backup nowhere else.
+        new archive that stated that size could be restored from that destination only. Archives
+        that are to be renewed are not referred to.
         """
         manifest, catalogs = parent.manifest, [*holdings.catalogs.values(), holdings.waiting]
         sizes = {other.id: other.size for other in manifest.archives} | {manifest.id: parent.size}
@@ -80,22 +87,24 @@ class ChooseBase(Stage):
             (catalog, policy_of(self.keep_at.get(name, self.keep), job, holdings))
             for name, catalog in holdings.catalogs.items()
         ]
-        out = renewable(manifest, places, run.clock.now() / 1e9)
+        renewed = renewable(manifest, places, run.clock.now() / 1e9)
         return {
             id_: item.stored
             for catalog in catalogs
             for id_, item in catalog.referable.items()
-            if id_ not in out and sizes.get(id_) == item.stored.size
+            if id_ not in renewed and sizes.get(id_) == item.stored.size
         }
 
     @staticmethod
     def _parent(run: Run, holdings: Holdings) -> Replicas | None:
-        """Open the newest backup that can be opened: a damaged one must not end all backups."""
+        """Open the newest backup that can be opened: a damaged one must prevent no later ones."""
         catalogs = [*holdings.catalogs.values(), holdings.waiting]
         for catalog in catalogs:
             for item in catalog.listed:
                 if item.summary and item.problem:
-                    run.warn(f"{item.problem}; this backup stores again what it needs of that")
+                    run.warn(
+                        f"{item.problem}; this backup stores again what it would have taken from it"
+                    )
         job, keys = run.fact(Job), run.fact(Keys)
         found = [
             (item.stored.name, catalog)
@@ -119,7 +128,7 @@ class ChooseBase(Stage):
 
 
 def _backups(holdings: Holdings) -> Iterator[tuple[Listed, Catalog]]:
-    """Yield the backups of each destination, and those that it will have with what waits for it."""
+    """Yield the backups of each destination, and those that wait in the spool for one."""
     waiting = holdings.waiting
     for catalog in (*holdings.catalogs.values(), waiting):
         yield from ((item, catalog) for item in catalog.backups)
@@ -132,7 +141,7 @@ def _backups(holdings: Holdings) -> Iterator[tuple[Listed, Catalog]]:
 def _check_host(job: Job, host: str) -> None:
     if host != job.host and not job.take_over:
         raise SourceError(
-            f"the backups of {job.service} there are of host {host!r}, and this is {job.host!r}",
+            f"the backups of {job.service} are of host {host!r}, and this is {job.host!r}",
             "rename this service; or, if this machine has replaced that one:"
             f" packrat backup {job.service} --take-over",
         )
@@ -144,7 +153,7 @@ def _newest(catalogs: Iterable[Catalog]) -> Listed | None:
 
 
 def _time(run: Run, catalogs: Iterable[Catalog]) -> str:
-    """Return the time of this backup: now, but never before the newest known one."""
+    """Return the time of this backup: now, or a second after the newest archive."""
     now, job = run.clock.now() // 1_000_000_000, run.fact(Job)
     newest = max(
         (
@@ -155,7 +164,7 @@ def _time(run: Run, catalogs: Iterable[Catalog]) -> str:
         ),
         default=0,
     )
-    if now < newest - IN_A_ROW:
+    if now < newest - AHEAD_SECONDS:
         run.warn(
             f"the clock says {stamp(now)}, which is before the newest backup ({stamp(newest)});"
             " it was set back, or that backup was made with a wrong clock"

@@ -14,7 +14,7 @@ from stages.source.walk import Walk, open_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stages.source.folder_cache import Listings
+    from stages.source.folder_cache import FolderCache
     from stages.source.roots import ReadRoot, Roots
     from stages.source.walk import Found
 
@@ -25,7 +25,7 @@ def walk_root(
     root: ReadRoot,
     top: int,
     unreadable: Callable[[str, OSError], None] = lambda *_: None,
-    listings: Listings | None = None,
+    folder_cache: FolderCache | None = None,
 ) -> Iterator[Found]:
     """Yield what a backup has of one of the `roots`, whose folder is open as `top`.
 
@@ -36,7 +36,7 @@ def walk_root(
         Excludes(roots.patterns(root.folder)),
         own_folders(state_dir, top, roots.never),
         lambda path, error: unreadable(root.path(path), error),
-        listings,
+        folder_cache,
         one_file_system=roots.one_file_system,
     )
     return under_label(root, found)

@@ -105,9 +105,9 @@ class Warm(Stage):
         self, root: ReadRoot, top: int, run: Run, record: WarmRecord, previous: Previous
     ) -> Iterator[Piece]:
         linked = set()
-        state_dir, listings = run.fact(StateFolder).path, record.folders.get(root.label)
+        state_dir, folder_cache = run.fact(StateFolder).path, record.folders.get(root.label)
         # Files that cannot be read are reported by the second walk.
-        for found in walk_root(state_dir, run.fact(Roots), root, top, listings=listings):
+        for found in walk_root(state_dir, run.fact(Roots), root, top, folder_cache=folder_cache):
             state = found.stat
             if not stat.S_ISREG(state.st_mode) or not state.st_size or previous.unchanged(found):
                 continue

@@ -28,7 +28,7 @@ def back_up_services(
     as_json: bool,
     detail: Detail,
 ) -> int:
-    """Back up the named services, or all; return the exit status."""
+    """Back up the named services, or all; return the exit status. Raises UsageError."""
     pipelines = pipelines_of(program, services, all_services=all_services, full=full)
     notify = notifier(program.config)
     return back_up_all(pipelines, choices, as_json=as_json, notify=notify, detail=detail)
@@ -37,8 +37,11 @@ def back_up_services(
 def pipelines_of(
     program: Program, services: Sequence[str], *, all_services: bool, full: bool
 ) -> list[Pipeline]:
-    """Compile the named services, or all; raises UsageError for neither or both."""
+    """Compile the named services, or all.
+
+    Raises UsageError for an unknown name, for no name without `all_services`, and for both.
+    """
     if bool(services) == all_services:
-        raise UsageError("name the services to back up, or pass --all")
+        raise UsageError("name the services to back up, or pass --all, but not both")
     names = list(program.config.services) if all_services else program.services(services)
     return [compile_service(program.config, name, full=full) for name in names]

@@ -29,19 +29,20 @@ def show_changes(
     *,
     as_json: bool,
 ) -> None:
-    """Print each path that differs between two backups; raises VaultError."""
+    """Print each path that differs between two backups; raises UsageError and VaultError."""
     program.services([service], stored=True)
     files = PackratFileSystem(ChosenBackups(program, source, password_file))
     before, after = (files.tree(service, backup) for backup in backups)
     if before.key_id != after.key_id:
         raise UsageError(
-            "the two backups are sealed under different keys: their content cannot be compared"
+            "the two backups are sealed under different keys, so their content cannot be compared;"
+            " restore both and compare the folders"
         )
     rows = list(_rows(before, after))
-    counts = {kind: [row for row in rows if row["change"] == kind] for kind in MARKS}
+    by_change = {kind: [row for row in rows if row["change"] == kind] for kind in MARKS}
     if as_json:
         sides = {"from": before.manifest.id[:8], "to": after.manifest.id[:8]}
-        totals = {kind: len(some) for kind, some in counts.items()}
+        totals = {kind: len(group) for kind, group in by_change.items()}
         print_json({"service": service} | sides | totals | {"changes": rows})
         return
     for row in rows:
@@ -50,13 +51,14 @@ def show_changes(
         grown = (row["size"] or 0) - (row["old_size"] or 0)
         print(f"{MARKS[row['change']]} {growth_text(grown):>12}  {name}{what}")
     total = sum((row["size"] or 0) - (row["old_size"] or 0) for row in rows)
-    said = ", ".join(f"{len(some):,} {kind}" for kind, some in counts.items())
+    said = ", ".join(f"{len(group):,} {kind}" for kind, group in by_change.items())
     print(
         f"{count_text(len(rows), 'change')}: {said}; {growth_text(total)}" if rows else "no changes"
     )
 
 
 def _rows(before: Tree, after: Tree) -> Iterator[dict[str, Any]]:
+    """Yield a row for each path that differs; a changed entry may turn out to be equal."""
     for old, new in changes(before, after):
         what = differences(before, old, after, new) if old and new else []
         if old and new and not what:

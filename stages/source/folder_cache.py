@@ -6,34 +6,34 @@ import os
 
 from stages.source.previous import trusted_before
 
-LISTINGS = 3
-"""Attempts to list a folder without a duplicate name."""
+LIST_ATTEMPTS = 3
+"""Times that a folder is listed while a name comes twice; then the duplicates are dropped."""
 
 
 def listed(folder: int) -> list[str]:
     """Return the names in an open folder, each once, sorted by their bytes; raises OSError.
 
-    XFS lists a name twice if its file is deleted and created again meanwhile, and so do some
-    network filesystems. Such a folder is listed again.
+    XFS lists a name twice if its file is deleted and created again while the folder is listed, and
+    so do some network filesystems. Such a folder is listed again.
     """
-    for _ in range(LISTINGS):
+    for _ in range(LIST_ATTEMPTS):
         names = os.listdir(folder)
         once = set(names)
         if len(once) == len(names):
             break
     else:
         names = list(once)
-    # Text sorts as its bytes do, except for names that are not UTF-8; ASCII is the fast case.
+    # Text sorts as its bytes do, except for names that are not UTF-8; ASCII needs no encoding.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
     return names
 
 
-class Listings:
-    """Names that a walk found in each folder, in memory."""
+class FolderCache:
+    """Names in each folder, kept in memory from the warm pass for the walk during the stop."""
 
     def __init__(self, root: int, barrier: int) -> None:
         """Start with the open folder `root`; `barrier` is the time just before its walk, in ns."""
-        # Filesystems other than the root's may not stamp their folders.
+        # Other filesystems may not update the times of folders, and have inodes of their own.
         self._device = os.fstat(root).st_dev
         self._trusted_before = trusted_before(barrier)
         self._known: dict[int, tuple[tuple[int, int], str]] = {}

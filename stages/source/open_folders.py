@@ -1,26 +1,27 @@
-"""Open folders of a walk: handles of the last ones from the root to the current folder."""
+"""Path of a walk from the root to the current folder, whose deepest folders are open."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_AT_ONCE = 256
-"""Handles: a process may have few, and a tree can be nested deeper than any limit."""
+"""Folders that are open, at most: file descriptors are limited, the depth of a tree is not."""
 
 
 class OpenFolders:
     """Stack of folders, each inside the previous one. Closed ones are opened again when needed."""
 
     def __init__(self, root: int) -> None:
-        """Start at `root`, an open folder, which its opener closes."""
+        """Start at `root`, an open folder, which the caller closes."""
         self._handles = [root]
         """File descriptors; -1 for a closed one."""
         self._steps: list[tuple[str, tuple[int, int]]] = []
         """Name and (device, inode) of each folder below the root."""
 
     def enter(self, name: str, handle: int, found: os.stat_result) -> None:
-        """Go down into an open folder; from now on it is closed with the others."""
+        """Go down into an open folder, whose handle is closed here from now on."""
         self._handles.append(handle)
         self._steps.append((name, (found.st_dev, found.st_ino)))
         old = len(self._handles) - 1 - OPEN_AT_ONCE
@@ -29,9 +30,9 @@ class OpenFolders:
             self._handles[old] = -1
 
     def leave(self) -> int:
-        """Go up and return the handle of that folder; raises OSError if it no longer exists.
+        """Go up and return the handle of the parent folder.
 
-        The next call then continues from there.
+        Raises OSError if that was moved or deleted; a further call then goes up from there.
         """
         inner = self._handles.pop()
         self._steps.pop()
@@ -66,7 +67,7 @@ class OpenFolders:
             above = below
             if _identity(above) != identity:
                 os.close(above)
-                raise FileNotFoundError(2, "was moved while it was read")
+                raise FileNotFoundError(errno.ENOENT, "the folder was moved while it was read")
         return above
 
 

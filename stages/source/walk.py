@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from stages.source.exclude import Excludes
-    from stages.source.folder_cache import Listings
+    from stages.source.folder_cache import FolderCache
 
 MOUNTED = "is it mounted? Otherwise correct the service's path in the configuration"
 NAME_BYTES = 1 << 10
@@ -88,7 +88,7 @@ class Walk:
         excludes: Excludes,
         never: Collection[tuple[int, int]],
         unreadable: Callable[[str, OSError], None],
-        listings: Listings | None = None,
+        folder_cache: FolderCache | None = None,
         *,
         one_file_system: bool = False,
     ) -> None:
@@ -96,11 +96,11 @@ class Walk:
 
         Of a pseudo filesystem mounted inside, or with `one_file_system` of any, only the mount
         point is found. `unreadable` is called for what cannot be examined, listed or reached.
-        `listings` knows the folders of an earlier walk.
+        `folder_cache` knows the folders of an earlier walk.
         """
         self._root = root
         self._excludes, self._never, self._unreadable = excludes, never, unreadable
-        self._names_in = listings.names if listings else listed
+        self._names_in = folder_cache.names if folder_cache else listed
         self._one_file_system = one_file_system
         self._handles = OpenFolders(root)
         self._levels: list[_Level] = []

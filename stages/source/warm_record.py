@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from stages.source.entry_log import EntryLog
-from stages.source.folder_cache import Listings
+from stages.source.folder_cache import FolderCache
 from stages.source.previous import has_trusted_times, trusted_before, untouched
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class WarmRecord:
 
         `barrier` is the time just before the pass, in nanoseconds since 1970.
         """
-        self.folders: dict[str, Listings] = {}
+        self.folders: dict[str, FolderCache] = {}
         """Label of a root that the pass covers -> the names in its folders."""
         self.left = 0
         """Known bytes of files that must be read again."""
@@ -38,7 +38,7 @@ class WarmRecord:
 
     def cover(self, label: str, root: int) -> None:
         """Add an open root, which is read next; roots come in the order of the archive."""
-        self.folders[label] = Listings(root, self._barrier)
+        self.folders[label] = FolderCache(root, self._barrier)
         self._log = self._log or EntryLog(self._scratch)
 
     def add(self, entry: Entry) -> None:

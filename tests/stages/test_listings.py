@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.source.exclude import Excludes
-from stages.source.folder_cache import Listings
+from stages.source.folder_cache import FolderCache
 from stages.source.walk import Walk
 from tests.helpers.sampling import examples
 
@@ -37,13 +37,13 @@ def opened(folder):
         os.close(fd)
 
 
-def found_by(root, listings=None):
+def found_by(root, folder_cache=None):
     """Return paths and their types, in the order of a walk."""
 
     def unreadable(path, error):
         raise AssertionError((path, error))
 
-    walked = Walk(root, Excludes([]), set(), unreadable, listings)
+    walked = Walk(root, Excludes([]), set(), unreadable, folder_cache)
     return [(found.path, found.stat.st_ino, found.stat.st_size) for found in walked]
 
 
@@ -74,12 +74,12 @@ def test_the_second_walk_finds_what_a_fresh_one_finds(before, after):
     with TemporaryDirectory() as folder, opened(folder) as root:
         for what, one, other in before:
             change(what, folder / one, folder / other)
-        listings = Listings(root, time.time_ns() + LATER)
-        found_by(root, listings)
+        folder_cache = FolderCache(root, time.time_ns() + LATER)
+        found_by(root, folder_cache)
         time.sleep(TICK)
         for what, one, other in after:
             change(what, folder / one, folder / other)
-        assert found_by(root, listings) == found_by(root)
+        assert found_by(root, folder_cache) == found_by(root)
 
 
 @pytest.fixture
@@ -102,12 +102,12 @@ def test_folders_that_did_not_change_are_not_listed(tmp_path, listed):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("x")
     with opened(tmp_path) as root:
-        listings = Listings(root, time.time_ns() + LATER)
-        found_by(root, listings)
+        folder_cache = FolderCache(root, time.time_ns() + LATER)
+        found_by(root, folder_cache)
         time.sleep(TICK)
         (tmp_path / "two/new").write_text("x")
         listed.clear()
-        paths = [path for path, *_ in found_by(root, listings)]
+        paths = [path for path, *_ in found_by(root, folder_cache)]
     assert listed == [str(tmp_path / "two")]
     assert paths == ["", "one", "one/file", "two", "two/file", "two/new"]
 
@@ -115,8 +115,8 @@ def test_folders_that_did_not_change_are_not_listed(tmp_path, listed):
 def test_a_folder_that_changed_just_before_the_walk_is_listed_again(tmp_path, listed):
     """Before Linux 6.13, a change in the same tick of the clock left no trace."""
     with opened(tmp_path) as root:
-        listings = Listings(root, time.time_ns())
-        found_by(root, listings)
+        folder_cache = FolderCache(root, time.time_ns())
+        found_by(root, folder_cache)
         listed.clear()
-        found_by(root, listings)
+        found_by(root, folder_cache)
     assert listed == [str(tmp_path)]
