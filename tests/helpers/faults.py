@@ -26,7 +26,7 @@ CALLS = (
     "fchown",
 )
 LINUX_CALLS = ("exchange", "rename_noreplace", "syncfs", "handle_of", "state_of")
-HELPERS = ("stages.state_file", "vault.store.local", "tempfile")
+HELPERS = ("stages.empty_folder", "stages.state_file", "vault.durable", "tempfile")
 KILL = "SIGKILL"
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
 

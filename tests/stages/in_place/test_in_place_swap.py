@@ -110,7 +110,7 @@ def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
 
     def meddle():
         if (
-            not must_stand_still(place.state, "svc")
+            not must_stand_still(place.state, "svc", ready=True)
             or (place.path / "type").read_bytes() == b"meanwhile"
         ):
             return
@@ -123,7 +123,7 @@ def test_a_change_during_the_swap_ends_it_and_nothing_is_lost(place):
     assert after["type"][1] == b"meanwhile"
     del after["type"], place.old["type"]
     assert after == place.old
-    assert not must_stand_still(place.state, "svc")
+    assert not must_stand_still(place.state, "svc", ready=True)
 
 
 def test_a_change_is_put_back_even_if_the_process_is_killed_before_it_can(place):
@@ -296,7 +296,7 @@ def replacing(place):
     """Replace the file `type` once the swap has begun, as another program would."""
 
     def meddle():
-        if must_stand_still(place.state, "svc"):
+        if must_stand_still(place.state, "svc", ready=True):
             (place.path / "other").write_bytes(b"meanwhile")
             os.replace(place.path / "other", place.path / "type")
 
